@@ -1,0 +1,17 @@
+/**
+ * Writes docs/openapi.json from the schemas and routes. With --check it only compares, and fails on a difference.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { describeAPI } from '../src/http/server.ts';
+
+const target = new URL('../../../docs/openapi.json', import.meta.url);
+const text = `${JSON.stringify(await describeAPI(), null, 2)}\n`;
+if (process.argv.includes('--check')) {
+  const committed = await readFile(target, 'utf8').catch(() => '');
+  if (committed !== text) {
+    process.stderr.write('docs/openapi.json is not what the schemas say: run "npm run generate"\n');
+    process.exit(1);
+  }
+} else {
+  await writeFile(target, text);
+}

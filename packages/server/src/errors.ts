@@ -1,0 +1,84 @@
+/**
+ * Owns the closed list of ways a request can fail, and the one class that carries them.
+ * Refuses to know HTTP: the table from code to status lives in http/problems.ts.
+ */
+import type { Image } from './image.ts';
+
+/**
+ * Every failure a service or an adapter may report on purpose. Anything else that is thrown is a defect
+ * and is answered as `internal` with a fixed text.
+ */
+export const ERROR_CODES = [
+  /** The request itself is malformed: a parameter, the form, the JSON. */
+  'invalid-request',
+  /** No credentials, or credentials that do not hold. */
+  'unauthenticated',
+  /** Good credentials without the right to do this. The same answer whether or not the target exists. */
+  'forbidden',
+  /** The named thing does not exist in what the principal may see. */
+  'not-found',
+  /** The state of the target does not allow it (a disabled image, an idempotency key used for something else). */
+  'conflict',
+  /** The account already holds an image with these bytes; `existing` says which. */
+  'duplicate',
+  /** The account may not hold more images. */
+  'quota-exceeded',
+  /** More bytes than the limit. */
+  'too-large',
+  /** The request body is in an encoding or of a type that is not accepted. */
+  'unsupported-media',
+  /** The uploaded bytes are not a picture that is accepted; `fields` says why. */
+  'invalid-image',
+  /** The metadata is well-formed but not acceptable; `fields` says why. */
+  'invalid-metadata',
+  /** The client sent its body too slowly. */
+  'too-slow',
+  /** Too many requests. */
+  'rate-limited',
+  /** A dependency or a worker cannot serve this now; trying again may work. */
+  'unavailable',
+  /** The disk or bucket is full. Reads go on. */
+  'storage-full',
+  /** The client went away; nobody reads the answer. */
+  'cancelled',
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** Messages by the input field they concern, as the 422 bodies of the contract show them. */
+export interface FieldErrors {
+  readonly image?: string;
+  readonly altText?: string;
+}
+
+export interface AppErrorOptions {
+  readonly cause?: unknown;
+  /** For `invalid-image` and `invalid-metadata`: which input, and why. */
+  readonly fields?: FieldErrors;
+  /** For `duplicate`: the image that holds these bytes already. */
+  readonly existing?: Image;
+  /** For `unavailable` and `rate-limited`: whole seconds after which trying again makes sense. */
+  readonly retryAfter?: number;
+}
+
+/** A failure that is part of the design. `message` is written for the client and safe to send. */
+export class AppError extends Error {
+  override readonly name = 'AppError';
+  readonly code: ErrorCode;
+  readonly fields: FieldErrors | undefined;
+  readonly existing: Image | undefined;
+  readonly retryAfter: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.fields = options.fields;
+    this.existing = options.existing;
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+/** True for an AppError of this code. */
+export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
+  return error instanceof AppError && (code === undefined || error.code === code);
+}

@@ -1,0 +1,92 @@
+/**
+ * Owns what an Image is and the rules about it that need nothing but its values.
+ * Refuses to know where images are stored, how they are decoded, or how they look on the wire.
+ */
+
+/** The largest original that is accepted, in bytes: exactly 16 MiB; one byte more is refused. */
+export const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;
+
+/** The longest alt text, in Unicode code points. */
+export const MAX_ALT_TEXT_LENGTH = 2_000;
+
+/** The formats an original may have, decided by its bytes. */
+export type ImageFormat = 'jpeg' | 'png' | 'webp';
+
+/** SHA-256 of an original's bytes, as 64 lower-case hexadecimal digits. */
+export type Digest = string;
+
+/** The uploaded bytes, never altered, and what one full decode found out about them. */
+export interface Original {
+  readonly digest: Digest;
+  /** Length in bytes. */
+  readonly size: number;
+  readonly format: ImageFormat;
+  /** Width in pixels as shown, that is, after the EXIF orientation is applied. One frame's. */
+  readonly width: number;
+  /** Height in pixels as shown, that is, after the EXIF orientation is applied. One frame's. */
+  readonly height: number;
+  /** 1 for a still picture; more for an animated WebP. */
+  readonly frames: number;
+  /** True if at least one pixel is not fully opaque. An alpha channel alone does not make it so. */
+  readonly transparent: boolean;
+}
+
+/** The record of a picture in an account's library. */
+export interface Image {
+  /** UUID, lower case. */
+  readonly imageID: string;
+  readonly accountID: string;
+  /** 21 URL-safe characters; the only name that the public knows. */
+  readonly publicID: string;
+  /** Absent when the image has none. Never empty. */
+  readonly altText?: string;
+  readonly createdOn: Date;
+  readonly updatedOn: Date;
+  /** Present once the image is disabled. It stays public, listed and readable. */
+  readonly disabledOn?: Date;
+  readonly original: Original;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const PUBLIC_ID = /^[A-Za-z0-9_-]{21}$/;
+
+/** The canonical (lower-case) form of a UUID, or undefined if the text is none. */
+export function parseUUID(text: string): string | undefined {
+  return UUID.test(text) ? text.toLowerCase() : undefined;
+}
+
+/** True if the text has the form of a public ID. */
+export function isPublicID(text: string): boolean {
+  return PUBLIC_ID.test(text);
+}
+
+/** A checked alt text (undefined: none), or the reason why it is refused. */
+export type AltTextResult =
+  | { readonly ok: true; readonly altText: string | undefined }
+  | { readonly ok: false; readonly reason: string };
+
+// C0 but tab and newline, DEL, and C1: they have no place in a description, and PostgreSQL refuses NUL.
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
+
+/**
+ * Checks an alt text as a client gave it. Absent, `null` and the empty string all mean "none".
+ * Limits: 2 000 code points, well-formed Unicode, no control characters but newline and tab.
+ */
+export function parseAltText(value: unknown): AltTextResult {
+  if (value === undefined || value === null || value === '') return { ok: true, altText: undefined };
+  if (typeof value !== 'string') return { ok: false, reason: 'altText must be a string' };
+  if (!value.isWellFormed())
+    return { ok: false, reason: 'altText must be valid Unicode: it holds a lone surrogate' };
+  if (CONTROL.test(value)) {
+    return { ok: false, reason: 'altText must not hold control characters other than newline and tab' };
+  }
+  // A code point is at most two UTF-16 units, so short texts need no counting.
+  const length = value.length <= MAX_ALT_TEXT_LENGTH ? value.length : [...value].length;
+  if (length > MAX_ALT_TEXT_LENGTH) {
+    return {
+      ok: false,
+      reason: `altText must be at most ${MAX_ALT_TEXT_LENGTH} characters long, but it has ${length}`,
+    };
+  }
+  return { ok: true, altText: value };
+}
