@@ -1,0 +1,124 @@
+/**
+ * Owns the history of the schema: each version is one migration, applied once, never edited after its release.
+ * Refuses to know dialects: what is written here runs on all of them.
+ */
+import type { Kysely } from 'kysely';
+import type { Migration } from 'kysely/migration';
+import type { Schema } from './schema.ts';
+
+// A migration sees the schema of its time, not today's; so it gets none.
+type AnySchema = Kysely<unknown>;
+
+const initial: Migration = {
+  async up(db: AnySchema): Promise<void> {
+    await db.schema
+      .createTable('accounts')
+      .addColumn('account_id', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('display_name', 'text', (column) => column.notNull())
+      .addColumn('created_on', 'bigint', (column) => column.notNull())
+      .addColumn('image_quota', 'bigint')
+      .addColumn('image_count', 'bigint', (column) => column.notNull())
+      .addColumn('enabled_count', 'bigint', (column) => column.notNull())
+      .execute();
+
+    await db.schema
+      .createTable('api_keys')
+      .addColumn('public_key', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('key_id', 'text', (column) => column.notNull().unique())
+      .addColumn('secret_digest', 'text', (column) => column.notNull())
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('all_accounts', 'integer', (column) => column.notNull())
+      .addColumn('scopes', 'text', (column) => column.notNull())
+      .addColumn('created_on', 'bigint', (column) => column.notNull())
+      .execute();
+
+    await db.schema
+      .createTable('api_key_accounts')
+      .addColumn('public_key', 'text', (column) =>
+        column.notNull().references('api_keys.public_key').onDelete('cascade'),
+      )
+      .addColumn('position', 'integer', (column) => column.notNull())
+      // Not a foreign key: a key may name an account before it exists.
+      .addColumn('account_id', 'text', (column) => column.notNull())
+      .addPrimaryKeyConstraint('api_key_accounts_key', ['public_key', 'position'])
+      .execute();
+
+    await db.schema
+      .createTable('images')
+      .addColumn('account_id', 'text', (column) => column.notNull().references('accounts.account_id'))
+      .addColumn('sequence', 'bigint', (column) => column.notNull())
+      .addColumn('image_id', 'text', (column) => column.notNull())
+      .addColumn('public_id', 'text', (column) => column.notNull().unique())
+      .addColumn('digest', 'text', (column) => column.notNull())
+      .addColumn('size', 'bigint', (column) => column.notNull())
+      .addColumn('format', 'text', (column) => column.notNull())
+      .addColumn('width', 'integer', (column) => column.notNull())
+      .addColumn('height', 'integer', (column) => column.notNull())
+      .addColumn('frames', 'integer', (column) => column.notNull())
+      .addColumn('transparent', 'integer', (column) => column.notNull())
+      .addColumn('alt_text', 'text')
+      .addColumn('created_on', 'bigint', (column) => column.notNull())
+      .addColumn('updated_on', 'bigint', (column) => column.notNull())
+      .addColumn('disabled_on', 'bigint')
+      .addPrimaryKeyConstraint('images_key', ['account_id', 'sequence'])
+      .addUniqueConstraint('images_image_id', ['account_id', 'image_id'])
+      .addUniqueConstraint('images_digest', ['account_id', 'digest'])
+      .execute();
+
+    // For the collection of blobs, which asks across accounts.
+    await db.schema.createIndex('images_by_digest').on('images').column('digest').execute();
+
+    await db.schema
+      .createTable('idempotency_keys')
+      .addColumn('account_id', 'text', (column) => column.notNull().references('accounts.account_id'))
+      .addColumn('key', 'text', (column) => column.notNull())
+      .addColumn('fingerprint', 'text', (column) => column.notNull())
+      .addColumn('image', 'text', (column) => column.notNull())
+      .addColumn('created_on', 'bigint', (column) => column.notNull())
+      .addPrimaryKeyConstraint('idempotency_keys_key', ['account_id', 'key'])
+      .execute();
+
+    // For forgetting the expired keys of an account without reading the others.
+    await db.schema
+      .createIndex('idempotency_keys_by_age')
+      .on('idempotency_keys')
+      .columns(['account_id', 'created_on'])
+      .execute();
+  },
+};
+
+/** By name; applied in the order of the names, so a new one takes the next number. */
+const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-initial': initial,
+};
+
+/**
+ * Brings the schema to this version. Several processes may do so at once: one works, the others wait and find it
+ * done. Throws an Error that says so if the schema was made by a newer version, and whatever went wrong otherwise.
+ */
+export async function migrateToLatest(db: Kysely<Schema>): Promise<void> {
+  // Loaded here because a server that is being started has better things to do until it needs it.
+  const { DEFAULT_MIGRATION_TABLE, Migrator } = await import('kysely/migration');
+  const migrator = new Migrator({
+    // The migrator keeps its own tables beside ours; it does not look at the type.
+    db: db as unknown as Kysely<Record<string, never>>,
+    provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+  });
+  const { error } = await migrator.migrateToLatest();
+  if (error === undefined) return;
+
+  const applied = await db
+    .withTables<{ [DEFAULT_MIGRATION_TABLE]: { name: string } }>()
+    .selectFrom(DEFAULT_MIGRATION_TABLE)
+    .select('name')
+    .execute()
+    // The first error is the one that tells.
+    .catch(() => []);
+  const unknown = applied.map(({ name }) => name).filter((name) => !Object.hasOwn(MIGRATIONS, name));
+  if (unknown.length === 0) throw error;
+  throw new Error(
+    `This database belongs to a newer version of Vitrine: it has the migration ${unknown.join(', ')}, ` +
+      'which this version does not know. Run the newer version, or restore a backup from before it.',
+    { cause: error },
+  );
+}

@@ -1,0 +1,353 @@
+/**
+ * The part of the metadata contract that concerns one account's images, one call after another. What happens at
+ * once is metadata-races.ts.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { beforeEach, describe, test } from 'node:test';
+import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataHarness } from './metadata.ts';
+import { accountOf, digestOf, furnishedAccount, later, newImage, originalOf } from './metadata-samples.ts';
+
+export function metadataImages(current: () => MetadataHarness): void {
+  describe('the images of an account', () => {
+    let store: MetadataStore;
+    beforeEach(() => {
+      store = current().store;
+    });
+    const furnished = () => furnishedAccount(store);
+
+    describe('adding an image', () => {
+      test('makes it readable by every one of its names', async () => {
+        const { account, images } = await furnished();
+        const added = newImage('second', { altText: 'a shoe' });
+        const outcome = await images.insert(added, { defaultQuota: 300 });
+        const expected = { ...added, accountID: account.accountID, updatedOn: added.createdOn };
+        assert.deepEqual(outcome, { kind: 'inserted', image: expected });
+        assert.deepEqual(await images.find(added.imageID), expected);
+        assert.deepEqual(await images.findByDigest(added.original.digest), expected);
+        assert.deepEqual(await store.findPublicImage(added.publicID), expected);
+      });
+
+      test('keeps every fact about the original', async () => {
+        const { images } = await furnished();
+        const original = {
+          digest: digestOf('facts'),
+          size: 16_777_216,
+          format: 'webp',
+          width: 1,
+          height: 30_000,
+          frames: 1_000,
+          transparent: true,
+        } as const;
+        const added = { ...newImage('facts'), original };
+        await images.insert(added, { defaultQuota: 300 });
+        assert.deepEqual((await images.find(added.imageID))?.original, original);
+      });
+
+      test('is refused in an account that does not exist', async () => {
+        const images = store.forAccount(randomUUID());
+        assert.deepEqual(await images.insert(newImage('a'), { defaultQuota: 300 }), { kind: 'no-account' });
+        assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
+      });
+
+      test('is refused for bytes the account has, naming their image, also when it is disabled', async () => {
+        const { images, first } = await furnished();
+        const twin = newImage('first');
+        const existing = await images.find(first.imageID);
+        assert.deepEqual(await images.insert(twin, { defaultQuota: 300 }), { kind: 'duplicate', existing });
+        await images.disable(first.imageID, later(1));
+        const disabled = await images.find(first.imageID);
+        assert.deepEqual(await images.insert(twin, { defaultQuota: 300 }), {
+          kind: 'duplicate',
+          existing: disabled,
+        });
+        assert.equal(await images.find(twin.imageID), undefined);
+      });
+
+      test('stops at the quota, the account’s own before the default, and goes on when one is disabled', async () => {
+        const limited = accountOf({ imageQuota: 2 });
+        await store.createAccount(limited);
+        const images = store.forAccount(limited.accountID);
+        const [one, two, three] = [newImage('1'), newImage('2'), newImage('3')];
+        assert.equal((await images.insert(one, { defaultQuota: 1 })).kind, 'inserted');
+        assert.equal((await images.insert(two, { defaultQuota: 1 })).kind, 'inserted');
+        assert.deepEqual(await images.insert(three, { defaultQuota: 300 }), {
+          kind: 'quota-exceeded',
+          limit: 2,
+        });
+        await images.disable(one.imageID, later(1));
+        assert.equal((await images.insert(three, { defaultQuota: 300 })).kind, 'inserted');
+        assert.equal((await images.list({ skip: 0, count: 20 })).total, 3);
+      });
+
+      test('uses the default quota otherwise, and says “duplicate” before “quota exceeded”', async () => {
+        const { images } = await furnished();
+        assert.deepEqual(await images.insert(newImage('second'), { defaultQuota: 1 }), {
+          kind: 'quota-exceeded',
+          limit: 1,
+        });
+        assert.equal((await images.insert(newImage('first'), { defaultQuota: 1 })).kind, 'duplicate');
+      });
+
+      test('allows none where the quota is none', async () => {
+        const closed = accountOf({ imageQuota: 0 });
+        await store.createAccount(closed);
+        const outcome = await store.forAccount(closed.accountID).insert(newImage('a'), { defaultQuota: 300 });
+        assert.deepEqual(outcome, { kind: 'quota-exceeded', limit: 0 });
+      });
+    });
+
+    describe('an idempotency key', () => {
+      const remember = { key: 'retry-1', fingerprint: 'f1', notBefore: later(-60) };
+
+      test('gives a retry the first answer, even after the image has changed', async () => {
+        const { images } = await furnished();
+        const added = newImage('second', { altText: 'before' });
+        const first = await images.insert(added, { defaultQuota: 300, remember });
+        assert.equal(first.kind, 'inserted');
+        await images.setAltText(added.imageID, 'after', later(1));
+        await images.disable(added.imageID, later(2));
+        const retry = await images.insert(newImage('second'), { defaultQuota: 300, remember });
+        assert.deepEqual(retry, { ...first, kind: 'replayed' });
+        assert.equal((await images.list({ skip: 0, count: 20 })).total, 2);
+      });
+
+      test('comes before duplicate and quota', async () => {
+        const { images } = await furnished();
+        const added = newImage('second');
+        await images.insert(added, { defaultQuota: 2, remember });
+        const retry = await images.insert(newImage('third'), { defaultQuota: 2, remember });
+        assert.equal(retry.kind, 'replayed');
+        const other = { ...remember, fingerprint: 'f2' };
+        const reused = await images.insert(newImage('first'), { defaultQuota: 2, remember: other });
+        assert.deepEqual(reused, { kind: 'key-reused' });
+      });
+
+      test('is recalled with its fingerprint and image until it is too old', async () => {
+        const { images } = await furnished();
+        const added = newImage('second', { createdOn: later(5), altText: 'é' });
+        await images.insert(added, { defaultQuota: 300, remember });
+        const image = await images.find(added.imageID);
+        assert.deepEqual(await images.recallUpload('retry-1', later(5)), { fingerprint: 'f1', image });
+        assert.equal(await images.recallUpload('retry-1', later(6)), undefined);
+        assert.equal(await images.recallUpload('retry-2', later(-60)), undefined);
+      });
+
+      test('may be used again once it is too old', async () => {
+        const { images } = await furnished();
+        await images.insert(newImage('second'), { defaultQuota: 300, remember });
+        const again = { key: 'retry-1', fingerprint: 'f2', notBefore: later(1) };
+        const third = newImage('third', { createdOn: later(10) });
+        const outcome = await images.insert(third, { defaultQuota: 300, remember: again });
+        assert.equal(outcome.kind, 'inserted');
+        const recalled = await images.recallUpload('retry-1', later(1));
+        assert.equal(recalled?.fingerprint, 'f2');
+        assert.equal(recalled?.image.imageID, third.imageID);
+      });
+
+      test('is not kept for an upload that was refused', async () => {
+        const { images } = await furnished();
+        const refused = await images.insert(newImage('first'), { defaultQuota: 300, remember });
+        assert.equal(refused.kind, 'duplicate');
+        assert.equal(await images.recallUpload('retry-1', later(-60)), undefined);
+      });
+
+      test('belongs to one account', async () => {
+        const { images } = await furnished();
+        await images.insert(newImage('second'), { defaultQuota: 300, remember });
+        const { images: others } = await furnished();
+        assert.equal(await others.recallUpload('retry-1', later(-60)), undefined);
+        const outcome = await others.insert(newImage('second'), { defaultQuota: 300, remember });
+        assert.equal(outcome.kind, 'inserted');
+      });
+    });
+
+    describe('replacing the bytes', () => {
+      test('keeps the names, the creation time and, unless told otherwise, the alt text', async () => {
+        const { images } = await furnished();
+        const added = newImage('second', { altText: 'kept' });
+        await images.insert(added, { defaultQuota: 300 });
+        const before = await images.find(added.imageID);
+        const original = originalOf('new bytes', { format: 'png', transparent: true, width: 9 });
+        const outcome = await images.replace(added.imageID, { original, updatedOn: later(1) });
+        const image = { ...before, original, updatedOn: later(1) };
+        assert.deepEqual(outcome, { kind: 'changed', image });
+        assert.deepEqual(await images.find(added.imageID), image);
+
+        const renamed = await images.replace(added.imageID, {
+          original,
+          altText: { value: 'new' },
+          updatedOn: later(2),
+        });
+        assert.deepEqual(renamed, {
+          kind: 'changed',
+          image: { ...image, altText: 'new', updatedOn: later(2) },
+        });
+        const cleared = await images.replace(added.imageID, {
+          original,
+          altText: { value: undefined },
+          updatedOn: later(3),
+        });
+        const { altText: _, ...without } = image;
+        assert.deepEqual(cleared, { kind: 'changed', image: { ...without, updatedOn: later(3) } });
+      });
+
+      test('is a success for the same bytes', async () => {
+        const { images, first } = await furnished();
+        const outcome = await images.replace(first.imageID, {
+          original: first.original,
+          updatedOn: later(1),
+        });
+        assert.equal(outcome.kind, 'changed');
+      });
+
+      test('is refused for bytes of another image, enabled or disabled', async () => {
+        const { images, first } = await furnished();
+        const second = newImage('second');
+        await images.insert(second, { defaultQuota: 300 });
+        const change = { original: second.original, updatedOn: later(2) };
+        const before = await images.find(first.imageID);
+        assert.deepEqual(await images.replace(first.imageID, change), {
+          kind: 'duplicate',
+          existing: await images.find(second.imageID),
+        });
+        await images.disable(second.imageID, later(1));
+        assert.deepEqual(await images.replace(first.imageID, change), {
+          kind: 'duplicate',
+          existing: await images.find(second.imageID),
+        });
+        assert.deepEqual(await images.find(first.imageID), before);
+      });
+
+      test('frees the bytes it had', async () => {
+        const { images, first } = await furnished();
+        await images.replace(first.imageID, { original: originalOf('other'), updatedOn: later(1) });
+        assert.equal(await images.findByDigest(first.original.digest), undefined);
+        assert.equal((await images.insert(newImage('first'), { defaultQuota: 300 })).kind, 'inserted');
+      });
+
+      test('is refused for a disabled image and for one that is not there', async () => {
+        const { images, first } = await furnished();
+        await images.disable(first.imageID, later(1));
+        const change = { original: originalOf('other'), updatedOn: later(2) };
+        const before = await images.find(first.imageID);
+        assert.deepEqual(await images.replace(first.imageID, change), { kind: 'disabled' });
+        assert.deepEqual(await images.find(first.imageID), before);
+        assert.deepEqual(await images.replace(randomUUID(), change), { kind: 'not-found' });
+        const nowhere = store.forAccount(randomUUID());
+        assert.deepEqual(await nowhere.replace(first.imageID, change), { kind: 'not-found' });
+      });
+    });
+
+    describe('the alt text', () => {
+      const texts = {
+        emoji: '👩🏽‍🚀 on a 🌕',
+        'right-to-left': 'שלום \u202eעולם\u202c مرحبا',
+        decomposed: 'e\u0301 is not \u00e9, ſ is not s',
+        'line separators': 'a\u2028b\u2029c\nd\te',
+        quotes: `'"\`; drop table images; -- \\' $1 ? :a @b`,
+        wildcards: '100%_\\%\\_ * [a-z]',
+        'JSON and placeholders': '{"a": null} $1 %s',
+        'spaces at both ends': '  padded  ',
+        'noncharacters and private use': '\ufffe\uffff\ue000\u{10ffff}',
+        'two thousand astral code points': '𝒜'.repeat(2_000),
+      };
+      for (const [kind, text] of Object.entries(texts)) {
+        test(`comes back exactly as it went in: ${kind}`, async () => {
+          const { images, first } = await furnished();
+          const added = newImage('second', { altText: text });
+          await images.insert(added, {
+            defaultQuota: 300,
+            remember: { key: text, fingerprint: text, notBefore: later(-1) },
+          });
+          const image = await images.find(added.imageID);
+          assert.equal(image?.altText, text);
+          assert.deepEqual(await images.recallUpload(text, later(-1)), { fingerprint: text, image });
+          await images.setAltText(first.imageID, text, later(1));
+          assert.equal((await images.find(first.imageID))?.altText, text);
+        });
+      }
+
+      test('is set and cleared, and nothing else changes but the time', async () => {
+        const { images, first } = await furnished();
+        const before = await images.find(first.imageID);
+        const set = await images.setAltText(first.imageID, 'a boot', later(1));
+        assert.deepEqual(set, {
+          kind: 'changed',
+          image: { ...before, altText: 'a boot', updatedOn: later(1) },
+        });
+        const cleared = await images.setAltText(first.imageID, undefined, later(2));
+        assert.deepEqual(cleared, { kind: 'changed', image: { ...before, updatedOn: later(2) } });
+        assert.deepEqual(await images.find(first.imageID), { ...before, updatedOn: later(2) });
+      });
+
+      test('is refused for a disabled image and for one that is not there', async () => {
+        const { images, first } = await furnished();
+        await images.disable(first.imageID, later(1));
+        assert.deepEqual(await images.setAltText(first.imageID, 'x', later(2)), { kind: 'disabled' });
+        assert.equal((await images.find(first.imageID))?.altText, undefined);
+        assert.deepEqual(await images.setAltText(randomUUID(), 'x', later(2)), { kind: 'not-found' });
+      });
+    });
+
+    describe('disabling', () => {
+      test('marks the image, which stays listed, readable and public', async () => {
+        const { images, first } = await furnished();
+        const before = await images.find(first.imageID);
+        const image = { ...before, disabledOn: later(1) };
+        assert.deepEqual(await images.disable(first.imageID, later(1)), { kind: 'disabled', image });
+        assert.deepEqual(await images.find(first.imageID), image);
+        assert.deepEqual(await store.findPublicImage(first.publicID), image);
+        assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [image], total: 1 });
+      });
+
+      test('twice is a success that keeps the first time', async () => {
+        const { images, first } = await furnished();
+        const once = await images.disable(first.imageID, later(1));
+        assert.deepEqual(await images.disable(first.imageID, later(9)), once);
+        // One place became free, not two.
+        assert.equal((await images.insert(newImage('2'), { defaultQuota: 1 })).kind, 'inserted');
+        assert.equal((await images.insert(newImage('3'), { defaultQuota: 1 })).kind, 'quota-exceeded');
+      });
+
+      test('is refused for an image that is not there', async () => {
+        const { images } = await furnished();
+        assert.deepEqual(await images.disable(randomUUID(), later(1)), { kind: 'not-found' });
+      });
+    });
+
+    describe('the list', () => {
+      test('is newest first by insertion, whatever the clock said, in pages without gaps', async () => {
+        const { images, first } = await furnished();
+        const ids = [first.imageID];
+        for (let i = 1; i < 25; i += 1) {
+          // The clock runs backwards here.
+          const added = newImage(`image ${i}`, { createdOn: later(-i) });
+          await images.insert(added, { defaultQuota: 300 });
+          ids.unshift(added.imageID);
+        }
+        for (const count of [1, 7, 24, 25, 200]) {
+          const seen: string[] = [];
+          for (let skip = 0; skip < 25; skip += count) {
+            const page = await images.list({ skip, count });
+            assert.equal(page.total, 25);
+            assert.equal(page.images.length, Math.min(count, 25 - skip));
+            seen.push(...page.images.map(({ imageID }) => imageID));
+          }
+          assert.deepEqual(seen, ids);
+        }
+        for (const skip of [25, 26, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+          assert.deepEqual(await images.list({ skip, count: 20 }), { images: [], total: 25 });
+        }
+      });
+
+      test('is empty for an account without images', async () => {
+        const account = accountOf();
+        await store.createAccount(account);
+        const images = store.forAccount(account.accountID);
+        assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
+      });
+    });
+  });
+}

@@ -1,0 +1,228 @@
+/**
+ * The part of the metadata contract that concerns what happens at once: each race runs within one store, and
+ * between two stores over the same database. Also a random walk against a plain model.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { AccountImages, InsertOutcome, MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataHarness } from './metadata.ts';
+import { accountOf, later, newImage, originalOf } from './metadata-samples.ts';
+
+const CONTENDERS = 20;
+
+export function metadataRaces(current: () => MetadataHarness): void {
+  const participants = {
+    'one store': async (harness: MetadataHarness) => [harness.store],
+    'two stores': async (harness: MetadataHarness) => [harness.store, await harness.another()],
+  };
+  for (const [name, stores] of Object.entries(participants)) {
+    describe(`races within ${name}`, () => {
+      /** Views of one new account, one for each contender, in turn from each store. */
+      async function contenders(): Promise<AccountImages[]> {
+        const harness = current();
+        const account = accountOf();
+        await harness.store.createAccount(account);
+        const all: MetadataStore[] = await stores(harness);
+        return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID));
+      }
+
+      test('of identical uploads one is added, and the others name it', async () => {
+        const views = await contenders();
+        const outcomes = await Promise.all(
+          views.map((images) => images.insert(newImage('same'), { defaultQuota: 300 })),
+        );
+        const inserted = only(outcomes, 'inserted');
+        assert.equal(inserted.length, 1);
+        const existing = inserted[0]?.image;
+        const others = outcomes.filter(({ kind }) => kind !== 'inserted');
+        assert.equal(others.length, CONTENDERS - 1);
+        for (const outcome of others) assert.deepEqual(outcome, { kind: 'duplicate', existing });
+        assert.deepEqual(await pick(views, 0).list({ skip: 0, count: 200 }), {
+          images: [existing],
+          total: 1,
+        });
+      });
+
+      test('of distinct uploads no more are added than the quota allows', async () => {
+        const views = await contenders();
+        const outcomes = await Promise.all(
+          views.map((images, i) => images.insert(newImage(`bytes ${i}`), { defaultQuota: 5 })),
+        );
+        assert.equal(only(outcomes, 'inserted').length, 5);
+        assert.equal(only(outcomes, 'quota-exceeded').length, CONTENDERS - 5);
+        const { images, total } = await pick(views, 0).list({ skip: 0, count: 200 });
+        assert.equal(images.length, 5);
+        assert.equal(total, 5);
+      });
+
+      test('of uploads with one idempotency key one is added, and the others get its answer', async () => {
+        const views = await contenders();
+        const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+        const outcomes = await Promise.all(
+          views.map((images) => images.insert(newImage('same'), { defaultQuota: 300, remember })),
+        );
+        const inserted = only(outcomes, 'inserted');
+        assert.equal(inserted.length, 1);
+        const replayed = only(outcomes, 'replayed');
+        assert.equal(replayed.length, CONTENDERS - 1);
+        for (const { image } of replayed) assert.deepEqual(image, inserted[0]?.image);
+      });
+
+      test('of updates to the same bytes one succeeds, and the others name its image', async () => {
+        const views = await contenders();
+        const added = views.map((_, i) => newImage(`bytes ${i}`));
+        for (const image of added) await pick(views, 0).insert(image, { defaultQuota: 300 });
+        const change = { original: originalOf('wanted by all'), updatedOn: later(1) };
+        const outcomes = await Promise.all(
+          views.map((images, i) => images.replace(pick(added, i).imageID, change)),
+        );
+        const changed = outcomes.filter((outcome) => outcome.kind === 'changed');
+        assert.equal(changed.length, 1);
+        const duplicates = outcomes.filter((outcome) => outcome.kind === 'duplicate');
+        assert.equal(duplicates.length, CONTENDERS - 1);
+        for (const { existing } of duplicates) assert.deepEqual(existing, changed[0]?.image);
+      });
+
+      test('a change that is answered “disabled” changed nothing; one that was made came before', async () => {
+        const views = await contenders();
+        for (let round = 0; round < 10; round += 1) {
+          const image = newImage(`round ${round}`);
+          await pick(views, 0).insert(image, { defaultQuota: 300 });
+          const change = { original: originalOf(`replaced ${round}`), updatedOn: later(2) };
+          const [replaced, , titled] = await Promise.all([
+            pick(views, round).replace(image.imageID, change),
+            pick(views, round + 1).disable(image.imageID, later(3)),
+            pick(views, round + 2).setAltText(image.imageID, 'titled', later(1)),
+          ]);
+          const end = await pick(views, 0).find(image.imageID);
+          assert.deepEqual(end?.disabledOn, later(3));
+          assert.ok(replaced.kind === 'changed' || replaced.kind === 'disabled');
+          assert.ok(titled.kind === 'changed' || titled.kind === 'disabled');
+          const expected = replaced.kind === 'changed' ? change.original : image.original;
+          assert.deepEqual(end?.original, expected);
+          assert.equal(end?.altText, titled.kind === 'changed' ? 'titled' : undefined);
+        }
+        const total = (await pick(views, 0).list({ skip: 0, count: 1 })).total;
+        assert.equal(total, 10);
+        // Each disabled image left its place, exactly once.
+        assert.equal((await pick(views, 0).insert(newImage('last'), { defaultQuota: 1 })).kind, 'inserted');
+        const beyond = await pick(views, 0).insert(newImage('beyond'), { defaultQuota: 1 });
+        assert.equal(beyond.kind, 'quota-exceeded');
+      });
+
+      test('of twenty who disable one image all see the same time', async () => {
+        const views = await contenders();
+        const image = newImage('one');
+        await pick(views, 0).insert(image, { defaultQuota: 300 });
+        const outcomes = await Promise.all(views.map((images, i) => images.disable(image.imageID, later(i))));
+        for (const outcome of outcomes) assert.deepEqual(outcome, outcomes[0]);
+        assert.equal((await pick(views, 0).insert(newImage('two'), { defaultQuota: 1 })).kind, 'inserted');
+        const beyond = await pick(views, 0).insert(newImage('three'), { defaultQuota: 1 });
+        assert.equal(beyond.kind, 'quota-exceeded');
+      });
+
+      test('pages read while images are added neither repeat nor miss any', async () => {
+        const views = await contenders();
+        for (let i = 0; i < 10; i += 1) {
+          await pick(views, 0).insert(newImage(`old ${i}`), { defaultQuota: 300 });
+        }
+        const [, pages] = await Promise.all([
+          Promise.all(views.map((images, i) => images.insert(newImage(`new ${i}`), { defaultQuota: 300 }))),
+          Promise.all(views.map((images) => images.list({ skip: 0, count: 200 }))),
+        ]);
+        for (const { images, total } of pages) {
+          assert.equal(images.length, total);
+          assert.equal(new Set(images.map(({ imageID }) => imageID)).size, total);
+        }
+      });
+
+      test('of accounts created under one ID one is created', async () => {
+        const all = await stores(current());
+        const account = accountOf();
+        const outcomes = await Promise.all(
+          Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).createAccount(account)),
+        );
+        assert.equal(outcomes.filter((outcome) => outcome === 'created').length, 1);
+      });
+    });
+  }
+
+  test('counters and order agree with a plain model after any sequence of changes', async () => {
+    const { store } = current();
+    const quota = 4;
+    const pickBytes = fc.nat({ max: 7 });
+    const pickImage = fc.nat({ max: 9 });
+    const step = fc.oneof(
+      fc.record({ do: fc.constant('insert' as const), bytes: pickBytes, image: fc.constant(0) }),
+      fc.record({ do: fc.constant('replace' as const), bytes: pickBytes, image: pickImage }),
+      fc.record({ do: fc.constant('disable' as const), bytes: fc.constant(0), image: pickImage }),
+      fc.record({ do: fc.constant('setAltText' as const), bytes: pickBytes, image: pickImage }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const account = accountOf({ imageQuota: quota });
+        await store.createAccount(account);
+        const images = store.forAccount(account.accountID);
+        const model: { imageID: string; bytes: string; altText: string | undefined; disabled: boolean }[] =
+          [];
+        for (const { do: action, bytes, image } of steps) {
+          const wanted = `bytes ${bytes}`;
+          const target = model[image];
+          const imageID = target?.imageID ?? 'unknown';
+          const holder = model.find((each) => each.bytes === wanted);
+          if (action === 'insert') {
+            const added = newImage(wanted);
+            const { kind } = await images.insert(added, { defaultQuota: 300 });
+            const full = model.filter(({ disabled }) => !disabled).length >= quota;
+            assert.equal(kind, holder ? 'duplicate' : full ? 'quota-exceeded' : 'inserted');
+            if (kind === 'inserted') {
+              model.push({ imageID: added.imageID, bytes: wanted, altText: undefined, disabled: false });
+            }
+          } else if (action === 'disable') {
+            const { kind } = await images.disable(imageID, later(1));
+            assert.equal(kind, target ? 'disabled' : 'not-found');
+            if (target) target.disabled = true;
+          } else {
+            const { kind } =
+              action === 'replace'
+                ? await images.replace(imageID, { original: originalOf(wanted), updatedOn: later(1) })
+                : await images.setAltText(imageID, wanted, later(1));
+            const taken = action === 'replace' && holder && holder !== target;
+            assert.equal(
+              kind,
+              !target ? 'not-found' : target.disabled ? 'disabled' : taken ? 'duplicate' : 'changed',
+            );
+            if (target && kind === 'changed') target[action === 'replace' ? 'bytes' : 'altText'] = wanted;
+          }
+        }
+        const { images: listed, total } = await images.list({ skip: 0, count: 200 });
+        assert.equal(total, model.length);
+        const seen = listed.map(({ imageID, original, altText, disabledOn }) => ({
+          imageID,
+          digest: original.digest,
+          altText,
+          disabled: disabledOn !== undefined,
+        }));
+        const expected = model.toReversed().map(({ imageID, bytes, altText, disabled }) => ({
+          imageID,
+          digest: originalOf(bytes).digest,
+          altText,
+          disabled,
+        }));
+        assert.deepEqual(seen, expected);
+      }),
+      { numRuns: 25 },
+    );
+  });
+}
+
+function only<K extends InsertOutcome['kind']>(outcomes: InsertOutcome[], kind: K) {
+  return outcomes.filter((outcome): outcome is Extract<InsertOutcome, { kind: K }> => outcome.kind === kind);
+}
+
+function pick<T>(items: readonly T[], index: number): T {
+  const item = items[index % items.length];
+  assert.ok(item !== undefined);
+  return item;
+}

@@ -1,0 +1,58 @@
+/** Owns the sample records of the metadata tests. Refuses to know what is tested with them. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import type { Account } from '../../src/account.ts';
+import type { Original } from '../../src/image.ts';
+import type { AccountImages, MetadataStore, NewImage } from '../../src/metadata/store.ts';
+
+/** The time at which all samples begin; its milliseconds are there to be lost. */
+export const START = new Date('2026-02-03T04:05:06.789Z');
+
+/** START and so many seconds. */
+export function later(seconds: number): Date {
+  return new Date(START.getTime() + seconds * 1_000);
+}
+
+export function digestOf(bytes: string): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+export function originalOf(bytes: string, changes: Partial<Original> = {}): Original {
+  return {
+    digest: digestOf(bytes),
+    size: bytes.length,
+    format: 'jpeg',
+    width: 640,
+    height: 480,
+    frames: 1,
+    transparent: false,
+    ...changes,
+  };
+}
+
+/** A new image of these bytes, under names that nothing else has. */
+export function newImage(bytes: string, changes: Partial<NewImage> = {}): NewImage {
+  return {
+    imageID: randomUUID(),
+    publicID: randomBytes(16).toString('base64url').slice(0, 21),
+    createdOn: START,
+    original: originalOf(bytes),
+    ...changes,
+  };
+}
+
+export function accountOf(changes: Partial<Account> = {}): Account {
+  return { accountID: randomUUID(), displayName: 'an account', createdOn: START, ...changes };
+}
+
+/** A new account of this store, its images, and a first image in it, of the bytes `first`. */
+export async function furnishedAccount(
+  store: MetadataStore,
+): Promise<{ account: Account; images: AccountImages; first: NewImage }> {
+  const account = accountOf();
+  await store.createAccount(account);
+  const images = store.forAccount(account.accountID);
+  const first = newImage('first');
+  assert.equal((await images.insert(first, { defaultQuota: 300 })).kind, 'inserted');
+  return { account, images, first };
+}
