@@ -1,0 +1,336 @@
+/**
+ * The BlobStore: where originals (and, later, rungs) live. Owns staging, digests and keys, once for all backends;
+ * a BlobDriver is the thin part that each backend brings. Refuses to know records, accounts and HTTP.
+ * `test/conformance/blobs.ts` is the driver's contract in executable form and runs whole against every driver.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { lstat, open, opendir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { AppError, isAppError } from '../errors.ts';
+import type { Digest } from '../image.ts';
+
+/** What is known of a stored blob without reading it. */
+export interface BlobStat {
+  readonly key: string;
+  /** Length in bytes. */
+  readonly size: number;
+  /** When it was stored. */
+  readonly storedOn: Date;
+}
+
+/**
+ * What a backend brings. Keys are made by the BlobStore: one or more segments of `[a-z0-9._-]`, joined by `/`,
+ * no segment of dots only, the first not `staging`; a driver is guaranteed to see no other, and refuses others
+ * with a TypeError.
+ *
+ * Guarantees to the BlobStore:
+ * - `put` is put-if-absent and atomic: of any number at once exactly one creates, and no reader ever sees part of
+ *   a blob. When it resolves, also with `exists`, the blob is durable.
+ * - Expected absence is a value, not an error. Only faults are thrown: `AppError('unavailable')` for a backend
+ *   that cannot be reached or answers with a fault, `AppError('storage-full')` when there is no room,
+ *   `AppError('cancelled')` when the signal fires (or the signal's reason, if that is an AppError).
+ */
+export interface BlobDriver {
+  /** A local folder for files on their way in. On a disk of the driver's own choice, so that `put` can be a link. */
+  readonly stagingFolder: string;
+  /**
+   * Stores a complete local file under the key. The driver makes it durable; the file need not be synced before.
+   * The file is the caller's to remove afterwards, and never changes once given.
+   */
+  put(key: string, file: { path: string; size: number }, signal?: AbortSignal): Promise<'created' | 'exists'>;
+  /** Like put, but replaces what is there, atomically: for mending a damaged blob. `storedOn` becomes now. */
+  replace(key: string, file: { path: string; size: number }, signal?: AbortSignal): Promise<void>;
+  /**
+   * Undefined if there is no such blob. The stream errors if the blob is cut short. The caller must read the
+   * stream to its end or destroy it.
+   */
+  open(key: string, signal?: AbortSignal): Promise<{ size: number; stream: Readable } | undefined>;
+  stat(key: string, signal?: AbortSignal): Promise<BlobStat | undefined>;
+  /** Succeeds also if there is no such blob. */
+  delete(key: string, signal?: AbortSignal): Promise<void>;
+  /** Every blob whose key starts with the prefix, in no order. Blobs stored or deleted meanwhile may be missed. */
+  list(prefix: string, signal?: AbortSignal): AsyncIterable<BlobStat>;
+  /** Where the blob is as a local file, for drivers that have it so; undefined: it must be fetched. */
+  localPath?(key: string): string;
+  /** Resolves if the backend can be read and written. */
+  check(signal?: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
+export interface StagedBlob extends AsyncDisposable {
+  readonly path: string;
+  /** Length in bytes. */
+  readonly size: number;
+  readonly digest: Digest;
+  /** Removes the file. May be called any number of times; what was kept of it stays. */
+  discard(): Promise<void>;
+}
+
+const KEY = /^(?!staging(?:\/|$))(?!\.+(?:\/|$))[a-z0-9._-]+(?:\/(?!\.+(?:\/|$))[a-z0-9._-]+)*$/;
+const DIGEST = /^[0-9a-f]{64}$/;
+const STAGED_SUFFIX = '.part';
+
+// A blob that is met again at this age is stored anew, so that a collector of unnamed blobs whose grace period is
+// longer than this never takes away what a twin upload has just been told exists.
+const RENEW_AFTER_MS = 60 * 60 * 1000;
+
+/** True if a driver must accept the text as a key. */
+export function isBlobKey(text: string): boolean {
+  return text.length <= 512 && KEY.test(text);
+}
+
+/** The key of an original. TypeError if the digest is none. */
+export function originalKey(digest: Digest): string {
+  if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
+  // 256 folders keep each of them small up to millions of originals.
+  return `originals/${digest.slice(0, 2)}/${digest}`;
+}
+
+/** A new, unused name for a file in staging, of the form that `sweepStaging` recognises. */
+export function stagingName(): string {
+  return `${randomUUID()}${STAGED_SUFFIX}`;
+}
+
+/** What to throw when the signal has fired: its reason if that says more than "cancelled". */
+export function cancellation(signal: AbortSignal): AppError {
+  const reason: unknown = signal.reason;
+  return reason instanceof AppError
+    ? reason
+    : new AppError('cancelled', 'The request was cancelled', { cause: reason });
+}
+
+/**
+ * Maps a failure of the local file system by its code: no room is `storage-full`, a disk, a permission or a lack
+ * of descriptors is `unavailable`. Anything else comes back as it is.
+ */
+export function fileFault(error: unknown): unknown {
+  if (error instanceof AppError || !(error instanceof Error) || !('code' in error)) return error;
+  switch (error.code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new AppError('storage-full', 'The storage is full', { cause: error });
+    case 'EIO':
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'EMFILE':
+    case 'ENFILE':
+    case 'ENOENT':
+    case 'ENOTDIR':
+    case 'ESTALE':
+    case 'ENODEV':
+    case 'ENXIO':
+    case 'ETIMEDOUT':
+      return new AppError('unavailable', 'The storage cannot be used now', { cause: error });
+    default:
+      return error;
+  }
+}
+
+/** Originals by digest, over any driver. One instance serves the whole process. */
+export class BlobStore {
+  readonly #driver: BlobDriver;
+
+  constructor(driver: BlobDriver) {
+    this.#driver = driver;
+  }
+
+  /**
+   * Streams the source into a new file in staging, at the pace of the disk, digesting on the way. The whole is
+   * never in memory. `limit` is in bytes: exactly that many are accepted, and `AppError('too-large')` is thrown
+   * the moment one more is seen. Errors of the source pass unchanged, but for a source that breaks off, which is
+   * `cancelled`, as is a fired signal. After any failure nothing is left in staging.
+   *
+   * On failure a Readable is left as it is, neither drained nor destroyed: what becomes of the connection behind
+   * it is the caller's business. Its later errors are swallowed.
+   */
+  async stage(
+    source: Readable | AsyncIterable<Uint8Array>,
+    options: { limit: number; signal?: AbortSignal | undefined },
+  ): Promise<StagedBlob> {
+    // From here on the source may fail at any time, also while nobody iterates: that must not end the process.
+    if (source instanceof Readable) source.on('error', () => {});
+    if (options.signal?.aborted) throw cancellation(options.signal);
+    const path = join(this.#driver.stagingFolder, stagingName());
+    const discard = () => rm(path, { force: true });
+    try {
+      const handle = await onFile(open(path, 'wx', 0o600));
+      let received: { size: number; digest: Digest };
+      try {
+        received = await receive(source, handle, options.limit, options.signal);
+      } finally {
+        await onFile(handle.close());
+      }
+      return { path, ...received, discard, [Symbol.asyncDispose]: discard };
+    } catch (error) {
+      // The failure itself is what the caller must learn; a leftover is swept later.
+      await discard().catch(() => {});
+      throw error;
+    }
+  }
+
+  /**
+   * Keeps a staged file as an original. When it resolves, the bytes are durable under their digest, whoever
+   * stored them first, and not older than an hour by `storedOn`. A blob of another size than ours is damaged and
+   * is replaced. A failure deletes nothing. The staged file remains, its owner's to discard.
+   */
+  async keepOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
+    const key = originalKey(staged.digest);
+    if ((await this.#driver.put(key, staged, signal)) === 'created') return;
+    const stored = await this.#driver.stat(key, signal);
+    const sound = stored?.size === staged.size;
+    if (sound && Date.now() - stored.storedOn.getTime() < RENEW_AFTER_MS) return;
+    await this.#driver.replace(key, staged, signal);
+  }
+
+  /**
+   * The bytes of an original and their number, or undefined if it is not stored. The stream errors if the blob is
+   * cut short; the caller must read it to its end or destroy it.
+   */
+  async openOriginal(
+    digest: Digest,
+    signal?: AbortSignal,
+  ): Promise<{ size: number; stream: Readable } | undefined> {
+    return this.#driver.open(originalKey(digest), signal);
+  }
+
+  /**
+   * Runs `use` with the path of a local file that holds the original, only to be read, and only until `use`
+   * settles. A file that had to be fetched is verified (length and SHA-256) before and removed afterwards.
+   * `AppError('unavailable')` if the original is not stored or does not verify: a record without its bytes is a
+   * fault of the storage, not of the request.
+   */
+  async withOriginalFile<T>(
+    digest: Digest,
+    use: (path: string) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const key = originalKey(digest);
+    const localPath = this.#driver.localPath?.(key);
+    if (localPath !== undefined) {
+      if ((await this.#driver.stat(key, signal)) === undefined) throw missing(digest);
+      return use(localPath);
+    }
+    const blob = await this.#driver.open(key, signal);
+    if (blob === undefined) throw missing(digest);
+    try {
+      await using fetched = await this.#fetch(blob, signal);
+      if (fetched.size !== blob.size || fetched.digest !== digest) {
+        throw new AppError('unavailable', 'The original cannot be read now', {
+          cause: new Error(`The blob ${key} holds other bytes than its name says`),
+        });
+      }
+      return await use(fetched.path);
+    } finally {
+      blob.stream.destroy();
+    }
+  }
+
+  // To `stage` a source that breaks off is a client that left; here it is the backend that failed.
+  async #fetch(
+    blob: { size: number; stream: Readable },
+    signal: AbortSignal | undefined,
+  ): Promise<StagedBlob> {
+    try {
+      return await this.stage(blob.stream, { limit: blob.size, signal });
+    } catch (error) {
+      if (signal?.aborted || !(isAppError(error, 'cancelled') || isAppError(error, 'too-large'))) throw error;
+      throw new AppError('unavailable', 'The original cannot be read now', { cause: error });
+    }
+  }
+
+  /**
+   * Removes what a crash left in staging and was last written before the date; what is still being written is
+   * younger. Returns the number of files removed.
+   */
+  async sweepStaging(olderThan: Date): Promise<number> {
+    let removed = 0;
+    for await (const entry of await onFile(opendir(this.#driver.stagingFolder))) {
+      if (!entry.isFile() || !entry.name.endsWith(STAGED_SUFFIX)) continue;
+      const path = join(this.#driver.stagingFolder, entry.name);
+      const { mtime } = await lstat(path).catch(() => ({ mtime: undefined }));
+      // Without a time it is gone already: its owner discarded it meanwhile.
+      if (mtime === undefined || mtime >= olderThan) continue;
+      await onFile(rm(path, { force: true }));
+      removed += 1;
+    }
+    return removed;
+  }
+
+  /** Resolves if the backend can be read and written; `AppError('unavailable' | 'storage-full')` if not. */
+  async check(signal?: AbortSignal): Promise<void> {
+    await this.#driver.check(signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#driver.close();
+  }
+}
+
+function missing(digest: Digest): AppError {
+  return new AppError('unavailable', 'The original cannot be read now', {
+    cause: new Error(`No blob is stored under ${originalKey(digest)}`),
+  });
+}
+
+async function onFile<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw fileFault(error);
+  }
+}
+
+/** Copies the source into the file until it ends, counting and digesting. Errors are as `stage` has them. */
+async function receive(
+  source: Readable | AsyncIterable<Uint8Array>,
+  handle: FileHandle,
+  limit: number,
+  signal: AbortSignal | undefined,
+): Promise<{ size: number; digest: Digest }> {
+  const hash = createHash('sha256');
+  let size = 0;
+  const chunks = iterate(source);
+  // One listener for the whole, not a race per chunk: a client that drips single bytes would pile up reactions.
+  let interrupt = (_error: unknown): void => {};
+  const onAbort = () => signal && interrupt(cancellation(signal));
+  signal?.addEventListener('abort', onAbort);
+  try {
+    for (;;) {
+      if (signal?.aborted) throw cancellation(signal);
+      const next = await new Promise<IteratorResult<unknown, unknown>>((resolve, reject) => {
+        interrupt = reject;
+        chunks.next().then(resolve, (error: unknown) => reject(sourceFault(error)));
+      });
+      if (next.done) return { size, digest: hash.digest('hex') };
+      const chunk = next.value;
+      if (!(chunk instanceof Uint8Array)) throw new TypeError('A source of a blob must give bytes');
+      size += chunk.byteLength;
+      if (size > limit) throw new AppError('too-large', `The file is larger than ${limit} bytes`);
+      hash.update(chunk);
+      await onFile(handle.writeFile(chunk));
+    }
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    // Not awaited: it would queue behind a chunk that may never come.
+    chunks.return?.()?.catch(() => {});
+  }
+}
+
+function iterate(source: Readable | AsyncIterable<Uint8Array>): AsyncIterator<unknown> {
+  return source instanceof Readable
+    ? source.iterator({ destroyOnReturn: false })
+    : source[Symbol.asyncIterator]();
+}
+
+// A connection that breaks off under an upload is the client's doing and nobody's defect.
+function sourceFault(error: unknown): unknown {
+  if (error instanceof AppError || !(error instanceof Error) || !('code' in error)) return error;
+  const brokenOff = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ABORT_ERR'];
+  return brokenOff.includes(String(error.code))
+    ? new AppError('cancelled', 'The upload broke off', { cause: error })
+    : error;
+}

@@ -1,0 +1,234 @@
+/**
+ * What only the file driver can show: real small, full and read-only disks, and what other programs do to its folder.
+ * The contract itself is in conformance/blobs.ts; the order of its system calls is in fs-syscalls.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  chmod,
+  link,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { it, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { openFileBlobs } from '../../src/blobs/fs.ts';
+import { BlobStore, fileFault, originalKey } from '../../src/blobs/store.ts';
+import { isAppError } from '../../src/errors.ts';
+import { blobConformance } from '../conformance/blobs.ts';
+
+const run = promisify(execFile);
+
+blobConformance('The file driver', async () => {
+  const parent = await mkdtemp(join(tmpdir(), 'vitrine-blobs-'));
+  const folder = join(parent, 'made', 'at', 'start');
+  return {
+    driver: await openFileBlobs({ folder }),
+    reopen: () => openFileBlobs({ folder }),
+    destroy: () => rm(parent, { recursive: true }),
+  };
+});
+
+async function newFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-fs-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Mounts a file system in memory, or skips the test and says why. */
+async function mountSmallDisk(t: TestContext, size: string): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) {
+    t.skip('mounting a small file system needs root');
+    return undefined;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-disk-'));
+  try {
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder]);
+  } catch {
+    await rm(folder, { recursive: true });
+    t.skip('mounting is not permitted here');
+    return undefined;
+  }
+  t.after(async () => {
+    await run('umount', ['-l', folder]);
+    await rm(folder, { recursive: true });
+  });
+  return folder;
+}
+
+it('a full disk is storage-full, leaves nothing half-made, keeps reading, and heals when there is room', async (t) => {
+  const folder = await mountSmallDisk(t, '1m');
+  if (folder === undefined) return;
+  const driver = await openFileBlobs({ folder });
+  const store = new BlobStore(driver);
+  await using small = await store.stage(Readable.from([Buffer.from('small')]), { limit: 100 });
+  await store.keepOriginal(small);
+
+  const filler = await open(join(folder, 'filler'), 'w');
+  await assert.rejects(filler.writeFile(Buffer.alloc(2_000_000)));
+  const big = () => store.stage(Readable.from([Buffer.alloc(200_000)]), { limit: 500_000 });
+  await assert.rejects(big(), (error: unknown) => isAppError(error, 'storage-full'));
+  await assert.rejects(store.check(), (error: unknown) => isAppError(error, 'storage-full'));
+  assert.deepEqual(await readdir(driver.stagingFolder), [small.path.slice(driver.stagingFolder.length + 1)]);
+  const read = await store.openOriginal(small.digest);
+  assert.equal(read && String(await buffer(read.stream)), 'small');
+
+  await filler.truncate(0);
+  await filler.close();
+  await using staged = await big();
+  await store.keepOriginal(staged);
+  await store.check();
+});
+
+it('a full disk met while replacing keeps the old blob', async (t) => {
+  const folder = await mountSmallDisk(t, '1m');
+  if (folder === undefined) return;
+  const driver = await openFileBlobs({ folder });
+  const path = join(driver.stagingFolder, 'a.part');
+  await writeFile(path, Buffer.alloc(400_000, 'a'));
+  await driver.put('x/a', { path, size: 400_000 });
+  await writeFile(join(driver.stagingFolder, 'b.part'), Buffer.alloc(400_000, 'b'));
+  await assert.rejects(
+    driver.replace('x/a', { path: join(driver.stagingFolder, 'b.part'), size: 400_000 }),
+    (error: unknown) => isAppError(error, 'storage-full'),
+  );
+  assert.equal((await readFile(driver.localPath?.('x/a') ?? '', 'latin1')).replaceAll('a', ''), '');
+  assert.deepEqual(await readdir(join(folder, 'x')), ['a']);
+});
+
+it('puts across two disks as it does on one', async (t) => {
+  const disk = await mountSmallDisk(t, '8m');
+  if (disk === undefined) return;
+  const folder = await newFolder(t);
+  // What an operator does who moves the originals to a larger disk.
+  await symlink(disk, join(folder, 'originals'));
+  const store = new BlobStore(await openFileBlobs({ folder }));
+  const bytes = randomBytes(300_000);
+  const staged = await Promise.all(
+    Array.from({ length: 8 }, () => store.stage(Readable.from([bytes]), { limit: 1e6 })),
+  );
+  await assert.rejects(link(staged[0]?.path ?? '', join(disk, 'probe')), { code: 'EXDEV' });
+  await Promise.all(staged.map((one) => store.keepOriginal(one)));
+  const digest = staged[0]?.digest ?? '';
+  const blob = await store.openOriginal(digest);
+  assert.ok(blob && (await buffer(blob.stream)).equals(bytes));
+  assert.deepEqual(await readdir(join(disk, digest.slice(0, 2))), [digest]);
+});
+
+it('refuses at start a folder that is a file, and names it', async (t) => {
+  const path = join(await newFolder(t), 'file');
+  await writeFile(path, '');
+  await assert.rejects(openFileBlobs({ folder: path }), (error: Error) => error.message.includes(path));
+});
+
+it('refuses at start a folder that it cannot write, and is unavailable when that happens later', async (t) => {
+  const folder = await mountSmallDisk(t, '1m');
+  if (folder === undefined) return;
+  const store = new BlobStore(await openFileBlobs({ folder }));
+  await using staged = await store.stage(Readable.from([Buffer.from('kept')]), { limit: 100 });
+  await store.keepOriginal(staged);
+  await run('mount', ['-o', 'remount,ro', folder]);
+  const unavailable = (error: unknown) => isAppError(error, 'unavailable');
+  await assert.rejects(openFileBlobs({ folder }), /cannot be used.*EROFS/);
+  await assert.rejects(store.check(), unavailable);
+  await assert.rejects(store.stage(Readable.from([Buffer.from('x')]), { limit: 100 }), unavailable);
+  const blob = await store.openOriginal(staged.digest);
+  assert.equal(blob && String(await buffer(blob.stream)), 'kept');
+  await run('mount', ['-o', 'remount,rw', folder]);
+  await store.check();
+});
+
+it('is unavailable to a user who may not write', {
+  skip: process.getuid?.() === 0 && 'root may write anywhere',
+}, async (t) => {
+  const folder = await newFolder(t);
+  const driver = await openFileBlobs({ folder });
+  await chmod(driver.stagingFolder, 0o500);
+  await assert.rejects(driver.check(), (error: unknown) => isAppError(error, 'unavailable'));
+  await chmod(driver.stagingFolder, 0o700);
+});
+
+it('fails the stream of a blob that is cut short under it', async (t) => {
+  const driver = await openFileBlobs({ folder: await newFolder(t) });
+  const path = join(driver.stagingFolder, 'a.part');
+  await writeFile(path, Buffer.alloc(1_000_000));
+  await driver.put('a', { path, size: 1_000_000 });
+  const blob = await driver.open('a');
+  assert.ok(blob);
+  await truncate(driver.localPath?.('a') ?? '', 500_000);
+  await assert.rejects(buffer(blob.stream), (error: unknown) => isAppError(error, 'unavailable'));
+});
+
+it('makes a folder again that was removed while running', async (t) => {
+  const folder = await newFolder(t);
+  const driver = await openFileBlobs({ folder });
+  const path = join(driver.stagingFolder, 'a.part');
+  await writeFile(path, 'a');
+  assert.equal(await driver.put('x/y/a', { path, size: 1 }), 'created');
+  await rm(join(folder, 'x'), { recursive: true });
+  assert.equal(await driver.put('x/y/a', { path, size: 1 }), 'created');
+});
+
+it('is unavailable when the whole root is gone', async (t) => {
+  const folder = join(await newFolder(t), 'root');
+  const store = new BlobStore(await openFileBlobs({ folder }));
+  await rm(folder, { recursive: true });
+  const unavailable = (error: unknown) => isAppError(error, 'unavailable');
+  await assert.rejects(store.check(), unavailable);
+  await assert.rejects(store.stage(Readable.from([Buffer.from('x')]), { limit: 1 }), unavailable);
+});
+
+it('keeps blobs and folders from other users of the machine', async (t) => {
+  const folder = join(await newFolder(t), 'root');
+  const driver = await openFileBlobs({ folder });
+  const store = new BlobStore(driver);
+  await using staged = await store.stage(Readable.from([Buffer.from('private')]), { limit: 100 });
+  await store.keepOriginal(staged);
+  const path = driver.localPath?.(originalKey(staged.digest)) ?? '';
+  for (const [name, mode] of [
+    [path, 0o600],
+    [dirname(path), 0o700],
+    [folder, 0o700],
+    [driver.stagingFolder, 0o700],
+  ] as const) {
+    const handle = await open(name, 'r');
+    assert.equal((await handle.stat()).mode & 0o777, mode, name);
+    await handle.close();
+  }
+});
+
+it('passes over strangers in its folder, and clears away what a crash left beside the blobs a day ago', async (t) => {
+  const folder = await newFolder(t);
+  const driver = await openFileBlobs({ folder });
+  await mkdir(join(folder, 'a'));
+  for (const name of ['Thumbs.db', 'UPPER', '~old.part', '~new.part'])
+    await writeFile(join(folder, 'a', name), 'x');
+  const longAgo = new Date(Date.now() - 3 * 24 * 60 * 60 * 1000);
+  for (const name of ['Thumbs.db', '~old.part']) await utimes(join(folder, 'a', name), longAgo, longAgo);
+  for await (const { key } of driver.list('')) assert.fail(key);
+  assert.deepEqual((await readdir(join(folder, 'a'))).sort(), ['Thumbs.db', 'UPPER', '~new.part']);
+});
+
+it('maps faults of the file system by their code, and defects not at all', () => {
+  const native = (code: string) => Object.assign(new Error('text that says ENOSPC'), { code });
+  for (const code of ['ENOSPC', 'EDQUOT'])
+    assert.ok(isAppError(fileFault(native(code)), 'storage-full'), code);
+  for (const code of ['EIO', 'EACCES', 'EROFS', 'EMFILE', 'ENFILE']) {
+    assert.ok(isAppError(fileFault(native(code)), 'unavailable'), code);
+  }
+  const defect = native('ERR_INVALID_ARG_TYPE');
+  assert.equal(fileFault(defect), defect);
+});

@@ -1,0 +1,379 @@
+/**
+ * The BlobStore over real files: staging, digests, keeping and mending. Faults are brought in by wrapping the real
+ * driver, never by replacing it.
+ */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { access, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { it, type TestContext } from 'node:test';
+import { openFileBlobs } from '../../src/blobs/fs.ts';
+import type { BlobDriver } from '../../src/blobs/store.ts';
+import { BlobStore, isBlobKey, originalKey } from '../../src/blobs/store.ts';
+import { AppError, type ErrorCode, isAppError } from '../../src/errors.ts';
+
+const LIMIT = 1_000_000;
+
+async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<BlobDriver> = () => ({})) {
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-store-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const driver = await openFileBlobs({ folder });
+  const store = new BlobStore({
+    ...withoutLocalPaths(driver),
+    localPath: (key) => driver.localPath?.(key) ?? '',
+    ...change(driver),
+  });
+  return {
+    driver,
+    store,
+    staging: () => readdir(driver.stagingFolder),
+    stage: (bytes: Uint8Array) => store.stage(Readable.from([bytes]), { limit: LIMIT }),
+    pathOf: (digest: string) => driver.localPath?.(originalKey(digest)) ?? '',
+  };
+}
+
+/** The same driver, as one whose blobs are not local files. */
+function withoutLocalPaths(driver: BlobDriver): BlobDriver {
+  return {
+    stagingFolder: driver.stagingFolder,
+    put: (...args) => driver.put(...args),
+    replace: (...args) => driver.replace(...args),
+    open: (...args) => driver.open(...args),
+    stat: (...args) => driver.stat(...args),
+    delete: (...args) => driver.delete(...args),
+    list: (...args) => driver.list(...args),
+    check: (...args) => driver.check(...args),
+    close: () => driver.close(),
+  };
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const code = (expected: ErrorCode) => (error: unknown) => isAppError(error, expected);
+
+it('stages a stream in chunks of any size, with its digest and length', async (t) => {
+  const { store, staging } = await setUp(t);
+  const bytes = randomBytes(300_000);
+  const chunks = function* () {
+    for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 3) % 70_001) {
+      size = Math.max(1, size);
+      yield bytes.subarray(at, at + size);
+    }
+  };
+  const staged = await store.stage(Readable.from(chunks()), { limit: LIMIT });
+  assert.deepEqual([staged.size, staged.digest], [bytes.length, sha256(bytes)]);
+  assert.ok((await readFile(staged.path)).equals(bytes));
+  assert.equal((await stat(staged.path)).mode & 0o777, 0o600);
+  await staged.discard();
+  await staged.discard();
+  assert.deepEqual(await staging(), []);
+});
+
+it('stages an empty stream, and any async iterable', async (t) => {
+  const { store, stage } = await setUp(t);
+  await using empty = await stage(Buffer.alloc(0));
+  assert.equal(empty.digest, sha256(Buffer.alloc(0)));
+  const chunks = async function* () {
+    yield new Uint8Array([1, 2]);
+    yield new Uint8Array([3]);
+  };
+  await using staged = await store.stage(chunks(), { limit: 3 });
+  assert.equal(staged.digest, sha256(new Uint8Array([1, 2, 3])));
+});
+
+it('removes a staged file when its scope ends', async (t) => {
+  const { stage, staging } = await setUp(t);
+  {
+    await using staged = await stage(Buffer.from('scoped'));
+    assert.deepEqual(await staging(), [basename(staged.path)]);
+  }
+  assert.deepEqual(await staging(), []);
+});
+
+it('accepts exactly the limit and refuses one byte more the moment it is seen', async (t) => {
+  const { store, staging } = await setUp(t);
+  await using exact = await store.stage(Readable.from([Buffer.alloc(600), Buffer.alloc(400)]), {
+    limit: 1000,
+  });
+  assert.equal(exact.size, 1000);
+  let given = 0;
+  const endless = Readable.from(
+    (function* () {
+      for (;;) {
+        given += 1;
+        yield Buffer.alloc(300);
+      }
+    })(),
+    { highWaterMark: 1 },
+  );
+  await assert.rejects(store.stage(endless, { limit: 1000 }), code('too-large'));
+  // The fourth chunk is the one too many; the stream may have read one or two ahead.
+  assert.ok(given <= 6, `${given} chunks were taken`);
+  assert.equal(endless.destroyed, false, 'the source is left to its owner');
+  endless.destroy();
+  assert.deepEqual(await staging(), [basename(exact.path)]);
+});
+
+it('never asks for more than the disk has taken', async (t) => {
+  const { store } = await setUp(t);
+  let ahead = 0;
+  let most = 0;
+  // Counts chunks that were asked for while earlier ones had not come back for more.
+  const source: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => {
+      let left = 50;
+      return {
+        next: async () => {
+          most = Math.max(most, ++ahead);
+          await new Promise((resolve) => setImmediate(resolve));
+          ahead -= 1;
+          left -= 1;
+          return left < 0 ? { done: true, value: undefined } : { done: false, value: Buffer.alloc(10_000) };
+        },
+      };
+    },
+  };
+  await using staged = await store.stage(source, { limit: LIMIT });
+  assert.equal(staged.size, 500_000);
+  assert.equal(most, 1);
+});
+
+it('passes an error of the source on unchanged, and leaves nothing in staging', async (t) => {
+  const { store, staging } = await setUp(t);
+  for (const failure of [
+    new AppError('too-slow', 'too slow'),
+    new AppError('cancelled', 'left'),
+    new Error('defect'),
+  ]) {
+    const source = async function* () {
+      yield Buffer.from('some');
+      throw failure;
+    };
+    await assert.rejects(store.stage(source(), { limit: LIMIT }), (error: unknown) => error === failure);
+    await assert.rejects(
+      store.stage(Readable.from(source()), { limit: LIMIT }),
+      (error: unknown) => error === failure,
+    );
+  }
+  assert.deepEqual(await staging(), []);
+});
+
+it('is cancelled when the source breaks off without an end', async (t) => {
+  const { store, staging } = await setUp(t);
+  const source = new PassThrough();
+  source.write('half');
+  const work = store.stage(source, { limit: LIMIT });
+  source.destroy();
+  await assert.rejects(work, code('cancelled'));
+  const dead = new PassThrough();
+  dead.destroy(new Error('before it began'));
+  await assert.rejects(store.stage(dead, { limit: LIMIT }), /before it began/);
+  assert.deepEqual(await staging(), []);
+});
+
+it('is cancelled by the signal though the source hangs, and survives what the source does later', async (t) => {
+  const { store, staging } = await setUp(t);
+  const source = new PassThrough();
+  source.write('and then nothing');
+  const controller = new AbortController();
+  const work = store.stage(source, { limit: LIMIT, signal: controller.signal });
+  // Its one chunk has been taken: from here on it hangs.
+  while (source.readableLength > 0) await new Promise((resolve) => setImmediate(resolve));
+  controller.abort();
+  await assert.rejects(work, code('cancelled'));
+  assert.deepEqual(await staging(), []);
+  source.destroy(new Error('late'));
+  await new Promise((resolve) => source.once('close', resolve));
+});
+
+it('throws the reason of the signal if that says more', async (t) => {
+  const { store } = await setUp(t);
+  const reason = new AppError('too-slow', 'too slow');
+  const work = store.stage(new PassThrough(), { limit: LIMIT, signal: AbortSignal.abort(reason) });
+  await assert.rejects(work, (error: unknown) => error === reason);
+});
+
+it('refuses a source of text', async (t) => {
+  const { store, staging } = await setUp(t);
+  await assert.rejects(store.stage(Readable.from(['text']), { limit: LIMIT }), TypeError);
+  assert.deepEqual(await staging(), []);
+});
+
+it('keeps an original under its digest, which outlives the staged file', async (t) => {
+  const { store, stage, pathOf } = await setUp(t);
+  const bytes = randomBytes(200_000);
+  const staged = await stage(bytes);
+  assert.equal(await store.openOriginal(staged.digest), undefined);
+  await store.keepOriginal(staged);
+  await store.keepOriginal(staged);
+  await staged.discard();
+  const blob = await store.openOriginal(sha256(bytes));
+  assert.equal(blob?.size, bytes.length);
+  assert.ok(blob && (await buffer(blob.stream)).equals(bytes));
+  assert.ok(pathOf(staged.digest).endsWith(`/originals/${staged.digest.slice(0, 2)}/${staged.digest}`));
+});
+
+it('keeps one original when many keep the same bytes at once', async (t) => {
+  const { store, stage, driver } = await setUp(t);
+  const bytes = randomBytes(50_000);
+  const all = await Promise.all(Array.from({ length: 20 }, () => stage(bytes)));
+  await Promise.all(
+    all.map(async (staged) => {
+      await store.keepOriginal(staged);
+      await staged.discard();
+    }),
+  );
+  const blob = await store.openOriginal(sha256(bytes));
+  assert.ok(blob && (await buffer(blob.stream)).equals(bytes));
+  let stored = 0;
+  for await (const _stat of driver.list('')) stored += 1;
+  assert.equal(stored, 1);
+});
+
+it('mends a damaged original when its bytes come again', async (t) => {
+  const { store, stage, pathOf } = await setUp(t);
+  const bytes = randomBytes(50_000);
+  const first = await stage(bytes);
+  await store.keepOriginal(first);
+  await first.discard();
+  await truncate(pathOf(first.digest), 100);
+  await store.keepOriginal(await stage(bytes));
+  assert.ok((await readFile(pathOf(first.digest))).equals(bytes));
+});
+
+it('renews an original that has been there for long, so that no collector takes it from a twin', async (t) => {
+  const { store, stage, driver, pathOf } = await setUp(t);
+  const staged = await stage(Buffer.from('old'));
+  await store.keepOriginal(staged);
+  await utimes(pathOf(staged.digest), new Date(0), new Date(0));
+  await using twin = await stage(Buffer.from('old'));
+  await store.keepOriginal(twin);
+  const { storedOn } = (await driver.stat(originalKey(staged.digest))) ?? {};
+  assert.ok(storedOn && Date.now() - storedOn.getTime() < 60 * 60 * 1000);
+});
+
+it('deletes nothing when keeping fails', async (t) => {
+  const failure = new AppError('unavailable', 'gone');
+  const { store, stage, driver, pathOf } = await setUp(t, (real) => ({
+    put: async (...args) => {
+      await real.put(...args);
+      throw failure;
+    },
+    delete: () => assert.fail('a failure must not delete'),
+  }));
+  const staged = await stage(Buffer.from('mine, or a twin’s'));
+  await assert.rejects(store.keepOriginal(staged), (error: unknown) => error === failure);
+  assert.ok(await driver.stat(originalKey(staged.digest)));
+  await access(pathOf(staged.digest));
+});
+
+it('hands out the stored file itself where the driver has local files', async (t) => {
+  const { store, stage, pathOf, staging } = await setUp(t);
+  const staged = await stage(Buffer.from('local'));
+  await store.keepOriginal(staged);
+  await staged.discard();
+  const path = await store.withOriginalFile(staged.digest, async (path) => {
+    assert.deepEqual(await staging(), []);
+    return path;
+  });
+  assert.equal(path, pathOf(staged.digest));
+});
+
+for (const local of [true, false]) {
+  const kind = local ? 'local files' : 'none';
+  it(`an original without bytes is unavailable to who needs its file (driver with ${kind})`, async (t) => {
+    const { driver } = await setUp(t);
+    const store = new BlobStore(local ? driver : withoutLocalPaths(driver));
+    const work = store.withOriginalFile(sha256(Buffer.from('never')), async () => assert.fail('no file'));
+    await assert.rejects(
+      work,
+      (error: unknown) => isAppError(error, 'unavailable') && error.cause instanceof Error,
+    );
+  });
+}
+
+it('fetches a file, verified, for as long as it is used', async (t) => {
+  const { driver, staging } = await setUp(t);
+  const store = new BlobStore(withoutLocalPaths(driver));
+  const bytes = randomBytes(400_000);
+  const staged = await store.stage(Readable.from([bytes]), { limit: LIMIT });
+  await store.keepOriginal(staged);
+  await staged.discard();
+  const length = await store.withOriginalFile(staged.digest, async (path) => {
+    const read = await readFile(path);
+    assert.ok(read.equals(bytes));
+    return read.length;
+  });
+  assert.equal(length, bytes.length);
+  const failure = new Error('from inside');
+  const failing = store.withOriginalFile(staged.digest, () => Promise.reject(failure));
+  await assert.rejects(failing, (error: unknown) => error === failure);
+  assert.deepEqual(await staging(), []);
+});
+
+it('does not hand out fetched bytes that are not what the digest says, or are too few', async (t) => {
+  const { driver, pathOf, staging } = await setUp(t);
+  const store = new BlobStore(withoutLocalPaths(driver));
+  const staged = await store.stage(Readable.from([Buffer.from('true')]), { limit: LIMIT });
+  await store.keepOriginal(staged);
+  await staged.discard();
+  const use = () => store.withOriginalFile(staged.digest, async () => assert.fail('must not be used'));
+  await writeFile(pathOf(staged.digest), 'lies');
+  await assert.rejects(use(), code('unavailable'));
+  await truncate(pathOf(staged.digest), 2);
+  await assert.rejects(use(), code('unavailable'));
+  const cut = new BlobStore({
+    ...withoutLocalPaths(driver),
+    open: async () => ({ size: 4, stream: new PassThrough().destroy() }),
+  });
+  await assert.rejects(cut.withOriginalFile(staged.digest, use), code('unavailable'));
+  assert.deepEqual(await staging(), []);
+});
+
+it('sweeps what a crash left in staging, but nothing younger and no strangers', async (t) => {
+  const { store, driver, stage, staging } = await setUp(t);
+  const old = new Date('2024-01-01T00:00:00Z');
+  const crashed = await stage(Buffer.from('crashed'));
+  const stranger = join(driver.stagingFolder, 'README');
+  await writeFile(stranger, 'not ours');
+  for (const path of [crashed.path, stranger]) await utimes(path, old, old);
+  await using running = await stage(Buffer.from('running'));
+  assert.equal(await store.sweepStaging(new Date('2024-01-02T00:00:00Z')), 1);
+  assert.deepEqual((await staging()).sort(), ['README', basename(running.path)].sort());
+  await crashed.discard();
+});
+
+it('makes keys only from digests, and they are keys of the grammar', () => {
+  const digest = sha256(Buffer.from('x'));
+  assert.equal(originalKey(digest), `originals/${digest.slice(0, 2)}/${digest}`);
+  assert.ok(isBlobKey(originalKey(digest)));
+  for (const wrong of [
+    '',
+    'abc',
+    digest.toUpperCase(),
+    `${digest}0`,
+    `../${digest.slice(3)}`,
+    `${digest}\n`,
+  ]) {
+    assert.throws(() => originalKey(wrong), TypeError, wrong);
+  }
+});
+
+it('checks and closes its driver', async (t) => {
+  const calls: string[] = [];
+  const { store } = await setUp(t, (real) => ({
+    check: async () => {
+      calls.push('check');
+      await real.check();
+    },
+    close: async () => {
+      calls.push('close');
+      await real.close();
+    },
+  }));
+  await store.check();
+  await store.close();
+  assert.deepEqual(calls, ['check', 'close']);
+});
