@@ -1,0 +1,197 @@
+/**
+ * Owns the header walk of JPEG: from untrusted bytes to a file with only the segments that its pixels need.
+ * Refuses to know the other formats, and sharp; tables and entropy-coded data are libjpeg's to judge.
+ */
+import { hasJpegPrefix, orientationTiff, readOrientation } from './exif.ts';
+import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
+
+/** Encoders emit about 10; each costs 0.2 ms for each megapixel, and 2 770 of them fit into 640 kB. */
+const MAX_SCANS = 64;
+
+const MAX_SEGMENTS = 2_000;
+
+const SOI = Buffer.from([0xff, 0xd8]);
+const EOI = Buffer.from([0xff, 0xd9]);
+
+const M_SOI = 0xd8;
+const M_EOI = 0xd9;
+const M_SOS = 0xda;
+const M_APP0 = 0xe0;
+const M_APP1 = 0xe1;
+const M_APP2 = 0xe2;
+const M_APP14 = 0xee;
+
+/** Huffman and quantisation tables, restart intervals, the number of lines. */
+const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdc, 0xdd]);
+
+interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly components: number;
+  readonly progressive: boolean;
+  /** Bytes of the coefficients of one pixel, all components, subsampling considered. */
+  readonly coefficientBytes: number;
+}
+
+/** Walks a file that starts with SOI. Throws a Refusal. */
+export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
+  const kept: Buffer[] = [SOI];
+  let frame: Frame | undefined;
+  let orientation = 1;
+  let profileBytes = 0;
+  let profileAt: number | undefined;
+  const profile: Buffer[] = [];
+  let app0 = false;
+  let adobe = false;
+  let buffered = false;
+  let segments = 0;
+  let scans = 0;
+
+  for (let at = SOI.length; ; ) {
+    const found = findMarker(file, at);
+    if (found === undefined) {
+      // Behind a scan only the end marker can be missing, which does no harm; whether the scan itself is
+      // complete is for the decoder to find out.
+      if (scans === 0) throw cutShort();
+      break;
+    }
+    const { marker } = found;
+    if (marker === M_EOI) break;
+    if (marker === M_SOI) throw new Refusal('it has a second JPEG start inside');
+    segments += 1;
+    if (segments > MAX_SEGMENTS) throw new Refusal(`it has more than ${MAX_SEGMENTS} JPEG segments`);
+    const start = found.at;
+    if (start + 4 > file.length) throw cutShort();
+    const length = file.readUInt16BE(start + 2);
+    let end = start + 2 + length;
+    if (length < 2 || end > file.length) throw cutShort();
+    const body = file.subarray(start + 4, end);
+
+    if (isFrame(marker)) {
+      if (frame !== undefined) throw new Refusal('it has more than one JPEG frame header');
+      frame = readFrame(marker, body);
+      kept.push(file.subarray(start, end));
+    } else if (marker === M_SOS) {
+      if (frame === undefined) throw new Refusal('its JPEG frame header is missing');
+      scans += 1;
+      if (scans > MAX_SCANS) throw new Refusal(`it has more than ${MAX_SCANS} JPEG scans`);
+      if (frame.progressive || body[0] !== frame.components) buffered = true;
+      end = endOfScan(file, end);
+      kept.push(file.subarray(start, end));
+    } else if (TABLES.has(marker)) {
+      kept.push(file.subarray(start, end));
+    } else if (marker === M_APP0 && !app0 && body.toString('latin1', 0, 5) === 'JFIF\0') {
+      app0 = true;
+      // Its last bytes may be a thumbnail.
+      kept.push(jfif(body));
+    } else if (marker === M_APP1 && orientation === 1 && hasJpegPrefix(body)) {
+      orientation = readOrientation(body.subarray(6));
+    } else if (marker === M_APP2 && body.toString('latin1', 0, 12) === 'ICC_PROFILE\0') {
+      profileAt ??= kept.length;
+      profileBytes += body.length;
+      profile.push(file.subarray(start, end));
+    } else if (marker === M_APP14 && !adobe && body.toString('latin1', 0, 5) === 'Adobe') {
+      adobe = true;
+      kept.push(file.subarray(start, end));
+    }
+    at = end;
+  }
+  if (frame === undefined || scans === 0) throw cutShort();
+  if (profileAt !== undefined && profileBytes <= MAX_PROFILE_BYTES) kept.splice(profileAt, 0, ...profile);
+  if (orientation !== 1) kept.splice(app0 ? 2 : 1, 0, exifSegment(orientation));
+  kept.push(EOI);
+
+  const { width, height, components } = frame;
+  if (buffered) checkBudget(width * height * frame.coefficientBytes, 'a JPEG in several scans');
+  return {
+    bytes: Buffer.concat(kept),
+    facts: { width, height, frames: 1, orientation, alpha: false, cmyk: components === 4 },
+  };
+}
+
+/** The next marker at or behind `at`, past fill bytes and bytes that belong to nothing. */
+function findMarker(file: Buffer, at: number): { at: number; marker: number } | undefined {
+  for (let i = file.indexOf(0xff, at); i >= 0; i = file.indexOf(0xff, i + 1)) {
+    const marker = file[i + 1];
+    if (marker === undefined) return undefined;
+    if (marker === 0xff || marker === 0x00) continue;
+    // Restart markers and TEM stand alone and mean nothing between segments.
+    if ((marker >= 0xd0 && marker <= 0xd7) || marker === 0x01) continue;
+    return { at: i, marker };
+  }
+  return undefined;
+}
+
+/** The end of the entropy-coded data that starts at `at`: the next marker that is not part of it. */
+function endOfScan(file: Buffer, at: number): number {
+  for (let i = file.indexOf(0xff, at); i >= 0; i = file.indexOf(0xff, i + 1)) {
+    const next = file[i + 1];
+    if (next === undefined) return i;
+    if (next === 0x00 || next === 0xff || (next >= 0xd0 && next <= 0xd7)) continue;
+    return i;
+  }
+  return file.length;
+}
+
+/** SOF0 to SOF15; the three others in that range are DHT, JPG and DAC. */
+function isFrame(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
+}
+
+function readFrame(marker: number, body: Buffer): Frame {
+  if (marker > 0xc2) {
+    throw new Refusal(
+      `it uses JPEG process SOF${marker - 0xc0}: only baseline, extended and progressive Huffman are accepted`,
+    );
+  }
+  if (body.length < 6) throw cutShort();
+  const precision = body.readUInt8(0);
+  const height = body.readUInt16BE(1);
+  const width = body.readUInt16BE(3);
+  const components = body.readUInt8(5);
+  if (precision !== 8) throw new Refusal(`it has ${precision} bits per JPEG sample: only 8 are accepted`);
+  if (components !== 1 && components !== 3 && components !== 4) {
+    throw new Refusal(`it has ${components} JPEG components: only 1, 3 and 4 are accepted`);
+  }
+  if (body.length < 6 + 3 * components) throw cutShort();
+  checkSize(width, height, 1);
+  const areas: number[] = [];
+  let widest = 1;
+  let tallest = 1;
+  for (let i = 0; i < components; i += 1) {
+    const sampling = body.readUInt8(6 + 3 * i + 1);
+    const across = sampling >> 4;
+    const down = sampling & 15;
+    if (across < 1 || across > 4 || down < 1 || down > 4)
+      throw new Refusal('its JPEG frame header is damaged');
+    widest = Math.max(widest, across);
+    tallest = Math.max(tallest, down);
+    areas.push(across * down);
+  }
+  const sum = areas.reduce((total, area) => total + area, 0);
+  return {
+    width,
+    height,
+    components,
+    progressive: marker === 0xc2,
+    coefficientBytes: components === 1 ? 2 : (2 * sum) / (widest * tallest),
+  };
+}
+
+function jfif(body: Buffer): Buffer {
+  const segment = Buffer.alloc(18);
+  segment.writeUInt16BE(0xffe0, 0);
+  segment.writeUInt16BE(16, 2);
+  body.copy(segment, 4, 0, 12);
+  return segment;
+}
+
+function exifSegment(orientation: number): Buffer {
+  const tiff = orientationTiff(orientation);
+  const head = Buffer.from([0xff, M_APP1, 0, 2 + 6 + tiff.length, 0x45, 0x78, 0x69, 0x66, 0, 0]);
+  return Buffer.concat([head, tiff]);
+}
+
+function cutShort(): Refusal {
+  return new Refusal('the JPEG file is cut short or damaged');
+}

@@ -1,0 +1,226 @@
+/**
+ * Owns the header walk of WebP: from untrusted bytes to a file with only the chunks that its pixels need.
+ * Refuses to know the other formats, and sharp; the bitstreams are libwebp's to judge.
+ */
+import { orientationTiff, readOrientation } from './exif.ts';
+import {
+  checkBudget,
+  checkSize,
+  MAX_FRAMES,
+  MAX_PROFILE_BYTES,
+  type PictureFacts,
+  Refusal,
+} from './limits.ts';
+
+const MAX_CHUNKS = 20_000;
+
+/** Type and length. */
+const CHUNK_HEADER = 8;
+const FRAME_HEADER = 16;
+
+const FLAG_ICC = 0x20;
+const FLAG_ALPHA = 0x10;
+const FLAG_EXIF = 0x08;
+const FLAG_ANIMATION = 0x02;
+
+/** Bytes of one pixel that libvips and libwebp hold, measured: a still picture is decoded whole. */
+const STILL_BYTES = 7.5;
+/** The canvas and the frame on it, or all frames, whichever is more. */
+const CANVAS_BYTES = 8;
+const FRAME_BYTES = 4;
+
+interface Chunk {
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+interface Bitstream {
+  readonly width: number;
+  readonly height: number;
+  readonly alpha: boolean;
+}
+
+/** Walks a file that starts with `RIFF????WEBP`. Throws a Refusal. */
+export function walkWebp(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
+  if (file.length < 12) throw cutShort();
+  const end = 8 + file.readUInt32LE(4);
+  // Some writers leave out the last padding byte. What is behind the end belongs to nobody.
+  if (end > file.length + 1) throw cutShort();
+  const chunks = readChunks(file.subarray(12, Math.min(end, file.length)));
+  const first = chunks[0];
+  if (first === undefined) throw cutShort();
+  if (first.type === 'VP8X') return walkExtended(first.body, chunks.slice(1));
+  const { width, height, alpha } = readBitstream(first);
+  checkStill(width, height);
+  return {
+    bytes: riff([chunk(first.type, first.body)]),
+    facts: { width, height, frames: 1, orientation: 1, alpha, cmyk: false },
+  };
+}
+
+function walkExtended(header: Buffer, chunks: readonly Chunk[]): { bytes: Buffer; facts: PictureFacts } {
+  if (header.length < 10) throw cutShort();
+  const flags = header.readUInt8(0);
+  const width = 1 + header.readUIntLE(4, 3);
+  const height = 1 + header.readUIntLE(7, 3);
+  const profile = chunks.find(({ type, body }) => type === 'ICCP' && body.length <= MAX_PROFILE_BYTES);
+  const animated = (flags & FLAG_ANIMATION) !== 0;
+  const picture = animated ? walkFrames(chunks, width, height) : walkStill(chunks, width, height);
+  const exif = animated ? undefined : chunks.find(({ type }) => type === 'EXIF');
+  const orientation = exif === undefined ? 1 : readOrientation(exif.body);
+  if (!animated) checkStill(width, height);
+  const alpha = picture.alpha || (flags & FLAG_ALPHA) !== 0;
+
+  const extended = Buffer.alloc(10);
+  extended.writeUInt8(
+    (profile === undefined ? 0 : FLAG_ICC) |
+      (alpha ? FLAG_ALPHA : 0) |
+      (orientation === 1 ? 0 : FLAG_EXIF) |
+      (animated ? FLAG_ANIMATION : 0),
+  );
+  header.copy(extended, 4, 4, 10);
+  const kept = [chunk('VP8X', extended)];
+  if (profile !== undefined) kept.push(chunk('ICCP', profile.body));
+  kept.push(...picture.kept);
+  if (orientation !== 1) kept.push(chunk('EXIF', orientationTiff(orientation)));
+  return {
+    bytes: riff(kept),
+    facts: { width, height, frames: picture.frames, orientation, alpha, cmyk: false },
+  };
+}
+
+interface Kept {
+  readonly kept: readonly Buffer[];
+  readonly frames: number;
+  readonly alpha: boolean;
+}
+
+function walkStill(chunks: readonly Chunk[], width: number, height: number): Kept {
+  checkSize(width, height, 1);
+  const bitstream = chunks.find(isBitstream);
+  if (bitstream === undefined) throw cutShort();
+  const read = readBitstream(bitstream);
+  if (read.width !== width || read.height !== height) {
+    throw new Refusal(
+      `its WebP canvas of ${width} x ${height} pixels is not the size of its picture, ${read.width} x ${read.height}`,
+    );
+  }
+  const alpha = bitstream.type === 'VP8 ' ? chunks.find(({ type }) => type === 'ALPH') : undefined;
+  const kept = [chunk(bitstream.type, bitstream.body)];
+  if (alpha !== undefined) kept.unshift(chunk('ALPH', alpha.body));
+  return { kept, frames: 1, alpha: read.alpha || alpha !== undefined };
+}
+
+function walkFrames(chunks: readonly Chunk[], width: number, height: number): Kept {
+  const frames = chunks.filter(({ type }) => type === 'ANMF');
+  if (frames.length === 0) throw cutShort();
+  // Before the product of all, so that the reason is the number that is wrong.
+  if (frames.length > MAX_FRAMES) {
+    throw new Refusal(`it has ${frames.length} frames: at most ${MAX_FRAMES} are accepted`);
+  }
+  checkSize(width, height, frames.length);
+  checkBudget(width * height * Math.max(CANVAS_BYTES, FRAME_BYTES * frames.length), 'an animation');
+  const animation = chunks.find(({ type, body }) => type === 'ANIM' && body.length >= 6);
+  const kept = [chunk('ANIM', animation?.body.subarray(0, 6) ?? Buffer.alloc(6))];
+  let alpha = false;
+  for (const { body } of frames) {
+    const frame = walkFrame(body, width, height);
+    alpha ||= frame.alpha;
+    kept.push(chunk('ANMF', frame.body));
+  }
+  return { kept, frames: frames.length, alpha };
+}
+
+function walkFrame(
+  body: Buffer,
+  canvasWidth: number,
+  canvasHeight: number,
+): { body: Buffer; alpha: boolean } {
+  if (body.length < FRAME_HEADER) throw cutShort();
+  const left = 2 * body.readUIntLE(0, 3);
+  const top = 2 * body.readUIntLE(3, 3);
+  const width = 1 + body.readUIntLE(6, 3);
+  const height = 1 + body.readUIntLE(9, 3);
+  const covers = left === 0 && top === 0 && width === canvasWidth && height === canvasHeight;
+  const inside = readChunks(body.subarray(FRAME_HEADER));
+  const bitstream = inside.find(isBitstream);
+  if (bitstream === undefined) throw cutShort();
+  const read = readBitstream(bitstream);
+  if (
+    left + width > canvasWidth ||
+    top + height > canvasHeight ||
+    read.width !== width ||
+    read.height !== height
+  ) {
+    throw new Refusal('a WebP frame is not the size it claims or lies outside of the canvas');
+  }
+  const alpha = bitstream.type === 'VP8 ' ? inside.find(({ type }) => type === 'ALPH') : undefined;
+  const kept = [body.subarray(0, FRAME_HEADER)];
+  if (alpha !== undefined) kept.push(chunk('ALPH', alpha.body));
+  kept.push(chunk(bitstream.type, bitstream.body));
+  // Where a frame does not cover the canvas, the canvas may show through.
+  return { body: Buffer.concat(kept), alpha: read.alpha || alpha !== undefined || !covers };
+}
+
+function checkStill(width: number, height: number): void {
+  checkSize(width, height, 1);
+  checkBudget(width * height * STILL_BYTES, 'a WebP of that size');
+}
+
+/** Splits a list of chunks. The last may lack its padding byte. */
+function readChunks(list: Buffer): Chunk[] {
+  const chunks: Chunk[] = [];
+  for (let at = 0; list.length - at >= CHUNK_HEADER; ) {
+    if (chunks.length === MAX_CHUNKS) throw new Refusal(`it has more than ${MAX_CHUNKS} WebP chunks`);
+    const type = list.toString('latin1', at, at + 4);
+    const length = list.readUInt32LE(at + 4);
+    const start = at + CHUNK_HEADER;
+    if (start + length > list.length) throw cutShort();
+    chunks.push({ type, body: list.subarray(start, start + length) });
+    at = start + length + (length % 2);
+  }
+  return chunks;
+}
+
+function isBitstream({ type }: Chunk): boolean {
+  return type === 'VP8 ' || type === 'VP8L';
+}
+
+function readBitstream({ type, body }: Chunk): Bitstream {
+  if (type === 'VP8 ') {
+    // A key frame: three bytes of tag with the lowest bit clear, the start code, two sides of 14 bits.
+    if (body.length < 10 || (body.readUInt8(0) & 1) !== 0 || body.readUIntBE(3, 3) !== 0x9d012a)
+      throw cutShort();
+    return { width: body.readUInt16LE(6) & 0x3fff, height: body.readUInt16LE(8) & 0x3fff, alpha: false };
+  }
+  if (type === 'VP8L') {
+    if (body.length < 5 || body.readUInt8(0) !== 0x2f) throw cutShort();
+    const bits = body.readUInt32LE(1);
+    return {
+      width: 1 + (bits & 0x3fff),
+      height: 1 + ((bits >>> 14) & 0x3fff),
+      alpha: ((bits >>> 28) & 1) === 1,
+    };
+  }
+  throw cutShort();
+}
+
+function chunk(type: string, body: Buffer): Buffer {
+  const whole = Buffer.alloc(CHUNK_HEADER + body.length + (body.length % 2));
+  whole.write(type, 0, 'latin1');
+  whole.writeUInt32LE(body.length, 4);
+  body.copy(whole, CHUNK_HEADER);
+  return whole;
+}
+
+function riff(chunks: readonly Buffer[]): Buffer {
+  const body = Buffer.concat([Buffer.from('WEBP', 'latin1'), ...chunks]);
+  const head = Buffer.alloc(8);
+  head.write('RIFF', 0, 'latin1');
+  head.writeUInt32LE(body.length, 4);
+  return Buffer.concat([head, body]);
+}
+
+function cutShort(): Refusal {
+  return new Refusal('the WebP file is cut short or damaged');
+}

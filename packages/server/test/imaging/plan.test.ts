@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  DEFAULT_QUALITY,
+  type Fit,
+  MAX_ANIMATION_PIXELS,
+  MAX_SIDE,
+  type OutputFormat,
+  PIPELINE_REVISION,
+  type Plan,
+  type PlanSource,
+  parseSize,
+  planKey,
+  planRendition,
+  type Transform,
+} from '../../src/imaging/plan.ts';
+
+const side = fc.oneof(
+  fc.integer({ min: 0, max: 99_999 }),
+  fc.integer({ min: 0, max: 5 }),
+  fc.integer({ min: 2_040, max: 2_056 }),
+);
+const transforms: fc.Arbitrary<Transform> = fc.record(
+  {
+    width: side,
+    height: side,
+    fit: fc.constantFrom<Fit>('cover', 'contain'),
+    position: fc.constantFrom('center', 'attention', 'entropy'),
+    dpr: fc.constantFrom(1, 1.5, 2, 3),
+    quality: fc.integer({ min: 1, max: 100 }),
+  },
+  { requiredKeys: ['width', 'height', 'fit', 'position', 'dpr'] },
+);
+const pictureSide = fc.oneof(fc.integer({ min: 1, max: 30_000 }), fc.integer({ min: 1, max: 4 }));
+const pictures: fc.Arbitrary<PlanSource> = fc.record({
+  format: fc.constantFrom('jpeg', 'png', 'webp'),
+  width: pictureSide,
+  height: pictureSide,
+  frames: fc.constantFrom(1, 1, 2, 30, 1_000),
+  transparent: fc.boolean(),
+});
+const formats = fc.constantFrom<OutputFormat>('webp', 'jpeg', 'png', 'avif');
+
+const picture = (width: number, height: number, more: Partial<PlanSource> = {}): PlanSource => ({
+  format: 'jpeg',
+  width,
+  height,
+  frames: 1,
+  transparent: false,
+  ...more,
+});
+const ask = (size: string, more: Partial<Transform> = {}): Transform => {
+  const parsed = parseSize(size);
+  assert.ok(parsed, size);
+  return { ...parsed, fit: 'cover', position: 'center', dpr: 1, ...more };
+};
+const sizeOf = ({ width, height }: Plan) => `${width}x${height}`;
+
+describe('a size', () => {
+  test('round-trips for every pair of sides in 0..99999', () => {
+    fc.assert(
+      fc.property(side, side, (width, height) => {
+        assert.deepEqual(parseSize(`${width}x${height}`), { width, height });
+      }),
+    );
+  });
+
+  test('is nothing but two such numbers with a lower-case x between them', () => {
+    const wrong = [
+      '',
+      'x',
+      '1',
+      '1x',
+      'x1',
+      '01x1',
+      '1x01',
+      '00x1',
+      '100000x1',
+      '1x100000',
+      '1X1',
+      ' 1x1',
+      '1x1 ',
+      '1x1\n',
+      '1x1x1',
+      '-1x1',
+      '+1x1',
+      '1.0x1',
+      '1e2x1',
+      '1,1',
+      '١x1',
+      '1×1',
+      '0x1f',
+    ]; // prettier-ignore
+    for (const text of wrong) assert.equal(parseSize(text), undefined, JSON.stringify(text));
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const parsed = parseSize(text);
+        if (parsed !== undefined) assert.equal(`${parsed.width}x${parsed.height}`, text);
+      }),
+    );
+  });
+});
+
+describe('a plan', () => {
+  test('has whole sides from 1 to 2048 and a region inside the picture, whatever is asked of whatever', () => {
+    fc.assert(
+      fc.property(transforms, pictures, formats, (transform, original, format) => {
+        const plan = planRendition(transform, original, format);
+        for (const length of [plan.width, plan.height]) {
+          assert.ok(Number.isInteger(length) && length >= 1 && length <= MAX_SIDE, String(length));
+        }
+        assert.ok(plan.quality >= 1 && plan.quality <= 100);
+        if (plan.region === undefined) return;
+        const { left, top, width, height } = plan.region;
+        for (const n of [left, top, width, height]) assert.ok(Number.isInteger(n), String(n));
+        assert.ok(left >= 0 && top >= 0 && width >= 1 && height >= 1);
+        assert.ok(left + width <= original.width && top + height <= original.height);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('with both sides and cover is exactly that size, each side multiplied by dpr and capped on its own', () => {
+    fc.assert(
+      fc.property(transforms, pictures, formats, (transform, original, format) => {
+        fc.pre(transform.width > 0 && transform.height > 0 && transform.fit === 'cover');
+        const plan = planRendition(transform, original, format);
+        assert.equal(plan.width, Math.min(2_048, Math.round(transform.width * transform.dpr)));
+        assert.equal(plan.height, Math.min(2_048, Math.round(transform.height * transform.dpr)));
+      }),
+    );
+    assert.equal(sizeOf(planRendition(ask('99999x10'), picture(100, 100), 'webp')), '2048x10');
+    assert.equal(sizeOf(planRendition(ask('400x300', { dpr: 3 }), picture(100, 100), 'webp')), '1200x900');
+  });
+
+  test('that keeps the proportions is within one pixel of them on each side', () => {
+    fc.assert(
+      fc.property(transforms, pictures, formats, (transform, original, format) => {
+        fc.pre(transform.width === 0 || transform.height === 0 || transform.fit === 'contain');
+        const plan = planRendition(transform, original, format);
+        // The true scale brings both sides within half a pixel: some scale must do so.
+        const low = Math.max((plan.width - 0.5) / original.width, (plan.height - 0.5) / original.height);
+        const high = Math.min((plan.width + 0.5) / original.width, (plan.height + 0.5) / original.height);
+        const clampedToOne = plan.width === 1 || plan.height === 1;
+        assert.ok(
+          low <= high + 1e-9 || clampedToOne,
+          `${sizeOf(plan)} of ${original.width}x${original.height}`,
+        );
+        assert.equal(plan.fit, 'fill');
+        assert.equal(plan.region, undefined);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('with one side is proportional, enlarges too, and keeps both sides within 2048', () => {
+    assert.equal(sizeOf(planRendition(ask('100x0'), picture(400, 200), 'webp')), '100x50');
+    assert.equal(sizeOf(planRendition(ask('0x100'), picture(400, 200), 'webp')), '200x100');
+    assert.equal(sizeOf(planRendition(ask('800x0'), picture(400, 200), 'webp')), '800x400');
+    assert.equal(sizeOf(planRendition(ask('2048x0'), picture(200, 400), 'webp')), '1024x2048');
+    assert.equal(sizeOf(planRendition(ask('0x500'), picture(30_000, 1), 'webp')), '2048x1');
+    assert.equal(sizeOf(planRendition(ask('100x0', { dpr: 2 }), picture(400, 200), 'webp')), '200x100');
+  });
+
+  test('of 0x0 is the own size bounded by 2048, and never larger than the picture', () => {
+    assert.equal(sizeOf(planRendition(ask('0x0'), picture(400, 200), 'webp')), '400x200');
+    assert.equal(sizeOf(planRendition(ask('0x0', { dpr: 3 }), picture(400, 200), 'webp')), '400x200');
+    assert.equal(sizeOf(planRendition(ask('0x0'), picture(4_096, 2_048), 'webp')), '2048x1024');
+    fc.assert(
+      fc.property(transforms, pictures, formats, (transform, original, format) => {
+        const plan = planRendition({ ...transform, width: 0, height: 0 }, original, format);
+        assert.ok(plan.width <= original.width && plan.height <= original.height);
+      }),
+    );
+  });
+
+  test('with contain fits inside the box, unpadded, and enlarges too', () => {
+    const contain = (size: string, original: PlanSource) =>
+      sizeOf(planRendition(ask(size, { fit: 'contain' }), original, 'webp'));
+    assert.equal(contain('400x400', picture(400, 200)), '400x200');
+    assert.equal(contain('100x400', picture(400, 200)), '100x50');
+    assert.equal(contain('800x800', picture(400, 200)), '800x400');
+    assert.equal(contain('10x10', picture(30_000, 10)), '10x1');
+  });
+
+  test('takes a region only where the scaled picture would be longer than libvips can do', () => {
+    assert.equal(planRendition(ask('2048x2048'), picture(6_000, 4_000), 'webp').region, undefined);
+    assert.equal(planRendition(ask('2048x2048'), picture(30_000, 2_048), 'webp').region, undefined);
+    const plan = planRendition(ask('2048x2048'), picture(1, 30_000), 'webp');
+    assert.deepEqual(plan.region, { left: 0, top: 14_999, width: 1, height: 1 });
+    assert.equal(plan.fit, 'fill');
+    const wide = planRendition(ask('2000x1000'), picture(30_000, 100), 'webp');
+    assert.deepEqual(wide.region, { left: 14_900, top: 0, width: 200, height: 100 });
+  });
+
+  test('has the quality that is asked for or the default of its format, and PNG has none', () => {
+    for (const format of ['webp', 'jpeg', 'avif'] as const) {
+      assert.equal(planRendition(ask('9x9'), picture(90, 90), format).quality, DEFAULT_QUALITY[format]);
+      assert.equal(planRendition(ask('9x9', { quality: 7 }), picture(90, 90), format).quality, 7);
+    }
+    assert.equal(
+      planRendition(ask('9x9', { quality: 7 }), picture(90, 90), 'png').quality,
+      DEFAULT_QUALITY.png,
+    );
+  });
+
+  test('keeps the frames of an animation as WebP while they are at most 100 megapixels', () => {
+    const plan = (size: string, frames: number, format: OutputFormat = 'webp') =>
+      planRendition(ask(size), picture(2_000, 1_000, { format: 'webp', frames }), format);
+    assert.equal(plan('1000x1000', MAX_ANIMATION_PIXELS / 1_000_000).animated, true);
+    assert.equal(plan('1000x1000', MAX_ANIMATION_PIXELS / 1_000_000 + 1).animated, false);
+    assert.equal(plan('100x100', 1).animated, false);
+    assert.equal(plan('100x100', 5, 'png').animated, false);
+  });
+
+  test('flattens a transparent picture for JPEG alone', () => {
+    const flattened = (transparent: boolean, format: OutputFormat) =>
+      planRendition(ask('9x9'), picture(90, 90, { format: 'png', transparent }), format).flatten;
+    assert.equal(flattened(true, 'jpeg'), true);
+    assert.equal(flattened(false, 'jpeg'), false);
+    assert.equal(flattened(true, 'webp'), false);
+  });
+
+  test('has a position only where a still picture is cropped', () => {
+    const position = (size: string, more: Partial<PlanSource> = {}, transform: Partial<Transform> = {}) =>
+      planRendition(ask(size, { position: 'attention', ...transform }), picture(400, 200, more), 'webp')
+        .position;
+    assert.equal(position('100x100'), 'attention');
+    assert.equal(position('100x50'), 'center');
+    assert.equal(position('100x0'), 'center');
+    assert.equal(position('100x100', {}, { fit: 'contain' }), 'center');
+    assert.equal(position('100x100', { format: 'webp', frames: 4 }), 'center');
+  });
+});
+
+describe('the key of a plan', () => {
+  test('starts with the revision of the pipeline and holds only characters that are safe in names and headers', () => {
+    fc.assert(
+      fc.property(transforms, pictures, formats, (transform, original, format) => {
+        const key = planKey(planRendition(transform, original, format));
+        assert.match(key, /^[a-z0-9.,-]+$/);
+        assert.ok(key.startsWith(`${PIPELINE_REVISION}.`));
+      }),
+    );
+  });
+
+  test('is the same exactly if the plan is the same', () => {
+    fc.assert(
+      fc.property(
+        transforms,
+        transforms,
+        pictures,
+        formats,
+        formats,
+        fc.boolean(),
+        (one, two, original, format, other, same) => {
+          const a = planRendition(one, original, format);
+          const b = planRendition(same ? one : two, original, other);
+          assert.equal(planKey(a) === planKey(b), JSON.stringify(sorted(a)) === JSON.stringify(sorted(b)));
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('does not tell apart requests that give the same rendition', () => {
+    const key = (size: string, more: Partial<Transform>, format: OutputFormat) =>
+      planKey(planRendition(ask(size, more), picture(400, 200), format));
+    assert.equal(key('9999x2048', {}, 'webp'), key('2048x5000', {}, 'webp'));
+    assert.equal(key('200x100', { position: 'entropy' }, 'webp'), key('100x50', { dpr: 2 }, 'webp'));
+    assert.equal(key('100x100', { quality: 5 }, 'png'), key('100x100', { quality: 95 }, 'png'));
+    assert.notEqual(key('100x100', { quality: 5 }, 'webp'), key('100x100', { quality: 95 }, 'webp'));
+    assert.notEqual(key('100x100', { position: 'entropy' }, 'webp'), key('100x100', {}, 'webp'));
+  });
+});
+
+function sorted(plan: Plan): unknown {
+  return Object.fromEntries(Object.entries(plan).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
