@@ -1,0 +1,230 @@
+/**
+ * The library of one account's images: the service behind the six authenticated operations.
+ * Owns the order in which a change is checked and what each refusal says. Refuses to know HTTP, SQL and pixels.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { nanoid } from 'nanoid';
+import type { StagedBlob } from './blobs/store.ts';
+import { AppError } from './errors.ts';
+import { type Image, type Original, parseUUID } from './image.ts';
+import type { Ingest } from './ingest.ts';
+import type { AccountImages, MetadataStore, ReplaceOutcome } from './metadata/store.ts';
+
+/** How long an idempotency key is remembered, in milliseconds. */
+export const IDEMPOTENCY_WINDOW = 24 * 60 * 60 * 1000;
+
+export interface Upload {
+  /** The received file. The library discards it, whatever comes. */
+  readonly file: StagedBlob;
+  readonly altText: string | undefined;
+  readonly idempotencyKey?: string;
+}
+
+export interface Update {
+  /** The received file. The library discards it, whatever comes. */
+  readonly file: StagedBlob;
+  /** Absent: keep the alt text that the image has. */
+  readonly altText?: { readonly value: string | undefined };
+}
+
+export interface LibraryDependencies {
+  readonly metadata: MetadataStore;
+  readonly ingest: Ingest;
+  /** How many images an account may have enabled, unless it sets its own limit. */
+  readonly imageQuota: number;
+  readonly now?: () => Date;
+}
+
+export class Library {
+  readonly #metadata: MetadataStore;
+  readonly #ingest: Ingest;
+  readonly #imageQuota: number;
+  readonly #now: () => Date;
+  readonly #uploadsByKey = new Map<string, Promise<unknown>>();
+
+  constructor(dependencies: LibraryDependencies) {
+    this.#metadata = dependencies.metadata;
+    this.#ingest = dependencies.ingest;
+    this.#imageQuota = dependencies.imageQuota;
+    this.#now = dependencies.now ?? (() => new Date());
+  }
+
+  /** Newest first, disabled ones included, with how many there are in all. */
+  list(
+    accountID: string,
+    page: { skip: number; count: number },
+  ): Promise<{ images: Image[]; total: number }> {
+    return this.#metadata.forAccount(accountID).list(page);
+  }
+
+  /** @throws AppError `not-found` for an unknown or malformed image ID. */
+  async get(accountID: string, imageID: string): Promise<Image> {
+    return (await this.#metadata.forAccount(accountID).find(canonical(imageID))) ?? unknownImage();
+  }
+
+  /** The image, if it may be changed. @throws AppError `not-found`; `conflict` if it is disabled. */
+  async getChangeable(accountID: string, imageID: string): Promise<Image> {
+    const image = await this.get(accountID, imageID);
+    if (image.disabledOn) disabledImage();
+    return image;
+  }
+
+  /**
+   * Adds a picture. A retry with the same idempotency key gets the first answer.
+   * @throws AppError `conflict` (the key was used for another upload), `invalid-image`, `duplicate`,
+   * `quota-exceeded`; in this order.
+   */
+  async upload(accountID: string, upload: Upload, signal?: AbortSignal): Promise<Image> {
+    const { file, altText, idempotencyKey } = upload;
+    try {
+      if (idempotencyKey === undefined) return await this.#add(accountID, file, altText, undefined, signal);
+      const fingerprint = createHash('sha256')
+        .update(JSON.stringify([file.digest, altText ?? null]))
+        .digest('hex');
+      const key = { key: idempotencyKey, fingerprint };
+      return await this.#oneAtATime(`${accountID} ${idempotencyKey}`, () =>
+        this.#add(accountID, file, altText, key, signal),
+      );
+    } finally {
+      await file.discard();
+    }
+  }
+
+  async #add(
+    accountID: string,
+    file: StagedBlob,
+    altText: string | undefined,
+    key: { key: string; fingerprint: string } | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Image> {
+    const images = this.#metadata.forAccount(accountID);
+    const notBefore = new Date(this.#now().getTime() - IDEMPOTENCY_WINDOW);
+    if (key) {
+      const remembered = await images.recallUpload(key.key, notBefore);
+      if (remembered) return remembered.fingerprint === key.fingerprint ? remembered.image : reusedKey();
+    }
+    const original = await this.#accept(images, file, signal);
+    const image = {
+      imageID: randomUUID(),
+      publicID: nanoid(),
+      createdOn: this.#now(),
+      original,
+      ...(altText !== undefined && { altText }),
+    };
+    const outcome = await images.insert(image, {
+      defaultQuota: this.#imageQuota,
+      ...(key && { remember: { ...key, notBefore } }),
+    });
+    switch (outcome.kind) {
+      case 'inserted':
+      case 'replayed':
+        return outcome.image;
+      case 'key-reused':
+        return reusedKey();
+      case 'duplicate':
+        return duplicate(outcome.existing);
+      case 'quota-exceeded':
+        throw new AppError('quota-exceeded', quotaText(outcome.limit));
+      case 'no-account':
+        throw new AppError('not-found', 'account not found');
+    }
+  }
+
+  /**
+   * Gives an image other bytes; its IDs, link and createdOn stay. Its own current bytes are a success.
+   * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`.
+   */
+  async update(accountID: string, imageID: string, update: Update, signal?: AbortSignal): Promise<Image> {
+    try {
+      const images = this.#metadata.forAccount(accountID);
+      const current = await this.getChangeable(accountID, imageID);
+      const sameBytes = current.original.digest === update.file.digest;
+      const original = sameBytes ? current.original : await this.#accept(images, update.file, signal);
+      const outcome = await images.replace(current.imageID, {
+        original,
+        updatedOn: this.#now(),
+        ...(update.altText && { altText: update.altText }),
+      });
+      return settled(outcome);
+    } finally {
+      await update.file.discard();
+    }
+  }
+
+  /**
+   * Sets the alt text; undefined clears it.
+   * @throws AppError `not-found`, `conflict` (disabled).
+   */
+  async updateMetadata(accountID: string, imageID: string, altText: string | undefined): Promise<Image> {
+    const images = this.#metadata.forAccount(accountID);
+    return settled(await images.setAltText(canonical(imageID), altText, this.#now()));
+  }
+
+  /** Disables an image: it stays public, listed and readable. Again is a success. @throws AppError `not-found`. */
+  async disable(accountID: string, imageID: string): Promise<Image> {
+    const outcome = await this.#metadata.forAccount(accountID).disable(canonical(imageID), this.#now());
+    return outcome.kind === 'disabled' ? outcome.image : unknownImage();
+  }
+
+  /**
+   * Bytes that the account holds already were decoded when they came, so a duplicate is refused without doing so
+   * again. That is only to save the work: the insert settles it.
+   */
+  async #accept(images: AccountImages, file: StagedBlob, signal: AbortSignal | undefined): Promise<Original> {
+    const existing = await images.findByDigest(file.digest);
+    if (existing) return duplicate(existing);
+    return this.#ingest.accept(file, signal);
+  }
+
+  /** A twin that comes while the first is still at work waits for it, and then finds its answer remembered. */
+  async #oneAtATime<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#uploadsByKey.get(key) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    this.#uploadsByKey.set(key, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#uploadsByKey.get(key) === mine) this.#uploadsByKey.delete(key);
+    }
+  }
+}
+
+function settled(outcome: ReplaceOutcome): Image {
+  switch (outcome.kind) {
+    case 'changed':
+      return outcome.image;
+    case 'disabled':
+      return disabledImage();
+    case 'not-found':
+      return unknownImage();
+    case 'duplicate':
+      return duplicate(outcome.existing);
+  }
+}
+
+function canonical(imageID: string): string {
+  return parseUUID(imageID) ?? unknownImage();
+}
+
+function unknownImage(): never {
+  throw new AppError('not-found', 'image not found');
+}
+
+function disabledImage(): never {
+  throw new AppError('conflict', 'the image is disabled and cannot be changed');
+}
+
+function reusedKey(): never {
+  throw new AppError(
+    'conflict',
+    'X-Idempotency-Key was already used for an upload of another image or metadata',
+  );
+}
+
+function duplicate(existing: Image): never {
+  throw new AppError('duplicate', `the account already has this image as ${existing.imageID}`, { existing });
+}
+
+function quotaText(limit: number): string {
+  return `the account has reached its limit of ${limit} images that are not disabled`;
+}
