@@ -1,0 +1,91 @@
+/**
+ * The public link: `GET /images/{publicID}`. Owns the headers of a delivery. Refuses to know how renditions are made.
+ */
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Static } from 'typebox';
+import type { Delivery, PlannedRendition } from '../delivery.ts';
+import { AppError } from '../errors.ts';
+import { parseSize, type Transform } from '../imaging/plan.ts';
+import { isNotModified } from './conditional.ts';
+import { mediaType, negotiate } from './negotiate.ts';
+import { sendProblem } from './problems.ts';
+import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from './schemas.ts';
+
+/** What clients get that ask for no size; the official SDKs then ask for exactly this. */
+const DEFAULT_SIZE = { width: 400, height: 400 };
+
+export interface DeliveryRoutes {
+  readonly delivery: Delivery;
+  /** The value of Cache-Control on a rendition. */
+  readonly cacheControl: string;
+}
+
+export function addDeliveryRoutes(app: FastifyInstance, { delivery, cacheControl }: DeliveryRoutes): void {
+  app.get<{ Params: Static<typeof PublicParams>; Querystring: Static<typeof DeliveryQuery> }>(
+    '/images/:publicID',
+    {
+      config: { scope: 'public' },
+      schema: {
+        operationId: 'getPublicImage',
+        summary: 'Get an image by its public ID',
+        description: 'Needs no credentials. The format follows the Accept header unless `format` names one.',
+        tags: ['Images'],
+        security: [],
+        params: PublicParams,
+        querystring: DeliveryQuery,
+        headers: DeliveryHeaders,
+        response: RESPONSES.delivery,
+      },
+      errorHandler: (error, request, reply) => {
+        reply.header('access-control-allow-origin', '*');
+        // So that a picture uploaded a moment later is soon seen, and a flood of guesses is still absorbed.
+        if (error instanceof AppError && error.code === 'not-found') {
+          reply.header('cache-control', 'public, max-age=60');
+        }
+        return sendProblem(error, request, reply);
+      },
+    },
+    async (request, reply) => {
+      const transform = parseTransform(request.query);
+      const image = await delivery.find(request.params.publicID);
+      const format = request.query.format ?? negotiate(request.headers.accept, image.original);
+      const planned = delivery.plan(image, transform, format);
+      setDeliveryHeaders(reply, planned, cacheControl);
+      const current = { etag: planned.etag, lastModified: image.updatedOn };
+      if (isNotModified(request.headers, current)) return reply.code(304).send();
+      const { bytes } = await delivery.render(planned, request.aborted);
+      return reply
+        .type(mediaType(planned.plan.format))
+        .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`)
+        .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    },
+  );
+}
+
+function parseTransform(query: Static<typeof DeliveryQuery>): Transform {
+  const size = query.size === undefined ? DEFAULT_SIZE : parseSize(query.size);
+  if (!size) throw new AppError('invalid-request', 'size must be of the form WxH');
+  return {
+    ...size,
+    fit: query.fit ?? 'cover',
+    position: query.position ?? 'center',
+    dpr: query.dpr ?? 1,
+    ...(query.quality !== undefined && { quality: query.quality }),
+  };
+}
+
+/** The headers that a 200, a 304 and a HEAD have in common. */
+function setDeliveryHeaders(
+  reply: FastifyReply,
+  { etag, image }: PlannedRendition,
+  cacheControl: string,
+): void {
+  reply
+    .header('etag', etag)
+    .header('last-modified', image.updatedOn.toUTCString())
+    .header('cache-control', cacheControl)
+    .header('vary', 'Accept')
+    .header('access-control-allow-origin', '*')
+    .header('cross-origin-resource-policy', 'cross-origin')
+    .header('content-security-policy', "default-src 'none'; sandbox");
+}

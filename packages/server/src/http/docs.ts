@@ -1,0 +1,83 @@
+/**
+ * What there is to read: the page at `/`, `/openapi.json` and the API reference at `/docs/api`. Works offline: every
+ * asset is local.
+ */
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type { FastifyInstance } from 'fastify';
+
+const require = createRequire(import.meta.url);
+
+// The reference sets styles on its elements; scripts only ever come from here.
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Vitrine API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="reference"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/api/start.js"></script>
+</body>
+</html>
+`;
+
+const START = `window.ui = SwaggerUIBundle({
+  url: '/openapi.json',
+  domNode: document.getElementById('reference'),
+  deepLinking: true,
+  validatorUrl: null,
+});
+`;
+
+/** Files that are served as they are, by path: from which package, and as what. */
+const FILES: Readonly<Record<string, { module: string; type: string }>> = {
+  '/': { module: '@vitrine/dashboard/index.html', type: 'text/html; charset=utf-8' },
+  '/style.css': { module: '@vitrine/dashboard/style.css', type: 'text/css; charset=utf-8' },
+  '/docs/assets/swagger-ui.css': {
+    module: 'swagger-ui-dist/swagger-ui.css',
+    type: 'text/css; charset=utf-8',
+  },
+  '/docs/assets/swagger-ui-bundle.js': {
+    module: 'swagger-ui-dist/swagger-ui-bundle.js',
+    type: 'text/javascript; charset=utf-8',
+  },
+};
+
+export function addDocsRoutes(app: FastifyInstance): void {
+  const config = { scope: 'public' } as const;
+  const schema = { hide: true };
+  let document: string | undefined;
+
+  app.get('/openapi.json', { config, schema }, async (_request, reply) => {
+    document ??= JSON.stringify(app.swagger());
+    return reply
+      .type('application/json; charset=utf-8')
+      .header('access-control-allow-origin', '*')
+      .send(document);
+  });
+  app.get('/docs', { config, schema }, async (_request, reply) => reply.redirect('/docs/api'));
+  app.get('/docs/api', { config, schema }, async (_request, reply) =>
+    reply.type('text/html; charset=utf-8').header('content-security-policy', PAGE_POLICY).send(PAGE),
+  );
+  app.get('/docs/api/start.js', { config, schema }, async (_request, reply) =>
+    reply.type('text/javascript; charset=utf-8').send(START),
+  );
+  for (const [path, { module, type }] of Object.entries(FILES)) {
+    app.get(path, { config, schema }, async (_request, reply) => {
+      const file = await readFile(require.resolve(module));
+      return reply
+        .type(type)
+        .header('content-security-policy', PAGE_POLICY)
+        .header('cache-control', 'public, max-age=3600')
+        .send(file);
+    });
+  }
+}

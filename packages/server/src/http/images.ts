@@ -1,0 +1,228 @@
+/**
+ * The six authenticated operations on an account's images. Owns how an Image looks on the wire.
+ * Refuses to know how anything is stored, decoded or settled.
+ */
+import type { Readable } from 'node:stream';
+import type { ImageMetadata } from '@vitrine/client';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import { AppError } from '../errors.ts';
+import type { Image } from '../image.ts';
+import type { Ingest } from '../ingest.ts';
+import type { Library } from '../library.ts';
+import { sendProblem } from './problems.ts';
+import { accountOf } from './routes.ts';
+import { AccountParams, ImageParams, ListQuery, RESPONSES, UploadHeaders, VersionHeader } from './schemas.ts';
+import { MAX_FORM_BYTES, readAltText, readUploadForm, requireMultipart, type UploadForm } from './upload.ts';
+import { duplicateNamesExisting } from './version.ts';
+
+/** A page of a list has at most this many images. */
+const MAX_PAGE = 200;
+const DEFAULT_PAGE = 20;
+// No list is longer, and every database can count this far.
+const MAX_SKIP = 2_000_000_000;
+
+export interface ImageRoutes {
+  readonly library: Library;
+  readonly ingest: Ingest;
+  /** The base of public links, without a slash at its end. */
+  readonly baseURL: () => string;
+}
+
+export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL }: ImageRoutes): void {
+  const show = (image: Image): ImageMetadata => imageMetadata(image, baseURL());
+  const readForm = (request: FastifyRequest): Promise<UploadForm> => {
+    requireMultipart(request.headers['content-type']);
+    return readUploadForm(request, request.body as Readable, (file) => ingest.receive(file, request.aborted));
+  };
+  const tags = ['Images'];
+  const form = { body: { $ref: 'ImageRequest#' }, consumes: ['multipart/form-data'] };
+
+  app.get<{ Params: Static<typeof AccountParams>; Querystring: Static<typeof ListQuery> }>(
+    '/accounts/:accountID/images',
+    {
+      config: { scope: 'images.read' },
+      schema: {
+        operationId: 'listImageMetadata',
+        summary: 'List the metadata of all images of an account',
+        tags,
+        params: AccountParams,
+        querystring: ListQuery,
+        headers: VersionHeader,
+        response: RESPONSES.list,
+      },
+    },
+    async (request, reply) => {
+      const skip = Math.min(request.query.skip ?? 0, MAX_SKIP);
+      const count = Math.min(request.query.count ?? DEFAULT_PAGE, MAX_PAGE);
+      const accountID = accountOf(request);
+      const { images, total } = await library.list(accountID, { skip, count });
+      reply.header('x-total-count', String(total));
+      if (skip + images.length < total && images.length > 0) {
+        const next = `${baseURL()}/accounts/${accountID}/images?skip=${skip + count}&count=${count}`;
+        reply.header('link', `<${next}>; rel="next"`);
+      }
+      return images.map(show);
+    },
+  );
+
+  app.post<{ Params: Static<typeof AccountParams> }>(
+    '/accounts/:accountID/images',
+    {
+      config: { scope: 'images.write', maxBodyBytes: MAX_FORM_BYTES },
+      schema: {
+        operationId: 'uploadImage',
+        summary: 'Upload a PNG, JPEG or WebP image',
+        description: 'Duplicate images, and files larger than 16 MiB, are refused.',
+        tags,
+        params: AccountParams,
+        headers: UploadHeaders,
+        ...form,
+        response: RESPONSES.upload,
+      },
+      errorHandler: (error, request, reply) => {
+        const { version } = request;
+        return sendProblem(error, request, reply, (failure) => {
+          const named = failure.existing && version !== undefined && duplicateNamesExisting(version);
+          return named && failure.existing
+            ? { error: failure.message, ...show(failure.existing) }
+            : uploadProblem(failure);
+        });
+      },
+    },
+    async (request, reply) => {
+      const idempotencyKey = parseIdempotencyKey(request.headers['x-idempotency-key']);
+      const { file, altText } = await readForm(request);
+      const upload = {
+        file,
+        altText: altText?.value,
+        ...(idempotencyKey !== undefined && { idempotencyKey }),
+      };
+      const image = await library.upload(accountOf(request), upload, request.aborted);
+      return reply.code(201).send(show(image));
+    },
+  );
+
+  app.get<{ Params: Static<typeof ImageParams> }>(
+    '/accounts/:accountID/images/:imageID',
+    {
+      config: { scope: 'images.read' },
+      schema: {
+        operationId: 'getImageMetadata',
+        summary: 'Get the metadata of an image',
+        tags,
+        params: ImageParams,
+        headers: VersionHeader,
+        response: RESPONSES.get,
+      },
+    },
+    async (request) => show(await library.get(accountOf(request), request.params.imageID)),
+  );
+
+  app.put<{ Params: Static<typeof ImageParams> }>(
+    '/accounts/:accountID/images/:imageID',
+    {
+      config: { scope: 'images.write', maxBodyBytes: MAX_FORM_BYTES },
+      schema: {
+        operationId: 'updateImage',
+        summary: 'Replace an image and, optionally, its metadata',
+        description: 'IDs and link stay. Without a metadata part the metadata stays as well.',
+        tags,
+        params: ImageParams,
+        headers: VersionHeader,
+        ...form,
+        response: RESPONSES.update,
+      },
+      errorHandler: (error, request, reply) => sendProblem(error, request, reply, uploadProblem),
+    },
+    async (request) => {
+      const accountID = accountOf(request);
+      const { imageID } = request.params;
+      // Before the body: nobody should send 16 MiB to learn that there is no such image.
+      await library.getChangeable(accountID, imageID);
+      return show(await library.update(accountID, imageID, await readForm(request), request.aborted));
+    },
+  );
+
+  app.delete<{ Params: Static<typeof ImageParams> }>(
+    '/accounts/:accountID/images/:imageID',
+    {
+      config: { scope: 'images.write' },
+      schema: {
+        operationId: 'disableImage',
+        summary: 'Disable an image',
+        description:
+          'A disabled image is still public, listed and readable, but cannot be changed or assigned to products or line items.',
+        tags,
+        params: ImageParams,
+        headers: VersionHeader,
+        response: RESPONSES.delete,
+      },
+    },
+    async (request, reply) => {
+      await library.disable(accountOf(request), request.params.imageID);
+      return reply.code(204).send();
+    },
+  );
+
+  app.put<{ Params: Static<typeof ImageParams> }>(
+    '/accounts/:accountID/images/:imageID/metadata',
+    {
+      config: { scope: 'images.write' },
+      schema: {
+        operationId: 'updateImageMetadata',
+        summary: 'Replace the metadata of an image',
+        tags,
+        params: ImageParams,
+        headers: VersionHeader,
+        body: { $ref: 'ImageMetadataRequest#' },
+        response: RESPONSES.updateMetadata,
+      },
+      errorHandler: (error, request, reply) => sendProblem(error, request, reply, metadataProblem),
+    },
+    async (request) => {
+      if (request.body === undefined || request.body === null) {
+        throw new AppError('invalid-request', 'the body must be JSON: an object with altText');
+      }
+      const altText = readAltText(request.body);
+      if (!altText.ok) {
+        throw new AppError('invalid-metadata', altText.reason, { fields: { altText: altText.reason } });
+      }
+      const image = await library.updateMetadata(accountOf(request), request.params.imageID, altText.altText);
+      return show(image);
+    },
+  );
+}
+
+/** An Image as the contract has it: absent fields are left out, times are RFC 3339. */
+export function imageMetadata(image: Image, baseURL: string): ImageMetadata {
+  return {
+    imageID: image.imageID,
+    publicID: image.publicID,
+    ...(image.altText !== undefined && { altText: image.altText }),
+    link: `${baseURL}/images/${image.publicID}`,
+    createdOn: image.createdOn.toISOString(),
+    updatedOn: image.updatedOn.toISOString(),
+    ...(image.disabledOn && { disabledOn: image.disabledOn.toISOString() }),
+  };
+}
+
+/** The 422 of upload and update: by part of the form. */
+function uploadProblem({ fields }: AppError): Record<string, unknown> | undefined {
+  if (!fields) return undefined;
+  const { image, altText } = fields;
+  return { ...(image !== undefined && { image }), ...(altText !== undefined && { metadata: { altText } }) };
+}
+
+/** The 422 of update_metadata: by field. */
+function metadataProblem({ fields }: AppError): Record<string, unknown> | undefined {
+  return fields?.altText === undefined ? undefined : { altText: fields.altText };
+}
+
+function parseIdempotencyKey(header: string | string[] | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  if (typeof header !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(header)) {
+    throw new AppError('invalid-request', 'X-Idempotency-Key must be 1 to 255 visible ASCII characters');
+  }
+  return header;
+}

@@ -1,0 +1,46 @@
+/**
+ * Owns what the OpenAPI document says besides the routes: title, servers, security.
+ */
+import { createRequire } from 'node:module';
+
+/** The document's frame. `version` is this software's; the API's are named by `X-Moov-Version`. */
+export const DOCUMENT = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Vitrine',
+    description:
+      'An image library server: upload, list, replace, describe and disable images through an account-scoped API, and fetch any of them, in any size, from one stable public link.',
+    version: packageVersion(),
+    license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+  },
+  servers: [{ url: '/' }],
+  components: {
+    securitySchemes: {
+      basicAuth: {
+        type: 'http' as const,
+        scheme: 'basic',
+        description: 'Public key as user name, secret key as password.',
+      },
+    },
+  },
+  security: [{ basicAuth: [] }],
+  tags: [
+    { name: 'Images', description: 'The image library.' },
+    { name: 'Ping', description: 'Are the credentials good?' },
+  ],
+};
+
+/** Schemas are referred to by their own names. */
+export function referenceName(
+  json: { $id?: unknown },
+  _base: unknown,
+  _fragment: unknown,
+  index: number,
+): string {
+  return typeof json.$id === 'string' ? json.$id : `schema-${index}`;
+}
+
+function packageVersion(): string {
+  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+  return version;
+}

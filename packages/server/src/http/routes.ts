@@ -1,0 +1,136 @@
+/**
+ * Owns what every route has in common: the scope it declares, and what a request is known to be by the time its
+ * handler runs. A route that declares no scope does not start.
+ */
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify';
+import type { Access } from '../access.ts';
+import type { Principal, Scope } from '../account.ts';
+import { AppError } from '../errors.ts';
+import { checkBodyHeaders, claimBody, linger, watchBody } from './body.ts';
+import { resolveVersion, type Version } from './version.ts';
+
+/** The largest JSON body, in bytes. */
+export const MAX_JSON_BYTES = 64 * 1024;
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a principal needs to be answered; `public`: no credentials at all. */
+    scope?: Scope | 'public';
+    /** The largest request body, in bytes; absent: that of JSON. */
+    maxBodyBytes?: number;
+  }
+  interface FastifyRequest {
+    /** Fires when the client goes away before it is answered. */
+    aborted: AbortSignal;
+    /** Set on routes with a scope. */
+    version: Version | undefined;
+    /** Set on routes with a scope. */
+    principal: Principal | undefined;
+    /** Set on routes under an account, once the principal is known to have rights on it. */
+    accountID: string | undefined;
+  }
+}
+
+/** The account of a route under one. */
+export function accountOf(request: FastifyRequest): string {
+  if (request.accountID === undefined)
+    throw new TypeError(`${request.routeOptions.url} is not under an account`);
+  return request.accountID;
+}
+
+export interface RouteRules {
+  readonly access: Access;
+  /** Origins whose pages may send unsafe requests; `*` is any. */
+  readonly allowedOrigins: '*' | readonly string[];
+}
+
+/** Sets the rules up on a server, before any route. */
+export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
+  app.decorateRequest('version', undefined);
+  app.decorateRequest('principal', undefined);
+  app.decorateRequest('accountID', undefined);
+  app.decorateRequest('aborted', null as unknown as AbortSignal);
+
+  app.addHook('onRoute', (route) => {
+    // A preflight asks what may be asked; it never carries credentials.
+    if (route.method === 'OPTIONS') route.config = { ...route.config, scope: 'public' };
+    if (route.config?.scope === undefined) {
+      throw new Error(`route ${String(route.method)} ${route.url} declares no scope`);
+    }
+  });
+
+  app.addHook('onRequest', async (request, reply) => {
+    const controller = new AbortController();
+    request.aborted = controller.signal;
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) controller.abort();
+    });
+  });
+
+  app.addHook('onRequest', authorize(rules));
+
+  // Between the refusals that need only headers and the first read of the body.
+  app.addHook('preParsing', async (request, reply, payload) => {
+    if (!hasBody(request)) return payload;
+    const limit = request.routeOptions.config.maxBodyBytes ?? MAX_JSON_BYTES;
+    checkBodyHeaders(request.headers, limit);
+    if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
+    return watchBody(request.raw, payload as NodeJS.ReadableStream & import('node:stream').Readable, limit);
+  });
+
+  app.addHook('onSend', async (request) => {
+    if (hasBody(request)) claimBody(request.raw);
+  });
+  app.addHook('onResponse', async (request) => {
+    if (hasBody(request) && request.raw.socket) linger(request.raw);
+  });
+}
+
+function authorize({ access, allowedOrigins }: RouteRules): onRequestHookHandler {
+  return async (request, reply) => {
+    const { scope } = request.routeOptions.config;
+    if (scope === undefined || scope === 'public') return;
+    const version = request.headers['x-moov-version'];
+    reply.header('x-moov-version', resolveVersion(undefined));
+    request.version = resolveVersion(typeof version === 'string' ? version : version?.join());
+    reply.header('x-moov-version', request.version);
+    const authorization = request.raw.headersDistinct.authorization;
+    if (authorization && authorization.length > 1) {
+      throw new AppError('unauthenticated', 'more than one Authorization header');
+    }
+    refuseForeignOrigin(request, allowedOrigins);
+    request.principal = await access.authenticate(authorization?.[0]);
+    access.requireScope(request.principal, scope);
+    const { accountID } = request.params as { accountID?: string };
+    if (accountID !== undefined)
+      request.accountID = await access.requireAccount(request.principal, accountID);
+  };
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * A browser that once asked its user for Basic credentials sends them along with whatever another site makes it send.
+ * It also says from where: that decides.
+ */
+function refuseForeignOrigin(request: FastifyRequest, allowed: '*' | readonly string[]): void {
+  if (SAFE_METHODS.has(request.method) || allowed === '*') return;
+  const { origin } = request.headers;
+  const site = request.headers['sec-fetch-site'];
+  if (origin !== undefined && allowed.includes(origin)) return;
+  const foreignSite = site === 'cross-site' || site === 'same-site';
+  const foreignOrigin =
+    origin !== undefined && site === undefined && !isOwnOrigin(origin, request.headers.host);
+  if (foreignSite || foreignOrigin) {
+    throw new AppError('forbidden', 'requests from pages of another origin are not allowed');
+  }
+}
+
+function isOwnOrigin(origin: string, host: string | undefined): boolean {
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+function hasBody(request: FastifyRequest): boolean {
+  const { headers } = request;
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}

@@ -1,0 +1,178 @@
+/**
+ * Builds the HTTP server: its limits, what every response carries, and the routes. Owns nothing of what they do.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import cors from '@fastify/cors';
+import swagger from '@fastify/swagger';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { pino } from 'pino';
+import type { TSchema } from 'typebox';
+import type { Access } from '../access.ts';
+import type { Delivery } from '../delivery.ts';
+import { AppError } from '../errors.ts';
+import type { Ingest } from '../ingest.ts';
+import type { Library } from '../library.ts';
+import { addDeliveryRoutes } from './delivery.ts';
+import { addDocsRoutes } from './docs.ts';
+import { addImageRoutes } from './images.ts';
+import { DOCUMENT, referenceName } from './openapi.ts';
+import { addProbeRoutes } from './probes.ts';
+import { sendProblem } from './problems.ts';
+import { compileQuery } from './query.ts';
+import { addRouteRules } from './routes.ts';
+import { NAMED_SCHEMAS } from './schemas.ts';
+
+export interface ServerDependencies {
+  readonly access: Access;
+  readonly library: Library;
+  readonly ingest: Ingest;
+  readonly delivery: Delivery;
+  readonly log: FastifyBaseLogger;
+  /** The base of public links, without a slash at its end. Asked for when a link is made. */
+  readonly baseURL: () => string;
+  readonly cacheControl: string;
+  readonly corsOrigins: '*' | readonly string[];
+  readonly trustProxy: boolean | number | readonly string[];
+  /** Resolves if the named dependency can be used now. */
+  readonly checks: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>>;
+}
+
+/** Milliseconds in which all headers of a request must have come. */
+const HEADERS_TIMEOUT = 10_000;
+/** Milliseconds in which a whole request must have come: 16 MiB at 64 KiB a second, and some. */
+const REQUEST_TIMEOUT = 300_000;
+/** Bytes of headers. */
+const MAX_HEADER_BYTES = 16 * 1024;
+
+const DEFAULT_POLICY = "default-src 'none'; frame-ancestors 'none'";
+
+export async function createServer(dependencies: ServerDependencies): Promise<FastifyInstance> {
+  const { log, trustProxy, corsOrigins } = dependencies;
+  const app = Fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    trustProxy: trustedProxies(trustProxy),
+    genReqId: requestID,
+    requestTimeout: REQUEST_TIMEOUT,
+    forceCloseConnections: 'idle',
+    http: {
+      headersTimeout: HEADERS_TIMEOUT,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
+    frameworkErrors: (error, request, reply) => {
+      reply.header('x-request-id', request.id);
+      sendProblem(error, request, reply);
+    },
+    clientErrorHandler: refuseMalformed,
+  });
+
+  // A client that asks first gets to send only once its headers were found good (see the body rules).
+  app.server.on('checkContinue', (request, response) => app.server.emit('request', request, response));
+
+  app.setValidatorCompiler(({ schema, httpPart }) =>
+    httpPart === 'querystring' ? compileQuery(schema as TSchema) : () => true,
+  );
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(new AppError('not-found', `there is no ${request.method} at this path`), request, reply),
+  );
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply
+      .header('x-request-id', request.id)
+      .header('x-content-type-options', 'nosniff')
+      .header('content-security-policy', DEFAULT_POLICY);
+    if (request.routeOptions.config.scope !== 'public') reply.header('cache-control', 'no-store');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, url, ip } = request;
+    request.log.info(
+      { method, path: url.split('?', 1)[0], status: reply.statusCode, ms: Math.round(reply.elapsedTime), ip },
+      'answered',
+    );
+  });
+
+  addParsers(app);
+  for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
+  await app.register(swagger, { openapi: DOCUMENT, refResolver: { buildLocalReference: referenceName } });
+  addRouteRules(app, { access: dependencies.access, allowedOrigins: corsOrigins });
+
+  addProbeRoutes(app, dependencies);
+  addDocsRoutes(app);
+  await app.register(async (scope) => addDeliveryRoutes(scope, dependencies));
+  await app.register(async (scope) => {
+    if (corsOrigins === '*' || corsOrigins.length > 0) {
+      await scope.register(cors, {
+        origin: corsOrigins === '*' ? '*' : [...corsOrigins],
+        exposedHeaders: ['X-Request-Id', 'X-Total-Count', 'Link', 'Retry-After', 'X-Moov-Version'],
+      });
+    }
+    addImageRoutes(scope, dependencies);
+  });
+  return app;
+}
+
+/**
+ * The OpenAPI document of the routes. Routes only use what they are given when they answer, so nothing is needed to
+ * describe them.
+ */
+export async function describeAPI(): Promise<object> {
+  const nothing = {} as ServerDependencies;
+  const log = pino({ level: 'silent' });
+  const app = await createServer({ ...nothing, log, corsOrigins: [], trustProxy: false, checks: {} });
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  return document;
+}
+
+/** JSON is parsed; a form goes to its route as the stream that it is; nothing else is a body here. */
+function addParsers(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+    // Some clients send the type with every request, also where there is no body.
+    if (text === '') return done(null, undefined);
+    try {
+      done(null, JSON.parse(String(text)));
+    } catch (cause) {
+      done(new AppError('invalid-request', 'the body is not valid JSON', { cause }));
+    }
+  });
+  app.addContentTypeParser('multipart/form-data', (_request, payload, done) => done(null, payload));
+}
+
+/** A number is of hops, counted from here. */
+function trustedProxies(setting: ServerDependencies['trustProxy']) {
+  if (typeof setting === 'number') return (_address: string, hop: number) => hop < setting;
+  return typeof setting === 'boolean' ? setting : [...setting];
+}
+
+const REQUEST_ID = /^[A-Za-z0-9._-]{8,64}$/;
+
+/** The client's own request ID if it is a harmless one, so that both sides can find the same request; else a new one. */
+function requestID(request: { headers: IncomingMessage['headers'] }): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+}
+
+/** Answers what is not HTTP, or too slow to become a request. There is no request to hang an answer on. */
+function refuseMalformed(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, text] =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? ['408 Request Timeout', 'the request came too slowly']
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? ['431 Request Header Fields Too Large', `the headers are larger than ${MAX_HEADER_BYTES} bytes`]
+        : ['400 Bad Request', 'the request is not well-formed HTTP'];
+  const body = JSON.stringify({ error: text });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Cache-Control: no-store\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,175 @@
+/**
+ * Owns the multipart form of upload and update: which parts there may be and what they mean. The file goes through as
+ * a stream; nothing of it is kept in memory. Refuses to know what becomes of it.
+ */
+import type { Readable } from 'node:stream';
+import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy';
+import type { FastifyRequest } from 'fastify';
+import type { StagedBlob } from '../blobs/store.ts';
+import { AppError } from '../errors.ts';
+import { MAX_ORIGINAL_BYTES, parseAltText } from '../image.ts';
+
+/** The largest metadata part, in bytes. */
+const MAX_METADATA_BYTES = 64 * 1024;
+/** Parts of any name. Two have a meaning. */
+const MAX_PARTS = 16;
+/** What a form may be longer than its file: the metadata, and the headers and boundaries of the parts. */
+const FORM_OVERHEAD = 1024 * 1024;
+
+/** The largest upload or update request, in bytes. */
+export const MAX_FORM_BYTES = MAX_ORIGINAL_BYTES + FORM_OVERHEAD;
+
+export interface UploadForm {
+  /** The received file; whoever gets the form discards it. */
+  readonly file: StagedBlob;
+  /** Absent if the form has no metadata part. `value` undefined: no alt text. */
+  readonly altText?: { readonly value: string | undefined };
+}
+
+/** @throws AppError `invalid-request` if the request does not say that it is a multipart form. */
+export function requireMultipart(contentType: string | undefined): void {
+  if (!/^multipart\/form-data\s*;.*boundary=./is.test(contentType ?? '')) {
+    throw new AppError('invalid-request', 'the body must be multipart/form-data with an image part');
+  }
+}
+
+/**
+ * Reads a form to its end.
+ * @param receive takes the file in as it streams.
+ * @throws AppError `invalid-request` (not a well-formed form, two `image` parts, metadata that is not JSON),
+ * `invalid-image` (no `image` part, wrong metadata), or what `receive` throws. Nothing is left behind then.
+ */
+export async function readUploadForm(
+  request: FastifyRequest,
+  body: Readable,
+  receive: (file: Readable) => Promise<StagedBlob>,
+): Promise<UploadForm> {
+  const { image, metadata } = await readParts(request, body, receive);
+  try {
+    const altText = metadata === undefined ? undefined : readMetadata(metadata);
+    const fields = {
+      ...(!image && { image: 'a file part named "image" is required' }),
+      ...(altText?.ok === false && { altText: altText.reason }),
+    };
+    if (!image || altText?.ok === false) {
+      throw new AppError('invalid-image', Object.values(fields).join('; '), { fields });
+    }
+    return { file: image, ...(altText && { altText: { value: altText.altText } }) };
+  } catch (error) {
+    await image?.discard();
+    throw error;
+  }
+}
+
+interface Parts {
+  image?: StagedBlob;
+  metadata?: string;
+}
+
+function readParts(
+  request: FastifyRequest,
+  body: Readable,
+  receive: (file: Readable) => Promise<StagedBlob>,
+): Promise<Parts> {
+  return new Promise((resolve, reject) => {
+    let receiving: Promise<StagedBlob> | undefined;
+    let arriving: Readable | undefined;
+    let metadata: string | undefined;
+    let settled = false;
+
+    const fail = (error: unknown) => {
+      if (settled) return;
+      settled = true;
+      const failure = error instanceof AppError ? error : malformed(error);
+      body.unpipe(parser);
+      body.destroy();
+      parser.destroy();
+      // Whoever receives the file must not wait for the rest of it; one that did arrive goes with its form.
+      arriving?.destroy(failure);
+      Promise.resolve(receiving)
+        .then((staged) => staged?.discard())
+        .catch(() => undefined)
+        .finally(() => reject(failure));
+    };
+
+    let parser: BusboyInstance;
+    try {
+      parser = new Busboy({
+        headers: request.headers as BusboyHeaders,
+        // The file's own limit is kept by who receives it, so that the last byte is still counted exactly.
+        limits: { parts: MAX_PARTS, fieldSize: MAX_METADATA_BYTES, fieldNameSize: 100, headerPairs: 32 },
+        // By name alone: clients send the file under any type, and some without a file name.
+        isPartAFile: (name) => name === 'image',
+      });
+    } catch (error) {
+      reject(malformed(error));
+      return;
+    }
+
+    parser.on('file', (_name, file) => {
+      // The parser's own error says the same; without a listener this one would be thrown.
+      file.on('error', () => undefined);
+      if (settled || receiving) {
+        file.resume();
+        fail(new AppError('invalid-request', 'the form has more than one part named "image"'));
+        return;
+      }
+      arriving = file;
+      receiving = receive(file);
+      receiving.catch(fail);
+    });
+    parser.on('field', (name, value, _nameTruncated, valueTruncated) => {
+      if (settled || name !== 'metadata') return;
+      if (metadata !== undefined) {
+        fail(new AppError('invalid-request', 'the form has more than one part named "metadata"'));
+      } else if (valueTruncated) {
+        fail(new AppError('too-large', `the metadata part is larger than ${MAX_METADATA_BYTES} bytes`));
+      } else {
+        metadata = value;
+      }
+    });
+    parser.on('partsLimit', () =>
+      fail(new AppError('invalid-request', `the form has more than ${MAX_PARTS} parts`)),
+    );
+    parser.on('error', fail);
+    parser.on('finish', () => {
+      if (settled) return;
+      Promise.resolve(receiving).then((image) => {
+        if (settled) return;
+        settled = true;
+        resolve({ ...(image && { image }), ...(metadata !== undefined && { metadata }) });
+      }, fail);
+    });
+    body.on('error', fail);
+    body.pipe(parser);
+  });
+}
+
+function malformed(cause: unknown): AppError {
+  return new AppError('invalid-request', 'the body is not a well-formed multipart form', { cause });
+}
+
+/** The alt text of a metadata part: JSON, flat or (as the published cURL has it) nested under `metadata`. */
+function readMetadata(text: string): ReturnType<typeof parseAltText> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new AppError('invalid-request', 'the metadata part is not valid JSON', { cause });
+  }
+  return readAltText(value);
+}
+
+/** The alt text of parsed metadata; both shapes that clients send. */
+export function readAltText(value: unknown): ReturnType<typeof parseAltText> {
+  if (!isRecord(value)) return { ok: false, reason: 'metadata must be a JSON object with altText' };
+  if (Object.hasOwn(value, 'altText')) return parseAltText(value.altText);
+  if (!Object.hasOwn(value, 'metadata')) return parseAltText(undefined);
+  const nested = value.metadata;
+  if (!isRecord(nested)) return { ok: false, reason: 'metadata must be a JSON object with altText' };
+  return parseAltText(Object.hasOwn(nested, 'altText') ? nested.altText : undefined);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,108 @@
+/**
+ * A whole server for tests: real SQLite, real files, real decoding, on a port of its own, in a folder of its own.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type App, createApp } from '../src/app.ts';
+import { loadConfig } from '../src/config.ts';
+import { createLog } from '../src/log.ts';
+
+export const ACCOUNT = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';
+export const KEY = { publicKey: 'test-public', secretKey: 'test-secret' };
+
+export interface TestServer {
+  readonly url: string;
+  readonly app: App;
+  readonly folder: string;
+  /** `Basic …` of the bootstrap key, which may do everything. */
+  readonly authorization: string;
+  /** Requests a path with the bootstrap key. */
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** Uploads bytes, under any name and type: neither counts. */
+  upload(bytes: Uint8Array, options?: UploadOptions): Promise<Response>;
+  /** Uploads bytes and returns the metadata; throws if they are refused. */
+  added(bytes: Uint8Array, options?: UploadOptions): Promise<ImageJSON>;
+  close(): Promise<void>;
+}
+
+export interface UploadOptions {
+  readonly account?: string;
+  /** Sent as the metadata part, as JSON unless it is a string. */
+  readonly metadata?: unknown;
+  readonly headers?: Record<string, string>;
+  /** Replaces the image with this ID instead of adding one. */
+  readonly replace?: string;
+}
+
+export interface ImageJSON {
+  imageID: string;
+  publicID: string;
+  altText?: string;
+  link: string;
+  createdOn: string;
+  updatedOn: string;
+  disabledOn?: string;
+}
+
+export function basic(publicKey: string, secretKey: string): string {
+  return `Basic ${Buffer.from(`${publicKey}:${secretKey}`).toString('base64')}`;
+}
+
+export function uploadForm(bytes: Uint8Array, metadata?: unknown): FormData {
+  const form = new FormData();
+  form.append(
+    'image',
+    new Blob([Uint8Array.from(bytes)], { type: 'application/octet-stream' }),
+    'example.file',
+  );
+  if (metadata !== undefined) {
+    form.append('metadata', typeof metadata === 'string' ? metadata : JSON.stringify(metadata));
+  }
+  return form;
+}
+
+/** Starts a server. `env` adds to a configuration that any number of tests can use at once. */
+export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
+  const folder = env.VITRINE_DATA ?? (await mkdtemp(join(tmpdir(), 'vitrine-test-')));
+  const config = loadConfig({
+    VITRINE_PORT: '0',
+    VITRINE_DATA: folder,
+    VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
+    VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:${KEY.secretKey}`,
+    VITRINE_LOG_LEVEL: 'silent',
+    VITRINE_RENDER_CONCURRENCY: '2',
+    ...env,
+  });
+  const app = await createApp(config, createLog({ level: config.logLevel }));
+  await app.listen();
+  const { port } = app.http.server.address() as { port: number };
+  const url = `http://127.0.0.1:${port}`;
+  const authorization = basic(KEY.publicKey, KEY.secretKey);
+
+  const server: TestServer = {
+    url,
+    app,
+    folder,
+    authorization,
+    fetch: (path, init = {}) =>
+      fetch(new URL(path, url), { ...init, headers: { authorization, ...(init.headers as object) } }),
+    upload: (bytes, { account = ACCOUNT, metadata, headers, replace } = {}) =>
+      server.fetch(`/accounts/${account}/images${replace === undefined ? '' : `/${replace}`}`, {
+        method: replace === undefined ? 'POST' : 'PUT',
+        body: uploadForm(bytes, metadata),
+        ...(headers && { headers }),
+      }),
+    async added(bytes, options) {
+      const response = await server.upload(bytes, options);
+      const text = await response.text();
+      if (!response.ok) throw new Error(`upload answered ${response.status}: ${text}`);
+      return JSON.parse(text) as ImageJSON;
+    },
+    async close() {
+      await app.close();
+      if (env.VITRINE_DATA === undefined) await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return server;
+}
