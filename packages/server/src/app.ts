@@ -1,0 +1,105 @@
+/**
+ * The composition root: the only file that names concrete adapters. Builds the application from a configuration, in
+ * the order in which its parts depend on each other, and takes it down in the opposite one.
+ */
+import type { AddressInfo } from 'node:net';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { Access, type IssuedKey } from './access.ts';
+import { openFileBlobs } from './blobs/fs.ts';
+import { BlobStore } from './blobs/store.ts';
+import type { Config } from './config.ts';
+import { Delivery } from './delivery.ts';
+import { createServer } from './http/server.ts';
+import { createPool } from './imaging/pool.ts';
+import { Ingest } from './ingest.ts';
+import { Library } from './library.ts';
+import type { MetadataStore } from './metadata/store.ts';
+
+/** A file that has been on its way in for longer than this, in milliseconds, is left over from a crash. */
+const STALE_UPLOAD = 60 * 60 * 1000;
+
+export interface App {
+  /** For tests: answers requests without a socket. */
+  readonly http: FastifyInstance;
+  /** Set on the very first start only. The secret is told nowhere else. */
+  readonly firstKey: IssuedKey | undefined;
+  /** Starts listening. @returns the URL that links begin with. */
+  listen(): Promise<string>;
+  /** Stops accepting, finishes what runs, then closes everything. */
+  close(): Promise<void>;
+}
+
+export async function createApp(config: Config, log: FastifyBaseLogger): Promise<App> {
+  const opened: { close(): Promise<void> }[] = [];
+  const closeAll = async () => {
+    for (const part of opened.reverse()) await part.close();
+  };
+  try {
+    const metadata = await openMetadata(config);
+    opened.push(metadata);
+    await metadata.migrate();
+
+    const blobs = new BlobStore(await openFileBlobs({ folder: config.blobs.folder }));
+    opened.push(blobs);
+    await blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
+
+    const processor = createPool({ size: config.renderConcurrency, log });
+    opened.push(processor);
+
+    const access = new Access({ metadata });
+    if (config.bootstrap) await access.bootstrap(config.bootstrap.accountID, config.bootstrap);
+    const firstKey = await access.firstStart();
+
+    const ingest = new Ingest({ blobs, processor });
+    let listeningURL = `http://${hostInURL(config.host)}:${config.port}`;
+    const baseURL = () => config.publicURL ?? listeningURL;
+    const http = await createServer({
+      access,
+      library: new Library({ metadata, ingest, imageQuota: config.imageQuota }),
+      ingest,
+      delivery: new Delivery({ metadata, blobs, processor }),
+      log,
+      baseURL,
+      cacheControl: config.cacheControl,
+      corsOrigins: config.corsOrigins,
+      trustProxy: config.trustProxy,
+      checks: {
+        database: (signal) => metadata.check(signal),
+        blobs: (signal) => blobs.check(signal),
+      },
+    });
+    opened.push(http);
+    await http.ready();
+
+    return {
+      http,
+      firstKey,
+      async listen() {
+        await http.listen({ host: config.host, port: config.port });
+        const { port } = http.server.address() as AddressInfo;
+        listeningURL = `http://${hostInURL(config.host)}:${port}`;
+        return baseURL();
+      },
+      close: closeAll,
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** Only what is used is loaded: a start should not wait for a driver of another database. */
+async function openMetadata({ database }: Config): Promise<MetadataStore> {
+  if (database.kind === 'postgres') {
+    const { openPostgres } = await import('./metadata/postgres.ts');
+    return openPostgres({ url: database.url });
+  }
+  const { openSqlite } = await import('./metadata/sqlite.ts');
+  return openSqlite({ path: database.path });
+}
+
+/** A host as it stands in a URL that a browser on this machine can open. */
+function hostInURL(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost';
+  return host.includes(':') ? `[${host}]` : host;
+}

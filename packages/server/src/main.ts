@@ -1,0 +1,66 @@
+/**
+ * The process: environment, terminal, signals. The only file that reads process.env.
+ */
+import { createApp } from './app.ts';
+import { ConfigError, loadConfig } from './config.ts';
+import { createLog } from './log.ts';
+
+/** Milliseconds that running requests get to finish after SIGTERM. */
+const SHUTDOWN_TIMEOUT = 30_000;
+
+async function main(): Promise<void> {
+  const config = loadConfig(process.env);
+  const log = createLog({ level: config.logLevel });
+  const app = await createApp(config, log);
+  const url = await app.listen();
+  log.info({ url }, `listening on ${url}`);
+  if (app.firstKey) process.stdout.write(greeting(url, app.firstKey));
+
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ signal }, 'stopping: finishing what runs');
+    const timeout = setTimeout(() => {
+      log.warn('some requests did not finish in time');
+      process.exit(0);
+    }, SHUTDOWN_TIMEOUT);
+    timeout.unref();
+    app.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, 'closing failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+/** What a newcomer sees once: credentials, a line that uploads, and where the result will be. */
+function greeting(url: string, key: { accountID: string; publicKey: string; secretKey: string }): string {
+  return `
+Welcome to Vitrine. This account and key were made just now; the secret is shown only this once.
+
+  account     ${key.accountID}
+  public key  ${key.publicKey}
+  secret key  ${key.secretKey}
+
+Upload a picture (PNG, JPEG or WebP):
+
+  curl -u '${key.publicKey}:${key.secretKey}' -F image=@photo.jpg ${url}/accounts/${key.accountID}/images
+
+The answer's "link" is public; open it in a browser, add ?size=800x0 for another size.
+API reference: ${url}/docs/api
+
+`;
+}
+
+main().catch((error: unknown) => {
+  // A wrong variable is the operator's to mend: the list of what is wrong, without a stack.
+  process.stderr.write(
+    error instanceof ConfigError ? `${error.message}\n` : `${(error as Error).stack ?? error}\n`,
+  );
+  process.exit(1);
+});

@@ -1,0 +1,142 @@
+/**
+ * The house, as a test: imports only run downward, and what is dangerous or replaceable stays in its room.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, test } from 'node:test';
+
+const SOURCE = join(import.meta.dirname, '../src');
+
+/** From the bottom to the top. A file may import from its own rank only inside its own room. */
+const RANKS: readonly (readonly RegExp[])[] = [
+  [/^(image|account|product|errors)\.ts$/],
+  // Ports and pure logic.
+  [/^metadata\/store\.ts$/, /^blobs\/store\.ts$/, /^imaging\/(processor|plan)\.ts$/, /^(config|log)\.ts$/],
+  [/^(library|ingest|delivery|catalog|access|maintenance)\.ts$/],
+  // Adapters, and http.
+  [/^http\//, /^metadata\//, /^blobs\//, /^imaging\//],
+  [/^app\.ts$/],
+  [/^main\.ts$/, /^cli\//],
+];
+
+/** What only these rooms may import or say. */
+const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
+  {
+    what: /from 'sharp'|import\('sharp'\)/,
+    rooms: /^imaging\/worker\.ts$/,
+    reason: 'decoders run in child processes',
+  },
+  { what: /from 'pg'|import\('pg'\)/, rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },
+  { what: /node:sqlite/, rooms: /^metadata\/sqlite\.ts$/, reason: 'one file per database' },
+  { what: /from 'kysely'/, rooms: /^metadata\//, reason: 'SQL lives in metadata/' },
+  { what: /@aws-sdk/, rooms: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
+  { what: /from 'fastify'|from '@fastify\//, rooms: /^(http\/|app\.ts$)/, reason: 'HTTP lives in http/' },
+  { what: /process\.env/, rooms: /^main\.ts$/, reason: 'configuration is handed down' },
+];
+
+const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+);
+
+function rankOf(file: string): number {
+  return RANKS.findIndex((patterns) => patterns.some((pattern) => pattern.test(file)));
+}
+
+function roomOf(file: string): string {
+  return file.includes('/') ? dirname(file) : '';
+}
+
+/** Relative imports, also those that are loaded when needed. */
+function importsOf(file: string, text: string): string[] {
+  const found = text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g);
+  return [...found].map(([, target = '']) => relative(SOURCE, join(SOURCE, dirname(file), target)));
+}
+
+/** Every import that runs upward, or across between rooms of the same rank. */
+function wrongImports(read: (file: string) => string): string[] {
+  return files.flatMap((file) =>
+    importsOf(file, read(file))
+      .filter((target) => {
+        const sideways = rankOf(target) === rankOf(file) && roomOf(target) !== roomOf(file);
+        return rankOf(target) > rankOf(file) || sideways;
+      })
+      .map((target) => `${file} imports ${target}`),
+  );
+}
+
+const read = (file: string) => readFileSync(join(SOURCE, file), 'utf8');
+
+/** Comments may speak of what code may not do. */
+const code = (file: string) => read(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+
+/** Backends of one port, of which none may know another. */
+const SIBLINGS = [
+  ['metadata/sqlite.ts', 'metadata/postgres.ts'],
+  ['blobs/fs.ts', 'blobs/s3.ts'],
+];
+
+describe('the house', () => {
+  test('has a place for every file', () => {
+    assert.deepEqual(
+      files.filter((file) => rankOf(file) < 0),
+      [],
+    );
+  });
+
+  test('has imports that only run downward', () => {
+    assert.deepEqual(wrongImports(read), []);
+  });
+
+  test('would notice an import that runs upward, and one that runs across', () => {
+    const upward = "import { createApp } from './app.ts';\n";
+    const across = "import { openFileBlobs } from '../blobs/fs.ts';\n";
+    assert.deepEqual(
+      wrongImports((file) => (file === 'library.ts' ? upward : '')),
+      ['library.ts imports app.ts'],
+    );
+    assert.deepEqual(
+      wrongImports((file) => (file === 'metadata/sql.ts' ? across : '')),
+      ['metadata/sql.ts imports blobs/fs.ts'],
+    );
+  });
+
+  test('has backends that do not know each other', () => {
+    const known = SIBLINGS.flatMap((group) =>
+      group
+        .filter((file) => files.includes(file))
+        .flatMap((file) => importsOf(file, read(file)).filter((target) => group.includes(target))),
+    );
+    assert.deepEqual(known, []);
+  });
+
+  for (const { what, rooms, reason } of ROOMS) {
+    test(`keeps ${what.source} where it belongs: ${reason}`, () => {
+      const outside = files.filter((file) => !rooms.test(file) && what.test(code(file)));
+      assert.deepEqual(outside, []);
+    });
+  }
+
+  test('has files that fit in a head, or say why not', () => {
+    const long = files.filter((file) => {
+      const text = read(file);
+      const header = text.slice(0, text.indexOf('*/'));
+      return text.split('\n').length > 500 && !/lines|long/i.test(header);
+    });
+    assert.deepEqual(long, []);
+  });
+
+  test('has no room without a meaning', () => {
+    assert.deepEqual(
+      files.filter((file) => /(^|\/)(utils?|common|helpers?|base|manager|misc)(\.ts|\/)/.test(file)),
+      [],
+    );
+  });
+
+  test('says at the top of each file what it owns', () => {
+    assert.deepEqual(
+      files.filter((file) => !read(file).startsWith('/**')),
+      [],
+    );
+  });
+});

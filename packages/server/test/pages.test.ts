@@ -1,0 +1,112 @@
+/**
+ * What a person sees: the public link and the API reference, in a real browser.
+ */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import sharp from 'sharp';
+import { launchBrowser } from './browser.ts';
+import { picture } from './sample.ts';
+import { startServer, type TestServer } from './server.ts';
+
+let server: TestServer;
+let browser: Browser | undefined;
+// Somebody else's page.
+const elsewhere = createServer((_request, response) =>
+  response.setHeader('content-type', 'text/html').end('<p>Shop'),
+);
+let elsewhereURL: string;
+before(async () => {
+  server = await startServer();
+  browser = await launchBrowser();
+  await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+  elsewhereURL = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`;
+});
+after(async () => {
+  await browser?.close();
+  elsewhere.close();
+  await server.close();
+});
+
+describe('in a browser', () => {
+  test('a public link shows the picture, in any size and on any page', async (t) => {
+    if (!browser) return t.skip('there is no Chromium on this machine');
+    const image = await server.added(
+      await sharp({ create: { width: 600, height: 300, channels: 3, background: '#336699' } })
+        .png()
+        .toBuffer(),
+    );
+    const page = await browser.newPage();
+    for (const [query, width, height] of [
+      ['', 400, 400],
+      ['?size=200x0', 200, 100],
+      ['?size=0x0&format=avif', 600, 300],
+    ] as const) {
+      await page.goto(`${image.link}${query}`);
+      const shown = await page.evaluate(
+        '[document.images[0].naturalWidth, document.images[0].naturalHeight]',
+      );
+      assert.deepEqual(shown, [width, height], query);
+    }
+    // On a page of another origin, as <img> and through fetch.
+    await page.goto(elsewhereURL);
+    const embedded = await page.evaluate(`(async (link) => {
+      const img = document.body.appendChild(new Image());
+      img.src = link;
+      await img.decode();
+      return [img.naturalWidth, (await fetch(link)).headers.get('content-type')];
+    })(${JSON.stringify(image.link)})`);
+    assert.deepEqual(embedded, [400, 'image/png']);
+    const accepted = await page.request.get(image.link, {
+      headers: { accept: 'image/avif,image/webp,*/*;q=0.8' },
+    });
+    assert.equal(accepted.headers()['content-type'], 'image/webp');
+    await page.close();
+  });
+
+  test('the API reference works offline and shows every operation', async (t) => {
+    if (!browser) return t.skip('there is no Chromium on this machine');
+    const page = await browser.newPage();
+    const problems: string[] = [];
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    page.on('pageerror', (error) => problems.push(String(error)));
+    const foreign: string[] = [];
+    page.on('request', (request) => {
+      if (!request.url().startsWith(server.url) && !request.url().startsWith('data:'))
+        foreign.push(request.url());
+    });
+    await page.goto(`${server.url}/docs/api`);
+    await page.locator('.opblock').first().waitFor();
+    assert.equal(await page.locator('.opblock').count(), 8);
+    await page.locator('#operations-Images-uploadImage .opblock-summary').click();
+    await page.locator('#operations-Images-uploadImage .opblock-body').waitFor();
+    assert.deepEqual(problems, []);
+    assert.deepEqual(foreign, []);
+    await page.close();
+  });
+
+  test('a page of another site cannot change anything with credentials that the browser holds', async (t) => {
+    if (!browser) return t.skip('there is no Chromium on this machine');
+    const image = await server.added(await picture(9));
+    const page = await browser.newPage();
+    await page.goto(elsewhereURL);
+    const outcome = await page.evaluate(
+      async ([link, authorization]) => {
+        const [origin = '', publicID = ''] = (link ?? '').split('/images/');
+        const form = new FormData();
+        form.append('image', new Blob(['x']));
+        const headers = { authorization: authorization ?? '' };
+        const url = `${origin}/accounts/3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb/images`;
+        const answer = await fetch(url, { method: 'POST', body: form, headers }).catch((error: unknown) =>
+          String(error),
+        );
+        return typeof answer === 'string' ? answer : `answered ${answer.status} for ${publicID}`;
+      },
+      [image.link, server.authorization],
+    );
+    assert.match(outcome, /Failed to fetch/);
+    await page.close();
+  });
+});

@@ -1,0 +1,223 @@
+/**
+ * The server as a process: what a newcomer runs, what an operator sends it, what the machine does to it.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
+import { picture } from './sample.ts';
+import { ACCOUNT, basic } from './server.ts';
+
+const START = join(import.meta.dirname, '../start.mjs');
+const NODE_OPTIONS = ['--conditions=vitrine-source'];
+
+let folder: string;
+let running: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-process-'));
+});
+afterEach(async () => {
+  for (const child of running) child.kill('SIGKILL');
+  running = [];
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Starts the server in an empty folder and waits until it says where it listens. */
+async function start(env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, START], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, VITRINE_PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.push(child);
+  let output = '';
+  const url = await new Promise<string>((resolve, reject) => {
+    const read = (chunk: Buffer) => {
+      output += chunk;
+      const found = /"msg":"listening on (http[^"]+)"/.exec(output)?.[1];
+      if (found !== undefined) resolve(found);
+    };
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.once('exit', (code) => reject(new Error(`exited with ${code}: ${output}`)));
+  });
+  return { child, url, output: () => output };
+}
+
+async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<unknown> {
+  const exit = once(child, 'exit');
+  child.kill(signal);
+  return (await exit)[0];
+}
+
+describe('the first start', () => {
+  test('needs no configuration, and prints an account, a key, a curl that uploads, and a link that shows it', async () => {
+    const first = await start();
+    while (!first.output().includes('/docs/api')) await once(first.child.stdout ?? first.child, 'data');
+    const text = first.output();
+    const command = /^\s+(curl .*)$/m.exec(text)?.[1] ?? '';
+    const [, publicKey = '', secretKey = ''] = /-u '([^:]+):([^']+)'/.exec(command) ?? [];
+    assert.match(secretKey, /^vitrine_sk_[A-Za-z0-9_-]{43}$/);
+    await writeFile(join(folder, 'photo.jpg'), await picture(1));
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${command} -sS -w ' %{http_code}'`], {
+      cwd: folder,
+    });
+    assert.match(stdout, / 201$/);
+    const { link } = JSON.parse(stdout.slice(0, -4)) as { link: string };
+    const shown = await fetch(link);
+    assert.equal(shown.status, 200);
+    assert.equal((await sharp(Buffer.from(await shown.arrayBuffer())).metadata()).width, 400);
+    assert.equal(await stopped(first.child, 'SIGTERM'), 0);
+
+    const second = await start();
+    assert.equal(
+      (await fetch(`${second.url}/ping`, { headers: { authorization: basic(publicKey, secretKey) } })).status,
+      200,
+    );
+    assert.equal((await fetch(`${second.url}${new URL(link).pathname}`)).status, 200);
+    assert.equal(await stopped(second.child, 'SIGINT'), 0);
+    assert.equal(second.output().includes('secret key'), false, 'the secret is shown only once');
+  });
+
+  test('on a Node that is too old says so, and what to do', async () => {
+    const older = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.20.2'})";
+    const run = promisify(execFile)(process.execPath, ['--import', older, START], { cwd: folder });
+    await assert.rejects(run, ({ code, stderr }: Error & { code: number; stderr: string }) => {
+      assert.equal(code, 1);
+      assert.match(stderr, /needs Node 24 or newer, and this is Node 20\.20\.2.*npm ci/s);
+      return true;
+    });
+  });
+
+  test('with wrong variables names all of them at once, and no secret', async () => {
+    const env = { VITRINE_PORT: 'x', VITRINE_HOTS: 'a', VITRINE_BOOTSTRAP_KEY: 'only-hunter2' };
+    await assert.rejects(start(env), ({ message }: Error) => {
+      for (const name of ['VITRINE_PORT', 'VITRINE_HOTS', 'VITRINE_HOST', 'VITRINE_BOOTSTRAP_KEY']) {
+        assert.ok(message.includes(name), `${name} in ${message}`);
+      }
+      assert.equal(message.includes('hunter2'), false);
+      assert.equal(message.includes('    at '), false, 'no stack');
+      return true;
+    });
+  });
+});
+
+describe('a stop', () => {
+  const env = { VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT, VITRINE_BOOTSTRAP_KEY: 'a:b' };
+
+  test('by SIGTERM finishes the upload that runs, takes no new ones, and exits with 0', async () => {
+    const { child, url, output } = await start(env);
+    const bytes = await picture(2);
+    const boundary = 'b';
+    const head = Buffer.from(`--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n`);
+    const body = Buffer.concat([head, bytes, Buffer.from('\r\n--b--\r\n')]);
+    const upload = request(`${url}/accounts/${ACCOUNT}/images`, {
+      method: 'POST',
+      headers: {
+        authorization: basic('a', 'b'),
+        'content-type': `multipart/form-data; boundary=${boundary}`,
+        'content-length': body.length,
+      },
+    });
+    const status = new Promise((resolve, reject) => {
+      upload.once('response', (response) => resolve(response.resume().statusCode));
+      upload.once('error', reject);
+    });
+    await new Promise<void>((resolve) => upload.write(body.subarray(0, 200), () => resolve()));
+    // Its headers have been read once a later request on another connection is answered.
+    await fetch(`${url}/livez`);
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    while (!output().includes('stopping')) await once(child.stdout ?? child, 'data');
+    await assert.rejects(async () => {
+      for (;;) await fetch(`${url}/livez`, { headers: { connection: 'close' } });
+    }, 'the port is closed');
+    upload.end(body.subarray(200));
+    assert.equal(await status, 201);
+    assert.equal((await exit)[0], 0);
+
+    const again = await start({ ...env, VITRINE_DATA: join(folder, 'data') });
+    const list = await fetch(`${again.url}/accounts/${ACCOUNT}/images`, {
+      headers: { authorization: basic('a', 'b') },
+    });
+    assert.equal(((await list.json()) as unknown[]).length, 1);
+  });
+});
+
+describe('the processes that decode', () => {
+  const env = {
+    VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
+    VITRINE_BOOTSTRAP_KEY: 'a:b',
+    VITRINE_RENDER_CONCURRENCY: '1',
+  };
+
+  /** The process IDs of a process's children. */
+  async function childrenOf(pid: number | undefined): Promise<number[]> {
+    const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return text.trim().split(' ').filter(Boolean).map(Number);
+  }
+
+  test('can be killed during an upload, and that upload and the next one work', {
+    skip: process.platform !== 'linux',
+  }, async () => {
+    const { child, url } = await start(env);
+    const upload = async (bytes: Uint8Array) => {
+      const form = new FormData();
+      form.append('image', new Blob([Uint8Array.from(bytes)]), 'a');
+      const headers = { authorization: basic('a', 'b') };
+      return (await fetch(`${url}/accounts/${ACCOUNT}/images`, { method: 'POST', body: form, headers }))
+        .status;
+    };
+    assert.equal(await upload(await picture(3)), 201);
+    // Large enough to be still at it when it is killed; both outcomes of that race are checked the same.
+    const large = await sharp({ create: { width: 9_000, height: 9_000, channels: 3, background: 'teal' } })
+      .png()
+      .toBuffer();
+    const before = await childrenOf(child.pid);
+    assert.ok(before.length > 0, 'decoding is done in child processes');
+    const answer = upload(large);
+    let settled = false;
+    answer.finally(() => {
+      settled = true;
+    });
+    // Killed again and again for as long as it takes would be a refusal; once is a crash like any other.
+    for (const pid of before) process.kill(pid, 'SIGKILL');
+    assert.equal(await answer, 201);
+    assert.equal(settled, true);
+    assert.equal(await upload(await picture(4)), 201);
+    const after = await childrenOf(child.pid);
+    assert.equal(
+      after.some((pid) => before.includes(pid)),
+      false,
+      'others have taken their place',
+    );
+    assert.equal((await fetch(`${url}/livez`)).status, 200);
+  });
+
+  test('end with the server, also when it is killed', { skip: process.platform !== 'linux' }, async () => {
+    const { child, url } = await start(env);
+    await fetch(url);
+    const form = new FormData();
+    form.append('image', new Blob([Uint8Array.from(await picture(5))]), 'a');
+    await fetch(`${url}/accounts/${ACCOUNT}/images`, {
+      method: 'POST',
+      body: form,
+      headers: { authorization: basic('a', 'b') },
+    });
+    const decoders = await childrenOf(child.pid);
+    assert.ok(decoders.length > 0);
+    await stopped(child, 'SIGKILL');
+    const isAlive = async (pid: number) => {
+      const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+      return status !== '' && !/\) Z /.test(status);
+    };
+    for (const pid of decoders) while (await isAlive(pid)) await new Promise(setImmediate);
+  });
+});
