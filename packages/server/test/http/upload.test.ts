@@ -223,7 +223,11 @@ describe('a picture', () => {
     for (const [name, bytes] of Object.entries(await otherFormats())) {
       const response = await server.upload(bytes);
       assert.equal(response.status, 422, name);
-      assert.match(((await response.json()) as { image: string }).image, name === 'signature' ? /cut short/ : /PNG, JPEG or WebP/, name);
+      assert.match(
+        ((await response.json()) as { image: string }).image,
+        name === 'signature' ? /cut short/ : /PNG, JPEG or WebP/,
+        name,
+      );
     }
     await unchanged();
   });
