@@ -3,13 +3,17 @@
  * the order in which its parts depend on each other, and takes it down in the opposite one.
  */
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { Access, type IssuedKey } from './access.ts';
 import { openFileBlobs } from './blobs/fs.ts';
 import { BlobStore } from './blobs/store.ts';
+import { DiskCache } from './caches/disk.ts';
+import { MemoryCache } from './caches/memory.ts';
 import type { Config } from './config.ts';
 import { Delivery } from './delivery.ts';
 import { createServer } from './http/server.ts';
+import type { Digest, Image } from './image.ts';
 import { createPool } from './imaging/pool.ts';
 import { Ingest } from './ingest.ts';
 import { Library } from './library.ts';
@@ -21,6 +25,8 @@ const STALE_UPLOAD = 60 * 60 * 1000;
 export interface App {
   /** For tests: answers requests without a socket. */
   readonly http: FastifyInstance;
+  /** For tests and metrics: what came from where. */
+  readonly delivery: Delivery;
   /** Set on the very first start only. The secret is told nowhere else. */
   readonly firstKey: IssuedKey | undefined;
   /** Starts listening. @returns the URL that links begin with. */
@@ -50,14 +56,20 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     if (config.bootstrap) await access.bootstrap(config.bootstrap.accountID, config.bootstrap);
     const firstKey = await access.firstStart();
 
+    const disk = await DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
+    opened.push(disk);
+    const memory = new MemoryCache(config.memoryCacheBytes);
+    const { sizeBudget } = config;
+    const delivery = new Delivery({ metadata, blobs, processor, memory, disk, sizeBudget });
     const ingest = new Ingest({ blobs, processor });
+    const onChange = (image: Image, withdrawn?: Digest) => delivery.changed(image.publicID, withdrawn);
     let listeningURL = `http://${hostInURL(config.host)}:${config.port}`;
     const baseURL = () => config.publicURL ?? listeningURL;
     const http = await createServer({
       access,
-      library: new Library({ metadata, ingest, imageQuota: config.imageQuota }),
+      library: new Library({ metadata, ingest, imageQuota: config.imageQuota, onChange }),
       ingest,
-      delivery: new Delivery({ metadata, blobs, processor }),
+      delivery,
       log,
       baseURL,
       cacheControl: config.cacheControl,
@@ -73,6 +85,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
 
     return {
       http,
+      delivery,
       firstKey,
       async listen() {
         await http.listen({ host: config.host, port: config.port });

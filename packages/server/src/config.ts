@@ -40,7 +40,7 @@ export interface Config {
   readonly byteQuota: number;
   readonly cacheBytes: number;
   readonly memoryCacheBytes: number;
-  /** Distinct renditions per image and hour; 0: no limit. */
+  /** Renditions of one image that may be made at once, and again in the course of an hour; 0: no limit. */
   readonly sizeBudget: number;
   readonly renderConcurrency: number;
   readonly logLevel: LogLevel;
@@ -184,27 +184,27 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_CACHE_BYTES',
     format: 'a number of bytes, or one of `KiB`, `MiB`, `GiB`',
     default: '1GiB',
-    description: 'The size of the cache of renditions on disk.',
+    description:
+      'The size of the cache of renditions on disk, in `<data>/cache`. It survives a restart; the least recently used go first. 0 keeps none.',
     example: '10GiB',
-    status: 'reserved',
     parse: parseBytes,
   },
   memoryCacheBytes: {
     name: 'VITRINE_MEMORY_CACHE_BYTES',
     format: 'a number of bytes, or one of `KiB`, `MiB`, `GiB`',
     default: '64MiB',
-    description: 'The size of the cache of renditions in memory.',
+    description:
+      'The size of the cache of renditions in memory; the least recently used go first. 0 keeps none.',
     example: '256MiB',
-    status: 'reserved',
     parse: parseBytes,
   },
   sizeBudget: {
     name: 'VITRINE_SIZE_BUDGET',
     format: 'a whole number from 0 to 1000000',
-    default: '0',
-    description: 'Distinct renditions that may be made of one image in an hour; 0 sets no limit.',
-    example: '100',
-    status: 'reserved',
+    default: '256',
+    description:
+      'Different renditions that may be made of one image at once, and as many again in the course of an hour. Beyond it, new ones are answered with 429; those in a cache are not counted. 0 sets no limit.',
+    example: '1000',
     parse: wholeNumber(0, 1_000_000),
   },
   renderConcurrency: {

@@ -1,61 +1,185 @@
 /**
- * Delivery: from a public link to the bytes of a rendition. Owns how a rendition is named (its ETag) before it is
- * made. Refuses to know HTTP and pixels.
+ * Delivery: from a public link to the bytes of a rendition: 304 · memory · disk · render once. Owns how a rendition is
+ * named (its ETag) before it is made, what is kept of it, and how many an image may cost. Refuses to know HTTP and
+ * pixels.
  */
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { BlobStore } from './blobs/store.ts';
+import { Budget } from './budget.ts';
+import type { MemoryCache } from './caches/memory.ts';
+import type { RenditionCache, RenditionKey } from './caches/store.ts';
 import { AppError, isAppError } from './errors.ts';
-import { type Image, isPublicID } from './image.ts';
+import { Flights } from './flights.ts';
+import { type Digest, type Image, isPublicID } from './image.ts';
 import { type OutputFormat, type Plan, planKey, planRendition, type Transform } from './imaging/plan.ts';
 import type { Processor, Rendition } from './imaging/processor.ts';
 import type { MetadataStore } from './metadata/store.ts';
+
+/** Images whose records are held in memory. */
+const MAX_RECORDS = 50_000;
+/** How long a record is believed, in milliseconds: after that, changes by other processes are seen. */
+const RECORD_LIFETIME = 5_000;
 
 /** A rendition that is fully decided on, but not made. */
 export interface PlannedRendition {
   readonly image: Image;
   readonly plan: Plan;
+  readonly key: RenditionKey;
   /** Weak entity tag with its quotes. Equal for equal bytes of the original and equal plans, else different. */
   readonly etag: string;
 }
 
+export interface DeliveryDependencies {
+  readonly metadata: MetadataStore;
+  readonly blobs: BlobStore;
+  readonly processor: Processor;
+  readonly memory: MemoryCache;
+  readonly disk: RenditionCache;
+  /** Renditions of one image that may be made at once, and again in the course of an hour; 0: no limit. */
+  readonly sizeBudget: number;
+}
+
+/** What came from where, since the start. */
+export interface DeliveryCounts {
+  memory: number;
+  disk: number;
+  /** Rendered from the original. */
+  original: number;
+}
+
 export class Delivery {
+  readonly counts: DeliveryCounts = { memory: 0, disk: 0, original: 0 };
+
   readonly #metadata: MetadataStore;
   readonly #blobs: BlobStore;
   readonly #processor: Processor;
+  readonly #memory: MemoryCache;
+  readonly #disk: RenditionCache;
+  readonly #budget: Budget;
+  readonly #records = new LRUCache<string, Image>({ max: MAX_RECORDS, ttl: RECORD_LIFETIME });
+  readonly #lookups = new Map<string, Promise<Image | undefined>>();
+  readonly #flights = new Flights<Buffer>();
 
-  constructor(dependencies: { metadata: MetadataStore; blobs: BlobStore; processor: Processor }) {
+  constructor(dependencies: DeliveryDependencies) {
     this.#metadata = dependencies.metadata;
     this.#blobs = dependencies.blobs;
     this.#processor = dependencies.processor;
+    this.#memory = dependencies.memory;
+    this.#disk = dependencies.disk;
+    this.#budget = new Budget(dependencies.sizeBudget);
   }
 
   /** The image behind a public link, disabled or not. @throws AppError `not-found`. */
   async find(publicID: string): Promise<Image> {
-    const image = isPublicID(publicID) ? await this.#metadata.findPublicImage(publicID) : undefined;
-    if (!image) throw new AppError('not-found', 'image not found');
+    if (!isPublicID(publicID)) throw unknownImage();
+    const image = this.#records.get(publicID) ?? (await this.#lookUp(publicID));
+    if (!image) throw unknownImage();
     return image;
+  }
+
+  /** The record if it is at hand and still believed. */
+  peekRecord(publicID: string): Image | undefined {
+    return this.#records.get(publicID);
+  }
+
+  /** The bytes if they are in memory. Counts as a delivery. */
+  peek(key: RenditionKey): Buffer | undefined {
+    const bytes = this.#memory.peek(key);
+    if (bytes) this.counts.memory += 1;
+    return bytes;
+  }
+
+  #lookUp(publicID: string): Promise<Image | undefined> {
+    const running = this.#lookups.get(publicID);
+    if (running) return running;
+    const lookup = this.#metadata.findPublicImage(publicID).then(
+      (image) => {
+        // A change that came meanwhile took this lookup off the list: it may have read what was before.
+        if (this.#lookups.get(publicID) === lookup) {
+          this.#lookups.delete(publicID);
+          if (image) this.#records.set(publicID, image);
+        }
+        return image;
+      },
+      (error: unknown) => {
+        if (this.#lookups.get(publicID) === lookup) this.#lookups.delete(publicID);
+        throw error;
+      },
+    );
+    this.#lookups.set(publicID, lookup);
+    return lookup;
   }
 
   /** Decides what the rendition will be. Reads no pixel. */
   plan(image: Image, transform: Transform, format: OutputFormat): PlannedRendition {
     const plan = planRendition(transform, image.original, format);
-    const name = createHash('sha256')
-      .update(`${image.original.digest} ${planKey(plan)}`)
-      .digest('base64url');
-    return { image, plan, etag: `W/"${name.slice(0, 22)}"` };
+    const key = { digest: image.original.digest, plan: planKey(plan) };
+    const name = createHash('sha256').update(`${key.digest} ${key.plan}`).digest('base64url');
+    return { image, plan, key, etag: `W/"${name.slice(0, 22)}"` };
   }
 
   /**
-   * Makes the rendition.
-   * @throws AppError `unavailable` if it cannot be made now, `cancelled` when the signal fires.
+   * The bytes of the rendition, from the nearest place. However many ask at once, it is made once.
+   * @throws AppError `rate-limited` if too many different renditions of the image were made lately, `unavailable` if
+   * it cannot be made now, `cancelled` when the signal fires.
    */
-  async render({ image, plan }: PlannedRendition, signal?: AbortSignal): Promise<Rendition> {
+  async deliver(planned: PlannedRendition, signal?: AbortSignal): Promise<Buffer> {
+    const { key } = planned;
+    return (
+      this.peek(key) ??
+      (await this.#flights.run(`${key.digest} ${key.plan}`, (stop) => this.#fetch(planned, stop), signal))
+    );
+  }
+
+  /** Takes in a rendition that was made on the way of something else. */
+  keep(digest: Digest, plan: Plan, { bytes }: Rendition): void {
+    const key = { digest, plan: planKey(plan) };
+    const buffer = asBuffer(bytes);
+    void this.#memory.put(key, buffer);
+    void this.#disk.put(key, buffer);
+  }
+
+  /** Forgets what is known of an image that was changed, and the renditions of bytes that it no longer shows. */
+  changed(publicID: string, withdrawn?: Digest): void {
+    this.#records.delete(publicID);
+    this.#lookups.delete(publicID);
+    if (withdrawn === undefined) return;
+    void this.#memory.forget(withdrawn);
+    void this.#disk.forget(withdrawn);
+  }
+
+  async #fetch(planned: PlannedRendition, signal: AbortSignal): Promise<Buffer> {
+    const { key, image } = planned;
+    const kept = await this.#disk.get(key);
+    if (kept) {
+      this.counts.disk += 1;
+      await this.#memory.put(key, kept);
+      return kept;
+    }
+    const wait = this.#budget.take(image.publicID, performance.now());
+    if (wait > 0) {
+      const text = 'too many different renditions of this image were asked for; known ones are still served';
+      throw new AppError('rate-limited', text, { retryAfter: wait });
+    }
+    const bytes = asBuffer((await this.#render(planned, signal)).bytes);
+    await this.#memory.put(key, bytes);
+    // Nobody waits for the disk.
+    void this.#disk.put(key, bytes);
+    return bytes;
+  }
+
+  /** From the smallest sufficient rung; from the original where there is none. */
+  async #render({ image, plan }: PlannedRendition, signal: AbortSignal): Promise<Rendition> {
+    const { original } = image;
     try {
-      return await this.#blobs.withOriginalFile(
-        image.original.digest,
+      const made = await this.#blobs.withOriginalFile(
+        original.digest,
         (path) => this.#processor.render(path, plan, signal),
         signal,
       );
+      this.counts.original += 1;
+      return made;
     } catch (error) {
       // These bytes were decoded in full when they were uploaded, so it is not the caller's picture that is wrong.
       if (isAppError(error, 'invalid-image')) {
@@ -67,4 +191,12 @@ export class Delivery {
       throw error;
     }
   }
+}
+
+function unknownImage(): AppError {
+  return new AppError('not-found', 'image not found');
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

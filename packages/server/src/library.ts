@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import type { StagedBlob } from './blobs/store.ts';
 import { AppError } from './errors.ts';
-import { type Image, type Original, parseUUID } from './image.ts';
+import { type Digest, type Image, type Original, parseUUID } from './image.ts';
 import type { Ingest } from './ingest.ts';
 import type { AccountImages, MetadataStore, ReplaceOutcome } from './metadata/store.ts';
 
@@ -32,6 +32,8 @@ export interface LibraryDependencies {
   readonly ingest: Ingest;
   /** How many images an account may have enabled, unless it sets its own limit. */
   readonly imageQuota: number;
+  /** Told of every change to an image that the public can see, once it is settled; with the bytes it no longer shows. */
+  readonly onChange?: (image: Image, withdrawn?: Digest) => void;
   readonly now?: () => Date;
 }
 
@@ -39,6 +41,7 @@ export class Library {
   readonly #metadata: MetadataStore;
   readonly #ingest: Ingest;
   readonly #imageQuota: number;
+  readonly #onChange: (image: Image, withdrawn?: Digest) => void;
   readonly #now: () => Date;
   readonly #uploadsByKey = new Map<string, Promise<unknown>>();
 
@@ -46,6 +49,7 @@ export class Library {
     this.#metadata = dependencies.metadata;
     this.#ingest = dependencies.ingest;
     this.#imageQuota = dependencies.imageQuota;
+    this.#onChange = dependencies.onChange ?? (() => undefined);
     this.#now = dependencies.now ?? (() => new Date());
   }
 
@@ -145,7 +149,9 @@ export class Library {
         updatedOn: this.#now(),
         ...(update.altText && { altText: update.altText }),
       });
-      return settled(outcome);
+      const image = settled(outcome);
+      this.#onChange(image, sameBytes ? undefined : current.original.digest);
+      return image;
     } finally {
       await update.file.discard();
     }
@@ -157,13 +163,18 @@ export class Library {
    */
   async updateMetadata(accountID: string, imageID: string, altText: string | undefined): Promise<Image> {
     const images = this.#metadata.forAccount(accountID);
-    return settled(await images.setAltText(canonical(imageID), altText, this.#now()));
+    const image = settled(await images.setAltText(canonical(imageID), altText, this.#now()));
+    this.#onChange(image);
+    return image;
   }
 
   /** Disables an image: it stays public, listed and readable. Again is a success. @throws AppError `not-found`. */
   async disable(accountID: string, imageID: string): Promise<Image> {
     const outcome = await this.#metadata.forAccount(accountID).disable(canonical(imageID), this.#now());
-    return outcome.kind === 'disabled' ? outcome.image : unknownImage();
+    if (outcome.kind !== 'disabled') return unknownImage();
+    // Still public, but nobody's favourite any more: its renditions make room, and come back if they are asked for.
+    this.#onChange(outcome.image, outcome.image.original.digest);
+    return outcome.image;
   }
 
   /**

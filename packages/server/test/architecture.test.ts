@@ -12,10 +12,17 @@ const SOURCE = join(import.meta.dirname, '../src');
 const RANKS: readonly (readonly RegExp[])[] = [
   [/^(image|account|product|errors)\.ts$/],
   // Ports and pure logic.
-  [/^metadata\/store\.ts$/, /^blobs\/store\.ts$/, /^imaging\/(processor|plan)\.ts$/, /^(config|log)\.ts$/],
+  [
+    /^metadata\/store\.ts$/,
+    /^blobs\/store\.ts$/,
+    /^caches\/(store|memory)\.ts$/,
+    /^(flights|budget)\.ts$/,
+    /^imaging\/(processor|plan)\.ts$/,
+    /^(config|log)\.ts$/,
+  ],
   [/^(library|ingest|delivery|catalog|access|maintenance)\.ts$/],
   // Adapters, and http.
-  [/^http\//, /^metadata\//, /^blobs\//, /^imaging\//],
+  [/^http\//, /^metadata\//, /^blobs\//, /^caches\//, /^imaging\//],
   [/^app\.ts$/],
   [/^main\.ts$/, /^cli\//],
 ];

@@ -10,6 +10,7 @@ import { isNotModified } from './conditional.ts';
 import { mediaType, negotiate } from './negotiate.ts';
 import { sendProblem } from './problems.ts';
 import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from './schemas.ts';
+import type { WarmAnswers } from './warm.ts';
 
 /** What clients get that ask for no size; the official SDKs then ask for exactly this. */
 const DEFAULT_SIZE = { width: 400, height: 400 };
@@ -18,9 +19,14 @@ export interface DeliveryRoutes {
   readonly delivery: Delivery;
   /** The value of Cache-Control on a rendition. */
   readonly cacheControl: string;
+  /** Remembers answers, so that the next request for the same need not come this far. */
+  readonly warm: WarmAnswers;
 }
 
-export function addDeliveryRoutes(app: FastifyInstance, { delivery, cacheControl }: DeliveryRoutes): void {
+export function addDeliveryRoutes(
+  app: FastifyInstance,
+  { delivery, cacheControl, warm }: DeliveryRoutes,
+): void {
   app.get<{ Params: Static<typeof PublicParams>; Querystring: Static<typeof DeliveryQuery> }>(
     '/images/:publicID',
     {
@@ -39,10 +45,8 @@ export function addDeliveryRoutes(app: FastifyInstance, { delivery, cacheControl
       errorHandler: (error, request, reply) => {
         reply.header('access-control-allow-origin', '*');
         // So that a picture uploaded a moment later is soon seen, and a flood of guesses is still absorbed.
-        if (error instanceof AppError && error.code === 'not-found') {
-          reply.header('cache-control', 'public, max-age=60');
-        }
-        return sendProblem(error, request, reply);
+        const brief = error instanceof AppError && error.code === 'not-found';
+        return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
       },
     },
     async (request, reply) => {
@@ -53,11 +57,12 @@ export function addDeliveryRoutes(app: FastifyInstance, { delivery, cacheControl
       setDeliveryHeaders(reply, planned, cacheControl);
       const current = { etag: planned.etag, lastModified: image.updatedOn };
       if (isNotModified(request.headers, current)) return reply.code(304).send();
-      const { bytes } = await delivery.render(planned, request.aborted);
-      return reply
+      const bytes = await delivery.deliver(planned, request.aborted);
+      reply
         .type(mediaType(planned.plan.format))
-        .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`)
-        .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+        .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);
+      warm.remember(request.raw, planned, reply.getHeaders());
+      return reply.send(bytes);
     },
   );
 }

@@ -75,6 +75,7 @@ export async function sendProblem(
   request: FastifyRequest,
   reply: FastifyReply,
   shape?: (error: AppError) => Record<string, unknown> | undefined,
+  cacheControl = 'no-store',
 ): Promise<FastifyReply> {
   const known = asAppError(error);
   const { status, body } = problem(known);
@@ -83,9 +84,9 @@ export async function sendProblem(
   if (known?.code === 'unauthenticated')
     reply.header('www-authenticate', 'Basic realm="Vitrine", charset="UTF-8"');
   if (known?.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));
-  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
-  reply.removeHeader('etag');
-  reply.removeHeader('last-modified');
+  // A route may have got as far as to say how its answer is to be kept: this is not that answer.
+  for (const name of ['etag', 'last-modified', 'content-disposition', 'link']) reply.removeHeader(name);
+  reply.header('cache-control', cacheControl);
   return reply
     .code(status)
     .type('application/json; charset=utf-8')

@@ -2,7 +2,7 @@
  * Builds the HTTP server: its limits, what every response carries, and the routes. Owns nothing of what they do.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
@@ -23,6 +23,7 @@ import { sendProblem } from './problems.ts';
 import { compileQuery } from './query.ts';
 import { addRouteRules } from './routes.ts';
 import { NAMED_SCHEMAS } from './schemas.ts';
+import { WarmAnswers } from './warm.ts';
 
 export interface ServerDependencies {
   readonly access: Access;
@@ -72,6 +73,29 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   // A client that asks first gets to send only once its headers were found good (see the body rules).
   app.server.on('checkContinue', (request, response) => app.server.emit('request', request, response));
 
+  const warm = new WarmAnswers({
+    delivery: dependencies.delivery,
+    requestID,
+    answered: (request, id, status) => {
+      const path = request.url?.split('?', 1)[0];
+      log.info(
+        { requestId: id, method: 'GET', path, status, ms: 0, ip: request.socket.remoteAddress },
+        'answered',
+      );
+    },
+  });
+  // Behind proxies the router knows whose address counts; where it is to be logged, it has to be asked.
+  warm.enabled = trustProxy === false || !['trace', 'debug', 'info'].includes(log.level);
+  const [route] = app.server.listeners('request') as ((...call: [IncomingMessage, ServerResponse]) => void)[];
+  app.server.removeAllListeners('request');
+  app.server.on(
+    'request',
+    (request, response) => warm.answer(request, response) || route?.(request, response),
+  );
+  app.addHook('preClose', async () => {
+    warm.enabled = false;
+  });
+
   app.setValidatorCompiler(({ schema, httpPart }) =>
     httpPart === 'querystring' ? compileQuery(schema as TSchema) : () => true,
   );
@@ -102,7 +126,7 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
 
   addProbeRoutes(app, dependencies);
   addDocsRoutes(app);
-  await app.register(async (scope) => addDeliveryRoutes(scope, dependencies));
+  await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, warm }));
   await app.register(async (scope) => {
     if (corsOrigins === '*' || corsOrigins.length > 0) {
       await scope.register(cors, {

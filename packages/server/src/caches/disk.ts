@@ -1,0 +1,188 @@
+/**
+ * Renditions on disk: the second tier, that a restart keeps. Owns the files' form, their order of use and the bound in
+ * bytes. A file is `<folder>/<2 hex>/<digest>/<plan>`: a header, then the bytes. Nothing is synced: what a crash
+ * damages is seen by its checksum and made again.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '../image.ts';
+import type { RenditionCache, RenditionKey } from './store.ts';
+
+/** Magic, length of the bytes, their CRC-32; big endian, 4 bytes each. */
+const HEADER_BYTES = 12;
+const MAGIC = 0x56545231;
+/** What a file costs beside its bytes: a block on average, and its entry in a folder. */
+const OVERHEAD = 4096;
+/** Files that may be on their way to the disk; what is made beyond that is not kept. */
+const MAX_PENDING = 64;
+const TEMPORARY = '.tmp';
+
+export class DiskCache implements RenditionCache {
+  readonly #folder: string;
+  readonly #entries: LRUCache<string, number>;
+  readonly #plans = new Map<Digest, Set<string>>();
+  readonly #pending = new Map<Promise<void>, Digest>();
+  /** Originals that were forgotten while files of theirs were on their way. */
+  readonly #withdrawn = new Set<Digest>();
+
+  private constructor(folder: string, maxBytes: number) {
+    this.#folder = folder;
+    this.#entries = new LRUCache<string, number>({
+      maxSize: Math.max(1, maxBytes),
+      sizeCalculation: (size) => size + OVERHEAD,
+      dispose: (_size, name, reason) => {
+        if (reason === 'set') return;
+        const { digest, plan } = keyOf(name);
+        const plans = this.#plans.get(digest);
+        plans?.delete(plan);
+        if (plans?.size === 0) this.#plans.delete(digest);
+        this.#track(digest, rm(this.#path(name), { force: true }).catch(ignore));
+      },
+    });
+  }
+
+  /**
+   * Opens the folder and takes up what is in it, least recently used first; what is more than `maxBytes` goes.
+   * A folder that cannot be used is an empty cache.
+   */
+  static async open(folder: string, maxBytes: number): Promise<DiskCache> {
+    const cache = new DiskCache(folder, maxBytes);
+    await cache.#takeUp().catch(ignore);
+    return cache;
+  }
+
+  get bytes(): number {
+    return this.#entries.calculatedSize;
+  }
+
+  async get(key: RenditionKey): Promise<Buffer | undefined> {
+    const name = nameOf(key);
+    if (this.#entries.get(name) === undefined) return undefined;
+    const file = await readFile(this.#path(name)).catch(ignore);
+    const bytes = file && unwrap(file);
+    if (!bytes) {
+      this.#entries.delete(name);
+      return undefined;
+    }
+    // The order of use must outlive the process.
+    const now = new Date();
+    void utimes(this.#path(name), now, now).catch(ignore);
+    return bytes;
+  }
+
+  async put(key: RenditionKey, bytes: Buffer): Promise<void> {
+    const name = nameOf(key);
+    if (this.#pending.size >= MAX_PENDING || bytes.length + OVERHEAD > this.#entries.maxSize) return;
+    await this.#track(key.digest, this.#write(key, name, bytes).catch(ignore));
+  }
+
+  async forget(digest: Digest): Promise<void> {
+    if ([...this.#pending.values()].includes(digest)) this.#withdrawn.add(digest);
+    for (const plan of [...(this.#plans.get(digest) ?? [])]) this.#entries.delete(nameOf({ digest, plan }));
+    await this.settled();
+    this.#withdrawn.delete(digest);
+    await rm(this.#folderOf(digest), { recursive: true, force: true }).catch(ignore);
+  }
+
+  /** Resolves when nothing is on its way to or from the disk. */
+  async settled(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.all(this.#pending.keys());
+  }
+
+  async close(): Promise<void> {
+    await this.settled();
+  }
+
+  async #write({ digest, plan }: RenditionKey, name: string, bytes: Buffer): Promise<void> {
+    const path = this.#path(name);
+    const temporary = join(this.#folder, `${randomUUID()}${TEMPORARY}`);
+    await mkdir(dirname(path), { recursive: true });
+    try {
+      await writeFile(temporary, [wrap(bytes), bytes], { flag: 'wx' });
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+    if (this.#withdrawn.has(digest)) {
+      await rm(path, { force: true });
+      return;
+    }
+    this.#enter({ digest, plan }, bytes.length);
+  }
+
+  #enter({ digest, plan }: RenditionKey, size: number): void {
+    const name = nameOf({ digest, plan });
+    this.#entries.set(name, size);
+    if (this.#entries.has(name)) this.#plans.set(digest, (this.#plans.get(digest) ?? new Set()).add(plan));
+  }
+
+  async #takeUp(): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    const found: { key: RenditionKey; size: number; used: number }[] = [];
+    for (const entry of await readdir(this.#folder, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      if (entry.name.endsWith(TEMPORARY)) {
+        await rm(path, { force: true });
+        continue;
+      }
+      const { size, mtimeMs } = await stat(path);
+      const digest = entry.parentPath.slice(-64);
+      found.push({
+        key: { digest, plan: entry.name },
+        size: Math.max(0, size - HEADER_BYTES),
+        used: mtimeMs,
+      });
+    }
+    found.sort((one, other) => one.used - other.used);
+    for (const { key, size } of found) this.#enter(key, size);
+    await this.settled();
+  }
+
+  #track(digest: Digest, work: Promise<void>): Promise<void> {
+    const tracked: Promise<void> = work.finally(() => this.#pending.delete(tracked));
+    this.#pending.set(tracked, digest);
+    return tracked;
+  }
+
+  #path(name: string): string {
+    const { digest, plan } = keyOf(name);
+    return join(this.#folderOf(digest), plan);
+  }
+
+  #folderOf(digest: Digest): string {
+    return join(this.#folder, digest.slice(0, 2), digest);
+  }
+}
+
+function nameOf({ digest, plan }: RenditionKey): string {
+  return `${digest} ${plan}`;
+}
+
+function keyOf(name: string): RenditionKey {
+  const [digest = '', plan = ''] = name.split(' ');
+  return { digest, plan };
+}
+
+function wrap(bytes: Buffer): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32BE(MAGIC, 0);
+  header.writeUInt32BE(bytes.length, 4);
+  header.writeUInt32BE(crc32(bytes), 8);
+  return header;
+}
+
+/** The bytes of a file, or undefined if it is not what it should be. */
+function unwrap(file: Buffer): Buffer | undefined {
+  if (file.length < HEADER_BYTES || file.readUInt32BE(0) !== MAGIC) return undefined;
+  const bytes = file.subarray(HEADER_BYTES);
+  return bytes.length === file.readUInt32BE(4) && crc32(bytes) === file.readUInt32BE(8) ? bytes : undefined;
+}
+
+function ignore(): undefined {
+  return undefined;
+}

@@ -1,0 +1,182 @@
+/**
+ * What a delivery costs, and what it never does: seen from outside through HTTP, counted inside.
+ */
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { DeliveryCounts } from '../src/delivery.ts';
+import { jpeg } from './pictures.ts';
+import { picture } from './sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from './server.ts';
+
+const UNUSUAL = '?size=333x77';
+
+/** What was added to the counts while this ran. */
+async function counted(server: TestServer, run: () => Promise<unknown>): Promise<DeliveryCounts> {
+  const earlier = { ...server.app.delivery.counts };
+  await run();
+  const now = server.app.delivery.counts;
+  return Object.fromEntries(
+    Object.entries(now).map(([name, count]) => [name, count - earlier[name as keyof DeliveryCounts]]),
+  ) as unknown as DeliveryCounts;
+}
+
+const made = (counts: DeliveryCounts) => counts.original;
+
+describe('a delivery', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startServer({ VITRINE_SIZE_BUDGET: '0' });
+  });
+  after(() => server.close());
+
+  const bytesOf = async (image: ImageJSON, query = UNUSUAL, accept = '*/*') => {
+    const response = await fetch(`${image.link}${query}`, { headers: { accept } });
+    assert.equal(response.status, 200, await response.clone().text());
+    return Buffer.from(await response.arrayBuffer());
+  };
+
+  test('that two hundred want at once is rendered once', async () => {
+    const image = await server.added(await jpeg({ width: 900, height: 700, seed: 1 }));
+    const counts = await counted(server, async () => {
+      const all = await Promise.all(Array.from({ length: 200 }, () => bytesOf(image)));
+      assert.equal(new Set(all.map((bytes) => bytes.toString('base64'))).size, 1);
+    });
+    assert.equal(made(counts), 1);
+  });
+
+  test('is from memory the second time, and the same to the byte and the header', async () => {
+    const image = await server.added(await jpeg({ seed: 2 }));
+    const headersOf = async () => {
+      const { headers } = await fetch(`${image.link}${UNUSUAL}`);
+      return Object.fromEntries([...headers].filter(([name]) => name !== 'x-request-id' && name !== 'date'));
+    };
+    const first = await headersOf();
+    const counts = await counted(server, async () => {
+      assert.deepEqual(await headersOf(), first);
+      assert.deepEqual(await bytesOf(image), await bytesOf(image));
+    });
+    assert.deepEqual(counts, { memory: 3, disk: 0, original: 0 });
+  });
+
+  test('that is warm has a request ID of its own each time, and follows If-None-Match and Accept', async () => {
+    const image = await server.added(await jpeg({ seed: 3 }));
+    const get = (headers: Record<string, string> = {}) => fetch(`${image.link}${UNUSUAL}`, { headers });
+    const first = await get();
+    const ids = new Set<string | null>([first.headers.get('x-request-id')]);
+    for (let n = 0; n < 3; n++) ids.add((await get()).headers.get('x-request-id'));
+    assert.equal(ids.size, 4);
+    const etag = first.headers.get('etag') ?? '';
+    const unchanged = await get({ 'if-none-match': etag });
+    assert.equal(unchanged.status, 304);
+    assert.equal(unchanged.headers.get('content-type'), null);
+    assert.equal(unchanged.headers.get('etag'), etag);
+    assert.equal((await get({ 'if-none-match': '"x"' })).status, 200);
+    assert.equal((await get({ accept: 'image/webp' })).headers.get('content-type'), 'image/webp');
+    assert.equal((await get()).headers.get('content-type'), 'image/jpeg');
+  });
+
+  test('shows the new picture from the first read after a replace on, also while reads go on', async () => {
+    const image = await server.added(await jpeg({ seed: 10 }));
+    await bytesOf(image);
+    let reading = true;
+    const readers = Array.from({ length: 4 }, async () => {
+      while (reading) await bytesOf(image);
+    });
+    for (let seed = 11; seed < 19; seed++) {
+      const before = await bytesOf(image);
+      await server.added(await jpeg({ seed }), { replace: image.imageID });
+      assert.notDeepEqual(await bytesOf(image), before, `after replacing it with ${seed}`);
+    }
+    reading = false;
+    await Promise.all(readers);
+  });
+
+  test('tells of a new alt text by its Last-Modified at once', async () => {
+    const image = await server.added(await jpeg({ seed: 20 }));
+    await bytesOf(image);
+    const response = await server.fetch(`/accounts/${ACCOUNT}/images/${image.imageID}/metadata`, {
+      method: 'PUT',
+      body: '{"altText":"new"}',
+      headers: { 'content-type': 'application/json' },
+    });
+    const { updatedOn } = (await response.json()) as ImageJSON;
+    const shown = await fetch(`${image.link}${UNUSUAL}`);
+    assert.equal(shown.headers.get('last-modified'), new Date(updatedOn).toUTCString());
+  });
+
+  test('leaves no rendition of what was replaced on disk or in memory', async () => {
+    const image = await server.added(await jpeg({ seed: 30 }));
+    const held = () => readdir(join(server.folder, 'cache'), { recursive: true, withFileTypes: true });
+    const files = async () => (await held()).filter((entry) => entry.isFile()).length;
+    const empty = await files();
+    for (const size of ['50x50', '60x60', '70x70']) await bytesOf(image, `?size=${size}`);
+    while ((await files()) < empty + 3) await new Promise(setImmediate);
+    await server.added(await jpeg({ seed: 31 }), { replace: image.imageID });
+    const gone = async () => {
+      const names = (await held()).filter((entry) => entry.isFile()).map((entry) => entry.name);
+      return !names.some((name) => /50x50|60x60|70x70/.test(name));
+    };
+    while (!(await gone())) await new Promise(setImmediate);
+  });
+
+  test('survives clients that hang up: others who wait still get it, and nothing is left behind', async () => {
+    const image = await server.added(await jpeg({ width: 1800, height: 1500, seed: 40 }));
+    const query = '?size=1999x1999&format=avif';
+    const impatient = Array.from({ length: 20 }, () => {
+      const controller = new AbortController();
+      const request = fetch(`${image.link}${query}`, { signal: controller.signal }).catch(() => undefined);
+      return { controller, request };
+    });
+    const patient = bytesOf(image, query);
+    for (const { controller } of impatient) controller.abort();
+    await Promise.all(impatient.map(({ request }) => request));
+    assert.ok((await patient).length > 0);
+  });
+});
+
+describe('a restart', () => {
+  test('keeps the renditions that are on disk', async () => {
+    const first = await startServer();
+    const { folder } = first;
+    try {
+      const image = await first.added(await jpeg({ seed: 50 }));
+      const path = `/images/${image.publicID}${UNUSUAL}`;
+      const before = Buffer.from(await (await first.fetch(path)).arrayBuffer());
+      await first.app.close();
+      const second = await startServer({ VITRINE_DATA: folder });
+      try {
+        const counts = await counted(second, async () => {
+          assert.deepEqual(Buffer.from(await (await second.fetch(path)).arrayBuffer()), before);
+        });
+        assert.deepEqual(counts, { memory: 0, disk: 1, original: 0 });
+      } finally {
+        await second.close();
+      }
+    } finally {
+      await import('node:fs/promises').then(({ rm }) => rm(folder, { recursive: true, force: true }));
+    }
+  });
+});
+
+describe('the budget of sizes', () => {
+  test('beyond it an image answers 429 with Retry-After to new sizes; known ones and other images go on', async () => {
+    const server = await startServer({ VITRINE_SIZE_BUDGET: '5' });
+    try {
+      const [image, other] = [await server.added(await picture(1)), await server.added(await picture(2))];
+      const status = async (of: ImageJSON, size: number) =>
+        (await fetch(`${of.link}?size=${size}x${size}`)).status;
+      for (let size = 10; size < 15; size++) assert.equal(await status(image, size), 200);
+      const refused = await fetch(`${image.link}?size=99x99`);
+      assert.equal(refused.status, 429);
+      assert.ok(Number(refused.headers.get('retry-after')) >= 1);
+      assert.equal(refused.headers.get('cache-control'), 'no-store');
+      assert.equal(typeof ((await refused.json()) as { error: string }).error, 'string');
+      for (let size = 10; size < 15; size++) assert.equal(await status(image, size), 200);
+      assert.equal(await status(other, 99), 200);
+    } finally {
+      await server.close();
+    }
+  });
+});
