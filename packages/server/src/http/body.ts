@@ -6,14 +6,19 @@ import type { IncomingMessage } from 'node:http';
 import { type Readable, Transform, type TransformCallback } from 'node:stream';
 import { AppError } from '../errors.ts';
 
-/** No byte for this long, in milliseconds, and the body is given up. */
-const MAX_SILENCE = 10_000;
-/** After this long, in milliseconds, a body must have come at MIN_RATE on average. */
-const GRACE = 30_000;
-/** Bytes per second. */
-const MIN_RATE = 64 * 1024;
-/** How often the pace is looked at, in milliseconds. */
-const CHECK_INTERVAL = 1_000;
+/** How fast a body must come. Times in milliseconds. */
+export interface Pace {
+  /** No byte for this long, and the body is given up. */
+  readonly maxSilence: number;
+  /** After this long, a body must have come at the least rate on average. */
+  readonly grace: number;
+  /** Bytes per second. */
+  readonly minRate: number;
+  /** How often the pace is looked at. */
+  readonly checkInterval: number;
+}
+
+const PACE: Pace = { maxSilence: 10_000, grace: 30_000, minRate: 64 * 1024, checkInterval: 1_000 };
 
 /** How long a refused body is read on, in milliseconds, so that the client gets to see the answer. */
 const LINGER_TIME = 2_000;
@@ -42,8 +47,8 @@ function tooLarge(limit: number): AppError {
  * the client goes away before its end (`cancelled`). Unlike `pipeline`, a failure leaves the socket alone: the answer
  * still has to go out on it.
  */
-export function watchBody(raw: IncomingMessage, source: Readable, limit: number): Readable {
-  const body = new WatchedBody(limit);
+export function watchBody(raw: IncomingMessage, source: Readable, limit: number, pace = PACE): Readable {
+  const body = new WatchedBody(limit, pace);
   const onClose = () => {
     if (!raw.complete)
       body.destroy(new AppError('cancelled', 'the client went away before the end of the body'));
@@ -60,6 +65,7 @@ export function watchBody(raw: IncomingMessage, source: Readable, limit: number)
 
 class WatchedBody extends Transform {
   readonly #limit: number;
+  readonly #pace: Pace;
   readonly #startedAt = performance.now();
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
@@ -67,10 +73,11 @@ class WatchedBody extends Transform {
   // While we are the slow ones, the client is not to blame.
   #heldUp = 0;
 
-  constructor(limit: number) {
+  constructor(limit: number, pace: Pace) {
     super();
     this.#limit = limit;
-    this.#timer = setInterval(() => this.#checkPace(), CHECK_INTERVAL);
+    this.#pace = pace;
+    this.#timer = setInterval(() => this.#checkPace(), pace.checkInterval);
     this.#timer.unref();
   }
 
@@ -87,20 +94,21 @@ class WatchedBody extends Transform {
   }
 
   #checkPace(): void {
+    const { maxSilence, grace, minRate, checkInterval } = this.#pace;
     const now = performance.now();
     if (this.writableNeedDrain || this.readableLength >= this.readableHighWaterMark) {
-      this.#heldUp += CHECK_INTERVAL;
+      this.#heldUp += checkInterval;
       this.#lastByteAt = now;
       return;
     }
     if (this.writableEnded) return;
     const running = now - this.#startedAt - this.#heldUp;
-    if (now - this.#lastByteAt > MAX_SILENCE) {
-      this.destroy(
-        new AppError('too-slow', `no byte of the request body came for ${MAX_SILENCE / 1000} seconds`),
-      );
-    } else if (running > GRACE && this.#bytes < (MIN_RATE * running) / 1000) {
-      this.destroy(new AppError('too-slow', 'the request body came more slowly than 64 KiB a second'));
+    if (now - this.#lastByteAt > maxSilence) {
+      const text = `no byte of the request body came for ${maxSilence / 1000} seconds`;
+      this.destroy(new AppError('too-slow', text));
+    } else if (running > grace && this.#bytes < (minRate * running) / 1000) {
+      const text = `the request body came more slowly than ${minRate} bytes a second`;
+      this.destroy(new AppError('too-slow', text));
     }
   }
 }
