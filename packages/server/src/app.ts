@@ -27,10 +27,12 @@ export interface App {
   readonly http: FastifyInstance;
   /** For tests and metrics: what came from where. */
   readonly delivery: Delivery;
-  /** Set on the very first start only. The secret is told nowhere else. */
-  readonly firstKey: IssuedKey | undefined;
-  /** Starts listening. @returns the URL that links begin with. */
-  listen(): Promise<string>;
+  /**
+   * Starts listening. On the very first start only, makes a first account and key: after the port is known to be
+   * ours, since the secret is told nowhere else.
+   * @returns the URL that links begin with, and the first key.
+   */
+  listen(): Promise<{ url: string; firstKey: IssuedKey | undefined }>;
   /** Stops accepting, finishes what runs, then closes everything. */
   close(): Promise<void>;
 }
@@ -54,7 +56,6 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
 
     const access = new Access({ metadata });
     if (config.bootstrap) await access.bootstrap(config.bootstrap.accountID, config.bootstrap);
-    const firstKey = await access.firstStart();
 
     const disk = await DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
     opened.push(disk);
@@ -86,12 +87,11 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     return {
       http,
       delivery,
-      firstKey,
       async listen() {
         await http.listen({ host: config.host, port: config.port });
         const { port } = http.server.address() as AddressInfo;
         listeningURL = `http://${hostInURL(config.host)}:${port}`;
-        return baseURL();
+        return { url: baseURL(), firstKey: await access.firstStart() };
       },
       close: closeAll,
     };

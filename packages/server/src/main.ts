@@ -12,9 +12,9 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog({ level: config.logLevel });
   const app = await createApp(config, log);
-  const url = await app.listen();
+  const { url, firstKey } = await app.listen();
   log.info({ url }, `listening on ${url}`);
-  if (app.firstKey) process.stdout.write(greeting(url, app.firstKey));
+  if (firstKey) process.stdout.write(greeting(url, firstKey));
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
@@ -57,10 +57,16 @@ API reference: ${url}/docs/api
 `;
 }
 
+/** What is the operator's to mend is a sentence; anything else a stack. */
+function explain(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  const { code, message, stack } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return `${message}: something else listens there. Choose another VITRINE_PORT.`;
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') return `${message}: see VITRINE_HOST and VITRINE_PORT.`;
+  return stack ?? String(error);
+}
+
 main().catch((error: unknown) => {
-  // A wrong variable is the operator's to mend: the list of what is wrong, without a stack.
-  process.stderr.write(
-    error instanceof ConfigError ? `${error.message}\n` : `${(error as Error).stack ?? error}\n`,
-  );
+  process.stderr.write(`${explain(error)}\n`);
   process.exit(1);
 });

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -86,6 +87,17 @@ describe('the first start', () => {
     assert.equal(second.output().includes('secret key'), false, 'the secret is shown only once');
   });
 
+  test('on a port that is taken says so, and keeps the key for the start that succeeds', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    await assert.rejects(start({ VITRINE_PORT: String(port) }), /something else listens there/);
+    taken.close();
+    const next = await start();
+    while (!next.output().includes('/docs/api')) await once(next.child.stdout ?? next.child, 'data');
+    assert.match(next.output(), /secret key {2}vitrine_sk_/);
+  });
+
   test('on a Node that is too old says so, and what to do', async () => {
     const older = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.20.2'})";
     const run = promisify(execFile)(process.execPath, ['--import', older, START], { cwd: folder });
@@ -127,7 +139,11 @@ describe('a stop', () => {
       },
     });
     const status = new Promise((resolve, reject) => {
-      upload.once('response', (response) => resolve(response.resume().statusCode));
+      upload.once('response', (response) => {
+        // Or the connection would be kept alive past the last answer, and the stop with it.
+        assert.equal(response.headers.connection, 'close');
+        resolve(response.resume().statusCode);
+      });
       upload.once('error', reject);
     });
     await new Promise<void>((resolve) => upload.write(body.subarray(0, 200), () => resolve()));

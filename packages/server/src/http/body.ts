@@ -49,6 +49,9 @@ function tooLarge(limit: number): AppError {
  */
 export function watchBody(raw: IncomingMessage, source: Readable, limit: number, pace = PACE): Readable {
   const body = new WatchedBody(limit, pace);
+  // A route may refuse the request and never look at its body, whose failure then is nobody's; it must not end the
+  // process.
+  body.on('error', () => undefined);
   const onClose = () => {
     if (!raw.complete)
       body.destroy(new AppError('cancelled', 'the client went away before the end of the body'));

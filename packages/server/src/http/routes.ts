@@ -2,6 +2,7 @@
  * Owns what every route has in common: the scope it declares, and what a request is known to be by the time its
  * handler runs. A route that declares no scope does not start.
  */
+import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Access } from '../access.ts';
 import type { Principal, Scope } from '../account.ts';
@@ -20,6 +21,8 @@ declare module 'fastify' {
     maxBodyBytes?: number;
   }
   interface FastifyRequest {
+    /** The body on its way, where there is one. */
+    watched: Readable | undefined;
     /** Fires when the client goes away before it is answered. */
     aborted: AbortSignal;
     /** Set on routes with a scope. */
@@ -46,6 +49,7 @@ export interface RouteRules {
 
 /** Sets the rules up on a server, before any route. */
 export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
+  app.decorateRequest('watched', undefined);
   app.decorateRequest('version', undefined);
   app.decorateRequest('principal', undefined);
   app.decorateRequest('accountID', undefined);
@@ -75,13 +79,20 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
     const limit = request.routeOptions.config.maxBodyBytes ?? MAX_JSON_BYTES;
     checkBodyHeaders(request.headers, limit);
     if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
-    return watchBody(request.raw, payload as NodeJS.ReadableStream & import('node:stream').Readable, limit);
+    request.watched = watchBody(request.raw, payload as Readable, limit);
+    return request.watched;
   });
 
   app.addHook('onSend', async (request) => {
     if (hasBody(request)) claimBody(request.raw);
   });
   app.addHook('onResponse', async (request) => {
+    // What nobody read must not go on being watched and held. Its end also stops the flow, so it comes first.
+    const { watched } = request;
+    if (watched && !watched.closed) {
+      watched.destroy();
+      await new Promise((resolve) => watched.once('close', resolve));
+    }
     if (hasBody(request) && request.raw.socket) linger(request.raw);
   });
 }

@@ -23,6 +23,7 @@ import { sendProblem } from './problems.ts';
 import { compileQuery } from './query.ts';
 import { addRouteRules } from './routes.ts';
 import { NAMED_SCHEMAS } from './schemas.ts';
+import { decodeUTF8 } from './upload.ts';
 import { WarmAnswers } from './warm.ts';
 
 export interface ServerDependencies {
@@ -92,8 +93,14 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
     'request',
     (request, response) => warm.answer(request, response) || route?.(request, response),
   );
+  let stopping = false;
   app.addHook('preClose', async () => {
     warm.enabled = false;
+    stopping = true;
+  });
+  // A connection that is kept alive after its last answer would hold up the stop until it times out.
+  app.addHook('onSend', async (_request, reply) => {
+    if (stopping) reply.header('connection', 'close');
   });
 
   app.setValidatorCompiler(({ schema, httpPart }) =>
@@ -156,16 +163,24 @@ export async function describeAPI(): Promise<object> {
 /** JSON is parsed; a form goes to its route as the stream that it is; nothing else is a body here. */
 function addParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
     // Some clients send the type with every request, also where there is no body.
-    if (text === '') return done(null, undefined);
+    if (bytes.length === 0) return done(null, undefined);
+    // On a form's route this is no form, whatever is in it.
+    if (request.routeOptions.config.maxBodyBytes !== undefined) return done(null, undefined);
     try {
-      done(null, JSON.parse(String(text)));
+      done(null, JSON.parse(decodeUTF8(bytes as Buffer)));
     } catch (cause) {
+      if (cause instanceof AppError) return done(cause);
       done(new AppError('invalid-request', 'the body is not valid JSON', { cause }));
     }
   });
   app.addContentTypeParser('multipart/form-data', (_request, payload, done) => done(null, payload));
+  // Where a form is wanted, whatever else comes is no form; elsewhere it is of a type that is not accepted.
+  app.addContentTypeParser('*', (request, payload, done) => {
+    if (request.routeOptions.config.maxBodyBytes !== undefined) done(null, payload);
+    else done(new AppError('unsupported-media', 'Content-Type must be application/json'));
+  });
 }
 
 /** A number is of hops, counted from here. */

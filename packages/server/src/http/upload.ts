@@ -63,7 +63,7 @@ export async function readUploadForm(
 
 interface Parts {
   image?: StagedBlob;
-  metadata?: string;
+  metadata?: Buffer;
 }
 
 function readParts(
@@ -74,7 +74,7 @@ function readParts(
   return new Promise((resolve, reject) => {
     let receiving: Promise<StagedBlob> | undefined;
     let arriving: Readable | undefined;
-    let metadata: string | undefined;
+    let metadata: Buffer[] | undefined;
     let settled = false;
 
     const fail = (error: unknown) => {
@@ -99,16 +99,37 @@ function readParts(
         // The file's own limit is kept by who receives it, so that the last byte is still counted exactly.
         limits: { parts: MAX_PARTS, fieldSize: MAX_METADATA_BYTES, fieldNameSize: 100, headerPairs: 32 },
         // By name alone: clients send the file under any type, and some without a file name.
-        isPartAFile: (name) => name === 'image',
+        // The metadata comes as bytes as well, since they may not be the UTF-8 that they should be.
+        isPartAFile: (name) => name === 'image' || name === 'metadata',
       });
     } catch (error) {
       reject(malformed(error));
       return;
     }
 
-    parser.on('file', (_name, file) => {
+    const collect = (part: Readable) => {
+      if (settled || metadata) {
+        part.resume();
+        fail(new AppError('invalid-request', 'the form has more than one part named "metadata"'));
+        return;
+      }
+      const chunks: Buffer[] = [];
+      metadata = chunks;
+      let size = 0;
+      part.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size <= MAX_METADATA_BYTES) chunks.push(chunk);
+        else fail(new AppError('too-large', `the metadata part is larger than ${MAX_METADATA_BYTES} bytes`));
+      });
+    };
+
+    parser.on('file', (name, file) => {
       // The parser's own error says the same; without a listener this one would be thrown.
       file.on('error', () => undefined);
+      if (name === 'metadata') {
+        collect(file);
+        return;
+      }
       if (settled || receiving) {
         file.resume();
         fail(new AppError('invalid-request', 'the form has more than one part named "image"'));
@@ -117,16 +138,6 @@ function readParts(
       arriving = file;
       receiving = receive(file);
       receiving.catch(fail);
-    });
-    parser.on('field', (name, value, _nameTruncated, valueTruncated) => {
-      if (settled || name !== 'metadata') return;
-      if (metadata !== undefined) {
-        fail(new AppError('invalid-request', 'the form has more than one part named "metadata"'));
-      } else if (valueTruncated) {
-        fail(new AppError('too-large', `the metadata part is larger than ${MAX_METADATA_BYTES} bytes`));
-      } else {
-        metadata = value;
-      }
     });
     parser.on('partsLimit', () =>
       fail(new AppError('invalid-request', `the form has more than ${MAX_PARTS} parts`)),
@@ -137,7 +148,10 @@ function readParts(
       Promise.resolve(receiving).then((image) => {
         if (settled) return;
         settled = true;
-        resolve({ ...(image && { image }), ...(metadata !== undefined && { metadata }) });
+        resolve({
+          ...(image && { image }),
+          ...(metadata !== undefined && { metadata: Buffer.concat(metadata) }),
+        });
       }, fail);
     });
     body.on('error', fail);
@@ -149,12 +163,26 @@ function malformed(cause: unknown): AppError {
   return new AppError('invalid-request', 'the body is not a well-formed multipart form', { cause });
 }
 
+/**
+ * The text that the bytes are in UTF-8.
+ * @throws AppError `invalid-metadata` if they are in none: what is replaced silently would be stored for ever.
+ */
+export function decodeUTF8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    const reason = 'altText must be valid Unicode: the metadata is not valid UTF-8';
+    throw new AppError('invalid-metadata', reason, { cause, fields: { altText: reason } });
+  }
+}
+
 /** The alt text of a metadata part: JSON, flat or (as the published cURL has it) nested under `metadata`. */
-function readMetadata(text: string): ReturnType<typeof parseAltText> {
+function readMetadata(bytes: Uint8Array): ReturnType<typeof parseAltText> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(decodeUTF8(bytes));
   } catch (cause) {
+    if (cause instanceof AppError) throw cause;
     throw new AppError('invalid-request', 'the metadata part is not valid JSON', { cause });
   }
   return readAltText(value);

@@ -46,17 +46,21 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   let buffered = false;
   let segments = 0;
   let scans = 0;
+  let ended = false;
 
   for (let at = SOI.length; ; ) {
     const found = findMarker(file, at);
     if (found === undefined) {
-      // Behind a scan only the end marker can be missing, which does no harm; whether the scan itself is
-      // complete is for the decoder to find out.
+      // Whether the scans are complete is for the decoder to find out, and only where it is not given the end marker
+      // that the file lacks: with one, the scans that are missing would be none.
       if (scans === 0) throw cutShort();
       break;
     }
     const { marker } = found;
-    if (marker === M_EOI) break;
+    if (marker === M_EOI) {
+      ended = true;
+      break;
+    }
     if (marker === M_SOI) throw new Refusal('it has a second JPEG start inside');
     segments += 1;
     if (segments > MAX_SEGMENTS) throw new Refusal(`it has more than ${MAX_SEGMENTS} JPEG segments`);
@@ -99,7 +103,7 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   if (frame === undefined || scans === 0) throw cutShort();
   if (profileAt !== undefined && profileBytes <= MAX_PROFILE_BYTES) kept.splice(profileAt, 0, ...profile);
   if (orientation !== 1) kept.splice(app0 ? 2 : 1, 0, exifSegment(orientation));
-  kept.push(EOI);
+  if (ended) kept.push(EOI);
 
   const { width, height, components } = frame;
   if (buffered) checkBudget(width * height * frame.coefficientBytes, 'a JPEG in several scans');

@@ -43,6 +43,11 @@ export interface Plan {
   };
   /** `fill`: scale to exactly the output size (the proportions were settled here). `cover`: scale, then crop. */
   readonly fit: 'cover' | 'fill';
+  /**
+   * For `cover`: the size of the whole picture when it is scaled, of which the crop is taken. Settled here, because
+   * a rung has the original's proportions only to within half a pixel, which would move the crop.
+   */
+  readonly scaled?: { readonly width: number; readonly height: number };
   readonly position: Position;
   readonly format: OutputFormat;
   /** 1..100. */
@@ -143,7 +148,7 @@ function clampSide(side: number): number {
   return Math.min(MAX_SIDE, Math.max(1, Math.round(side)));
 }
 
-type Geometry = Pick<Plan, 'width' | 'height' | 'fit' | 'region'>;
+type Geometry = Pick<Plan, 'width' | 'height' | 'fit' | 'scaled' | 'region'>;
 
 function resolveGeometry(box: Size, fit: Fit, original: Size): Geometry {
   if (box.width === 0 && box.height === 0) {
@@ -174,7 +179,7 @@ function cover(box: Size, original: Size): Geometry {
   const height = Math.round(original.height * scale);
   // Nothing to crop but a fraction of a pixel.
   if (width === box.width && height === box.height) return { ...box, fit: 'fill' };
-  if (Math.max(width, height) <= MAX_SCALED_SIDE) return { ...box, fit: 'cover' };
+  if (Math.max(width, height) <= MAX_SCALED_SIDE) return { ...box, fit: 'cover', scaled: { width, height } };
   const region = centredRegion(original, box.width / scale, box.height / scale);
   return { ...box, fit: 'fill', region };
 }

@@ -70,6 +70,14 @@ describe('a body', () => {
     body.destroy();
   });
 
+  test('that fails while nobody looks at it ends nothing but itself', async () => {
+    const raw = incoming();
+    const body = watch(raw, 1000, { maxSilence: 10 });
+    // An 'error' that no listener hears would end this process, and fail this test.
+    await new Promise((resolve) => body.once('close', resolve));
+    assert.ok(isAppError(body.errored, 'too-slow'));
+  });
+
   test('whose sender goes away ends as cancelled', async () => {
     const raw = incoming();
     const body = watch(raw, 1000);

@@ -153,9 +153,36 @@ describe('a form', () => {
     const bytes = await picture(10);
     await refused(await post(bytes, { 'content-type': 'multipart/form-data' }), 400, /must be multipart/);
     await refused(await post(bytes), 400, /not a well-formed multipart form/);
-    await refused(await post('{}', { 'content-type': 'application/json' }), 400, /must be multipart/);
+    for (const type of [
+      'application/json',
+      'application/octet-stream',
+      'text/plain',
+      'multipart/mixed; boundary=x',
+    ]) {
+      await refused(await post('{', { 'content-type': type }), 400, /must be multipart/);
+    }
     await refused(await post('', { 'content-type': TYPE }), 400, /multipart/);
     await unchanged();
+  });
+
+  test('whose metadata is not UTF-8 is 422', async () => {
+    const metadata = Buffer.concat([
+      Buffer.from('{"altText":"'),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from('"}'),
+    ]);
+    const parts = [
+      { name: 'metadata', content: metadata },
+      { name: 'image', fileName: 'a', content: await picture(40) },
+    ];
+    await refused(await post(rawForm(parts)), 422, /"metadata":\{"altText":"[^"]*UTF-8/);
+    const typed = [
+      { ...parts[0], type: 'application/json; charset=utf-8', content: '{"altText":"灯"}' },
+      parts[1],
+    ] as Part[];
+    const accepted = await post(rawForm(typed));
+    assert.match(await accepted.text(), /"altText":"灯"/);
+    total = await count();
   });
 
   test('under any Content-Encoding is 415', async () => {
