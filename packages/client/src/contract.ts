@@ -330,9 +330,9 @@ export interface operations {
             200: {
                 headers: {
                     /** @description Weak entity tag. */
-                    ETag?: unknown;
-                    "Cache-Control"?: unknown;
-                    "Last-Modified"?: unknown;
+                    ETag?: string;
+                    "Cache-Control"?: string;
+                    "Last-Modified"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -422,9 +422,9 @@ export interface operations {
             200: {
                 headers: {
                     /** @description How many images the account has. */
-                    "X-Total-Count"?: unknown;
+                    "X-Total-Count"?: number;
                     /** @description The next page, as rel="next", if there is one. */
-                    Link?: unknown;
+                    Link?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -49,7 +49,14 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
 
     const blobs = new BlobStore(await openFileBlobs({ folder: config.blobs.folder }));
     opened.push(blobs);
-    await blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
+    const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
+    await sweep();
+    // A server that comes back at once finds its own leftovers too young; they are swept when they have aged.
+    const sweeping = setInterval(() => {
+      sweep().catch((error: unknown) => log.warn({ err: error }, 'leftover files could not be swept'));
+    }, STALE_UPLOAD);
+    sweeping.unref();
+    opened.push({ close: async () => clearInterval(sweeping) });
 
     const processor = createPool({ size: config.renderConcurrency, log });
     opened.push(processor);

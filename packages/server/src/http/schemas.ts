@@ -204,8 +204,8 @@ const WRITE_RESPONSES = {
 export const RESPONSES = {
   list: {
     200: described('A page of images, newest first.', Type.Array(Type.Ref('ImageMetadata')), {
-      'X-Total-Count': { description: 'How many images the account has.', schema: { type: 'integer' } },
-      Link: { description: 'The next page, as rel="next", if there is one.', schema: { type: 'string' } },
+      'X-Total-Count': { description: 'How many images the account has.', type: 'integer' },
+      Link: { description: 'The next page, as rel="next", if there is one.', type: 'string' },
     }),
     ...COMMON_RESPONSES,
   },
@@ -231,9 +231,9 @@ export const RESPONSES = {
     200: {
       description: 'The image in the size asked for, in a format that Accept allows.',
       headers: {
-        ETag: { description: 'Weak entity tag.', schema: { type: 'string' } },
-        'Cache-Control': { schema: { type: 'string' } },
-        'Last-Modified': { schema: { type: 'string' } },
+        ETag: { description: 'Weak entity tag.', type: 'string' },
+        'Cache-Control': { type: 'string' },
+        'Last-Modified': { type: 'string' },
       },
       content: Object.fromEntries(
         FORMATS.map((format) => [`image/${format}`, { schema: { type: 'string', format: 'binary' } }]),
