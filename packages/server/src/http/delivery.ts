@@ -56,7 +56,10 @@ export function addDeliveryRoutes(
       const planned = delivery.plan(image, transform, format);
       setDeliveryHeaders(reply, planned, cacheControl);
       const current = { etag: planned.etag, lastModified: image.updatedOn };
-      if (isNotModified(request.headers, current)) return reply.code(304).send();
+      if (isNotModified(request.headers, current)) {
+        warm.remember(request.raw, planned, reply.getHeaders());
+        return reply.code(304).send();
+      }
       const bytes = await delivery.deliver(planned, request.aborted);
       reply
         .type(mediaType(planned.plan.format))

@@ -41,7 +41,11 @@ export class WarmAnswers {
     this.#options = options;
   }
 
-  /** Keeps what the route answered to a GET, for the next request that is the same to the letter. */
+  /**
+   * Keeps what the route answered to a GET, for the next request that is the same to the letter. A 304 tells nothing of
+   * a body: it renews an answer with the same entity tag, so that a link that is only ever asked about stays warm when
+   * its record was read anew.
+   */
   remember(
     request: IncomingMessage,
     planned: PlannedRendition,
@@ -55,7 +59,9 @@ export class WarmAnswers {
       if (typeof value !== 'string' || OWN_HEADERS.has(name) || name === 'content-length') continue;
       (BODY_HEADERS.has(name) ? body : common).push(name, value);
     }
-    this.#answers.set(key, { planned, common, body });
+    const earlier = this.#answers.peek(key);
+    if (body.length > 0) this.#answers.set(key, { planned, common, body });
+    else if (earlier?.planned.etag === planned.etag) this.#answers.set(key, { ...earlier, planned, common });
   }
 
   /** True if the request was answered. */
