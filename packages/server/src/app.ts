@@ -68,8 +68,21 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     opened.push(disk);
     const memory = new MemoryCache(config.memoryCacheBytes);
     const { sizeBudget } = config;
-    const delivery = new Delivery({ metadata, blobs, processor, memory, disk, sizeBudget });
-    const ingest = new Ingest({ blobs, processor });
+    const delivery: Delivery = new Delivery({
+      metadata,
+      blobs,
+      processor,
+      memory,
+      disk,
+      sizeBudget,
+      rebuildLadder: (digest, original) => ingest.rebuild(digest, original),
+    });
+    const ingest = new Ingest({
+      blobs,
+      processor,
+      log,
+      onRendition: (digest, plan, rendition) => delivery.keep(digest, plan, rendition),
+    });
     const onChange = (image: Image, withdrawn?: Digest) => delivery.changed(image.publicID, withdrawn);
     let listeningURL = `http://${hostInURL(config.host)}:${config.port}`;
     const baseURL = () => config.publicURL ?? listeningURL;

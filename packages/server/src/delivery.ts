@@ -11,7 +11,8 @@ import type { MemoryCache } from './caches/memory.ts';
 import type { RenditionCache, RenditionKey } from './caches/store.ts';
 import { AppError, isAppError } from './errors.ts';
 import { Flights } from './flights.ts';
-import { type Digest, type Image, isPublicID } from './image.ts';
+import { type Digest, type Image, isPublicID, type Original } from './image.ts';
+import { type Rung, rungBlobName, rungFor } from './imaging/ladder.ts';
 import { type OutputFormat, type Plan, planKey, planRendition, type Transform } from './imaging/plan.ts';
 import type { Processor, Rendition } from './imaging/processor.ts';
 import type { MetadataStore } from './metadata/store.ts';
@@ -38,18 +39,22 @@ export interface DeliveryDependencies {
   readonly disk: RenditionCache;
   /** Renditions of one image that may be made at once, and again in the course of an hour; 0: no limit. */
   readonly sizeBudget: number;
+  /** Makes the ladder of an original anew. Never rejects. */
+  readonly rebuildLadder: (digest: Digest, original: Original) => Promise<void>;
 }
 
 /** What came from where, since the start. */
 export interface DeliveryCounts {
   memory: number;
   disk: number;
+  /** Rendered from a rung. */
+  rung: number;
   /** Rendered from the original. */
   original: number;
 }
 
 export class Delivery {
-  readonly counts: DeliveryCounts = { memory: 0, disk: 0, original: 0 };
+  readonly counts: DeliveryCounts = { memory: 0, disk: 0, rung: 0, original: 0 };
 
   readonly #metadata: MetadataStore;
   readonly #blobs: BlobStore;
@@ -57,6 +62,7 @@ export class Delivery {
   readonly #memory: MemoryCache;
   readonly #disk: RenditionCache;
   readonly #budget: Budget;
+  readonly #rebuildLadder: DeliveryDependencies['rebuildLadder'];
   readonly #records = new LRUCache<string, Image>({ max: MAX_RECORDS, ttl: RECORD_LIFETIME });
   readonly #lookups = new Map<string, Promise<Image | undefined>>();
   readonly #flights = new Flights<Buffer>();
@@ -68,6 +74,7 @@ export class Delivery {
     this.#memory = dependencies.memory;
     this.#disk = dependencies.disk;
     this.#budget = new Budget(dependencies.sizeBudget);
+    this.#rebuildLadder = dependencies.rebuildLadder;
   }
 
   /** The image behind a public link, disabled or not. @throws AppError `not-found`. */
@@ -172,10 +179,17 @@ export class Delivery {
   /** From the smallest sufficient rung; from the original where there is none. */
   async #render({ image, plan }: PlannedRendition, signal: AbortSignal): Promise<Rendition> {
     const { original } = image;
+    const rung = rungFor(plan, original);
+    if (rung) {
+      const made = await this.#renderFromRung(original, rung, plan, signal);
+      if (made) return made;
+      // What is missing or damaged is made again, so that the next one need not take the long way.
+      void this.#rebuildLadder(original.digest, original);
+    }
     try {
       const made = await this.#blobs.withOriginalFile(
         original.digest,
-        (path) => this.#processor.render(path, plan, signal),
+        (path) => this.#processor.render(path, plan, signal, original),
         signal,
       );
       this.counts.original += 1;
@@ -190,6 +204,37 @@ export class Delivery {
       }
       throw error;
     }
+  }
+
+  /** Undefined if the rung is missing or damaged: then it is no longer there either. */
+  async #renderFromRung(
+    { digest }: Original,
+    rung: Rung,
+    plan: Plan,
+    signal: AbortSignal,
+  ): Promise<Rendition | undefined> {
+    const name = rungBlobName(rung);
+    const render = (path: string) => this.#processor.render(path, plan, signal);
+    try {
+      const made = await this.#blobs.withRungFile(digest, name, render, signal);
+      if (made) this.counts.rung += 1;
+      return made;
+    } catch (error) {
+      if (isAppError(error, 'invalid-image')) {
+        // What cannot be removed is replaced when the ladder is made anew.
+        await this.#blobs.dropRung(digest, name, signal).catch(() => undefined);
+        return undefined;
+      }
+      // A rung may go between the look at it and the worker's. Anything else, overload above all, is no reason to take
+      // the long way.
+      const gone = isAppError(error, 'unavailable') && !(await this.#hasRung(digest, name, signal));
+      if (!gone) throw error;
+      return undefined;
+    }
+  }
+
+  async #hasRung(digest: Digest, name: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#blobs.withRungFile(digest, name, async () => true, signal)) ?? false;
   }
 }
 

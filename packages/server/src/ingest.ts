@@ -1,20 +1,46 @@
 /**
- * Owns the way of uploaded bytes into the library: stream → limit → digest → full decode → stored original.
- * Refuses to know accounts, records and HTTP.
+ * Owns the way of uploaded bytes into the library: stream → limit → digest → full decode and ladder → stored original,
+ * stored rungs; and how a ladder is mended. Refuses to know accounts, records, caches and HTTP.
  */
 import type { Readable } from 'node:stream';
+import { LRUCache } from 'lru-cache';
 import type { BlobStore, StagedBlob } from './blobs/store.ts';
 import { AppError, isAppError } from './errors.ts';
-import { MAX_ORIGINAL_BYTES, type Original } from './image.ts';
-import type { Processor } from './imaging/processor.ts';
+import { type Digest, MAX_ORIGINAL_BYTES, type Original } from './image.ts';
+import { rungBlobName, rungsOf } from './imaging/ladder.ts';
+import type { Plan } from './imaging/plan.ts';
+import type { Ingested, Processor, Rendition } from './imaging/processor.ts';
+
+/** How long a ladder that could not be mended is left alone, in milliseconds. */
+const MENDING_PAUSE = 5 * 60 * 1000;
+const MAX_PAUSED = 10_000;
+
+/** The one method of a logger that ingest uses, as pino has it. */
+export interface IngestLog {
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+export interface IngestDependencies {
+  readonly blobs: BlobStore;
+  readonly processor: Processor;
+  /** Told of every rendition that was made on the way, once the original is stored. */
+  readonly onRendition?: (digest: Digest, plan: Plan, rendition: Rendition) => void;
+  readonly log?: IngestLog;
+}
 
 export class Ingest {
   readonly #blobs: BlobStore;
   readonly #processor: Processor;
+  readonly #onRendition: NonNullable<IngestDependencies['onRendition']>;
+  readonly #log: IngestLog | undefined;
+  readonly #rebuilds = new Map<Digest, Promise<void>>();
+  readonly #paused = new LRUCache<Digest, true>({ max: MAX_PAUSED, ttl: MENDING_PAUSE });
 
-  constructor(dependencies: { blobs: BlobStore; processor: Processor }) {
+  constructor(dependencies: IngestDependencies) {
     this.#blobs = dependencies.blobs;
     this.#processor = dependencies.processor;
+    this.#onRendition = dependencies.onRendition ?? (() => undefined);
+    this.#log = dependencies.log;
   }
 
   /**
@@ -33,14 +59,65 @@ export class Ingest {
   }
 
   /**
-   * Decodes every pixel of a received file and keeps its bytes durably. Only after this may a record name them.
-   * If whatever follows fails, the bytes stay: a twin upload may need them, and maintenance collects what no
-   * record names.
-   * @throws AppError `invalid-image` if it is not a picture that is accepted; nothing is stored then.
+   * Decodes every pixel of a received file and keeps its bytes durably, and its ladder if that can be done. Only
+   * after this may a record name them. If whatever follows fails, the bytes stay: a twin upload may need them, and
+   * maintenance collects what no record names.
+   * @throws AppError `invalid-image` if it is not a picture that is accepted; nothing is stored then. `unavailable`,
+   * `storage-full` if the original cannot be kept.
    */
   async accept(staged: StagedBlob, signal?: AbortSignal): Promise<Original> {
-    const facts = await this.#processor.inspect(staged.path, signal);
-    await this.#blobs.keepOriginal(staged, signal);
-    return { digest: staged.digest, size: staged.size, ...facts };
+    const { digest, size } = staged;
+    const ingested = await this.#processor.ingest(staged.path, signal, size);
+    const keeping = this.#keepLadder(digest, ingested, signal);
+    try {
+      await this.#blobs.keepOriginal(staged, signal);
+    } finally {
+      await keeping;
+    }
+    for (const { plan, rendition } of ingested.renditions) this.#onRendition(digest, plan, rendition);
+    return { digest, size, ...ingested.inspection };
+  }
+
+  /**
+   * Makes the ladder of a stored original anew, for rungs that are missing, damaged or of another revision. Never
+   * rejects: what goes wrong is logged, and the same ladder is left alone for some minutes. However many ask at
+   * once, it is made once.
+   */
+  async rebuild(digest: Digest, original: Original): Promise<void> {
+    if (rungsOf(original).length === 0 || this.#paused.has(digest)) return;
+    const running = this.#rebuilds.get(digest);
+    if (running) return running;
+    const rebuild = this.#rebuild(digest, original.size).finally(() => this.#rebuilds.delete(digest));
+    this.#rebuilds.set(digest, rebuild);
+    return rebuild;
+  }
+
+  async #rebuild(digest: Digest, size: number): Promise<void> {
+    try {
+      const ingested = await this.#blobs.withOriginalFile(digest, (path) =>
+        this.#processor.ingest(path, undefined, size),
+      );
+      if (!(await this.#keepLadder(digest, ingested, undefined))) this.#paused.set(digest, true);
+    } catch (error) {
+      this.#paused.set(digest, true);
+      this.#log?.warn({ err: error, digest }, 'a ladder could not be made anew');
+    }
+  }
+
+  /** False if there is something that could not be made or stored. Never rejects. */
+  async #keepLadder(digest: Digest, ingested: Ingested, signal: AbortSignal | undefined): Promise<boolean> {
+    if (ingested.ladderFault !== undefined) {
+      this.#log?.warn({ digest, reason: ingested.ladderFault }, 'a picture was taken in without a ladder');
+      return false;
+    }
+    try {
+      const rungs = ingested.rungs.map(({ rung, bytes }) => ({ name: rungBlobName(rung), bytes }));
+      await this.#blobs.keepRungs(digest, rungs, signal);
+      return true;
+    } catch (error) {
+      if (!isAppError(error, 'cancelled'))
+        this.#log?.warn({ err: error, digest }, 'rungs could not be stored');
+      return false;
+    }
   }
 }

@@ -17,7 +17,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
     /^blobs\/store\.ts$/,
     /^caches\/(store|memory)\.ts$/,
     /^(flights|budget)\.ts$/,
-    /^imaging\/(processor|plan)\.ts$/,
+    /^imaging\/(processor|plan|ladder)\.ts$/,
     /^(config|log)\.ts$/,
   ],
   [/^(library|ingest|delivery|catalog|access|maintenance)\.ts$/],
@@ -31,7 +31,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
 const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
   {
     what: /from 'sharp'|import\('sharp'\)/,
-    rooms: /^imaging\/worker\.ts$/,
+    rooms: /^imaging\/(worker|pixels|intake)\.ts$/,
     reason: 'decoders run in child processes',
   },
   { what: /from 'pg'|import\('pg'\)/, rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },

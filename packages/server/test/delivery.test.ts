@@ -2,9 +2,10 @@
  * What a delivery costs, and what it never does: seen from outside through HTTP, counted inside.
  */
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
 import type { DeliveryCounts } from '../src/delivery.ts';
 import { jpeg } from './pictures.ts';
 import { picture } from './sample.ts';
@@ -22,7 +23,7 @@ async function counted(server: TestServer, run: () => Promise<unknown>): Promise
   ) as unknown as DeliveryCounts;
 }
 
-const made = (counts: DeliveryCounts) => counts.original;
+const made = (counts: DeliveryCounts) => counts.rung + counts.original;
 
 describe('a delivery', () => {
   let server: TestServer;
@@ -57,7 +58,7 @@ describe('a delivery', () => {
       assert.deepEqual(await headersOf(), first);
       assert.deepEqual(await bytesOf(image), await bytesOf(image));
     });
-    assert.deepEqual(counts, { memory: 3, disk: 0, original: 0 });
+    assert.deepEqual(counts, { memory: 3, disk: 0, rung: 0, original: 0 });
   });
 
   test('that is warm has a request ID of its own each time, and follows If-None-Match and Accept', async () => {
@@ -108,17 +109,15 @@ describe('a delivery', () => {
 
   test('leaves no rendition of what was replaced on disk or in memory', async () => {
     const image = await server.added(await jpeg({ seed: 30 }));
-    const held = () => readdir(join(server.folder, 'cache'), { recursive: true, withFileTypes: true });
-    const files = async () => (await held()).filter((entry) => entry.isFile()).length;
-    const empty = await files();
-    for (const size of ['50x50', '60x60', '70x70']) await bytesOf(image, `?size=${size}`);
-    while ((await files()) < empty + 3) await new Promise(setImmediate);
-    await server.added(await jpeg({ seed: 31 }), { replace: image.imageID });
-    const gone = async () => {
-      const names = (await held()).filter((entry) => entry.isFile()).map((entry) => entry.name);
-      return !names.some((name) => /50x50|60x60|70x70/.test(name));
+    const sizes = ['51x51', '61x61', '71x71'];
+    const held = async () => {
+      const entries = await readdir(join(server.folder, 'cache'), { recursive: true });
+      return entries.filter((name) => sizes.some((size) => name.includes(`.${size}.`))).length;
     };
-    while (!(await gone())) await new Promise(setImmediate);
+    for (const size of sizes) await bytesOf(image, `?size=${size}`);
+    while ((await held()) < sizes.length) await new Promise(setImmediate);
+    await server.added(await jpeg({ seed: 31 }), { replace: image.imageID });
+    while ((await held()) > 0) await new Promise(setImmediate);
   });
 
   test('survives clients that hang up: others who wait still get it, and nothing is left behind', async () => {
@@ -136,6 +135,57 @@ describe('a delivery', () => {
   });
 });
 
+describe('the ladder', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startServer({ VITRINE_SIZE_BUDGET: '0' });
+  });
+  after(() => server.close());
+
+  const rungs = async () => {
+    const folder = join(server.folder, 'blobs/rungs');
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  };
+  const shown = async (image: ImageJSON, size: string) => {
+    const response = await fetch(`${image.link}?size=${size}`);
+    assert.equal(response.status, 200);
+    const { width, height } = await sharp(Buffer.from(await response.arrayBuffer())).metadata();
+    assert.equal(`${width}x${height}`, size);
+  };
+
+  test('is there when the upload is answered, and the default renditions are warm', async () => {
+    const image = await server.added(await jpeg({ width: 3000, height: 2000, seed: 60 }));
+    assert.equal((await rungs()).length, 2);
+    const counts = await counted(server, async () => {
+      for (const accept of ['image/webp', 'image/jpeg']) {
+        assert.equal((await fetch(image.link, { headers: { accept } })).status, 200);
+      }
+      await shown(image, '300x200');
+    });
+    assert.deepEqual(counts, { memory: 2, disk: 0, rung: 1, original: 0 });
+  });
+
+  for (const [what, harm] of [
+    ['deleted', (path: string) => rm(path)],
+    ['cut short', (path: string) => truncate(path, 500)],
+  ] as const) {
+    test(`that is ${what} costs one longer way, and is made anew`, async () => {
+      const image = await server.added(await jpeg({ width: 2400, height: 1800, seed: what.length }));
+      const paths = await rungs();
+      const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+      for (const path of paths) await harm(path);
+      const counts = await counted(server, () => shown(image, '310x210'));
+      assert.deepEqual(counts, { memory: 0, disk: 0, rung: 0, original: 1 });
+      const mended = async () => {
+        const now = await Promise.all(paths.map((path) => stat(path).catch(() => ({ size: 0 }))));
+        return now.some(({ size }, index) => size === sizes[index]);
+      };
+      while (!(await mended())) await new Promise(setImmediate);
+    });
+  }
+});
+
 describe('a restart', () => {
   test('keeps the renditions that are on disk', async () => {
     const first = await startServer();
@@ -150,12 +200,12 @@ describe('a restart', () => {
         const counts = await counted(second, async () => {
           assert.deepEqual(Buffer.from(await (await second.fetch(path)).arrayBuffer()), before);
         });
-        assert.deepEqual(counts, { memory: 0, disk: 1, original: 0 });
+        assert.deepEqual(counts, { memory: 0, disk: 1, rung: 0, original: 0 });
       } finally {
         await second.close();
       }
     } finally {
-      await import('node:fs/promises').then(({ rm }) => rm(folder, { recursive: true, force: true }));
+      await rm(folder, { recursive: true, force: true });
     }
   });
 });

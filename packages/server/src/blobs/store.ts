@@ -1,11 +1,11 @@
 /**
- * The BlobStore: where originals (and, later, rungs) live. Owns staging, digests and keys, once for all backends;
+ * The BlobStore: where originals and rungs live. Owns staging, digests and keys, once for all backends;
  * a BlobDriver is the thin part that each backend brings. Refuses to know records, accounts and HTTP.
  * `test/conformance/blobs.ts` is the driver's contract in executable form and runs whole against every driver.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { lstat, open, opendir, rm } from 'node:fs/promises';
+import { lstat, open, opendir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { AppError, isAppError } from '../errors.ts';
@@ -89,6 +89,13 @@ export function originalKey(digest: Digest): string {
   return `originals/${digest.slice(0, 2)}/${digest}`;
 }
 
+/** The key of a rung of an original, by the rung's name: `[a-z0-9.-]`. TypeError if the digest is none. */
+export function rungKey(digest: Digest, name: string): string {
+  if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
+  // The digest first, so that whoever collects what no record names finds all of an original's rungs together.
+  return `rungs/${digest.slice(0, 2)}/${digest}/${name}`;
+}
+
 /** A new, unused name for a file in staging, of the form that `sweepStaging` recognises. */
 export function stagingName(): string {
   return `${randomUUID()}${STAGED_SUFFIX}`;
@@ -130,7 +137,7 @@ export function fileFault(error: unknown): unknown {
   }
 }
 
-/** Originals by digest, over any driver. One instance serves the whole process. */
+/** Originals and their rungs by digest, over any driver. One instance serves the whole process. */
 export class BlobStore {
   readonly #driver: BlobDriver;
 
@@ -229,6 +236,67 @@ export class BlobStore {
     }
   }
 
+  /**
+   * Keeps rungs of an original, in place of those of the same names. They are derived data: whoever makes them goes
+   * on if this fails. Throws what the driver throws; some of them may be stored then.
+   */
+  async keepRungs(
+    digest: Digest,
+    rungs: readonly { readonly name: string; readonly bytes: Uint8Array }[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    // All are waited for, so that none is still being written when this ends.
+    const outcomes = await Promise.allSettled(
+      rungs.map(async ({ name, bytes }) => {
+        const key = rungKey(digest, name);
+        const path = join(this.#driver.stagingFolder, stagingName());
+        const file = { path, size: bytes.byteLength };
+        try {
+          await onFile(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
+          // What is there may be damaged, and cannot be told from what is sound.
+          if ((await this.#driver.put(key, file, signal)) === 'exists') {
+            await this.#driver.replace(key, file, signal);
+          }
+        } finally {
+          // A leftover is swept later.
+          await rm(path, { force: true }).catch(() => {});
+        }
+      }),
+    );
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+
+  /**
+   * Runs `use` with the path of a local file that holds the rung, only to be read, and only until `use` settles.
+   * Undefined, and `use` is not run, if the rung is not stored. Its bytes are not verified: a damaged one does not
+   * decode, or decodes to what the damage shows.
+   */
+  async withRungFile<T>(
+    digest: Digest,
+    name: string,
+    use: (path: string) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T | undefined> {
+    const key = rungKey(digest, name);
+    const localPath = this.#driver.localPath?.(key);
+    if (localPath !== undefined) {
+      return (await this.#driver.stat(key, signal)) === undefined ? undefined : use(localPath);
+    }
+    const blob = await this.#driver.open(key, signal);
+    if (blob === undefined) return undefined;
+    try {
+      await using fetched = await this.#fetch(blob, signal);
+      return await use(fetched.path);
+    } finally {
+      blob.stream.destroy();
+    }
+  }
+
+  /** Removes a rung that is damaged. Succeeds also if it is not stored. */
+  async dropRung(digest: Digest, name: string, signal?: AbortSignal): Promise<void> {
+    await this.#driver.delete(rungKey(digest, name), signal);
+  }
+
   // To `stage` a source that breaks off is a client that left; here it is the backend that failed.
   async #fetch(
     blob: { size: number; stream: Readable },
@@ -238,7 +306,7 @@ export class BlobStore {
       return await this.stage(blob.stream, { limit: blob.size, signal });
     } catch (error) {
       if (signal?.aborted || !(isAppError(error, 'cancelled') || isAppError(error, 'too-large'))) throw error;
-      throw new AppError('unavailable', 'The original cannot be read now', { cause: error });
+      throw new AppError('unavailable', 'The stored file cannot be read now', { cause: error });
     }
   }
 

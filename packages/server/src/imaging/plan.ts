@@ -59,7 +59,7 @@ export interface Plan {
 }
 
 /** Part of every plan's key. Raise it whenever the same Plan would give other pixels or bytes than before. */
-export const PIPELINE_REVISION = 1;
+export const PIPELINE_REVISION = 2;
 
 /** The quality where a request names none. PNG is lossless: its number means nothing. */
 export const DEFAULT_QUALITY: Readonly<Record<OutputFormat, number>> = {

@@ -1,6 +1,7 @@
 /**
- * The Processor on worker processes. Owns the queue, which worker gets which task, what is tried again, and the
- * AppError that each ending becomes. Refuses to know pixels (worker.ts) and the care of one process (child.ts).
+ * The Processor on worker processes. Owns which worker gets a task, how long tasks may wait, what is tried again, and
+ * the AppError that each ending becomes. Refuses to know pixels (worker.ts), the order of those who wait (queue.ts)
+ * and the care of one process (child.ts).
  *
  * Why processes: a decoder that crashes, hangs or swells takes nothing with it, and sharp's decodes would
  * otherwise hold libuv's threads, and with them the file and DNS calls of the whole server.
@@ -8,9 +9,11 @@
 import { availableParallelism } from 'node:os';
 import { AppError } from '../errors.ts';
 import { Child, type ChildOptions, type Outcome } from './child.ts';
+import { ingestCost, renderCost } from './cost.ts';
 import type { Task } from './messages.ts';
 import type { Plan } from './plan.ts';
-import type { Inspection, Processor, Rendition } from './processor.ts';
+import type { Ingested, Processor, RenderSource, Rendition } from './processor.ts';
+import { isLarge, TaskQueue } from './queue.ts';
 
 /** The one method of a logger that the pool uses, as pino has it. */
 export interface PoolLog {
@@ -26,6 +29,8 @@ export interface PoolOptions {
   readonly memoryLimitBytes?: number;
   /** Tasks that may wait; one more is refused as `unavailable`. */
   readonly maxWaiting?: number;
+  /** Milliseconds a task may wait for a worker, by kind; then it is refused as `unavailable`. */
+  readonly maxWaitMs?: Partial<Readonly<Record<Task['kind'], number>>>;
   readonly log?: PoolLog;
 }
 
@@ -46,6 +51,12 @@ const MEMORY_LIMIT_BYTES = 1024 * 1024 * 1024;
 
 const MAX_WAITING = 256;
 
+/** Estimated milliseconds of work that may wait, for each worker. */
+const MAX_WAITING_COST = 120_000;
+
+/** A browser that waited this long for a picture has better things to do. Who uploads wants to be done. */
+const MAX_WAIT_MS: Readonly<Record<Task['kind'], number>> = { render: 5_000, ingest: 60_000 };
+
 /** A worker is ready in a fraction of a second; this is for a machine in trouble. */
 const START_DEADLINE_MS = 30_000;
 
@@ -54,15 +65,19 @@ const MAX_START_FAILURES = 3;
 
 const SHUTTING_DOWN = 'The server is shutting down';
 const NO_WORKERS = 'Pictures cannot be processed at the moment';
+const TOO_MANY = 'Too many pictures are waiting to be processed';
 
 interface Job {
   readonly task: Task;
-  readonly resolve: (result: Inspection | Rendition) => void;
+  readonly cost: number;
+  readonly resolve: (result: Ingested | Rendition) => void;
   readonly reject: (error: AppError) => void;
   /** True once a worker crashed on it. */
   retried: boolean;
   /** True once its caller has an answer. */
   settled: boolean;
+  /** Ends its wait. */
+  readonly patience: NodeJS.Timeout;
 }
 
 interface Slot {
@@ -70,6 +85,8 @@ interface Slot {
   state: 'starting' | 'idle' | 'busy';
   /** True until its first task. */
   fresh: boolean;
+  /** What it has to do while it is busy. */
+  job?: Job;
 }
 
 /** Starts one worker in the background and the others when they are needed. */
@@ -81,11 +98,10 @@ class ProcessPool implements Pool {
   readonly #size: number;
   readonly #deadlineMs: number;
   readonly #childOptions: ChildOptions;
-  readonly #maxWaiting: number;
+  readonly #maxWaitMs: Readonly<Record<Task['kind'], number>>;
   readonly #log: PoolLog | undefined;
   readonly #slots = new Set<Slot>();
-  /** Jobs that a worker crashed on are at its front, and only for fresh workers. */
-  readonly #queue: Job[] = [];
+  readonly #queue: TaskQueue<Job>;
   #startFailures = 0;
   #closed = false;
 
@@ -96,18 +112,26 @@ class ProcessPool implements Pool {
       memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
       startDeadlineMs: START_DEADLINE_MS,
     };
-    this.#maxWaiting = options.maxWaiting ?? MAX_WAITING;
+    this.#maxWaitMs = { ...MAX_WAIT_MS, ...options.maxWaitMs };
+    this.#queue = new TaskQueue({
+      maxWaiting: options.maxWaiting ?? MAX_WAITING,
+      maxCost: MAX_WAITING_COST * this.#size,
+    });
     this.#log = options.log;
     // After what the caller still does on the way to its first answer.
     setImmediate(() => this.#keepOneWarm());
   }
 
-  async inspect(path: string, signal?: AbortSignal): Promise<Inspection> {
-    return (await this.#submit({ kind: 'inspect', path }, signal)) as Inspection;
+  async ingest(path: string, signal?: AbortSignal, size?: number): Promise<Ingested> {
+    return (await this.#submit({ kind: 'ingest', path }, ingestCost(size), signal)) as Ingested;
   }
 
-  async render(path: string, plan: Plan, signal?: AbortSignal): Promise<Rendition> {
-    return (await this.#submit({ kind: 'render', path, plan }, signal)) as Rendition;
+  async render(path: string, plan: Plan, signal?: AbortSignal, source?: RenderSource): Promise<Rendition> {
+    return (await this.#submit(
+      { kind: 'render', path, plan },
+      renderCost(plan, source),
+      signal,
+    )) as Rendition;
   }
 
   async close(): Promise<void> {
@@ -135,35 +159,35 @@ class ProcessPool implements Pool {
     return this.#count('busy');
   }
 
-  #submit(task: Task, signal: AbortSignal | undefined): Promise<Inspection | Rendition> {
+  #submit(task: Task, cost: number, signal: AbortSignal | undefined): Promise<Ingested | Rendition> {
     if (signal?.aborted === true) return Promise.reject(cancelled());
     if (this.#closed) return Promise.reject(unavailable(SHUTTING_DOWN));
-    if (this.#queue.length >= this.#maxWaiting) {
-      return Promise.reject(unavailable('Too many pictures are waiting to be processed'));
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<Inspection | Rendition>();
+    const { promise, resolve, reject } = Promise.withResolvers<Ingested | Rendition>();
     const settle = (): boolean => {
       if (job.settled) return false;
       job.settled = true;
+      clearTimeout(job.patience);
       signal?.removeEventListener('abort', abort);
       return true;
     };
+    const giveUp = (error: AppError): void => {
+      this.#queue.remove(job);
+      job.reject(error);
+    };
+    // A task that runs is left to end: most have less to go than a new worker takes to start.
+    const abort = (): void => giveUp(cancelled());
     const job: Job = {
       task,
+      cost,
       resolve: (result) => settle() && resolve(result),
       reject: (error) => settle() && reject(error),
       retried: false,
       settled: false,
-    };
-    // A task that runs is left to end: most have less to go than a new worker takes to start.
-    const abort = (): void => {
-      const index = this.#queue.indexOf(job);
-      if (index >= 0) this.#queue.splice(index, 1);
-      job.reject(cancelled());
+      patience: setTimeout(() => giveUp(unavailable(TOO_MANY)), this.#maxWaitMs[task.kind]),
     };
     signal?.addEventListener('abort', abort, { once: true });
-    this.#queue.push(job);
-    this.#dispatch();
+    if (this.#queue.add(job)) this.#dispatch();
+    else job.reject(unavailable(TOO_MANY));
     return promise;
   }
 
@@ -172,11 +196,8 @@ class ProcessPool implements Pool {
     if (this.#closed) return;
     for (const slot of this.#slots) {
       if (slot.state !== 'idle' || !slot.child.usable) continue;
-      const index = this.#queue.findIndex((job) => slot.fresh || !job.retried);
-      const job = this.#queue[index];
-      if (job === undefined) continue;
-      this.#queue.splice(index, 1);
-      void this.#run(slot, job);
+      const job = this.#queue.take({ fresh: slot.fresh, large: this.#mayTakeLarge() });
+      if (job !== undefined) void this.#run(slot, job);
     }
     while (this.#queue.length > this.#count('starting') && this.#slots.size < this.#size) {
       if (this.#start()) continue;
@@ -185,13 +206,23 @@ class ProcessPool implements Pool {
     }
   }
 
+  /** One worker is kept for what is not large, if there is more than one. */
+  #mayTakeLarge(): boolean {
+    let large = 0;
+    for (const { job } of this.#slots) if (job !== undefined && isLarge(job)) large += 1;
+    return large < Math.max(1, this.#size - 1);
+  }
+
   async #run(slot: Slot, job: Job): Promise<void> {
     slot.state = 'busy';
     slot.fresh = false;
+    slot.job = job;
+    clearTimeout(job.patience);
     slot.child.hold(true);
     const outcome = await slot.child.run(job.task, this.#deadlineMs);
     slot.child.hold(false);
     slot.state = 'idle';
+    delete slot.job;
     this.#conclude(job, outcome);
     this.#dispatch();
   }
@@ -207,7 +238,7 @@ class ProcessPool implements Pool {
     if (outcome.kind === 'crashed' && !job.retried && !job.settled && !this.#closed) {
       // The picture may be innocent: the system may have taken the memory, or the task before left damage behind.
       job.retried = true;
-      this.#queue.unshift(job);
+      this.#queue.putBack(job);
       return;
     }
     job.reject(this.#closed ? unavailable(SHUTTING_DOWN) : this.#errorFor(job.task, outcome));
@@ -223,11 +254,11 @@ class ProcessPool implements Pool {
         return unavailable('The picture could not be processed', outcome.how);
       case 'deadline':
         // At render the picture was accepted before, so the server or the rendition is the cause.
-        return task.kind === 'inspect'
+        return task.kind === 'ingest'
           ? invalidImage(`it takes longer than ${this.#deadlineMs / 1_000} s to decode`)
           : unavailable('Rendering the picture took too long');
       case 'memory':
-        return task.kind === 'inspect'
+        return task.kind === 'ingest'
           ? invalidImage('it takes too much memory to decode')
           : unavailable('Rendering the picture took too much memory');
     }
@@ -275,7 +306,7 @@ class ProcessPool implements Pool {
   }
 
   #rejectWaiting(message: string): void {
-    for (const job of this.#queue.splice(0)) job.reject(unavailable(message));
+    for (const job of this.#queue.drain()) job.reject(unavailable(message));
   }
 
   #count(state: Slot['state']): number {

@@ -5,11 +5,13 @@
  * - The bytes are never trusted: whatever they hold, a call ends within 15 s of its start and within the memory
  *   of one worker, and the serving process is not affected.
  * - `AppError('invalid-image')`, with `fields.image`, if the picture is the cause; at `render` also for bytes
- *   that `inspect` would refuse. `AppError('unavailable')` if it is not, or (at `render`) if the
- *   worker ran out of time or memory. `AppError('cancelled')` when the signal fires.
+ *   that `ingest` would refuse. `AppError('unavailable')` if it is not, or (at `render`) if the
+ *   worker ran out of time or memory; also if too much is waiting already, or (at `render`) if it waited 5 s for a
+ *   worker. `AppError('cancelled')` when the signal fires.
  */
 import type { Original } from '../image.ts';
-import type { OutputFormat, Plan } from './plan.ts';
+import type { Rung } from './ladder.ts';
+import type { OutputFormat, Plan, PlanSource } from './plan.ts';
 
 /** What one full decode finds out about uploaded bytes. */
 export type Inspection = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;
@@ -24,11 +26,31 @@ export interface Rendition {
   readonly height: number;
 }
 
+/** A picture that was accepted, and what was made on the way. */
+export interface Ingested {
+  readonly inspection: Inspection;
+  /** The rungs of its ladder, the largest first; all of them or none. */
+  readonly rungs: readonly { readonly rung: Rung; readonly bytes: Uint8Array }[];
+  /** Those of the default plans that cost little. */
+  readonly renditions: readonly { readonly plan: Plan; readonly rendition: Rendition }[];
+  /** Why rungs and renditions are missing, for the log. The picture is accepted all the same. */
+  readonly ladderFault?: string;
+}
+
+/** What a file holds, for an estimate of what it costs to decode. */
+export type RenderSource = Pick<PlanSource, 'format' | 'width' | 'height' | 'frames'>;
+
 export interface Processor {
-  /** Decodes every pixel of the picture in this local file, and says what it is. */
-  inspect(path: string, signal?: AbortSignal): Promise<Inspection>;
-  /** Makes the rendition that the plan describes from the picture in this local file. */
-  render(path: string, plan: Plan, signal?: AbortSignal): Promise<Rendition>;
+  /**
+   * Decodes every pixel of the picture in this local file, says what it is, and makes its ladder and default
+   * renditions. `size` is the file's, in bytes; it only serves to estimate the cost, and may be left out.
+   */
+  ingest(path: string, signal?: AbortSignal, size?: number): Promise<Ingested>;
+  /**
+   * Makes the rendition that the plan describes from the picture in this local file, which may be a rung where
+   * `rungFor` says so. `source` only serves to estimate the cost; left out, the file is taken for a rung.
+   */
+  render(path: string, plan: Plan, signal?: AbortSignal, source?: RenderSource): Promise<Rendition>;
   /** Ends all workers; calls that run are rejected with `unavailable`. */
   close(): Promise<void>;
 }

@@ -377,3 +377,50 @@ it('checks and closes its driver', async (t) => {
   await store.close();
   assert.deepEqual(calls, ['check', 'close']);
 });
+
+it('keeps rungs of an original by name, each in place of the one before', async (t) => {
+  const { store, staging } = await setUp(t);
+  const digest = sha256(Buffer.from('original'));
+  const read = (name: string) => store.withRungFile(digest, name, (path) => readFile(path, 'utf8'));
+  assert.equal(await read('1-2048.jpeg'), undefined);
+  await store.keepRungs(digest, [
+    { name: '1-2048.jpeg', bytes: Buffer.from('large') },
+    { name: '1-1024.jpeg', bytes: Buffer.from('small') },
+  ]);
+  assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'small']);
+  await store.keepRungs(digest, [{ name: '1-1024.jpeg', bytes: Buffer.from('other') }]);
+  assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'other']);
+  assert.equal(await read('2-1024.jpeg'), undefined, 'another revision is another rung');
+  await store.dropRung(digest, '1-1024.jpeg');
+  await store.dropRung(digest, '1-1024.jpeg');
+  assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', undefined]);
+  assert.deepEqual(await staging(), []);
+});
+
+it('fetches a rung that is not a local file, and removes it after its use', async (t) => {
+  const { driver, staging } = await setUp(t);
+  const store = new BlobStore(withoutLocalPaths(driver));
+  const digest = sha256(Buffer.from('original'));
+  await store.keepRungs(digest, [{ name: '1-1024.png', bytes: randomBytes(100_000) }]);
+  const size = await store.withRungFile(digest, '1-1024.png', async (path) => (await stat(path)).size);
+  assert.equal(size, 100_000);
+  assert.equal(
+    await store.withRungFile(digest, '1-2048.png', () => assert.fail('it is not stored')),
+    undefined,
+  );
+  assert.deepEqual(await staging(), []);
+});
+
+it('passes on why rungs cannot be kept, keeps the others, and leaves nothing in staging', async (t) => {
+  const { store, staging } = await setUp(t, (driver) => ({
+    put: async (key, ...rest) => {
+      if (key.endsWith('2048.jpeg')) throw new AppError('storage-full', 'no');
+      return driver.put(key, ...rest);
+    },
+  }));
+  const digest = sha256(Buffer.from('original'));
+  const rungs = ['1-2048.jpeg', '1-1024.jpeg'].map((name) => ({ name, bytes: Buffer.from(name) }));
+  await assert.rejects(store.keepRungs(digest, rungs), code('storage-full'));
+  assert.equal(await store.withRungFile(digest, '1-1024.jpeg', async () => 'there'), 'there');
+  assert.deepEqual(await staging(), []);
+});

@@ -100,14 +100,14 @@ describe('the pool', { timeout: 120_000 }, () => {
       process.kill(first, 'SIGKILL');
       process.kill(await busyWorker(pool, first), 'SIGKILL');
       await rendering;
-      assert.equal((await pool.inspect(small)).width, 320);
+      assert.equal((await pool.ingest(small)).inspection.width, 320);
     });
   });
 
   test('does not lose the tasks that wait behind a crash', async () => {
     await withPool({}, async (pool) => {
       const first = pool.render(large, { ...SLOW, format: 'png' });
-      const others = Array.from({ length: 5 }, () => pool.inspect(small));
+      const others = Array.from({ length: 5 }, () => pool.ingest(small));
       process.kill(await busyWorker(pool), 'SIGKILL');
       await Promise.all([first, ...others]);
     });
@@ -115,23 +115,23 @@ describe('the pool', { timeout: 120_000 }, () => {
 
   test('survives the end of an idle worker and of one that starts', async () => {
     await withPool({}, async (pool) => {
-      await pool.inspect(small);
+      await pool.ingest(small);
       for (let round = 0; round < 3; round += 1) {
         const pid = pool.workerPids()[0] ?? assert.fail('no worker');
         process.kill(pid, 'SIGKILL');
         await until(() => pool.workerPids().length > 0 && !pool.workerPids().includes(pid));
         // The new one is only starting.
         const starting = pool.workerPids()[0] ?? assert.fail('no worker');
-        const inspecting = pool.inspect(small);
+        const inspecting = pool.ingest(small);
         process.kill(starting, 'SIGKILL');
-        assert.equal((await inspecting).width, 320);
+        assert.equal((await inspecting).inspection.width, 320);
       }
     });
   });
 
-  test('kills a task at its deadline: an invalid picture at inspect, unavailable at render', async () => {
+  test('kills a task at its deadline: an invalid picture at ingest, unavailable at render', async () => {
     await withPool({ deadlineMs: 5 }, async (pool) => {
-      await assert.rejects(pool.inspect(large), (error) => {
+      await assert.rejects(pool.ingest(large), (error) => {
         assert.ok(isAppError(error, 'invalid-image'), String(error));
         assert.match(error.fields?.image ?? '', /longer than 0.005 s/);
         return true;
@@ -143,14 +143,14 @@ describe('the pool', { timeout: 120_000 }, () => {
   test('does not count the wait in the queue towards the deadline', async () => {
     await withPool({ deadlineMs: 30_000 }, async (pool) => {
       // The start of the worker alone takes longer than some of these tasks.
-      await Promise.all(Array.from({ length: 20 }, () => pool.inspect(small)));
+      await Promise.all(Array.from({ length: 20 }, () => pool.ingest(small)));
     });
   });
 
-  test('ends a task that takes too much memory: an invalid picture at inspect, unavailable at render', async () => {
+  test('ends a task that takes too much memory: an invalid picture at ingest, unavailable at render', async () => {
     await withPool({ memoryLimitBytes: 40_000_000 }, async (pool) => {
       // Any worker holds more than that, so the first look at it ends it.
-      await assert.rejects(pool.inspect(large), (error) => {
+      await assert.rejects(pool.ingest(large), (error) => {
         assert.ok(isAppError(error, 'invalid-image'), String(error));
         assert.match(error.fields?.image ?? '', /memory/);
         return true;
@@ -161,14 +161,14 @@ describe('the pool', { timeout: 120_000 }, () => {
 
   test('takes a waiting task out of the queue when its signal fires, and leaves a running one to end', async () => {
     await withPool({}, async (pool) => {
-      await assert.rejects(pool.inspect(small, AbortSignal.abort()), code('cancelled'));
+      await assert.rejects(pool.ingest(small, AbortSignal.abort()), code('cancelled'));
       const running = new AbortController();
       const waiting = new AbortController();
       const first = assert.rejects(
         pool.render(large, { ...SLOW, format: 'png' }, running.signal),
         code('cancelled'),
       );
-      const second = assert.rejects(pool.inspect(small, waiting.signal), code('cancelled'));
+      const second = assert.rejects(pool.ingest(small, waiting.signal), code('cancelled'));
       const pid = await busyWorker(pool);
       assert.equal(pool.waiting(), 1);
       waiting.abort();
@@ -176,44 +176,86 @@ describe('the pool', { timeout: 120_000 }, () => {
       assert.equal(pool.waiting(), 0);
       running.abort();
       await first;
-      await pool.inspect(small);
+      await pool.ingest(small);
       assert.deepEqual(pool.workerPids(), [pid]);
     });
   });
 
   test('refuses a task when too many wait', async () => {
     await withPool({ maxWaiting: 2 }, async (pool) => {
-      const first = pool.inspect(small);
-      const second = pool.inspect(small);
-      await assert.rejects(pool.inspect(small), code('unavailable'));
+      const first = pool.ingest(small);
+      const second = pool.ingest(small);
+      await assert.rejects(pool.ingest(small), code('unavailable'));
       await Promise.all([first, second]);
-      await pool.inspect(small);
+      await pool.ingest(small);
     });
   });
 
   test('runs as many workers as it may, and only when there is work for them', async () => {
     await withPool({ size: 2 }, async (pool) => {
-      await pool.inspect(small);
+      await pool.ingest(small);
       assert.equal(pool.workerPids().length, 1);
-      const results = Promise.all([
-        pool.render(large, { ...SLOW, format: 'png' }),
-        pool.render(large, { ...SLOW, format: 'webp' }),
-      ]);
+      const first = pool.render(large, SLOW);
+      await until(() => pool.running() === 1);
+      const results = Promise.all(Array.from({ length: 4 }, () => pool.ingest(small, undefined, 10_000)));
       await until(() => pool.running() === 2);
       assert.equal(pool.workerPids().length, 2);
       await results;
+      await first;
+    });
+  });
+
+  test('keeps a worker for small tasks, however many large ones wait', async () => {
+    await withPool({ size: 2, maxWaitMs: { render: 60_000 } }, async (pool) => {
+      const first = pool.render(large, SLOW);
+      await until(() => pool.running() === 1);
+      // Once this is through there is an idle worker beside the busy one.
+      await pool.ingest(small, undefined, 10_000);
+      const more = Array.from({ length: 2 }, () => pool.render(large, { ...SLOW, format: 'png' }));
+      assert.deepEqual([pool.running(), pool.waiting()], [1, 2]);
+      const thumbnail = pool.render(small, PLAN);
+      assert.deepEqual([pool.running(), pool.waiting()], [2, 2]);
+      await Promise.all([first, ...more, thumbnail]);
+    });
+  });
+
+  test('with one worker, lets small tasks pass a large one that waits', async () => {
+    await withPool({}, async (pool) => {
+      const order: string[] = [];
+      const first = pool.render(large, { ...SLOW, format: 'png' });
+      await until(() => pool.running() === 1);
+      const second = pool.render(large, { ...SLOW, format: 'webp' }).then(() => order.push('large'));
+      const third = pool.render(small, PLAN).then(() => order.push('small'));
+      await Promise.all([first, second, third]);
+      assert.deepEqual(order, ['small', 'large']);
+    });
+  });
+
+  test('refuses a rendition that waits too long for a worker, and lets an upload wait', async () => {
+    await withPool({ maxWaitMs: { render: 1 } }, async (pool) => {
+      const warm = await pool.ingest(small);
+      assert.equal(warm.inspection.width, 320);
+      const running = pool.ingest(large);
+      const upload = pool.ingest(small);
+      await assert.rejects(pool.render(small, PLAN), (error) => {
+        assert.ok(isAppError(error, 'unavailable'));
+        assert.equal(error.retryAfter, 1);
+        return true;
+      });
+      await Promise.all([running, upload]);
+      assert.equal(pool.waiting(), 0);
     });
   });
 
   test('rejects all its tasks as unavailable when it closes, and leaves no process behind', async () => {
     const pool = createPool({ size: 1, deadlineMs: 60_000 });
     const running = assert.rejects(pool.render(large, SLOW), code('unavailable'));
-    const waiting = assert.rejects(pool.inspect(small), code('unavailable'));
+    const waiting = assert.rejects(pool.ingest(small), code('unavailable'));
     const pid = await busyWorker(pool);
     await pool.close();
     await Promise.all([running, waiting]);
     assert.equal(isAlive(pid), false);
-    await assert.rejects(pool.inspect(small), code('unavailable'));
+    await assert.rejects(pool.ingest(small), code('unavailable'));
     await pool.close();
   });
 

@@ -35,7 +35,7 @@ async function store(bytes: Buffer): Promise<string> {
 }
 
 async function inspect(bytes: Buffer): Promise<Inspection> {
-  return pool.inspect(await store(bytes));
+  return (await pool.ingest(await store(bytes))).inspection;
 }
 
 /** Inspects, plans and renders, and checks that the rendition is what was planned. */
@@ -46,7 +46,7 @@ async function render(
 ): Promise<Rendition & { plan: Plan; pixels: Buffer; channels: number }> {
   const path = await store(bytes);
   const asked: Transform = { width: 0, height: 0, fit: 'cover', position: 'center', dpr: 1, ...transform };
-  const plan = planRendition(asked, await pool.inspect(path), format);
+  const plan = planRendition(asked, (await pool.ingest(path)).inspection, format);
   const rendition = await pool.render(path, plan);
   const metadata = await sharp(rendition.bytes, { animated: plan.animated }).metadata();
   assert.equal(rendition.format, format);
@@ -62,7 +62,7 @@ async function render(
 
 async function refusal(bytes: Buffer): Promise<string> {
   const path = await store(bytes);
-  return pool.inspect(path).then(
+  return pool.ingest(path).then(
     () => assert.fail('the picture was accepted'),
     (error: unknown) => {
       assert.ok(isAppError(error, 'invalid-image'), String(error));
@@ -86,7 +86,7 @@ function assertNear(
   }
 }
 
-describe('inspect', () => {
+describe('what ingest finds out', () => {
   test('says format, size as shown, frames and transparency of every kind of picture', async () => {
     const photo = { width: 320, height: 240, frames: 1, transparent: false };
     assert.deepEqual(await inspect(await pictures.jpeg()), { ...photo, format: 'jpeg' });
@@ -188,7 +188,7 @@ describe('inspect', () => {
     assert.equal(exact.length, MAX_ORIGINAL_BYTES);
     await inspect(exact);
     assert.match(await refusal(Buffer.concat([exact, Buffer.alloc(1)])), /16777217 bytes/);
-    await assert.rejects(pool.inspect(join(folder, 'nothing')), (error) => isAppError(error, 'unavailable'));
+    await assert.rejects(pool.ingest(join(folder, 'nothing')), (error) => isAppError(error, 'unavailable'));
   });
 
   test('refuses hostile pictures in words for the client', async () => {
@@ -344,9 +344,9 @@ describe('render', () => {
     }
   });
 
-  test('refuses bytes that inspect refuses, and blames itself for a plan of another picture', async () => {
+  test('refuses bytes that ingest refuses, and blames itself for a plan of another picture', async () => {
     const path = await store(await pictures.png({ width: 40, height: 40 }));
-    const seen = await pool.inspect(path);
+    const { inspection: seen } = await pool.ingest(path);
     const plan = planRendition(
       { width: 10, height: 10, fit: 'cover', position: 'center', dpr: 1 },
       seen,
