@@ -8,7 +8,7 @@ import { LRUCache } from 'lru-cache';
 import type { BlobStore } from './blobs/store.ts';
 import { Budget } from './budget.ts';
 import type { MemoryCache } from './caches/memory.ts';
-import type { RenditionCache, RenditionKey } from './caches/store.ts';
+import { type RenditionCache, type RenditionKey, renditionName } from './caches/store.ts';
 import { AppError, isAppError } from './errors.ts';
 import { Flights } from './flights.ts';
 import { type Digest, type Image, isPublicID, type Original } from './image.ts';
@@ -122,7 +122,7 @@ export class Delivery {
   plan(image: Image, transform: Transform, format: OutputFormat): PlannedRendition {
     const plan = planRendition(transform, image.original, format);
     const key = { digest: image.original.digest, plan: planKey(plan) };
-    const name = createHash('sha256').update(`${key.digest} ${key.plan}`).digest('base64url');
+    const name = createHash('sha256').update(renditionName(key)).digest('base64url');
     return { image, plan, key, etag: `W/"${name.slice(0, 22)}"` };
   }
 
@@ -135,7 +135,7 @@ export class Delivery {
     const { key } = planned;
     return (
       this.peek(key) ??
-      (await this.#flights.run(`${key.digest} ${key.plan}`, (stop) => this.#fetch(planned, stop), signal))
+      (await this.#flights.run(renditionName(key), (stop) => this.#fetch(planned, stop), signal))
     );
   }
 

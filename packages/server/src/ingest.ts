@@ -6,34 +6,31 @@ import type { Readable } from 'node:stream';
 import { LRUCache } from 'lru-cache';
 import type { BlobStore, StagedBlob } from './blobs/store.ts';
 import { AppError, isAppError } from './errors.ts';
+import { Flights } from './flights.ts';
 import { type Digest, MAX_ORIGINAL_BYTES, type Original } from './image.ts';
 import { rungBlobName, rungsOf } from './imaging/ladder.ts';
 import type { Plan } from './imaging/plan.ts';
 import type { Ingested, Processor, Rendition } from './imaging/processor.ts';
+import type { WarnLog } from './log.ts';
 
 /** How long a ladder that could not be mended is left alone, in milliseconds. */
 const MENDING_PAUSE = 5 * 60 * 1000;
 const MAX_PAUSED = 10_000;
-
-/** The one method of a logger that ingest uses, as pino has it. */
-export interface IngestLog {
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
-}
 
 export interface IngestDependencies {
   readonly blobs: BlobStore;
   readonly processor: Processor;
   /** Told of every rendition that was made on the way, once the original is stored. */
   readonly onRendition?: (digest: Digest, plan: Plan, rendition: Rendition) => void;
-  readonly log?: IngestLog;
+  readonly log?: WarnLog;
 }
 
 export class Ingest {
   readonly #blobs: BlobStore;
   readonly #processor: Processor;
   readonly #onRendition: NonNullable<IngestDependencies['onRendition']>;
-  readonly #log: IngestLog | undefined;
-  readonly #rebuilds = new Map<Digest, Promise<void>>();
+  readonly #log: WarnLog | undefined;
+  readonly #rebuilds = new Flights<void>();
   readonly #paused = new LRUCache<Digest, true>({ max: MAX_PAUSED, ttl: MENDING_PAUSE });
 
   constructor(dependencies: IngestDependencies) {
@@ -85,11 +82,7 @@ export class Ingest {
    */
   async rebuild(digest: Digest, original: Original): Promise<void> {
     if (rungsOf(original).length === 0 || this.#paused.has(digest)) return;
-    const running = this.#rebuilds.get(digest);
-    if (running) return running;
-    const rebuild = this.#rebuild(digest, original.size).finally(() => this.#rebuilds.delete(digest));
-    this.#rebuilds.set(digest, rebuild);
-    return rebuild;
+    return this.#rebuilds.run(digest, () => this.#rebuild(digest, original.size));
   }
 
   async #rebuild(digest: Digest, size: number): Promise<void> {

@@ -8,6 +8,11 @@ import type { LogLevel } from './config.ts';
 
 export type Log = Logger;
 
+/** The one method of a log that those need who only ever warn. */
+export interface WarnLog {
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
 /** Longer strings are cut to this many UTF-16 units: what clients send must not fill the disk. */
 const MAX_STRING = 256;
 /** Stack traces are ours, and useless when cut as short. */

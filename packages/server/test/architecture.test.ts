@@ -15,7 +15,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
   [
     /^metadata\/store\.ts$/,
     /^blobs\/store\.ts$/,
-    /^caches\/(store|memory)\.ts$/,
+    /^caches\/(store|entries|memory)\.ts$/,
     /^(flights|budget)\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,
     /^(config|log)\.ts$/,

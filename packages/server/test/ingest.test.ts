@@ -16,6 +16,7 @@ import { rungBlobName, rungsOf } from '../src/imaging/ladder.ts';
 import { createPool, type Pool } from '../src/imaging/pool.ts';
 import type { Processor } from '../src/imaging/processor.ts';
 import { Ingest } from '../src/ingest.ts';
+import { withChanges } from './drivers.ts';
 import * as pictures from './pictures.ts';
 
 let pool: Pool;
@@ -32,19 +33,7 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-ingest-'));
   t.after(() => rm(folder, { recursive: true }));
   const driver = await openFileBlobs({ folder });
-  const blobs = new BlobStore({
-    stagingFolder: driver.stagingFolder,
-    put: (...args) => driver.put(...args),
-    replace: (...args) => driver.replace(...args),
-    open: (...args) => driver.open(...args),
-    stat: (...args) => driver.stat(...args),
-    delete: (...args) => driver.delete(...args),
-    list: (...args) => driver.list(...args),
-    check: (...args) => driver.check(...args),
-    close: () => driver.close(),
-    localPath: (key) => driver.localPath?.(key) ?? '',
-    ...change(driver),
-  });
+  const blobs = new BlobStore(withChanges(driver, change(driver)));
   const warnings: string[] = [];
   const warm: string[] = [];
   let ingests = 0;

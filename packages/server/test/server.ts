@@ -4,6 +4,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ImageMetadata } from '@vitrine/client';
 import { type App, createApp } from '../src/app.ts';
 import { loadConfig } from '../src/config.ts';
 import { createLog } from '../src/log.ts';
@@ -35,15 +36,7 @@ export interface UploadOptions {
   readonly replace?: string;
 }
 
-export interface ImageJSON {
-  imageID: string;
-  publicID: string;
-  altText?: string;
-  link: string;
-  createdOn: string;
-  updatedOn: string;
-  disabledOn?: string;
-}
+export type ImageJSON = ImageMetadata;
 
 export function basic(publicKey: string, secretKey: string): string {
   return `Basic ${Buffer.from(`${publicKey}:${secretKey}`).toString('base64')}`;

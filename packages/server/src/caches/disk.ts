@@ -7,8 +7,8 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { LRUCache } from 'lru-cache';
 import type { Digest } from '../image.ts';
+import { Entries } from './entries.ts';
 import type { RenditionCache, RenditionKey } from './store.ts';
 
 /** Magic, length of the bytes, their CRC-32; big endian, 4 bytes each. */
@@ -22,25 +22,17 @@ const TEMPORARY = '.tmp';
 
 export class DiskCache implements RenditionCache {
   readonly #folder: string;
-  readonly #entries: LRUCache<string, number>;
-  readonly #plans = new Map<Digest, Set<string>>();
+  readonly #entries: Entries<number>;
   readonly #pending = new Map<Promise<void>, Digest>();
   /** Originals that were forgotten while files of theirs were on their way. */
   readonly #withdrawn = new Set<Digest>();
 
   private constructor(folder: string, maxBytes: number) {
     this.#folder = folder;
-    this.#entries = new LRUCache<string, number>({
-      maxSize: Math.max(1, maxBytes),
-      sizeCalculation: (size) => size + OVERHEAD,
-      dispose: (_size, name, reason) => {
-        if (reason === 'set') return;
-        const { digest, plan } = keyOf(name);
-        const plans = this.#plans.get(digest);
-        plans?.delete(plan);
-        if (plans?.size === 0) this.#plans.delete(digest);
-        this.#track(digest, rm(this.#path(name), { force: true }).catch(ignore));
-      },
+    this.#entries = new Entries<number>({
+      maxBytes,
+      sizeOf: (size) => size + OVERHEAD,
+      onGone: (key) => void this.#track(key.digest, rm(this.#path(key), { force: true }).catch(ignore)),
     });
   }
 
@@ -55,33 +47,31 @@ export class DiskCache implements RenditionCache {
   }
 
   get bytes(): number {
-    return this.#entries.calculatedSize;
+    return this.#entries.bytes;
   }
 
   async get(key: RenditionKey): Promise<Buffer | undefined> {
-    const name = nameOf(key);
-    if (this.#entries.get(name) === undefined) return undefined;
-    const file = await readFile(this.#path(name)).catch(ignore);
+    if (this.#entries.get(key) === undefined) return undefined;
+    const file = await readFile(this.#path(key)).catch(ignore);
     const bytes = file && unwrap(file);
     if (!bytes) {
-      this.#entries.delete(name);
+      this.#entries.delete(key);
       return undefined;
     }
     // The order of use must outlive the process.
     const now = new Date();
-    void utimes(this.#path(name), now, now).catch(ignore);
+    void utimes(this.#path(key), now, now).catch(ignore);
     return bytes;
   }
 
   async put(key: RenditionKey, bytes: Buffer): Promise<void> {
-    const name = nameOf(key);
-    if (this.#pending.size >= MAX_PENDING || bytes.length + OVERHEAD > this.#entries.maxSize) return;
-    await this.#track(key.digest, this.#write(key, name, bytes).catch(ignore));
+    if (this.#pending.size >= MAX_PENDING || bytes.length + OVERHEAD > this.#entries.maxBytes) return;
+    await this.#track(key.digest, this.#write(key, bytes).catch(ignore));
   }
 
   async forget(digest: Digest): Promise<void> {
     if ([...this.#pending.values()].includes(digest)) this.#withdrawn.add(digest);
-    for (const plan of [...(this.#plans.get(digest) ?? [])]) this.#entries.delete(nameOf({ digest, plan }));
+    this.#entries.deleteAll(digest);
     await this.settled();
     this.#withdrawn.delete(digest);
     await rm(this.#folderOf(digest), { recursive: true, force: true }).catch(ignore);
@@ -96,8 +86,8 @@ export class DiskCache implements RenditionCache {
     await this.settled();
   }
 
-  async #write({ digest, plan }: RenditionKey, name: string, bytes: Buffer): Promise<void> {
-    const path = this.#path(name);
+  async #write(key: RenditionKey, bytes: Buffer): Promise<void> {
+    const path = this.#path(key);
     const temporary = join(this.#folder, `${randomUUID()}${TEMPORARY}`);
     await mkdir(dirname(path), { recursive: true });
     try {
@@ -107,17 +97,11 @@ export class DiskCache implements RenditionCache {
       await rm(temporary, { force: true });
       throw error;
     }
-    if (this.#withdrawn.has(digest)) {
+    if (this.#withdrawn.has(key.digest)) {
       await rm(path, { force: true });
       return;
     }
-    this.#enter({ digest, plan }, bytes.length);
-  }
-
-  #enter({ digest, plan }: RenditionKey, size: number): void {
-    const name = nameOf({ digest, plan });
-    this.#entries.set(name, size);
-    if (this.#entries.has(name)) this.#plans.set(digest, (this.#plans.get(digest) ?? new Set()).add(plan));
+    this.#entries.set(key, bytes.length);
   }
 
   async #takeUp(): Promise<void> {
@@ -139,7 +123,7 @@ export class DiskCache implements RenditionCache {
       });
     }
     found.sort((one, other) => one.used - other.used);
-    for (const { key, size } of found) this.#enter(key, size);
+    for (const { key, size } of found) this.#entries.set(key, size);
     await this.settled();
   }
 
@@ -149,23 +133,13 @@ export class DiskCache implements RenditionCache {
     return tracked;
   }
 
-  #path(name: string): string {
-    const { digest, plan } = keyOf(name);
+  #path({ digest, plan }: RenditionKey): string {
     return join(this.#folderOf(digest), plan);
   }
 
   #folderOf(digest: Digest): string {
     return join(this.#folder, digest.slice(0, 2), digest);
   }
-}
-
-function nameOf({ digest, plan }: RenditionKey): string {
-  return `${digest} ${plan}`;
-}
-
-function keyOf(name: string): RenditionKey {
-  const [digest = '', plan = ''] = name.split(' ');
-  return { digest, plan };
 }
 
 function wrap(bytes: Buffer): Buffer {

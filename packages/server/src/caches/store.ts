@@ -13,6 +13,11 @@ export interface RenditionKey {
   readonly plan: string;
 }
 
+/** The name as one text. Neither part has a space in it. */
+export function renditionName({ digest, plan }: RenditionKey): string {
+  return `${digest} ${plan}`;
+}
+
 export interface RenditionCache {
   /** The bytes, whole and undamaged, or undefined. Never rejects. */
   get(key: RenditionKey): Promise<Buffer | undefined>;

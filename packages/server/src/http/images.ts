@@ -13,7 +13,7 @@ import type { Library } from '../library.ts';
 import { sendProblem } from './problems.ts';
 import { accountOf } from './routes.ts';
 import { AccountParams, ImageParams, ListQuery, RESPONSES, UploadHeaders, VersionHeader } from './schemas.ts';
-import { MAX_FORM_BYTES, readAltText, readUploadForm, requireMultipart, type UploadForm } from './upload.ts';
+import { readAltText, readUploadForm, requireMultipart, type UploadForm } from './upload.ts';
 import { duplicateNamesExisting } from './version.ts';
 
 /** A page of a list has at most this many images. */
@@ -69,7 +69,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
   app.post<{ Params: Static<typeof AccountParams> }>(
     '/accounts/:accountID/images',
     {
-      config: { scope: 'images.write', maxBodyBytes: MAX_FORM_BYTES },
+      config: { scope: 'images.write', form: true },
       schema: {
         operationId: 'uploadImage',
         summary: 'Upload a PNG, JPEG or WebP image',
@@ -122,7 +122,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
   app.put<{ Params: Static<typeof ImageParams> }>(
     '/accounts/:accountID/images/:imageID',
     {
-      config: { scope: 'images.write', maxBodyBytes: MAX_FORM_BYTES },
+      config: { scope: 'images.write', form: true },
       schema: {
         operationId: 'updateImage',
         summary: 'Replace an image and, optionally, its metadata',

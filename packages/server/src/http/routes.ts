@@ -8,17 +8,18 @@ import type { Access } from '../access.ts';
 import type { Principal, Scope } from '../account.ts';
 import { AppError } from '../errors.ts';
 import { checkBodyHeaders, claimBody, linger, watchBody } from './body.ts';
-import { resolveVersion, type Version } from './version.ts';
+import { MAX_FORM_BYTES } from './upload.ts';
+import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
 
 /** The largest JSON body, in bytes. */
-export const MAX_JSON_BYTES = 64 * 1024;
+const MAX_JSON_BYTES = 64 * 1024;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a principal needs to be answered; `public`: no credentials at all. */
     scope?: Scope | 'public';
-    /** The largest request body, in bytes; absent: that of JSON. */
-    maxBodyBytes?: number;
+    /** The body is a multipart form with a file in it; else it is JSON, if there is one. */
+    form?: true;
   }
   interface FastifyRequest {
     /** The body on its way, where there is one. */
@@ -76,7 +77,7 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
   // Between the refusals that need only headers and the first read of the body.
   app.addHook('preParsing', async (request, reply, payload) => {
     if (!hasBody(request)) return payload;
-    const limit = request.routeOptions.config.maxBodyBytes ?? MAX_JSON_BYTES;
+    const limit = request.routeOptions.config.form ? MAX_FORM_BYTES : MAX_JSON_BYTES;
     checkBodyHeaders(request.headers, limit);
     if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
     request.watched = watchBody(request.raw, payload as Readable, limit);
@@ -102,7 +103,8 @@ function authorize({ access, allowedOrigins }: RouteRules): onRequestHookHandler
     const { scope } = request.routeOptions.config;
     if (scope === undefined || scope === 'public') return;
     const version = request.headers['x-moov-version'];
-    reply.header('x-moov-version', resolveVersion(undefined));
+    // A version that is refused is answered by the one for none.
+    reply.header('x-moov-version', DEFAULT_VERSION);
     request.version = resolveVersion(typeof version === 'string' ? version : version?.join());
     reply.header('x-moov-version', request.version);
     const authorization = request.raw.headersDistinct.authorization;

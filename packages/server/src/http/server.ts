@@ -167,7 +167,7 @@ function addParsers(app: FastifyInstance): void {
     // Some clients send the type with every request, also where there is no body.
     if (bytes.length === 0) return done(null, undefined);
     // On a form's route this is no form, whatever is in it.
-    if (request.routeOptions.config.maxBodyBytes !== undefined) return done(null, undefined);
+    if (request.routeOptions.config.form) return done(null, undefined);
     try {
       done(null, JSON.parse(decodeUTF8(bytes as Buffer)));
     } catch (cause) {
@@ -178,7 +178,7 @@ function addParsers(app: FastifyInstance): void {
   app.addContentTypeParser('multipart/form-data', (_request, payload, done) => done(null, payload));
   // Where a form is wanted, whatever else comes is no form; elsewhere it is of a type that is not accepted.
   app.addContentTypeParser('*', (request, payload, done) => {
-    if (request.routeOptions.config.maxBodyBytes !== undefined) done(null, payload);
+    if (request.routeOptions.config.form) done(null, payload);
     else done(new AppError('unsupported-media', 'Content-Type must be application/json'));
   });
 }

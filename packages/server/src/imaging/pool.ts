@@ -8,17 +8,13 @@
  */
 import { availableParallelism } from 'node:os';
 import { AppError } from '../errors.ts';
+import type { WarnLog } from '../log.ts';
 import { Child, type ChildOptions, type Outcome } from './child.ts';
 import { ingestCost, renderCost } from './cost.ts';
 import type { Task } from './messages.ts';
 import type { Plan } from './plan.ts';
 import type { Ingested, Processor, RenderSource, Rendition } from './processor.ts';
 import { isLarge, TaskQueue } from './queue.ts';
-
-/** The one method of a logger that the pool uses, as pino has it. */
-export interface PoolLog {
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
-}
 
 export interface PoolOptions {
   /** Worker processes at most. Default: one for each core that this process may use. */
@@ -31,7 +27,7 @@ export interface PoolOptions {
   readonly maxWaiting?: number;
   /** Milliseconds a task may wait for a worker, by kind; then it is refused as `unavailable`. */
   readonly maxWaitMs?: Partial<Readonly<Record<Task['kind'], number>>>;
-  readonly log?: PoolLog;
+  readonly log?: WarnLog;
 }
 
 /** The pool's own view of itself, for metrics and tests. */
@@ -99,7 +95,7 @@ class ProcessPool implements Pool {
   readonly #deadlineMs: number;
   readonly #childOptions: ChildOptions;
   readonly #maxWaitMs: Readonly<Record<Task['kind'], number>>;
-  readonly #log: PoolLog | undefined;
+  readonly #log: WarnLog | undefined;
   readonly #slots = new Set<Slot>();
   readonly #queue: TaskQueue<Job>;
   #startFailures = 0;

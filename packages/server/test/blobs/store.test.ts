@@ -14,6 +14,7 @@ import { openFileBlobs } from '../../src/blobs/fs.ts';
 import type { BlobDriver } from '../../src/blobs/store.ts';
 import { BlobStore, isBlobKey, originalKey } from '../../src/blobs/store.ts';
 import { AppError, type ErrorCode, isAppError } from '../../src/errors.ts';
+import { withoutLocalPaths } from '../drivers.ts';
 
 const LIMIT = 1_000_000;
 
@@ -32,21 +33,6 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
     staging: () => readdir(driver.stagingFolder),
     stage: (bytes: Uint8Array) => store.stage(Readable.from([bytes]), { limit: LIMIT }),
     pathOf: (digest: string) => driver.localPath?.(originalKey(digest)) ?? '',
-  };
-}
-
-/** The same driver, as one whose blobs are not local files. */
-function withoutLocalPaths(driver: BlobDriver): BlobDriver {
-  return {
-    stagingFolder: driver.stagingFolder,
-    put: (...args) => driver.put(...args),
-    replace: (...args) => driver.replace(...args),
-    open: (...args) => driver.open(...args),
-    stat: (...args) => driver.stat(...args),
-    delete: (...args) => driver.delete(...args),
-    list: (...args) => driver.list(...args),
-    check: (...args) => driver.check(...args),
-    close: () => driver.close(),
   };
 }
 
