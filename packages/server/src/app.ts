@@ -64,7 +64,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     const access = new Access({ metadata });
     if (config.bootstrap) await access.bootstrap(config.bootstrap.accountID, config.bootstrap);
 
-    const disk = await DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
+    const disk = DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
     opened.push(disk);
     const memory = new MemoryCache(config.memoryCacheBytes);
     const { sizeBudget } = config;

@@ -23,6 +23,10 @@ const TEMPORARY = '.tmp';
 export class DiskCache implements RenditionCache {
   readonly #folder: string;
   readonly #entries: Entries<number>;
+  /** Begins the names of this cache's own files on their way, which are no leftovers. */
+  readonly #id = randomUUID();
+  #takingUp: Promise<void> | undefined;
+  #closed = false;
   readonly #pending = new Map<Promise<void>, Digest>();
   /** Originals that were forgotten while files of theirs were on their way. */
   readonly #withdrawn = new Set<Digest>();
@@ -38,11 +42,17 @@ export class DiskCache implements RenditionCache {
 
   /**
    * Opens the folder and takes up what is in it, least recently used first; what is more than `maxBytes` goes.
-   * A folder that cannot be used is an empty cache.
+   * A folder that cannot be used is an empty cache. Nobody need wait for it: a start should not take longer because
+   * there is more in the cache. `settled` resolves when all is taken up.
    */
-  static async open(folder: string, maxBytes: number): Promise<DiskCache> {
+  static open(folder: string, maxBytes: number): DiskCache {
     const cache = new DiskCache(folder, maxBytes);
-    await cache.#takeUp().catch(ignore);
+    cache.#takingUp = cache
+      .#takeUp()
+      .catch(ignore)
+      .then(() => {
+        cache.#takingUp = undefined;
+      });
     return cache;
   }
 
@@ -51,13 +61,16 @@ export class DiskCache implements RenditionCache {
   }
 
   async get(key: RenditionKey): Promise<Buffer | undefined> {
-    if (this.#entries.get(key) === undefined) return undefined;
+    const known = this.#entries.get(key) !== undefined;
+    // What is not taken up yet is looked for where it would be.
+    if (!known && this.#takingUp === undefined) return undefined;
     const file = await readFile(this.#path(key)).catch(ignore);
     const bytes = file && unwrap(file);
     if (!bytes) {
       this.#entries.delete(key);
       return undefined;
     }
+    if (!known) this.#entries.set(key, bytes.length);
     // The order of use must outlive the process.
     const now = new Date();
     void utimes(this.#path(key), now, now).catch(ignore);
@@ -72,23 +85,29 @@ export class DiskCache implements RenditionCache {
   async forget(digest: Digest): Promise<void> {
     if ([...this.#pending.values()].includes(digest)) this.#withdrawn.add(digest);
     this.#entries.deleteAll(digest);
-    await this.settled();
+    await this.#written();
     this.#withdrawn.delete(digest);
     await rm(this.#folderOf(digest), { recursive: true, force: true }).catch(ignore);
   }
 
-  /** Resolves when nothing is on its way to or from the disk. */
+  /** Resolves when all is taken up, and nothing is on its way to the disk. */
   async settled(): Promise<void> {
-    while (this.#pending.size > 0) await Promise.all(this.#pending.keys());
+    await this.#takingUp;
+    await this.#written();
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.settled();
+  }
+
+  async #written(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.all(this.#pending.keys());
   }
 
   async #write(key: RenditionKey, bytes: Buffer): Promise<void> {
     const path = this.#path(key);
-    const temporary = join(this.#folder, `${randomUUID()}${TEMPORARY}`);
+    const temporary = join(this.#folder, `${this.#id}-${randomUUID()}${TEMPORARY}`);
     await mkdir(dirname(path), { recursive: true });
     try {
       await writeFile(temporary, [wrap(bytes), bytes], { flag: 'wx' });
@@ -108,13 +127,17 @@ export class DiskCache implements RenditionCache {
     await mkdir(this.#folder, { recursive: true });
     const found: { key: RenditionKey; size: number; used: number }[] = [];
     for (const entry of await readdir(this.#folder, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue;
+      if (this.#closed) return;
+      if (!entry.isFile() || entry.name.startsWith(this.#id)) continue;
       const path = join(entry.parentPath, entry.name);
       if (entry.name.endsWith(TEMPORARY)) {
         await rm(path, { force: true });
         continue;
       }
-      const { size, mtimeMs } = await stat(path);
+      const file = await stat(path).catch(ignore);
+      // It may have been let go of since the folder was read.
+      if (!file) continue;
+      const { size, mtimeMs } = file;
       const digest = entry.parentPath.slice(-64);
       found.push({
         key: { digest, plan: entry.name },
@@ -123,8 +146,11 @@ export class DiskCache implements RenditionCache {
       });
     }
     found.sort((one, other) => one.used - other.used);
-    for (const { key, size } of found) this.#entries.set(key, size);
-    await this.settled();
+    for (const { key, size } of found) {
+      // One that was used or made meanwhile has its place.
+      if (!this.#entries.has(key)) this.#entries.set(key, size);
+    }
+    await this.#written();
   }
 
   #track(digest: Digest, work: Promise<void>): Promise<void> {

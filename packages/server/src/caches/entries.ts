@@ -48,11 +48,15 @@ export class Entries<Value extends object | number> {
     return this.#entries.get(renditionName(key));
   }
 
+  /** Does not count as a use. */
+  has(key: RenditionKey): boolean {
+    return this.#entries.has(renditionName(key));
+  }
+
   /** An entry larger than all there is room for is not kept. */
   set(key: RenditionKey, value: Value): void {
-    const name = renditionName(key);
-    this.#entries.set(name, value);
-    if (!this.#entries.has(name)) return;
+    this.#entries.set(renditionName(key), value);
+    if (!this.has(key)) return;
     const plans = this.#plans.get(key.digest) ?? new Set();
     this.#plans.set(key.digest, plans.add(key.plan));
   }

@@ -24,9 +24,16 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const files = async () =>
   (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
 
+/** A cache that has taken up what was in its folder. */
+async function taken(from: string, maxBytes: number): Promise<DiskCache> {
+  const cache = DiskCache.open(from, maxBytes);
+  await cache.settled();
+  return cache;
+}
+
 const kinds: [string, (maxBytes: number) => Promise<RenditionCache>][] = [
   ['in memory', async (maxBytes) => new MemoryCache(maxBytes)],
-  ['on disk', (maxBytes) => DiskCache.open(folder, maxBytes)],
+  ['on disk', (maxBytes) => taken(folder, maxBytes)],
 ];
 
 for (const [name, open] of kinds) {
@@ -83,26 +90,41 @@ for (const [name, open] of kinds) {
 
 describe('renditions on disk', () => {
   test('survive a restart, in the order in which they were used', async () => {
-    const first = await DiskCache.open(folder, 1024 * KB);
+    const first = await taken(folder, 1024 * KB);
     for (let number = 0; number < 10; number++) await first.put(key(number), bytes(10 * KB, number));
     await first.close();
-    const second = await DiskCache.open(folder, 1024 * KB);
+    const second = await taken(folder, 1024 * KB);
     assert.equal(second.bytes, first.bytes);
     for (let number = 0; number < 10; number++)
       assert.deepEqual(await second.get(key(number)), bytes(10 * KB, number));
   });
 
+  test('are there from the first moment on, before all are taken up, and are counted once', async () => {
+    const first = await taken(folder, 1024 * KB);
+    for (let number = 0; number < 10; number++) await first.put(key(number), bytes(10 * KB, number));
+    const before = first.bytes;
+    await first.close();
+    const second = DiskCache.open(folder, 1024 * KB);
+    const read = Array.from({ length: 10 }, (_, number) => second.get(key(number)));
+    const written = second.put(key(3), bytes(10 * KB, 3));
+    for (const [number, reading] of read.entries()) assert.deepEqual(await reading, bytes(10 * KB, number));
+    await written;
+    await second.settled();
+    assert.equal(second.bytes, before);
+    assert.deepEqual(await second.get(key(3)), bytes(10 * KB, 3));
+  });
+
   test('that are more than a restart allows go, and so do their files', async () => {
-    const first = await DiskCache.open(folder, 1024 * KB);
+    const first = await taken(folder, 1024 * KB);
     for (let number = 0; number < 10; number++) await first.put(key(number), bytes(10 * KB));
     await first.close();
-    const second = await DiskCache.open(folder, 50 * KB);
+    const second = await taken(folder, 50 * KB);
     assert.ok(second.bytes <= 50 * KB);
     assert.equal((await files()).length, 3);
   });
 
   test('that a crash or a disk has damaged are not there', async () => {
-    const cache = await DiskCache.open(folder, 1024 * KB);
+    const cache = await taken(folder, 1024 * KB);
     for (let number = 1; number <= 4; number++) await cache.put(key(number), bytes(5000, number));
     const path = (number: number) =>
       join(folder, digest(number).slice(0, 2), digest(number), key(number).plan);
@@ -118,12 +140,12 @@ describe('renditions on disk', () => {
   test('leave nothing half-written behind after a crash', async () => {
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'left-over.tmp'), bytes(100));
-    await DiskCache.open(folder, 1024 * KB);
+    await taken(folder, 1024 * KB);
     assert.deepEqual(await files(), []);
   });
 
   test('that are on their way when their original is withdrawn do not stay', async () => {
-    const cache = await DiskCache.open(folder, 1024 * KB);
+    const cache = await taken(folder, 1024 * KB);
     const writing = ['a', 'b', 'c'].map((plan) => cache.put(key(1, plan), bytes(50_000)));
     await cache.forget(digest(1));
     await Promise.all(writing);
@@ -135,7 +157,7 @@ describe('renditions on disk', () => {
 
   test('are a cache without anything in it where the folder cannot be used', async () => {
     await writeFile(join(folder, 'file'), '');
-    const cache = await DiskCache.open(join(folder, 'file'), 1024 * KB);
+    const cache = await taken(join(folder, 'file'), 1024 * KB);
     await cache.put(key(1), bytes(10));
     assert.equal(await cache.get(key(1)), undefined);
     await cache.forget(digest(1));
