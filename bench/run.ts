@@ -1,0 +1,84 @@
+/**
+ * The bench: reads what to measure, measures it, shows it. Owns the command line and the temporary folder.
+ * Refuses to know how anything is measured. `docs/benchmarks.md` says how to read what comes out.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Bench, Measure } from './bench.ts';
+import type { Row, Skipped } from './numbers.ts';
+import { makeOriginals } from './originals.ts';
+import { terminalTable, writeResults } from './report.ts';
+import { measureBytes } from './rows/bytes.ts';
+import { measureCold } from './rows/cold.ts';
+import { measureList } from './rows/list.ts';
+import { measureMemory } from './rows/memory.ts';
+import { measureStart } from './rows/start.ts';
+import { measureUpload } from './rows/upload.ts';
+import { measureWarm } from './rows/warm.ts';
+
+const MEASURES: Readonly<Record<string, Measure>> = {
+  cold: measureCold,
+  warm: measureWarm,
+  upload: measureUpload,
+  list: measureList,
+  bytes: measureBytes,
+  memory: measureMemory,
+  start: measureStart,
+};
+
+const USAGE = `npm run bench -- [options]
+
+  --rows NAMES     what to measure, separated by commas: ${Object.keys(MEASURES).join(', ')} (default: all)
+  --photos FOLDER  photographs to make the originals of (default: generated ones)
+  --rounds N       rounds of each comparison (default: 7)
+  --quick          a few small rounds, to see that everything works
+  --out FOLDER     where the results are written (default: bench/results; none: nowhere)
+`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rows: { type: 'string', default: Object.keys(MEASURES).join(',') },
+      photos: { type: 'string' },
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      out: { type: 'string', default: join(import.meta.dirname, 'results') },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const names = values.rows.split(',');
+  const rounds = Number(values.rounds ?? (values.quick ? 2 : 7));
+  const unknown = names.filter((name) => MEASURES[name] === undefined);
+  if (values.help || unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1) {
+    process.stderr.write(USAGE);
+    process.exitCode = values.help ? 0 : 2;
+    return;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-bench-'));
+  const begun = new Date();
+  const say = (text: string) => process.stderr.write(`· ${text}\n`);
+  try {
+    say('making the originals');
+    const originalsFolder = join(folder, 'originals');
+    const photos = values.photos === undefined ? undefined : resolve(values.photos);
+    const originals = await makeOriginals(originalsFolder, photos, values.quick ? 1 : 3);
+    const bench: Bench = { folder, originalsFolder, originals, rounds, quick: values.quick, say };
+    const rows: (Row | Skipped)[] = [];
+    for (const name of names) rows.push(...((await MEASURES[name]?.(bench)) ?? []));
+    process.stdout.write(terminalTable(rows));
+    if (values.out === 'none') return;
+    const written = await writeResults(resolve(values.out), rows, {
+      begun,
+      rounds,
+      photographs: photos !== undefined,
+      originals,
+    });
+    process.stdout.write(`\nWritten to ${written}\n`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
