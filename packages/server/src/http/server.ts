@@ -21,6 +21,7 @@ import { DOCUMENT, referenceName } from './openapi.ts';
 import { addProbeRoutes } from './probes.ts';
 import { sendProblem } from './problems.ts';
 import { compileQuery } from './query.ts';
+import { Repeats } from './repeats.ts';
 import { addRouteRules } from './routes.ts';
 import { NAMED_SCHEMAS } from './schemas.ts';
 import { decodeUTF8 } from './upload.ts';
@@ -77,26 +78,25 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   const warm = new WarmAnswers({
     delivery: dependencies.delivery,
     requestID,
-    answered: (request, id, status) => {
-      const path = request.url?.split('?', 1)[0];
-      log.info(
-        { requestId: id, method: 'GET', path, status, ms: 0, ip: request.socket.remoteAddress },
-        'answered',
-      );
+    answered: ({ method, url }, id, status, ip) => {
+      log.info({ requestId: id, method, path: url?.split('?', 1)[0], status, ms: 0, ip }, 'answered');
     },
   });
   // Behind proxies the router knows whose address counts; where it is to be logged, it has to be asked.
   warm.enabled = trustProxy === false || !['trace', 'debug', 'info'].includes(log.level);
   const [route] = app.server.listeners('request') as ((...call: [IncomingMessage, ServerResponse]) => void)[];
   app.server.removeAllListeners('request');
-  app.server.on(
-    'request',
-    (request, response) => warm.answer(request, response) || route?.(request, response),
-  );
+  const repeats = new Repeats(app.server, warm);
+  app.server.on('request', (request, response) => {
+    const answered = warm.answer(request, response);
+    repeats.parsed(request, response, answered);
+    if (!answered) route?.(request, response);
+  });
   let stopping = false;
   app.addHook('preClose', async () => {
     warm.enabled = false;
     stopping = true;
+    await repeats.sent();
   });
   // A connection that is kept alive after its last answer would hold up the stop until it times out.
   app.addHook('onSend', async (_request, reply) => {

@@ -17,28 +17,48 @@ const BODY_HEADERS = new Set(['content-type', 'content-disposition', 'content-le
 /** What is different in every answer. */
 const OWN_HEADERS = new Set(['x-request-id', 'date', 'connection', 'keep-alive']);
 
+/** What of a request decides about its answer. */
+export type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
+
 interface Answer {
   readonly planned: PlannedRendition;
   /** Names and values in turn, as `writeHead` takes them. */
   readonly common: readonly string[];
   readonly body: readonly string[];
+  /** The same as lines of text: of a 304, and of a 200. */
+  readonly lines: { readonly 304: string; readonly 200: string };
+}
+
+/** An answer from memory. */
+export interface Found {
+  readonly status: 200 | 304;
+  /** Names and values in turn, but for `x-request-id`, and the length of the body. */
+  readonly headers: readonly string[];
+  /** The same as lines of text, each with its end. */
+  readonly lines: string;
+  /** Absent for a 304. */
+  readonly bytes?: Buffer;
 }
 
 export interface WarmOptions {
   readonly delivery: Delivery;
-  readonly requestID: (request: IncomingMessage) => string;
+  readonly requestID: (request: Asked) => string;
   /** Called when an answer was sent. */
-  readonly answered: (request: IncomingMessage, id: string, status: number) => void;
+  readonly answered: (request: Asked, id: string, status: number, address: string | undefined) => void;
 }
 
 export class WarmAnswers {
   readonly #answers = new LRUCache<string, Answer>({ max: MAX_ANSWERS });
-  readonly #options: WarmOptions;
+  readonly #delivery: Delivery;
+  readonly requestID: WarmOptions['requestID'];
+  readonly answered: WarmOptions['answered'];
   /** While the server stops, every request takes the long way, which closes its connection. */
   enabled = true;
 
   constructor(options: WarmOptions) {
-    this.#options = options;
+    this.#delivery = options.delivery;
+    this.requestID = options.requestID;
+    this.answered = options.answered;
   }
 
   /**
@@ -60,39 +80,47 @@ export class WarmAnswers {
       (BODY_HEADERS.has(name) ? body : common).push(name, value);
     }
     const earlier = this.#answers.peek(key);
-    if (body.length > 0) this.#answers.set(key, { planned, common, body });
-    else if (earlier?.planned.etag === planned.etag) this.#answers.set(key, { ...earlier, planned, common });
+    // A body that is not of this rendition would make an answer of two halves.
+    const of = body.length > 0 ? body : earlier?.planned.etag === planned.etag ? earlier.body : undefined;
+    if (of === undefined) return;
+    const lines = { 304: linesOf(common), 200: linesOf([...common, ...of]) };
+    this.#answers.set(key, { planned, common, body: of, lines });
+  }
+
+  /** The answer to such a request, if all of it is in memory and still true. Counts as a delivery. */
+  find(request: Asked): Found | undefined {
+    const key = this.enabled ? keyOf(request) : undefined;
+    const answer = key === undefined ? undefined : this.#answers.get(key);
+    if (!answer) return undefined;
+    const { planned, common, body, lines } = answer;
+    // The very record that the answer was made from: any change of the image makes another one.
+    if (this.#delivery.peekRecord(planned.image.publicID) !== planned.image) return undefined;
+    const current = { etag: planned.etag, lastModified: planned.image.updatedOn };
+    if (isNotModified(request.headers, current)) return { status: 304, headers: common, lines: lines[304] };
+    const bytes = this.#delivery.peek(planned.key);
+    return bytes && { status: 200, headers: [...common, ...body], lines: lines[200], bytes };
   }
 
   /** True if the request was answered. */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const key = this.enabled ? keyOf(request) : undefined;
-    const answer = key === undefined ? undefined : this.#answers.get(key);
-    if (!answer) return false;
-    const { planned } = answer;
-    const { delivery, requestID, answered } = this.#options;
-    // The very record that the answer was made from: any change of the image makes another one.
-    if (delivery.peekRecord(planned.image.publicID) !== planned.image) return false;
-    const current = { etag: planned.etag, lastModified: planned.image.updatedOn };
-    const id = requestID(request);
-    if (isNotModified(request.headers, current)) {
-      response.writeHead(304, [...answer.common, 'x-request-id', id]);
-      response.end();
-      answered(request, id, 304);
-      return true;
-    }
-    const bytes = delivery.peek(planned.key);
-    if (!bytes) return false;
-    const length = ['content-length', String(bytes.length)];
-    response.writeHead(200, [...answer.common, ...answer.body, ...length, 'x-request-id', id]);
+    const found = this.find(request);
+    if (!found) return false;
+    const { status, headers, bytes } = found;
+    const id = this.requestID(request);
+    const length = bytes === undefined ? [] : ['content-length', String(bytes.length)];
+    response.writeHead(status, [...headers, ...length, 'x-request-id', id]);
     response.end(bytes);
-    answered(request, id, 200);
+    this.answered(request, id, status, request.socket.remoteAddress);
     return true;
   }
 }
 
+function linesOf(headers: readonly string[]): string {
+  return headers.map((part, index) => `${part}${index % 2 === 0 ? ': ' : '\r\n'}`).join('');
+}
+
 /** What decides about the answer, as it was sent; undefined for what always takes the long way. */
-function keyOf({ method, url = '', headers }: IncomingMessage): string | undefined {
+function keyOf({ method, url = '', headers }: Asked): string | undefined {
   if (method !== 'GET' || !url.startsWith('/images/')) return undefined;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return undefined;
   const key = `${url}\n${headers.accept ?? ''}`;

@@ -31,6 +31,7 @@ test('a link that is only ever asked about with If-None-Match stays warm when it
     method: 'GET',
     url,
     headers: { 'if-none-match': first.etag },
+    socket: {},
   } as unknown as IncomingMessage;
 
   warm.remember(asking, first, { etag: first.etag });
