@@ -120,7 +120,7 @@ export class Delivery {
 
   /** Decides what the rendition will be. Reads no pixel. */
   plan(image: Image, transform: Transform, format: OutputFormat): PlannedRendition {
-    const plan = planRendition(transform, image.original, format);
+    const plan = planRendition(transform, image.original, format, image.focalPoint);
     const key = { digest: image.original.digest, plan: planKey(plan) };
     const name = createHash('sha256').update(renditionName(key)).digest('base64url');
     return { image, plan, key, etag: `W/"${name.slice(0, 22)}"` };

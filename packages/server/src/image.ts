@@ -31,6 +31,12 @@ export interface Original {
   readonly transparent: boolean;
 }
 
+/** What matters most in a picture, as shares of its width and height as shown: 0 is left and top, 1 right and bottom. */
+export interface FocalPoint {
+  readonly x: number;
+  readonly y: number;
+}
+
 /** The record of a picture in an account's library. */
 export interface Image {
   /** UUID, lower case. */
@@ -40,6 +46,8 @@ export interface Image {
   readonly publicID: string;
   /** Absent when the image has none. Never empty. */
   readonly altText?: string;
+  /** What crops with `position=focal` keep. Absent until somebody says. */
+  readonly focalPoint?: FocalPoint;
   readonly createdOn: Date;
   readonly updatedOn: Date;
   /** Present once the image is disabled. It stays public, listed and readable. */

@@ -61,18 +61,15 @@ function renditionOf(image: Sharp, plan: Plan): Sharp {
   return encode(steps.toColourspace('srgb'), plan);
 }
 
-function scaleAndCrop(image: Sharp, { width, height, fit, scaled, position, animated }: Plan): Sharp {
+function scaleAndCrop(image: Sharp, { width, height, fit, scaled, position }: Plan): Sharp {
   // The decoders' own scaling may only do a part of it: its last halving costs 5 dB and more on some photographs.
   const fastShrinkOnLoad = false;
-  // Where to crop is sharp's to find out, or must be the same for all frames.
-  if (scaled === undefined || position !== 'center' || animated) {
+  if (scaled === undefined || position !== 'center') {
     return image.resize(width, height, { fit, position, fastShrinkOnLoad });
   }
-  const left = Math.floor((scaled.width - width) / 2);
-  const top = Math.floor((scaled.height - height) / 2);
   return image
     .resize(scaled.width, scaled.height, { fit: 'fill', fastShrinkOnLoad })
-    .extract({ left, top, width, height });
+    .extract({ left: scaled.left, top: scaled.top, width, height });
 }
 
 function checked(plan: Plan, bytes: Buffer, info: OutputInfo): Rendition {

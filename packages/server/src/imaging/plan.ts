@@ -2,7 +2,7 @@
  * Owns the geometry of renditions, as pure functions: from a Transform (what a request asks for) and an Original
  * (what there is) to a Plan (exact geometry, format, quality). Refuses to know pixels, sharp and HTTP.
  */
-import type { ImageFormat, Original } from '../image.ts';
+import type { FocalPoint, ImageFormat, Original } from '../image.ts';
 
 /** No side of a rendition is longer than this, in pixels. */
 export const MAX_SIDE = 2_048;
@@ -12,8 +12,8 @@ export type OutputFormat = ImageFormat | 'avif';
 
 export type Fit = 'cover' | 'contain';
 
-/** Which part of the picture a covering crop keeps. */
-export type Position = 'center' | 'attention' | 'entropy';
+/** Which part of the picture a covering crop keeps; `focal`: what is around the image's focal point. */
+export type Position = 'center' | 'attention' | 'entropy' | 'focal';
 
 /** What a request asks for. */
 export interface Transform {
@@ -44,11 +44,12 @@ export interface Plan {
   /** `fill`: scale to exactly the output size (the proportions were settled here). `cover`: scale, then crop. */
   readonly fit: 'cover' | 'fill';
   /**
-   * For `cover`: the size of the whole picture when it is scaled, of which the crop is taken. Settled here, because
+   * For `cover`: the size of the whole picture when it is scaled, and where in it the crop begins. Settled here, because
    * a rung has the original's proportions only to within half a pixel, which would move the crop.
    */
-  readonly scaled?: { readonly width: number; readonly height: number };
-  readonly position: Position;
+  readonly scaled?: Size & { readonly left: number; readonly top: number };
+  /** Who says where the crop is: `center` is `scaled`, anything else the pixels. */
+  readonly position: 'center' | 'attention' | 'entropy';
   readonly format: OutputFormat;
   /** 1..100. */
   readonly quality: number;
@@ -59,7 +60,7 @@ export interface Plan {
 }
 
 /** Part of every plan's key. Raise it whenever the same Plan would give other pixels or bytes than before. */
-export const PIPELINE_REVISION = 2;
+export const PIPELINE_REVISION = 3;
 
 /** The quality where a request names none. PNG is lossless: its number means nothing. */
 export const DEFAULT_QUALITY: Readonly<Record<OutputFormat, number>> = {
@@ -69,7 +70,11 @@ export const DEFAULT_QUALITY: Readonly<Record<OutputFormat, number>> = {
   avif: 50,
 };
 
-/** An animation with more output pixels than this, all frames together, becomes its first frame. */
+/**
+ * An animation stays one while its output pixels and two thirds of its own, all frames together, are no more than this;
+ * else it becomes its first frame. A pixel to encode takes half as long again as one to decode, and this many are what
+ * a worker makes well within its deadline. Figures: docs/adr/0020.
+ */
 export const MAX_ANIMATION_PIXELS = 100_000_000;
 
 /**
@@ -100,19 +105,25 @@ export function parseSize(text: string): Size | undefined {
  * Resolves what a request asks for against the picture. Total for every transform and original within the documented
  * ranges: both sides of the result are whole numbers in 1..2048.
  */
-export function planRendition(transform: Transform, original: PlanSource, format: OutputFormat): Plan {
+export function planRendition(
+  transform: Transform,
+  original: PlanSource,
+  format: OutputFormat,
+  focalPoint?: FocalPoint,
+): Plan {
   const box = {
     width: deviceSide(transform.width, transform.dpr),
     height: deviceSide(transform.height, transform.dpr),
   };
-  const geometry = resolveGeometry(box, transform.fit, original);
-  const { width, height } = geometry;
-  const animated =
-    format === 'webp' && original.frames > 1 && original.frames * width * height <= MAX_ANIMATION_PIXELS;
+  // Nobody said what matters in the picture: most often it is in the middle.
+  const focus = (transform.position === 'focal' && focalPoint) || CENTER;
+  const geometry = resolveGeometry(box, transform.fit, original, focus);
+  const animated = format === 'webp' && original.frames > 1 && staysAnimated(original, geometry);
   return {
     ...geometry,
     // Position is settled where nothing is cropped, and frames must all be cropped alike: a smart crop looks at one.
-    position: geometry.fit === 'cover' && !animated ? transform.position : 'center',
+    position:
+      geometry.fit === 'cover' && !animated && isSmart(transform.position) ? transform.position : 'center',
     format,
     quality: format === 'png' ? DEFAULT_QUALITY.png : (transform.quality ?? DEFAULT_QUALITY[format]),
     animated,
@@ -130,13 +141,29 @@ export function planKey(plan: Plan): string {
     String(PIPELINE_REVISION),
     plan.format,
     `${plan.width}x${plan.height}`,
-    plan.fit === 'cover' ? `cover-${plan.position}` : 'fill',
+    plan.fit === 'cover' ? `cover-${cropKey(plan)}` : 'fill',
   ];
   if (plan.format !== 'png') parts.push(`q${plan.quality}`);
   if (region !== undefined) parts.push(`r${region.left},${region.top},${region.width},${region.height}`);
   if (plan.animated) parts.push('animated');
   if (plan.flatten) parts.push('flat');
   return parts.join('.');
+}
+
+function staysAnimated({ frames, width, height }: PlanSource, output: Size): boolean {
+  const thirds = 3 * output.width * output.height + 2 * width * height;
+  return frames * thirds <= 3 * MAX_ANIMATION_PIXELS;
+}
+
+function cropKey({ position, scaled, width, height }: Plan): string {
+  if (position !== 'center' || scaled === undefined) return position;
+  const middle = cropAt(scaled, { width, height }, CENTER);
+  const centred = scaled.left === middle.left && scaled.top === middle.top;
+  return centred ? position : `${scaled.left},${scaled.top}`;
+}
+
+function isSmart(position: Position): position is 'attention' | 'entropy' {
+  return position === 'attention' || position === 'entropy';
 }
 
 /** A requested side in device pixels, capped; 0 stays 0, which means "not given". */
@@ -150,14 +177,16 @@ function clampSide(side: number): number {
 
 type Geometry = Pick<Plan, 'width' | 'height' | 'fit' | 'scaled' | 'region'>;
 
-function resolveGeometry(box: Size, fit: Fit, original: Size): Geometry {
+const CENTER: FocalPoint = { x: 0.5, y: 0.5 };
+
+function resolveGeometry(box: Size, fit: Fit, original: Size, focus: FocalPoint): Geometry {
   if (box.width === 0 && box.height === 0) {
     return scaled(original, Math.min(1, fitScale(original, MAX_SIDE, MAX_SIDE)));
   }
   if (box.width === 0) return scaled(original, fitScale(original, MAX_SIDE, box.height));
   if (box.height === 0) return scaled(original, fitScale(original, box.width, MAX_SIDE));
   if (fit === 'contain') return scaled(original, fitScale(original, box.width, box.height));
-  return cover(box, original);
+  return cover(box, original, focus);
 }
 
 /** The factor that brings the picture just inside the box. */
@@ -173,25 +202,31 @@ function scaled(original: Size, scale: number): Geometry {
   };
 }
 
-function cover(box: Size, original: Size): Geometry {
+function cover(box: Size, original: Size, focus: FocalPoint): Geometry {
   const scale = Math.max(box.width / original.width, box.height / original.height);
   const width = Math.round(original.width * scale);
   const height = Math.round(original.height * scale);
   // Nothing to crop but a fraction of a pixel.
   if (width === box.width && height === box.height) return { ...box, fit: 'fill' };
-  if (Math.max(width, height) <= MAX_SCALED_SIDE) return { ...box, fit: 'cover', scaled: { width, height } };
-  const region = centredRegion(original, box.width / scale, box.height / scale);
-  return { ...box, fit: 'fill', region };
+  const picture = { width, height };
+  if (Math.max(width, height) <= MAX_SCALED_SIDE) {
+    return { ...box, fit: 'cover', scaled: { ...picture, ...cropAt(picture, box, focus) } };
+  }
+  const region = {
+    width: Math.min(original.width, Math.max(1, Math.round(box.width / scale))),
+    height: Math.min(original.height, Math.max(1, Math.round(box.height / scale))),
+  };
+  return { ...box, fit: 'fill', region: { ...cropAt(original, region, focus), ...region } };
 }
 
-/** The middle of the picture, in whole pixels, at least one each way. */
-function centredRegion(original: Size, width: number, height: number): NonNullable<Plan['region']> {
-  const w = Math.min(original.width, Math.max(1, Math.round(width)));
-  const h = Math.min(original.height, Math.max(1, Math.round(height)));
+/** Where a part of that size begins that has the focus in its middle, as far as the picture reaches. */
+function cropAt(picture: Size, part: Size, focus: FocalPoint): { left: number; top: number } {
   return {
-    left: Math.floor((original.width - w) / 2),
-    top: Math.floor((original.height - h) / 2),
-    width: w,
-    height: h,
+    left: startAt(picture.width, part.width, focus.x),
+    top: startAt(picture.height, part.height, focus.y),
   };
+}
+
+function startAt(whole: number, part: number, focus: number): number {
+  return Math.min(whole - part, Math.max(0, Math.floor(whole * focus - part / 2)));
 }

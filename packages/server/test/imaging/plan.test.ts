@@ -205,13 +205,18 @@ describe('a plan', () => {
     );
   });
 
-  test('keeps the frames of an animation as WebP while they are at most 100 megapixels', () => {
-    const plan = (size: string, frames: number, format: OutputFormat = 'webp') =>
-      planRendition(ask(size), picture(2_000, 1_000, { format: 'webp', frames }), format);
-    assert.equal(plan('1000x1000', MAX_ANIMATION_PIXELS / 1_000_000).animated, true);
-    assert.equal(plan('1000x1000', MAX_ANIMATION_PIXELS / 1_000_000 + 1).animated, false);
-    assert.equal(plan('100x100', 1).animated, false);
-    assert.equal(plan('100x100', 5, 'png').animated, false);
+  test('keeps the frames of an animation as WebP while its pixels, its own at two thirds, are at most 100 million', () => {
+    const animated = (size: string, own: [number, number], frames: number, format: OutputFormat = 'webp') =>
+      planRendition(ask(size), picture(...own, { format: 'webp', frames }), format).animated;
+    assert.equal(MAX_ANIMATION_PIXELS, 100_000_000);
+    // 2 500 x (24 000 + 16 000) and one frame more.
+    assert.equal(animated('160x150', [160, 150], 2_500), true);
+    assert.equal(animated('160x150', [160, 150], 2_501), false);
+    // 30 x (1 + 2/3 x 3.5) million is all of it; one more column of output is too much.
+    assert.equal(animated('1000x1000', [2_000, 1_750], 30), true);
+    assert.equal(animated('1001x1000', [2_000, 1_750], 30), false);
+    assert.equal(animated('100x100', [2_000, 1_000], 1), false);
+    assert.equal(animated('100x100', [2_000, 1_000], 5, 'png'), false);
   });
 
   test('flattens a transparent picture for JPEG alone', () => {
@@ -231,6 +236,69 @@ describe('a plan', () => {
     assert.equal(position('100x0'), 'center');
     assert.equal(position('100x100', {}, { fit: 'contain' }), 'center');
     assert.equal(position('100x100', { format: 'webp', frames: 4 }), 'center');
+  });
+});
+
+describe('a focal point', () => {
+  const WIDE = picture(400, 200);
+  const crop = (x: number, y: number, size = '100x100', original = WIDE) => {
+    const { scaled, region } = planRendition(ask(size, { position: 'focal' }), original, 'webp', { x, y });
+    const { left, top } = scaled ?? region ?? assert.fail('nothing is cropped');
+    return [left, top];
+  };
+
+  test('is in the middle of the crop, as far as the picture reaches', () => {
+    assert.deepEqual(crop(0.5, 0.5), [50, 0]);
+    assert.deepEqual(crop(0.25, 0.9), [0, 0]);
+    assert.deepEqual(crop(0.3, 0), [10, 0]);
+    assert.deepEqual(crop(0, 0), [0, 0]);
+    assert.deepEqual(crop(1, 1), [100, 0]);
+    assert.deepEqual(crop(0.5, 0.25, '400x100'), [0, 0]);
+    assert.deepEqual(crop(0.5, 0.4, '400x100'), [0, 30]);
+  });
+
+  test('holds for a region too', () => {
+    assert.deepEqual(crop(0.5, 0.75, '2048x2048', picture(1, 30_000)), [0, 22_499]);
+    assert.deepEqual(crop(0.5, 1, '2048x2048', picture(1, 30_000)), [0, 29_999]);
+  });
+
+  test('in the middle, or that nobody gave, is the centre: one rendition, one key', () => {
+    fc.assert(
+      fc.property(transforms, pictures, formats, (transform, original, format) => {
+        const centred = planKey(planRendition({ ...transform, position: 'center' }, original, format));
+        const focal = { ...transform, position: 'focal' } as const;
+        assert.equal(planKey(planRendition(focal, original, format)), centred);
+        assert.equal(planKey(planRendition(focal, original, format, { x: 0.5, y: 0.5 })), centred);
+      }),
+    );
+  });
+
+  test('never takes a crop out of the picture, and other crops have other keys', () => {
+    const share = fc.double({ min: 0, max: 1, noNaN: true });
+    fc.assert(
+      fc.property(transforms, pictures, formats, share, share, (transform, original, format, x, y) => {
+        const focal = { ...transform, position: 'focal' } as const;
+        const plan = planRendition(focal, original, format, { x, y });
+        const whole = plan.scaled ?? (plan.region ? original : undefined);
+        const part = plan.scaled ? { ...plan.scaled, width: plan.width, height: plan.height } : plan.region;
+        if (whole && part) {
+          assert.ok(part.left >= 0 && part.left + part.width <= whole.width, JSON.stringify(plan));
+          assert.ok(part.top >= 0 && part.top + part.height <= whole.height, JSON.stringify(plan));
+        }
+        const centred = planRendition({ ...focal, position: 'center' }, original, format);
+        const same = JSON.stringify(plan) === JSON.stringify(centred);
+        assert.equal(planKey(plan) === planKey(centred), same);
+      }),
+    );
+  });
+
+  test('means nothing where the crop is found in the pixels, or nothing is cropped', () => {
+    const point = { x: 0.1, y: 0.1 };
+    for (const position of ['attention', 'entropy', 'center'] as const) {
+      const asked = ask('100x100', { position });
+      assert.deepEqual(planRendition(asked, WIDE, 'webp', point), planRendition(asked, WIDE, 'webp'));
+    }
+    assert.equal(planRendition(ask('100x0', { position: 'focal' }), WIDE, 'webp', point).fit, 'fill');
   });
 });
 

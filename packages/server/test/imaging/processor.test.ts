@@ -156,13 +156,19 @@ describe('what ingest finds out', () => {
   });
 
   test('refuses a JPEG with a hole in the middle, which a decode to a smaller size does not see', async () => {
-    const jpeg = await pictures.jpeg({ width: 1_600, height: 1_200 });
-    const scan = pictures.jpegMarker(jpeg, 0xda);
-    const middle = Math.floor((scan + jpeg.length) / 2);
-    jpeg.fill(0, middle, middle + 2_000);
-    // It is what a thumbnail as a check would let pass.
-    await sharp(jpeg, { failOn: 'warning' }).resize(16, 16).toBuffer();
-    assert.match(await refusal(jpeg), /JPEG data is damaged/);
+    // The second is more than four times as long as its largest rung: there libjpeg would scale if it were let.
+    for (const [width, height] of [
+      [1_600, 1_200],
+      [9_000, 500],
+    ] as const) {
+      const jpeg = await pictures.jpeg({ width, height });
+      const scan = pictures.jpegMarker(jpeg, 0xda);
+      const middle = Math.floor((scan + jpeg.length) / 2);
+      jpeg.fill(0, middle, middle + 2_000);
+      // It is what a thumbnail as a check would let pass.
+      await sharp(jpeg, { failOn: 'warning' }).resize(16, 16).toBuffer();
+      assert.match(await refusal(jpeg), /JPEG data is damaged/);
+    }
   });
 
   test('accepts what other software shows: bytes behind the end, a damaged profile', async () => {
@@ -327,6 +333,32 @@ describe('render', () => {
     for (const format of ['png', 'jpeg', 'avif'] as const) {
       const { pixels } = await render(bytes, format, { width: 30, height: 20 });
       assertNear(pixels, [...first.subarray(0, 3)], 6, format);
+    }
+  });
+
+  test('crops all frames of an animation around its focal point', async () => {
+    const [width, height, frames] = [80, 40, 3];
+    // Every frame is red on the left half and blue on the right, but the last, which is the other way round.
+    const pixels = Buffer.alloc(width * height * frames * 3);
+    for (let at = 0; at < width * height * frames; at += 1) {
+      const red = at % width < width / 2 !== at >= width * height * (frames - 1);
+      pixels[at * 3 + (red ? 0 : 2)] = 255;
+      // Frames that are alike would become one.
+      pixels[at * 3 + 1] = 8 * Math.floor(at / (width * height));
+    }
+    const raw = { width, height: height * frames, channels: 3 as const, pageHeight: height };
+    const file = await store(await sharp(pixels, { raw }).webp({ lossless: true }).toBuffer());
+    const asked = { width: 20, height: 20, fit: 'cover', position: 'focal', dpr: 1 } as const;
+    const { inspection } = await pool.ingest(file);
+    for (const x of [0.1, 0.9]) {
+      const plan = planRendition(asked, inspection, 'webp', { x, y: 0.5 });
+      const { bytes } = await pool.render(file, plan);
+      for (const page of [0, 1, 2]) {
+        const { data, info } = await sharp(bytes, { page }).raw().toBuffer({ resolveWithObject: true });
+        assert.deepEqual([info.width, info.height], [20, 20]);
+        const red = x < 0.5 === page < 2;
+        assertNear(data.subarray(0, 3), red ? [255, 8, 0] : [0, 8, 255], 20, `frame ${page}, focus at ${x}`);
+      }
     }
   });
 
