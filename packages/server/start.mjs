@@ -2,6 +2,8 @@
  * Starts the server after a look at what runs it. Plain JavaScript that every Node can read: an older one would
  * otherwise stop at the first TypeScript file with a message that helps nobody.
  */
+import { fileURLToPath } from 'node:url';
+
 const needed = 24;
 const [major = 0] = process.versions.node.split('.').map(Number);
 if (major < needed) {
@@ -10,6 +12,12 @@ if (major < needed) {
       'The project brings its own: run "npm ci" (without --ignore-scripts and --omit=dev), then "npm start".\n',
   );
   process.exit(1);
+}
+// What was compiled once is kept, which spares a quarter of the work of a start. In a folder of our own: code in one that
+// others can write to would be theirs. Where it cannot be written, all is compiled anew.
+if (process.env.NODE_COMPILE_CACHE === undefined) {
+  const { enableCompileCache } = await import('node:module');
+  enableCompileCache(fileURLToPath(new URL('.compiled', import.meta.url)));
 }
 // In a checkout the sources run as they are; an installed package has only what was built from them.
 await import('./src/main.ts').catch((error) => {
