@@ -3,10 +3,10 @@
  */
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import type { Delivery, PlannedRendition } from '../delivery.ts';
+import type { Delivery } from '../delivery.ts';
 import { AppError } from '../errors.ts';
 import { parseSize, type Transform } from '../imaging/plan.ts';
-import { isNotModified } from './conditional.ts';
+import { isNotModified, lastModified, type Validators } from './conditional.ts';
 import { mediaType, negotiate } from './negotiate.ts';
 import { sendProblem } from './problems.ts';
 import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from './schemas.ts';
@@ -54,8 +54,8 @@ export function addDeliveryRoutes(
       const image = await delivery.find(request.params.publicID);
       const format = request.query.format ?? negotiate(request.headers.accept, image.original);
       const planned = delivery.plan(image, transform, format);
-      setDeliveryHeaders(reply, planned, cacheControl);
-      const current = { etag: planned.etag, lastModified: image.updatedOn };
+      const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };
+      setDeliveryHeaders(reply, current, cacheControl);
       if (isNotModified(request.headers, current)) {
         warm.remember(request.raw, planned, reply.getHeaders());
         return reply.code(304).send();
@@ -85,12 +85,12 @@ function parseTransform(query: Static<typeof DeliveryQuery>): Transform {
 /** The headers that a 200, a 304 and a HEAD have in common. */
 function setDeliveryHeaders(
   reply: FastifyReply,
-  { etag, image }: PlannedRendition,
+  { etag, lastModified }: Validators,
   cacheControl: string,
 ): void {
+  if (lastModified !== undefined) reply.header('last-modified', new Date(lastModified).toUTCString());
   reply
     .header('etag', etag)
-    .header('last-modified', image.updatedOn.toUTCString())
     .header('cache-control', cacheControl)
     .header('vary', 'Accept')
     .header('access-control-allow-origin', '*')

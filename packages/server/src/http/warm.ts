@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { Delivery, PlannedRendition } from '../delivery.ts';
-import { isNotModified } from './conditional.ts';
+import { isNotModified, lastModified } from './conditional.ts';
 
 /** Answers that are remembered, and how long a URL and an Accept header may be together to be one of them. */
 const MAX_ANSWERS = 20_000;
@@ -14,8 +14,8 @@ const MAX_KEY = 512;
 
 /** Headers that tell of a body: a 304 has none. `content-length` is that of the bytes. */
 const BODY_HEADERS = new Set(['content-type', 'content-disposition', 'content-length']);
-/** What is different in every answer. */
-const OWN_HEADERS = new Set(['x-request-id', 'date', 'connection', 'keep-alive']);
+/** What is different in every answer, or at another time. */
+const OWN_HEADERS = new Set(['x-request-id', 'date', 'connection', 'keep-alive', 'last-modified']);
 
 /** What of a request decides about its answer. */
 export type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
@@ -27,6 +27,8 @@ interface Answer {
   readonly body: readonly string[];
   /** The same as lines of text: of a 304, and of a 200. */
   readonly lines: { readonly 304: string; readonly 200: string };
+  /** Name and value of the image's date, for when a date can stand for it. */
+  readonly dated: readonly string[];
 }
 
 /** An answer from memory. */
@@ -84,7 +86,9 @@ export class WarmAnswers {
     const of = body.length > 0 ? body : earlier?.planned.etag === planned.etag ? earlier.body : undefined;
     if (of === undefined) return;
     const lines = { 304: linesOf(common), 200: linesOf([...common, ...of]) };
-    this.#answers.set(key, { planned, common, body: of, lines });
+    const date = lastModified(planned.image.updatedOn, Number.POSITIVE_INFINITY) ?? 0;
+    const dated = ['last-modified', new Date(date).toUTCString()];
+    this.#answers.set(key, { planned, common, body: of, lines, dated });
   }
 
   /** The answer to such a request, if all of it is in memory and still true. Counts as a delivery. */
@@ -95,10 +99,17 @@ export class WarmAnswers {
     const { planned, common, body, lines } = answer;
     // The very record that the answer was made from: any change of the image makes another one.
     if (this.#delivery.peekRecord(planned.image.publicID) !== planned.image) return undefined;
-    const current = { etag: planned.etag, lastModified: planned.image.updatedOn };
-    if (isNotModified(request.headers, current)) return { status: 304, headers: common, lines: lines[304] };
+    const current = {
+      etag: planned.etag,
+      lastModified: lastModified(planned.image.updatedOn, Date.now()),
+    };
+    const dated = current.lastModified === undefined ? [] : answer.dated;
+    const date = linesOf(dated);
+    if (isNotModified(request.headers, current)) {
+      return { status: 304, headers: [...common, ...dated], lines: lines[304] + date };
+    }
     const bytes = this.#delivery.peek(planned.key);
-    return bytes && { status: 200, headers: [...common, ...body], lines: lines[200], bytes };
+    return bytes && { status: 200, headers: [...common, ...body, ...dated], lines: lines[200] + date, bytes };
   }
 
   /** True if the request was answered. */

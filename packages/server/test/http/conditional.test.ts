@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isNotModified } from '../../src/http/conditional.ts';
+import { isNotModified, lastModified } from '../../src/http/conditional.ts';
 
-const current = { etag: 'W/"abc"', lastModified: new Date('2026-05-01T10:00:00.750Z') };
+const current = { etag: 'W/"abc"', lastModified: Date.parse('2026-05-01T10:00:00Z') };
 const match = (header: string, since?: string) =>
   isNotModified({ 'if-none-match': header, 'if-modified-since': since }, current);
 
@@ -32,11 +32,49 @@ describe('a conditional request', () => {
     assert.equal(match('"abc"', 'Thu, 01 Jan 1970 00:00:00 GMT'), true);
   });
 
-  test('decides by its date, in whole seconds, where it has no tag', () => {
-    const since = (date: string) => isNotModified({ 'if-modified-since': date }, current);
+  const since = (date: string) => isNotModified({ 'if-modified-since': date }, current);
+
+  test('decides by its date, in any of the three forms, where it has no tag', () => {
     assert.equal(since('Fri, 01 May 2026 10:00:00 GMT'), true);
     assert.equal(since('Fri, 01 May 2026 09:59:59 GMT'), false);
-    assert.equal(since('yesterday'), false);
+    assert.equal(since('Friday, 01-May-26 10:00:00 GMT'), true);
+    assert.equal(since('Friday, 01-May-26 09:59:59 GMT'), false);
+    assert.equal(since('Friday, 01-May-98 10:00:00 GMT'), false, '1998');
+    assert.equal(since('Fri May  1 10:00:00 2026'), true);
+    assert.equal(since('Fri May  1 09:59:59 2026'), false);
     assert.equal(isNotModified({}, current), false);
   });
+
+  test('passes over a date that is no HTTP date, whatever JavaScript makes of it', () => {
+    for (const date of [
+      'yesterday',
+      '',
+      '9999',
+      '2099-01-01',
+      '2099-01-01T00:00:00Z',
+      'Fri, 01 May 2099',
+      'Fri, 1 May 2099 10:00:00 GMT',
+      'Fri, 01 May 2099 10:00:00 +0000',
+      'Fri, 31 Feb 2099 10:00:00 GMT',
+      'Fri, 01 May 2099 25:00:00 GMT',
+      '01 May 2099 10:00:00 GMT',
+    ]) {
+      assert.equal(since(date), false, date);
+    }
+  });
+
+  test('is answered by no date where there is none', () => {
+    const young = { etag: 'W/"abc"', lastModified: undefined };
+    assert.equal(isNotModified({ 'if-modified-since': 'Fri, 01 Jan 2100 00:00:00 GMT' }, young), false);
+    assert.equal(isNotModified({ 'if-none-match': '"abc"' }, young), true);
+  });
+});
+
+test('the date of a change is the next whole second, and none for the first two', () => {
+  const at = (updatedOn: string, now: string) => lastModified(new Date(updatedOn), Date.parse(now));
+  const ten = Date.parse('2026-05-01T10:00:00Z');
+  assert.equal(at('2026-05-01T09:59:59.001Z', '2026-05-01T10:00:01.001Z'), ten);
+  assert.equal(at('2026-05-01T10:00:00.000Z', '2026-05-01T10:00:02.000Z'), ten);
+  assert.equal(at('2026-05-01T10:00:00.000Z', '2026-05-01T10:00:01.999Z'), undefined);
+  assert.equal(at('2026-05-01T10:00:00.000Z', '2026-05-01T09:00:00.000Z'), undefined, 'a clock put back');
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import sharp from 'sharp';
 import { QUARTERS, quad } from '../pictures.ts';
 import { picture } from '../sample.ts';
@@ -284,25 +284,37 @@ describe('an animated WebP', () => {
   });
 });
 
+/** As it stands in Last-Modified: no state of the same second, before the change, has this date. */
+function nextSecond(updatedOn: string): string {
+  return new Date(Math.ceil(Date.parse(updatedOn) / 1000) * 1000).toUTCString();
+}
+
+/** Lets the time be when every image has its Last-Modified. */
+function settled(t: TestContext): void {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2_000 });
+}
+
 describe('caching', () => {
   let image: ImageJSON;
   before(async () => {
     image = await server.added(await picture(50));
   });
 
-  test('is allowed to everyone, with a weak ETag, Last-Modified and Vary', async () => {
+  test('is allowed to everyone, with a weak ETag, Last-Modified and Vary', async (t) => {
+    settled(t);
     const { headers } = await get(image);
     assert.match(headers.get('etag') ?? '', /^W\/"[A-Za-z0-9_-]{22}"$/);
     assert.equal(headers.get('cache-control'), 'public, max-age=3600, stale-while-revalidate=86400');
     assert.equal(headers.get('vary'), 'Accept');
-    assert.equal(headers.get('last-modified'), new Date(image.updatedOn).toUTCString());
+    assert.equal(headers.get('last-modified'), nextSecond(image.updatedOn));
     assert.equal(headers.get('access-control-allow-origin'), '*');
     assert.equal(headers.get('x-content-type-options'), 'nosniff');
     assert.equal(headers.get('content-security-policy'), "default-src 'none'; sandbox");
     assert.equal(headers.get('set-cookie'), null);
   });
 
-  test('is asked about with If-None-Match: 304 without a body, with the headers of the 200', async () => {
+  test('is asked about with If-None-Match: 304 without a body, with the headers of the 200', async (t) => {
+    settled(t);
     const first = await get(image);
     const etag = first.headers.get('etag') ?? '';
     for (const header of [etag, etag.slice(2), `"other", ${etag}`, '*']) {
@@ -317,11 +329,32 @@ describe('caching', () => {
     assert.equal((await get(image, '', { 'if-none-match': etag, accept: 'image/png' })).status, 200);
   });
 
-  test('is asked about with If-Modified-Since, which counts only without If-None-Match', async () => {
-    const since = new Date(Date.parse(image.updatedOn) + 1000).toUTCString();
+  test('is asked about with If-Modified-Since, which counts only without If-None-Match', async (t) => {
+    settled(t);
+    const since = nextSecond(image.updatedOn);
     assert.equal((await get(image, '', { 'if-modified-since': since })).status, 304);
     const both = { 'if-modified-since': since, 'if-none-match': '"other"' };
     assert.equal((await get(image, '', both)).status, 200);
+    assert.equal((await get(image, '', { 'if-modified-since': '9999' })).status, 200, 'no HTTP date');
+  });
+
+  test('goes by no date while another change could get the same one, on the long and the short way', async (t) => {
+    const young = await server.added(await picture(52));
+    const changedAt = Date.parse(young.updatedOn);
+    const since = { 'if-modified-since': nextSecond(young.updatedOn) };
+    t.mock.timers.enable({ apis: ['Date'], now: changedAt + 1_999 });
+    for (let way = 0; way < 3; way++) {
+      const response = await get(young, '', since);
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get('last-modified'), null);
+    }
+    // What was remembered of the early answers must not say for ever what they said.
+    t.mock.timers.setTime(changedAt + 2_000);
+    assert.equal((await get(young)).headers.get('last-modified'), nextSecond(young.updatedOn));
+    assert.equal((await get(young, '', since)).status, 304);
+    const earlier = new Date(Math.floor(changedAt / 1000) * 1000).toUTCString();
+    const replaced = await get(young, '', { 'if-modified-since': earlier });
+    assert.equal(replaced.status, 200, 'the second of the change itself may have been before it');
   });
 
   test('has one entry for one rendition: unknown parameters change nothing', async () => {
@@ -341,7 +374,8 @@ describe('caching', () => {
     assert.notEqual(await etag('?size=401x400'), plain);
   });
 
-  test('HEAD has the headers of GET and no body', async () => {
+  test('HEAD has the headers of GET and no body', async (t) => {
+    settled(t);
     const full = await get(image);
     const head = await fetch(image.link, { method: 'HEAD' });
     assert.equal(head.status, 200);
