@@ -27,9 +27,12 @@ export function addDeliveryRoutes(
   app: FastifyInstance,
   { delivery, cacheControl, warm }: DeliveryRoutes,
 ): void {
-  app.get<{ Params: Static<typeof PublicParams>; Querystring: Static<typeof DeliveryQuery> }>(
-    '/images/:publicID',
-    {
+  // HEAD is a route of its own, because the framework's says of a 304 that its picture has 0 bytes.
+  for (const method of ['GET', 'HEAD']) {
+    app.route<{ Params: Static<typeof PublicParams>; Querystring: Static<typeof DeliveryQuery> }>({
+      method,
+      exposeHeadRoute: false,
+      url: '/images/:publicID',
       config: { scope: 'public' },
       schema: {
         operationId: 'getPublicImage',
@@ -48,26 +51,26 @@ export function addDeliveryRoutes(
         const brief = error instanceof AppError && error.code === 'not-found';
         return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
       },
-    },
-    async (request, reply) => {
-      const transform = parseTransform(request.query);
-      const image = await delivery.find(request.params.publicID);
-      const format = request.query.format ?? negotiate(request.headers.accept, image.original);
-      const planned = delivery.plan(image, transform, format);
-      const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };
-      setDeliveryHeaders(reply, current, cacheControl);
-      if (isNotModified(request.headers, current)) {
+      handler: async (request, reply) => {
+        const transform = parseTransform(request.query);
+        const image = await delivery.find(request.params.publicID);
+        const format = request.query.format ?? negotiate(request.headers.accept, image.original);
+        const planned = delivery.plan(image, transform, format);
+        const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };
+        setDeliveryHeaders(reply, current, cacheControl);
+        if (isNotModified(request.headers, current)) {
+          warm.remember(request.raw, planned, reply.getHeaders());
+          return reply.code(304).send();
+        }
+        const bytes = await delivery.deliver(planned, request.aborted);
+        reply
+          .type(mediaType(planned.plan.format))
+          .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);
         warm.remember(request.raw, planned, reply.getHeaders());
-        return reply.code(304).send();
-      }
-      const bytes = await delivery.deliver(planned, request.aborted);
-      reply
-        .type(mediaType(planned.plan.format))
-        .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);
-      warm.remember(request.raw, planned, reply.getHeaders());
-      return reply.send(bytes);
-    },
-  );
+        return reply.send(bytes);
+      },
+    });
+  }
 }
 
 function parseTransform(query: Static<typeof DeliveryQuery>): Transform {

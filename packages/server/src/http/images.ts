@@ -181,7 +181,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       errorHandler: (error, request, reply) => sendProblem(error, request, reply, metadataProblem),
     },
     async (request) => {
-      if (request.body === undefined || request.body === null) {
+      if (request.body === undefined) {
         throw new AppError('invalid-request', 'the body must be JSON: an object with altText');
       }
       const altText = readAltText(request.body);

@@ -40,7 +40,8 @@ export function compileQuery(schema: TSchema) {
 }
 
 function convert(text: string, { type }: PropertySchema): unknown {
-  if (type === 'integer') return /^\d{1,15}$/.test(text) ? Number(text) : text;
+  // However many digits: what is larger than can be counted is as large as that.
+  if (type === 'integer') return /^\d+$/.test(text) ? Math.min(Number(text), Number.MAX_SAFE_INTEGER) : text;
   if (type === 'number') return /^\d{1,6}(\.\d{1,6})?$/.test(text) ? Number(text) : text;
   return text;
 }

@@ -102,10 +102,8 @@ function authorize({ access, allowedOrigins }: RouteRules): onRequestHookHandler
   return async (request, reply) => {
     const { scope } = request.routeOptions.config;
     if (scope === undefined || scope === 'public') return;
-    const version = request.headers['x-moov-version'];
-    // A version that is refused is answered by the one for none.
-    reply.header('x-moov-version', DEFAULT_VERSION);
-    request.version = resolveVersion(typeof version === 'string' ? version : version?.join());
+    const version = answeringVersion(request.headers['x-moov-version']);
+    request.version = version instanceof AppError ? DEFAULT_VERSION : version;
     reply.header('x-moov-version', request.version);
     const authorization = request.raw.headersDistinct.authorization;
     if (authorization && authorization.length > 1) {
@@ -117,7 +115,18 @@ function authorize({ access, allowedOrigins }: RouteRules): onRequestHookHandler
     const { accountID } = request.params as { accountID?: string };
     if (accountID !== undefined)
       request.accountID = await access.requireAccount(request.principal, accountID);
+    if (version instanceof AppError) throw version;
   };
+}
+
+/** Every answer names its version, also one that is refused for something else first. */
+function answeringVersion(header: string | string[] | undefined): Version | AppError {
+  try {
+    return resolveVersion(typeof header === 'string' ? header : header?.join());
+  } catch (error) {
+    if (error instanceof AppError) return error;
+    throw error;
+  }
 }
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);

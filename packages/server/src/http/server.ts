@@ -59,6 +59,9 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
     trustProxy: trustedProxies(trustProxy),
     genReqId: requestID,
     requestTimeout: REQUEST_TIMEOUT,
+    // An ID that cannot be one is an unknown one, not a malformed request: the routes are to see it, however long.
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    rewriteUrl: ({ url = '/' }) => decodable(url),
     forceCloseConnections: 'idle',
     http: {
       headersTimeout: HEADERS_TIMEOUT,
@@ -181,6 +184,25 @@ function addParsers(app: FastifyInstance): void {
     if (request.routeOptions.config.form) done(null, payload);
     else done(new AppError('unsupported-media', 'Content-Type must be application/json'));
   });
+}
+
+/** The URL with such percent signs of its path escaped as do not begin the encoding of a character. */
+function decodable(url: string): string {
+  const [path = ''] = url.split('?', 1);
+  if (!path.includes('%')) return url;
+  const escaped = path.replace(/(?:%[0-9a-f]{2})+|%/gi, (encoded) =>
+    isDecodable(encoded) ? encoded : encoded.replaceAll('%', '%25'),
+  );
+  return escaped + url.slice(path.length);
+}
+
+function isDecodable(encoded: string): boolean {
+  try {
+    decodeURIComponent(encoded);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A number is of hops, counted from here. */

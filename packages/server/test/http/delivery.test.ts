@@ -374,6 +374,14 @@ describe('caching', () => {
     assert.notEqual(await etag('?size=401x400'), plain);
   });
 
+  test('HEAD has the headers of a 304 as well, and no length of a body', async () => {
+    const etag = (await get(image)).headers.get('etag') ?? '';
+    const head = await fetch(image.link, { method: 'HEAD', headers: { 'if-none-match': etag } });
+    assert.equal(head.status, 304);
+    assert.equal(head.headers.get('etag'), etag);
+    assert.equal(head.headers.get('content-length'), null);
+  });
+
   test('HEAD has the headers of GET and no body', async (t) => {
     settled(t);
     const full = await get(image);
@@ -386,7 +394,8 @@ describe('caching', () => {
   });
 
   test('of an unknown public ID lasts a minute at most', async () => {
-    for (const id of ['x'.repeat(21), 'short', '%2e%2e%2fetc', 'x'.repeat(99)]) {
+    const ids = ['x'.repeat(21), 'short', '%2e%2e%2fetc', 'x'.repeat(8_000), '%ff', '%', 'a%zzb', '%c3%28'];
+    for (const id of ids) {
       const response = await fetch(`${server.url}/images/${id}`);
       assert.equal(response.status, 404);
       assert.equal(response.headers.get('cache-control'), 'public, max-age=60');

@@ -205,6 +205,16 @@ describe('list', () => {
     }
     assert.equal((await list('?unknown=1')).status, 200);
   });
+
+  test('takes whole numbers of any length: no list is that long, and no page', async () => {
+    const large = '9'.repeat(400);
+    for (const skip of ['9'.repeat(15), '9'.repeat(16), large]) {
+      const response = await list(`?skip=${skip}`);
+      assert.equal(response.status, 200, skip);
+      assert.deepEqual(await response.json(), []);
+    }
+    assert.deepEqual(await ids(`?count=${large}`), await ids('?count=200'));
+  });
 });
 
 test('a page of a list has at most 200 images, however many are asked for', async () => {
@@ -242,9 +252,16 @@ describe('get_metadata', () => {
       '%00',
       "'%20or%201=1",
       'x'.repeat(90),
+      'x'.repeat(8_000),
+      '%ff',
+      '%',
+      '%zz',
     ]) {
       const response = await server.fetch(path(id));
       assert.equal(response.status, 404, id);
+      assert.match(response.headers.get('x-request-id') ?? '', UUID);
+      assert.equal(response.headers.get('x-moov-version'), 'v2024.01.00');
+      assert.equal((await fetch(server.url + path(id))).status, 401, 'credentials come first');
       answers.add(await response.text());
     }
     assert.deepEqual([...answers], ['{"error":"image not found"}']);
@@ -366,6 +383,8 @@ describe('update_metadata', () => {
       { altText: 'a\u0000' },
       [],
       '"x"',
+      'null',
+      '7',
       '{"altText":"\\ud800"}',
     ]) {
       const response = await put(image.imageID, body);
@@ -477,7 +496,11 @@ describe('every response', () => {
     assert.deepEqual(await version(`/images/${image.publicID}`, 'nonsense'), [200, null]);
   });
 
-  test('to a version that is none is 404 {error}', async () => {
+  test('to a version that is none is 404 {error}, once the credentials are good', async () => {
+    const headers = { 'x-moov-version': '2024' };
+    const without = await fetch(`${server.url}${path()}`, { headers });
+    assert.equal(without.status, 401);
+    assert.equal(without.headers.get('x-moov-version'), 'v2024.01.00');
     const response = await server.fetch('/ping', { headers: { 'x-moov-version': '2024' } });
     assert.equal(response.status, 404);
     assert.match(String((await json(response)).error), /X-Moov-Version must be/);
