@@ -63,7 +63,9 @@ export function addDocsRoutes(app: FastifyInstance): void {
       .header('access-control-allow-origin', '*')
       .send(document);
   });
-  app.get('/docs', { config, schema }, async (_request, reply) => reply.redirect('/docs/api'));
+  for (const path of ['/docs', '/docs/', '/docs/api/']) {
+    app.get(path, { config, schema }, async (_request, reply) => reply.redirect('/docs/api'));
+  }
   app.get('/docs/api', { config, schema }, async (_request, reply) =>
     reply.type('text/html; charset=utf-8').header('content-security-policy', PAGE_POLICY).send(PAGE),
   );

@@ -3,7 +3,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
@@ -17,6 +16,7 @@ import type { Library } from '../library.ts';
 import { addDeliveryRoutes } from './delivery.ts';
 import { addDocsRoutes } from './docs.ts';
 import { addImageRoutes } from './images.ts';
+import { MAX_HEADER_BYTES, refuseExpectation, refuseMalformed, refuseWithoutHost } from './malformed.ts';
 import { DOCUMENT, referenceName } from './openapi.ts';
 import { addProbeRoutes } from './probes.ts';
 import { sendProblem } from './problems.ts';
@@ -46,15 +46,18 @@ export interface ServerDependencies {
 const HEADERS_TIMEOUT = 10_000;
 /** Milliseconds in which a whole request must have come: 16 MiB at 64 KiB a second, and some. */
 const REQUEST_TIMEOUT = 300_000;
-/** Bytes of headers. */
-const MAX_HEADER_BYTES = 16 * 1024;
+
+/** Levels at which even the framework's own warnings are not logged. */
+const QUIET = ['error', 'fatal', 'silent'];
 
 const DEFAULT_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 export async function createServer(dependencies: ServerDependencies): Promise<FastifyInstance> {
   const { log, trustProxy, corsOrigins } = dependencies;
   const app = Fastify({
-    loggerInstance: log,
+    // The framework says by itself where it listens; so does the process, in words that scripts wait for.
+    loggerInstance: log.child({}, { level: QUIET.includes(log.level) ? log.level : 'warn' }),
+    childLoggerFactory: (_framework, bindings, options) => log.child(bindings, options),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     trustProxy: trustedProxies(trustProxy),
     genReqId: requestID,
@@ -67,6 +70,8 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
       headersTimeout: HEADERS_TIMEOUT,
       connectionsCheckingInterval: 1_000,
       maxHeaderSize: MAX_HEADER_BYTES,
+      // Node's own refusal has neither a text nor an ID.
+      requireHostHeader: false,
     },
     frameworkErrors: (error, request, reply) => {
       reply.header('x-request-id', request.id);
@@ -77,6 +82,9 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
 
   // A client that asks first gets to send only once its headers were found good (see the body rules).
   app.server.on('checkContinue', (request, response) => app.server.emit('request', request, response));
+  app.server.on('checkExpectation', (request, response) =>
+    refuseExpectation(request, response, requestID(request)),
+  );
 
   const warm = new WarmAnswers({
     delivery: dependencies.delivery,
@@ -91,9 +99,10 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   app.server.removeAllListeners('request');
   const repeats = new Repeats(app.server, warm);
   app.server.on('request', (request, response) => {
-    const answered = warm.answer(request, response);
+    const refused = refuseWithoutHost(request, response, requestID);
+    const answered = !refused && warm.answer(request, response);
     repeats.parsed(request, response, answered);
-    if (!answered) route?.(request, response);
+    if (!refused && !answered) route?.(request, response);
   });
   let stopping = false;
   app.addHook('preClose', async () => {
@@ -217,23 +226,4 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{8,64}$/;
 function requestID(request: { headers: IncomingMessage['headers'] }): string {
   const given = request.headers['x-request-id'];
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
-}
-
-/** Answers what is not HTTP, or too slow to become a request. There is no request to hang an answer on. */
-function refuseMalformed(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, text] =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? ['408 Request Timeout', 'the request came too slowly']
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? ['431 Request Header Fields Too Large', `the headers are larger than ${MAX_HEADER_BYTES} bytes`]
-        : ['400 Bad Request', 'the request is not well-formed HTTP'];
-  const body = JSON.stringify({ error: text });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Cache-Control: no-store\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${body}`,
-  );
 }
