@@ -176,7 +176,8 @@ export const UploadHeaders = Type.Object({
 const described = (description: string, schema?: object, headers?: object, type = 'application/json') => ({
   description,
   ...(headers && { headers }),
-  ...(schema && { content: { [type]: { schema } } }),
+  // `null`: the answer has no body, and the document no `content`.
+  ...(schema ? { content: { [type]: { schema } } } : { type: 'null' }),
 });
 
 const generic = (description: string) => described(description, Type.Ref('GenericError'));
