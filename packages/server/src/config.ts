@@ -104,7 +104,8 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_DATA',
     format: 'a path',
     default: './data',
-    description: 'The folder for everything that has no place of its own. Created at start.',
+    description:
+      'The folder for everything that has no place of its own. Created at start, for this user only (mode 0700, files 0600); a folder or database that exists keeps its permissions.',
     example: '/var/lib/vitrine',
     parse: parsePath,
   },

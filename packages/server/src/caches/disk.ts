@@ -108,9 +108,9 @@ export class DiskCache implements RenditionCache {
   async #write(key: RenditionKey, bytes: Buffer): Promise<void> {
     const path = this.#path(key);
     const temporary = join(this.#folder, `${this.#id}-${randomUUID()}${TEMPORARY}`);
-    await mkdir(dirname(path), { recursive: true });
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     try {
-      await writeFile(temporary, [wrap(bytes), bytes], { flag: 'wx' });
+      await writeFile(temporary, [wrap(bytes), bytes], { flag: 'wx', mode: 0o600 });
       await rename(temporary, path);
     } catch (error) {
       await rm(temporary, { force: true });
@@ -124,7 +124,7 @@ export class DiskCache implements RenditionCache {
   }
 
   async #takeUp(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const found: { key: RenditionKey; size: number; used: number }[] = [];
     for (const entry of await readdir(this.#folder, { recursive: true, withFileTypes: true })) {
       if (this.#closed) return;

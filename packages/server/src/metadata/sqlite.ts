@@ -5,6 +5,7 @@
  * node:sqlite is synchronous, so a statement holds the event loop while it runs; waiting for another process
  * does not: the lock is asked for again after a pause, for as long as a busy timeout would last.
  */
+import { closeSync, openSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
@@ -96,7 +97,7 @@ export function explainSqlite(error: unknown): Meaning {
 
 async function openConnection({ path, busyTimeout = DEFAULT_BUSY_TIMEOUT }: SqliteOptions) {
   try {
-    if (path !== ':memory:') await mkdir(dirname(path), { recursive: true });
+    if (path !== ':memory:') await createPrivately(path);
     const connection = new SqliteConnection(path, busyTimeout);
     try {
       // Changing to WAL needs the file for itself for a moment, and SQLite does not wait for that on its own.
@@ -110,6 +111,20 @@ async function openConnection({ path, busyTimeout = DEFAULT_BUSY_TIMEOUT }: Sqli
     return connection;
   } catch (error) {
     throw explainSqlite(error) ?? unavailable(error);
+  }
+}
+
+/**
+ * Makes the file, and its folder, where they are absent, for nobody but this user: SQLite itself would let everyone
+ * read it. The files that it puts beside the database get the same permissions. What exists stays as it is.
+ */
+async function createPrivately(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    // In one go: to close a file that another connection of this process has opened would undo its locks.
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
