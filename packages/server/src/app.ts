@@ -12,6 +12,7 @@ import { DiskCache } from './caches/disk.ts';
 import { MemoryCache } from './caches/memory.ts';
 import type { Config } from './config.ts';
 import { Delivery } from './delivery.ts';
+import { AppError } from './errors.ts';
 import { createServer } from './http/server.ts';
 import type { Digest, Image } from './image.ts';
 import { createPool } from './imaging/pool.ts';
@@ -37,17 +38,26 @@ export interface App {
   close(): Promise<void>;
 }
 
+/** The server cannot start, for a reason that is the operator's to mend: one line, without secrets. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
 export async function createApp(config: Config, log: FastifyBaseLogger): Promise<App> {
   const opened: { close(): Promise<void> }[] = [];
   const closeAll = async () => {
     for (const part of opened.reverse()) await part.close();
   };
   try {
-    const metadata = await openMetadata(config);
+    const metadata = await starting(databaseName(config), openMetadata(config));
     opened.push(metadata);
-    await metadata.migrate();
+    await starting(databaseName(config), metadata.migrate());
 
-    const blobs = new BlobStore(await openFileBlobs({ folder: config.blobs.folder }));
+    const { folder } = config.blobs;
+    const driver = await openFileBlobs({ folder }).catch((error: unknown) => {
+      throw new StartError(`${String((error as Error).message)}. See VITRINE_BLOBS and VITRINE_DATA.`);
+    });
+    const blobs = new BlobStore(driver);
     opened.push(blobs);
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
@@ -129,6 +139,30 @@ async function openMetadata({ database }: Config): Promise<MetadataStore> {
   }
   const { openSqlite } = await import('./metadata/sqlite.ts');
   return openSqlite({ path: database.path });
+}
+
+/** What is opened at start, or a StartError that says what could not be. */
+async function starting<T>(subject: string, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    const reason = reasonOf(error).replace(/\s*\n\s*/g, ' ');
+    throw new StartError(`${subject} cannot be used: ${reason}. See VITRINE_DATABASE and VITRINE_DATA.`);
+  }
+}
+
+/** What was first to fail says most: not that the database does not answer, but why. */
+function reasonOf(error: Error): string {
+  if (error.cause instanceof Error) return reasonOf(error.cause);
+  // Node's own errors about several addresses at once have no text.
+  return error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
+}
+
+function databaseName({ database }: Config): string {
+  if (database.kind === 'sqlite') return `The database ${database.path}`;
+  const { host, pathname } = new URL(database.url);
+  return `The PostgreSQL database ${pathname.slice(1)} at ${host || 'its default address'}`;
 }
 
 /** A host as it stands in a URL that a browser on this machine can open. */

@@ -1,7 +1,7 @@
 /**
  * The process: environment, terminal, signals. The only file that reads process.env.
  */
-import { createApp } from './app.ts';
+import { createApp, StartError } from './app.ts';
 import { ConfigError, loadConfig } from './config.ts';
 import { createLog } from './log.ts';
 
@@ -59,7 +59,7 @@ API reference: ${url}/docs/api
 
 /** What is the operator's to mend is a sentence; anything else a stack. */
 function explain(error: unknown): string {
-  if (error instanceof ConfigError) return error.message;
+  if (error instanceof ConfigError || error instanceof StartError) return error.message;
   const { code, message, stack } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE') return `${message}: something else listens there. Choose another VITRINE_PORT.`;
   if (code === 'EACCES' || code === 'EADDRNOTAVAIL') return `${message}: see VITRINE_HOST and VITRINE_PORT.`;

@@ -9,9 +9,11 @@ import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
+import { openSqlite } from '../src/metadata/sqlite.ts';
 import { picture } from './sample.ts';
 import { ACCOUNT, basic } from './server.ts';
 
@@ -76,6 +78,8 @@ describe('the first start', () => {
     assert.equal(shown.status, 200);
     assert.equal((await sharp(Buffer.from(await shown.arrayBuffer())).metadata()).width, 400);
     assert.equal(await stopped(first.child, 'SIGTERM'), 0);
+    assert.equal(first.output().match(/listening/gi)?.length, 1, 'said once');
+    assert.match(first.output(), /"path":"\/accounts\/[^"]+","status":201.*"msg":"answered"/);
 
     const second = await start();
     assert.equal(
@@ -106,6 +110,37 @@ describe('the first start', () => {
       assert.match(stderr, /needs Node 24 or newer, and this is Node 20\.20\.2.*npm ci/s);
       return true;
     });
+  });
+
+  test('without a database or a folder that can be used says which and why in one line, without secrets', async () => {
+    const file = join(folder, 'a file');
+    await writeFile(file, '');
+    const newer = join(folder, 'newer.db');
+    const store = await openSqlite({ path: newer });
+    await store.migrate();
+    await store.close();
+    const other = new DatabaseSync(newer);
+    other.exec(`insert into kysely_migration values ('9999-from-the-future', '2099-01-01T00:00:00.000Z')`);
+    other.close();
+    const cases: [Record<string, string>, RegExp][] = [
+      [
+        { VITRINE_DATABASE: 'postgres://me:hunter2@127.0.0.1:1/library' },
+        /The PostgreSQL database library at 127\.0\.0\.1:1 cannot be used: .*ECONNREFUSED.*VITRINE_DATABASE/,
+      ],
+      [{ VITRINE_DATA: join(file, 'data') }, /The database .*a file.* cannot be used: ENOTDIR.*VITRINE_DATA/],
+      [{ VITRINE_BLOBS: `file:${file}` }, /The blob folder .*a file cannot be used: .*VITRINE_BLOBS/],
+      [{ VITRINE_DATABASE: `sqlite:${newer}` }, /newer version of Vitrine/],
+    ];
+    for (const [env, expected] of cases) {
+      await assert.rejects(start(env), ({ message }: Error) => {
+        const [status = '', text = ''] = message.split(/: (.*)/s);
+        assert.equal(status, 'exited with 1');
+        assert.match(text, expected);
+        assert.equal(text.trimEnd().split('\n').length, 1, text);
+        assert.equal(text.includes('hunter2'), false);
+        return true;
+      });
+    }
   });
 
   test('with wrong variables names all of them at once, and no secret', async () => {

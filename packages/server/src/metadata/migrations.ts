@@ -4,6 +4,7 @@
  */
 import type { Kysely } from 'kysely';
 import type { Migration } from 'kysely/migration';
+import { AppError } from '../errors.ts';
 import type { Schema } from './schema.ts';
 
 // A migration sees the schema of its time, not today's; so it gets none.
@@ -94,7 +95,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
 
 /**
  * Brings the schema to this version. Several processes may do so at once: one works, the others wait and find it
- * done. Throws an Error that says so if the schema was made by a newer version, and whatever went wrong otherwise.
+ * done. Throws an AppError `unavailable` that says so if the schema was made by a newer version, and whatever went wrong otherwise.
  */
 export async function migrateToLatest(db: Kysely<Schema>): Promise<void> {
   // Loaded here because a server that is being started has better things to do until it needs it.
@@ -116,9 +117,9 @@ export async function migrateToLatest(db: Kysely<Schema>): Promise<void> {
     .catch(() => []);
   const unknown = applied.map(({ name }) => name).filter((name) => !Object.hasOwn(MIGRATIONS, name));
   if (unknown.length === 0) throw error;
-  throw new Error(
-    `This database belongs to a newer version of Vitrine: it has the migration ${unknown.join(', ')}, ` +
-      'which this version does not know. Run the newer version, or restore a backup from before it.',
-    { cause: error },
+  throw new AppError(
+    'unavailable',
+    `this database belongs to a newer version of Vitrine: it has the migration ${unknown.join(', ')}, ` +
+      'which this version does not know. Run the newer version, or restore a backup from before it',
   );
 }
