@@ -27,19 +27,28 @@ const RANKS: readonly (readonly RegExp[])[] = [
   [/^main\.ts$/, /^cli\//],
 ];
 
+/** Every way in which code may ask for a module: by `from`, for its effects alone, or when it is needed. */
+function importing(name: string): RegExp {
+  return new RegExp(`(?:from|import|require)\\s*\\(?\\s*['"\`](?:${name})['"\`]`);
+}
+
 /** What only these rooms may import or say. */
 const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
   {
-    what: /from 'sharp'|import\('sharp'\)/,
+    what: importing('sharp'),
     rooms: /^imaging\/(worker|pixels|intake)\.ts$/,
     reason: 'decoders run in child processes',
   },
-  { what: /from 'pg'|import\('pg'\)/, rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },
-  { what: /node:sqlite/, rooms: /^metadata\/sqlite\.ts$/, reason: 'one file per database' },
-  { what: /from 'kysely'/, rooms: /^metadata\//, reason: 'SQL lives in metadata/' },
-  { what: /@aws-sdk/, rooms: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
-  { what: /from 'fastify'|from '@fastify\//, rooms: /^(http\/|app\.ts$)/, reason: 'HTTP lives in http/' },
-  { what: /process\.env/, rooms: /^main\.ts$/, reason: 'configuration is handed down' },
+  { what: importing('pg'), rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },
+  { what: importing('node:sqlite'), rooms: /^metadata\/sqlite\.ts$/, reason: 'one file per database' },
+  { what: importing('kysely(?:/.*)?'), rooms: /^metadata\//, reason: 'SQL lives in metadata/' },
+  { what: importing('@aws-sdk/.*'), rooms: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
+  { what: importing('fastify|@fastify/.*'), rooms: /^(http\/|app\.ts$)/, reason: 'HTTP lives in http/' },
+  {
+    what: /process\??\.env\b|process\[\s*['"`]env|\benv\b[^{}]*\}\s*=\s*process\b|\{[^{}]*\benv\b[^{}]*\}\s*from\s*'(?:node:)?process'/,
+    rooms: /^main\.ts$/,
+    reason: 'configuration is handed down',
+  },
 ];
 
 const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((name) =>
@@ -118,11 +127,43 @@ describe('the house', () => {
   });
 
   for (const { what, rooms, reason } of ROOMS) {
-    test(`keeps ${what.source} where it belongs: ${reason}`, () => {
+    test(`keeps ${what.source} in ${rooms.source}: ${reason}`, () => {
       const outside = files.filter((file) => !rooms.test(file) && what.test(code(file)));
       assert.deepEqual(outside, []);
     });
   }
+
+  test('would notice each way to import a module, and to read the environment', () => {
+    for (const text of [
+      "import sharp from 'sharp';",
+      "import 'sharp';",
+      "export * from 'sharp';",
+      "const sharp = await import('sharp');",
+      "const sharp = require('sharp');",
+      "import type { Pool } from 'pg';",
+      "import { Migrator } from 'kysely/migration';",
+      "import cors from '@fastify/cors';",
+      'process.env.HOME',
+      "process['env']",
+      'const { env } = process;',
+      'const { argv, env: variables } = process;',
+      "import { env } from 'node:process';",
+      "import { argv, env as variables } from 'process';",
+    ]) {
+      assert.ok(
+        ROOMS.some(({ what }) => what.test(text)),
+        text,
+      );
+    }
+    for (const text of [
+      "from './sharp.ts'",
+      "'sharp'",
+      'options.env',
+      "import { argv } from 'node:process';",
+    ]) {
+      assert.ok(!ROOMS.some(({ what }) => what.test(text)), text);
+    }
+  });
 
   test('has files that fit in a head, or say why not', () => {
     const long = files.filter((file) => {

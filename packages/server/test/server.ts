@@ -24,7 +24,10 @@ export interface TestServer {
   upload(bytes: Uint8Array, options?: UploadOptions): Promise<Response>;
   /** Uploads bytes and returns the metadata; throws if they are refused. */
   added(bytes: Uint8Array, options?: UploadOptions): Promise<ImageJSON>;
+  /** Stops the server, and removes its folder unless the caller named it. */
   close(): Promise<void>;
+  /** Stops the server and starts another in its folder, which goes with it. */
+  restart(env?: Record<string, string>): Promise<TestServer>;
 }
 
 export interface UploadOptions {
@@ -57,7 +60,20 @@ export function uploadForm(bytes: Uint8Array, metadata?: unknown): FormData {
 
 /** Starts a server. `env` adds to a configuration that any number of tests can use at once. */
 export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
-  const folder = env.VITRINE_DATA ?? (await mkdtemp(join(tmpdir(), 'vitrine-test-')));
+  if (env.VITRINE_DATA !== undefined) return startIn(env.VITRINE_DATA, env, async () => undefined);
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-test-'));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  return startIn(folder, env, remove).catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
+}
+
+async function startIn(
+  folder: string,
+  env: Record<string, string>,
+  afterwards: () => Promise<void>,
+): Promise<TestServer> {
   const config = loadConfig({
     VITRINE_PORT: '0',
     VITRINE_DATA: folder,
@@ -94,7 +110,11 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     },
     async close() {
       await app.close();
-      if (env.VITRINE_DATA === undefined) await rm(folder, { recursive: true, force: true });
+      await afterwards();
+    },
+    async restart(changes = {}) {
+      await app.close();
+      return startIn(folder, { ...env, ...changes }, afterwards);
     },
   };
   return server;

@@ -3,7 +3,6 @@
  * The contract itself is in conformance/blobs.ts; the order of its system calls is in fs-syscalls.test.ts.
  */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmod,
@@ -24,13 +23,11 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { it, type TestContext } from 'node:test';
-import { promisify } from 'node:util';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { BlobStore, fileFault, originalKey } from '../../src/blobs/store.ts';
 import { isAppError } from '../../src/errors.ts';
 import { blobConformance } from '../conformance/blobs.ts';
-
-const run = promisify(execFile);
+import { mountSmallDisk, remount } from '../disks.ts';
 
 blobConformance('The file driver', async () => {
   const parent = await mkdtemp(join(tmpdir(), 'vitrine-blobs-'));
@@ -45,27 +42,6 @@ blobConformance('The file driver', async () => {
 async function newFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-fs-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-/** Mounts a file system in memory, or skips the test and says why. */
-async function mountSmallDisk(t: TestContext, size: string): Promise<string | undefined> {
-  if (process.getuid?.() !== 0) {
-    t.skip('mounting a small file system needs root');
-    return undefined;
-  }
-  const folder = await mkdtemp(join(tmpdir(), 'vitrine-disk-'));
-  try {
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder]);
-  } catch {
-    await rm(folder, { recursive: true });
-    t.skip('mounting is not permitted here');
-    return undefined;
-  }
-  t.after(async () => {
-    await run('umount', ['-l', folder]);
-    await rm(folder, { recursive: true });
-  });
   return folder;
 }
 
@@ -140,14 +116,14 @@ it('refuses at start a folder that it cannot write, and is unavailable when that
   const store = new BlobStore(await openFileBlobs({ folder }));
   await using staged = await store.stage(Readable.from([Buffer.from('kept')]), { limit: 100 });
   await store.keepOriginal(staged);
-  await run('mount', ['-o', 'remount,ro', folder]);
+  await remount(folder, 'ro');
   const unavailable = (error: unknown) => isAppError(error, 'unavailable');
   await assert.rejects(openFileBlobs({ folder }), /cannot be used.*EROFS/);
   await assert.rejects(store.check(), unavailable);
   await assert.rejects(store.stage(Readable.from([Buffer.from('x')]), { limit: 100 }), unavailable);
   const blob = await store.openOriginal(staged.digest);
   assert.equal(blob && String(await buffer(blob.stream)), 'kept');
-  await run('mount', ['-o', 'remount,rw', folder]);
+  await remount(folder, 'rw');
   await store.check();
 });
 

@@ -249,12 +249,7 @@ describe('secrets', () => {
   });
 
   test('are replaced when VITRINE_BOOTSTRAP_KEY has another one for the same public key', async () => {
-    const folder = server.folder;
-    await server.close();
-    server = await startServer({
-      VITRINE_DATA: folder,
-      VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:other:with:colons`,
-    });
+    server = await server.restart({ VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:other:with:colons` });
     const ping = (secret: string) =>
       fetch(`${server.url}/ping`, { headers: { authorization: basic(KEY.publicKey, secret) } });
     assert.equal((await ping('other:with:colons')).status, 200);
