@@ -7,6 +7,7 @@ import { type Account, type ApiKey, mayActFor, type Principal, SCOPES, type Scop
 import { AppError } from './errors.ts';
 import { parseUUID } from './image.ts';
 import type { MetadataStore } from './metadata/store.ts';
+import { FailureThrottle } from './throttle.ts';
 
 /** Marks our secrets for leak scanners. */
 const SECRET_PREFIX = 'vitrine_sk_';
@@ -24,6 +25,7 @@ const NO_DIGEST = Buffer.alloc(32);
 
 export class Access {
   readonly #metadata: MetadataStore;
+  readonly #throttle = new FailureThrottle();
 
   constructor(dependencies: { metadata: MetadataStore }) {
     this.#metadata = dependencies.metadata;
@@ -31,9 +33,11 @@ export class Access {
 
   /**
    * Who the credentials in an `Authorization: Basic` header belong to.
-   * @throws AppError `unauthenticated`, with one text whatever is wrong with them.
+   * @param address what failures are counted by, beside the public key.
+   * @throws AppError `unauthenticated`, with one text whatever is wrong with them; `rate-limited` after too many of
+   * these.
    */
-  async authenticate(authorization: string | undefined): Promise<Principal> {
+  async authenticate(authorization: string | undefined, address: string): Promise<Principal> {
     if (authorization === undefined) {
       throw new AppError(
         'unauthenticated',
@@ -41,10 +45,18 @@ export class Access {
       );
     }
     const credentials = parseBasic(authorization);
+    const attempt = { address, publicKey: credentials?.publicKey };
+    // Once before, to save the lookup; and once after, when nobody can come between the count and the comparison.
+    this.#throttle.admit(attempt);
     const key = credentials && (await this.#metadata.findKey(credentials.publicKey));
+    this.#throttle.admit(attempt);
     const given = digestOf(credentials?.secretKey ?? '');
     const matches = timingSafeEqual(given, key ? Buffer.from(key.secretDigest, 'hex') : NO_DIGEST);
-    if (!key || !matches) throw new AppError('unauthenticated', 'the credentials are not valid');
+    if (!key || !matches) {
+      this.#throttle.failed(attempt);
+      throw new AppError('unauthenticated', 'the credentials are not valid');
+    }
+    this.#throttle.succeeded(attempt);
     const { keyID, publicKey, accounts, scopes } = key;
     return { keyID, publicKey, accounts, scopes };
   }

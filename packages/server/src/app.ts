@@ -104,6 +104,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
       log,
       baseURL,
       cacheControl: config.cacheControl,
+      rateLimit: config.rateLimit,
       corsOrigins: config.corsOrigins,
       trustProxy: config.trustProxy,
       checks: {

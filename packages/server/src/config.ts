@@ -158,10 +158,10 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
   rateLimit: {
     name: 'VITRINE_RATE_LIMIT',
     format: 'a whole number from 0 to 1000000',
-    default: '0',
-    description: 'Requests per second for each key and address; 0 sets no limit.',
+    default: '1000',
+    description:
+      'Requests per second for each key and each address, and twice as many at once; beyond it requests are answered with 429. Public links that are in a cache, and probes, are not counted. 0 sets no limit.',
     example: '50',
-    status: 'reserved',
     parse: wholeNumber(0, 1_000_000),
   },
   imageQuota: {

@@ -22,6 +22,8 @@ const MAX_RECORDS = 50_000;
 /** How long a record is believed, in milliseconds: after that, changes by other processes are seen. */
 const RECORD_LIFETIME = 5_000;
 
+const SECONDS_AN_HOUR = 60 * 60;
+
 /** A rendition that is fully decided on, but not made. */
 export interface PlannedRendition {
   readonly image: Image;
@@ -65,7 +67,8 @@ export class Delivery {
   readonly #rebuildLadder: DeliveryDependencies['rebuildLadder'];
   readonly #records = new LRUCache<string, Image>({ max: MAX_RECORDS, ttl: RECORD_LIFETIME });
   readonly #lookups = new Map<string, Promise<Image | undefined>>();
-  readonly #flights = new Flights<Buffer>();
+  readonly #reads = new Flights<Buffer | undefined>();
+  readonly #renders = new Flights<Buffer>();
 
   constructor(dependencies: DeliveryDependencies) {
     this.#metadata = dependencies.metadata;
@@ -73,16 +76,22 @@ export class Delivery {
     this.#processor = dependencies.processor;
     this.#memory = dependencies.memory;
     this.#disk = dependencies.disk;
-    this.#budget = new Budget(dependencies.sizeBudget);
+    const burst = dependencies.sizeBudget;
+    this.#budget = new Budget({ burst, perSecond: burst / SECONDS_AN_HOUR });
     this.#rebuildLadder = dependencies.rebuildLadder;
   }
 
-  /** The image behind a public link, disabled or not. @throws AppError `not-found`. */
-  async find(publicID: string): Promise<Image> {
+  /**
+   * The image behind a public link, disabled or not.
+   * @param charge is called for an ID that had to be looked up in vain, and may throw something else.
+   * @throws AppError `not-found`.
+   */
+  async find(publicID: string, charge?: () => void): Promise<Image> {
     if (!isPublicID(publicID)) throw unknownImage();
     const image = this.#records.get(publicID) ?? (await this.#lookUp(publicID));
-    if (!image) throw unknownImage();
-    return image;
+    if (image) return image;
+    charge?.();
+    throw unknownImage();
   }
 
   /** The record if it is at hand and still believed. */
@@ -128,15 +137,20 @@ export class Delivery {
 
   /**
    * The bytes of the rendition, from the nearest place. However many ask at once, it is made once.
+   * @param charge is called before it is made for this caller, and refuses that by throwing. Whoever joins what is
+   * being made already, or finds it in a cache, costs nothing; and nobody is refused for what another caller owes.
    * @throws AppError `rate-limited` if too many different renditions of the image were made lately, `unavailable` if
-   * it cannot be made now, `cancelled` when the signal fires.
+   * it cannot be made now, `cancelled` when the signal fires; what `charge` throws.
    */
-  async deliver(planned: PlannedRendition, signal?: AbortSignal): Promise<Buffer> {
+  async deliver(planned: PlannedRendition, signal?: AbortSignal, charge?: () => void): Promise<Buffer> {
     const { key } = planned;
-    return (
-      this.peek(key) ??
-      (await this.#flights.run(renditionName(key), (stop) => this.#fetch(planned, stop), signal))
-    );
+    const name = renditionName(key);
+    const kept = this.peek(key) ?? (await this.#reads.run(name, () => this.#read(key), signal));
+    // It may have been made while the disk was read.
+    const bytes = kept ?? this.peek(key);
+    if (bytes) return bytes;
+    if (!this.#renders.has(name)) charge?.();
+    return this.#renders.run(name, (stop) => this.#make(planned, stop), signal);
   }
 
   /** Takes in a rendition that was made on the way of something else. */
@@ -156,14 +170,16 @@ export class Delivery {
     void this.#disk.forget(withdrawn);
   }
 
-  async #fetch(planned: PlannedRendition, signal: AbortSignal): Promise<Buffer> {
-    const { key, image } = planned;
+  async #read(key: RenditionKey): Promise<Buffer | undefined> {
     const kept = await this.#disk.get(key);
-    if (kept) {
-      this.counts.disk += 1;
-      await this.#memory.put(key, kept);
-      return kept;
-    }
+    if (!kept) return undefined;
+    this.counts.disk += 1;
+    await this.#memory.put(key, kept);
+    return kept;
+  }
+
+  async #make(planned: PlannedRendition, signal: AbortSignal): Promise<Buffer> {
+    const { key, image } = planned;
     const wait = this.#budget.take(image.publicID, performance.now());
     if (wait > 0) {
       const text = 'too many different renditions of this image were asked for; known ones are still served';

@@ -17,6 +17,11 @@ export class Flights<T> {
     return this.#flights.size;
   }
 
+  /** True while the work under this key is under way. */
+  has(key: string): boolean {
+    return this.#flights.has(key);
+  }
+
   /**
    * Does the work, or joins who does it already under this key. A caller whose signal fires stops waiting; the
    * work itself is only told to stop when nobody waits for it any more.

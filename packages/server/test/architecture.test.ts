@@ -16,7 +16,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
     /^metadata\/store\.ts$/,
     /^blobs\/store\.ts$/,
     /^caches\/(store|entries|memory)\.ts$/,
-    /^(flights|budget)\.ts$/,
+    /^(flights|budget|throttle)\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,
     /^(config|log)\.ts$/,
   ],

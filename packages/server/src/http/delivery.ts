@@ -9,6 +9,7 @@ import { parseSize, type Transform } from '../imaging/plan.ts';
 import { isNotModified, lastModified, type Validators } from './conditional.ts';
 import { mediaType, negotiate } from './negotiate.ts';
 import { sendProblem } from './problems.ts';
+import { clientName, type RateLimits } from './rates.ts';
 import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from './schemas.ts';
 import type { WarmAnswers } from './warm.ts';
 
@@ -19,13 +20,14 @@ export interface DeliveryRoutes {
   readonly delivery: Delivery;
   /** The value of Cache-Control on a rendition. */
   readonly cacheControl: string;
+  readonly rates: RateLimits;
   /** Remembers answers, so that the next request for the same need not come this far. */
   readonly warm: WarmAnswers;
 }
 
 export function addDeliveryRoutes(
   app: FastifyInstance,
-  { delivery, cacheControl, warm }: DeliveryRoutes,
+  { delivery, cacheControl, rates, warm }: DeliveryRoutes,
 ): void {
   // HEAD is a route of its own, because the framework's says of a 304 that its picture has 0 bytes.
   for (const method of ['GET', 'HEAD']) {
@@ -53,7 +55,8 @@ export function addDeliveryRoutes(
       },
       handler: async (request, reply) => {
         const transform = parseTransform(request.query);
-        const image = await delivery.find(request.params.publicID);
+        const charge = () => rates.charge(reply, 'address', clientName(request.ip), true);
+        const image = await delivery.find(request.params.publicID, charge);
         const format = request.query.format ?? negotiate(request.headers.accept, image.original);
         const planned = delivery.plan(image, transform, format);
         const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };
@@ -62,7 +65,7 @@ export function addDeliveryRoutes(
           warm.remember(request.raw, planned, reply.getHeaders());
           return reply.code(304).send();
         }
-        const bytes = await delivery.deliver(planned, request.aborted);
+        const bytes = await delivery.deliver(planned, request.aborted, charge);
         reply
           .type(mediaType(planned.plan.format))
           .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);

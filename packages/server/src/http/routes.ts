@@ -8,6 +8,7 @@ import type { Access } from '../access.ts';
 import type { Principal, Scope } from '../account.ts';
 import { AppError } from '../errors.ts';
 import { checkBodyHeaders, claimBody, linger, watchBody } from './body.ts';
+import { clientName, type RateLimits } from './rates.ts';
 import { MAX_FORM_BYTES } from './upload.ts';
 import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
 
@@ -20,6 +21,11 @@ declare module 'fastify' {
     scope?: Scope | 'public';
     /** The body is a multipart form with a file in it; else it is JSON, if there is one. */
     form?: true;
+    /**
+     * Charged to the address, and to the key if it has one: so by default unless the route is public. Probes are never
+     * charged.
+     */
+    charged?: boolean;
   }
   interface FastifyRequest {
     /** The body on its way, where there is one. */
@@ -44,6 +50,7 @@ export function accountOf(request: FastifyRequest): string {
 
 export interface RouteRules {
   readonly access: Access;
+  readonly rates: RateLimits;
   /** Origins whose pages may send unsafe requests; `*` is any. */
   readonly allowedOrigins: '*' | readonly string[];
 }
@@ -98,19 +105,28 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
   });
 }
 
-function authorize({ access, allowedOrigins }: RouteRules): onRequestHookHandler {
+function authorize({ access, rates, allowedOrigins }: RouteRules): onRequestHookHandler {
   return async (request, reply) => {
-    const { scope } = request.routeOptions.config;
-    if (scope === undefined || scope === 'public') return;
+    const { scope, charged = scope !== 'public' } = request.routeOptions.config;
+    // No route is at this path.
+    if (scope === undefined) return;
+    const address = clientName(request.ip);
+    if (scope === 'public') {
+      if (charged) rates.charge(reply, 'address', address);
+      return;
+    }
     const version = answeringVersion(request.headers['x-moov-version']);
     request.version = version instanceof AppError ? DEFAULT_VERSION : version;
     reply.header('x-moov-version', request.version);
+    // Before anything is looked up.
+    if (charged) rates.charge(reply, 'address', address);
     const authorization = request.raw.headersDistinct.authorization;
     if (authorization && authorization.length > 1) {
       throw new AppError('unauthenticated', 'more than one Authorization header');
     }
     refuseForeignOrigin(request, allowedOrigins);
-    request.principal = await access.authenticate(authorization?.[0]);
+    request.principal = await access.authenticate(authorization?.[0], address);
+    if (charged) rates.charge(reply, 'key', request.principal.keyID);
     access.requireScope(request.principal, scope);
     const { accountID } = request.params as { accountID?: string };
     if (accountID !== undefined)

@@ -21,6 +21,7 @@ import { DOCUMENT, referenceName } from './openapi.ts';
 import { addProbeRoutes } from './probes.ts';
 import { sendProblem } from './problems.ts';
 import { compileQuery } from './query.ts';
+import { RateLimits } from './rates.ts';
 import { Repeats } from './repeats.ts';
 import { addRouteRules } from './routes.ts';
 import { NAMED_SCHEMAS } from './schemas.ts';
@@ -36,6 +37,8 @@ export interface ServerDependencies {
   /** The base of public links, without a slash at its end. Asked for when a link is made. */
   readonly baseURL: () => string;
   readonly cacheControl: string;
+  /** Requests per second for each key and each address; 0: no limit. */
+  readonly rateLimit: number;
   readonly corsOrigins: '*' | readonly string[];
   readonly trustProxy: boolean | number | readonly string[];
   /** Resolves if the named dependency can be used now. */
@@ -141,11 +144,12 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   addParsers(app);
   for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
   await app.register(swagger, { openapi: DOCUMENT, refResolver: { buildLocalReference: referenceName } });
-  addRouteRules(app, { access: dependencies.access, allowedOrigins: corsOrigins });
+  const rates = new RateLimits(dependencies.rateLimit);
+  addRouteRules(app, { access: dependencies.access, rates, allowedOrigins: corsOrigins });
 
   addProbeRoutes(app, dependencies);
   addDocsRoutes(app);
-  await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, warm }));
+  await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, rates, warm }));
   await app.register(async (scope) => {
     if (corsOrigins === '*' || corsOrigins.length > 0) {
       await scope.register(cors, {
@@ -165,7 +169,14 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
 export async function describeAPI(): Promise<object> {
   const nothing = {} as ServerDependencies;
   const log = pino({ level: 'silent' });
-  const app = await createServer({ ...nothing, log, corsOrigins: [], trustProxy: false, checks: {} });
+  const app = await createServer({
+    ...nothing,
+    log,
+    corsOrigins: [],
+    rateLimit: 0,
+    trustProxy: false,
+    checks: {},
+  });
   await app.ready();
   const document = app.swagger();
   await app.close();
