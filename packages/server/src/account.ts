@@ -27,6 +27,8 @@ export interface Account {
   readonly createdOn: Date;
   /** How many images may be enabled at once; absent: the server's default. */
   readonly imageQuota?: number;
+  /** How many bytes the originals of enabled images may have; 0: no limit; absent: the server's default. */
+  readonly byteQuota?: number;
 }
 
 /** A public key and the digest of its secret. The secret itself is shown once and never stored. */

@@ -98,7 +98,13 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     const baseURL = () => config.publicURL ?? listeningURL;
     const http = await createServer({
       access,
-      library: new Library({ metadata, ingest, imageQuota: config.imageQuota, onChange }),
+      library: new Library({
+        metadata,
+        ingest,
+        imageQuota: config.imageQuota,
+        byteQuota: config.byteQuota,
+        onChange,
+      }),
       ingest,
       delivery,
       log,

@@ -36,7 +36,7 @@ export interface Config {
   readonly rateLimit: number;
   /** Images that are not disabled, per account that sets no quota of its own. */
   readonly imageQuota: number;
-  /** Bytes of originals per account; 0: no limit. */
+  /** Bytes of originals of images that are not disabled, per account that sets no quota of its own; 0: no limit. */
   readonly byteQuota: number;
   readonly cacheBytes: number;
   readonly memoryCacheBytes: number;
@@ -65,8 +65,6 @@ export interface Variable<T> {
   readonly default: string;
   readonly description: string;
   readonly example: string;
-  /** `reserved`: checked, and without effect in this version. */
-  readonly status?: 'reserved';
   /** True if the text may hold a secret, which must not appear in a problem. */
   readonly secret?: boolean;
   /** The value, or a Refusal. */
@@ -176,9 +174,9 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_BYTE_QUOTA',
     format: 'a number of bytes, or one of `KiB`, `MiB`, `GiB`',
     default: '0',
-    description: 'Bytes of originals for each account; 0 sets no limit.',
+    description:
+      'Bytes that the originals of images that are not disabled may have, for each account that has no quota of its own. 0 sets no limit.',
     example: '20GiB',
-    status: 'reserved',
     parse: parseBytes,
   },
   cacheBytes: {

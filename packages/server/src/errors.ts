@@ -21,7 +21,7 @@ export const ERROR_CODES = [
   'conflict',
   /** The account already holds an image with these bytes; `existing` says which. */
   'duplicate',
-  /** The account may not hold more images. */
+  /** The account may not hold more images, or more bytes of them. */
   'quota-exceeded',
   /** More bytes than the limit. */
   'too-large',

@@ -32,6 +32,8 @@ export interface LibraryDependencies {
   readonly ingest: Ingest;
   /** How many images an account may have enabled, unless it sets its own limit. */
   readonly imageQuota: number;
+  /** How many bytes their originals may have, unless the account sets its own limit; 0: no limit. */
+  readonly byteQuota: number;
   /** Told of every change to an image that the public can see, once it is settled; with the bytes it no longer shows. */
   readonly onChange?: (image: Image, withdrawn?: Digest) => void;
   readonly now?: () => Date;
@@ -41,6 +43,7 @@ export class Library {
   readonly #metadata: MetadataStore;
   readonly #ingest: Ingest;
   readonly #imageQuota: number;
+  readonly #byteQuota: number;
   readonly #onChange: (image: Image, withdrawn?: Digest) => void;
   readonly #now: () => Date;
   readonly #uploadsByKey = new Map<string, Promise<unknown>>();
@@ -49,6 +52,7 @@ export class Library {
     this.#metadata = dependencies.metadata;
     this.#ingest = dependencies.ingest;
     this.#imageQuota = dependencies.imageQuota;
+    this.#byteQuota = dependencies.byteQuota;
     this.#onChange = dependencies.onChange ?? (() => undefined);
     this.#now = dependencies.now ?? (() => new Date());
   }
@@ -117,6 +121,7 @@ export class Library {
     };
     const outcome = await images.insert(image, {
       defaultQuota: this.#imageQuota,
+      defaultByteQuota: this.#byteQuota,
       ...(key && { remember: { ...key, notBefore } }),
     });
     switch (outcome.kind) {
@@ -129,6 +134,8 @@ export class Library {
         return duplicate(outcome.existing);
       case 'quota-exceeded':
         throw new AppError('quota-exceeded', quotaText(outcome.limit));
+      case 'byte-quota-exceeded':
+        return tooManyBytes(outcome.limit);
       case 'no-account':
         throw new AppError('not-found', 'account not found');
     }
@@ -136,7 +143,7 @@ export class Library {
 
   /**
    * Gives an image other bytes; its IDs, link and createdOn stay. Its own current bytes are a success.
-   * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`.
+   * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`, `quota-exceeded` (of bytes).
    */
   async update(accountID: string, imageID: string, update: Update, signal?: AbortSignal): Promise<Image> {
     try {
@@ -146,6 +153,7 @@ export class Library {
       const original = sameBytes ? current.original : await this.#accept(images, update.file, signal);
       const outcome = await images.replace(current.imageID, {
         original,
+        defaultByteQuota: this.#byteQuota,
         updatedOn: this.#now(),
         ...(update.altText && { altText: update.altText }),
       });
@@ -210,6 +218,8 @@ function settled(outcome: ReplaceOutcome): Image {
       return unknownImage();
     case 'duplicate':
       return duplicate(outcome.existing);
+    case 'byte-quota-exceeded':
+      return tooManyBytes(outcome.limit);
   }
 }
 
@@ -234,6 +244,11 @@ function reusedKey(): never {
 
 function duplicate(existing: Image): never {
   throw new AppError('duplicate', `the account already has this image as ${existing.imageID}`, { existing });
+}
+
+function tooManyBytes(limit: number): never {
+  const text = `the images of the account that are not disabled would have more than its limit of ${limit} bytes`;
+  throw new AppError('quota-exceeded', text);
 }
 
 function quotaText(limit: number): string {

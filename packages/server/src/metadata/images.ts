@@ -9,6 +9,7 @@ import type { AccountRow, ImageRow, Schema } from './schema.ts';
 import { columnsOfOriginal, imageFromRow } from './schema.ts';
 import type {
   AccountImages,
+  ByteQuotaExceeded,
   ChangeOutcome,
   DisableOutcome,
   InsertOptions,
@@ -78,13 +79,17 @@ export class SqlAccountImages implements AccountImages {
       const limit = account.image_quota ?? options.defaultQuota;
       if (account.enabled_count >= limit) return { kind: 'quota-exceeded', limit };
 
+      const { size } = image.original;
+      const excess = byteExcess(account, size, options.defaultByteQuota);
+      if (excess !== undefined) return excess;
+
       const row = this.#newRow(image, account.image_count + 1);
       await trx.insertInto('images').values(row).execute();
-      await trx
-        .updateTable('accounts')
-        .set({ image_count: row.sequence, enabled_count: account.enabled_count + 1 })
-        .where('account_id', '=', this.#accountID)
-        .execute();
+      await this.#setCounters(trx, {
+        image_count: row.sequence,
+        enabled_count: account.enabled_count + 1,
+        byte_count: account.byte_count + size,
+      });
       if (remember !== undefined) {
         await trx
           .insertInto('idempotency_keys')
@@ -103,16 +108,19 @@ export class SqlAccountImages implements AccountImages {
 
   replace(imageID: string, change: Replacement): Promise<ReplaceOutcome> {
     return transact(this.#database, async (trx): Promise<ReplaceOutcome> => {
-      // An account that does not exist has no images; the next statement finds that out.
-      await this.#lockedAccount(trx);
+      const account = await this.#lockedAccount(trx);
       const before = await this.#row(trx, imageID);
-      if (before === undefined) return { kind: 'not-found' };
+      if (account === undefined || before === undefined) return { kind: 'not-found' };
       if (before.disabled_on !== null) return { kind: 'disabled' };
 
       const holder = await this.#holder(trx, change.original.digest);
       if (holder !== undefined && holder.image_id !== imageID) {
         return { kind: 'duplicate', existing: imageFromRow(holder) };
       }
+
+      const growth = change.original.size - before.size;
+      const excess = growth > 0 ? byteExcess(account, growth, change.defaultByteQuota) : undefined;
+      if (excess !== undefined) return excess;
 
       // `disabled_on` is asked again so that not even a writer who ignores the lock is overwritten.
       const after = await trx
@@ -127,7 +135,9 @@ export class SqlAccountImages implements AccountImages {
         .where('disabled_on', 'is', null)
         .returningAll()
         .executeTakeFirst();
-      return after === undefined ? { kind: 'disabled' } : { kind: 'changed', image: imageFromRow(after) };
+      if (after === undefined) return { kind: 'disabled' };
+      if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
+      return { kind: 'changed', image: imageFromRow(after) };
     });
   }
 
@@ -162,11 +172,10 @@ export class SqlAccountImages implements AccountImages {
         .where('image_id', '=', imageID)
         .returningAll()
         .executeTakeFirstOrThrow();
-      await trx
-        .updateTable('accounts')
-        .set({ enabled_count: account.enabled_count - 1 })
-        .where('account_id', '=', this.#accountID)
-        .execute();
+      await this.#setCounters(trx, {
+        enabled_count: account.enabled_count - 1,
+        byte_count: account.byte_count - before.size,
+      });
       return { kind: 'disabled', image: imageFromRow(after) };
     });
   }
@@ -186,6 +195,14 @@ export class SqlAccountImages implements AccountImages {
       .where('account_id', '=', this.#accountID)
       .$if(this.#database.locksRows, (query) => query.forNoKeyUpdate())
       .executeTakeFirst();
+  }
+
+  /** Under the lock of the account only: the values follow from the row as it was read there. */
+  async #setCounters(
+    trx: Transaction<Schema>,
+    counters: Partial<Pick<AccountRow, 'image_count' | 'enabled_count' | 'byte_count'>>,
+  ): Promise<void> {
+    await trx.updateTable('accounts').set(counters).where('account_id', '=', this.#accountID).execute();
   }
 
   #images(db: Kysely<Schema>) {
@@ -233,6 +250,13 @@ export class SqlAccountImages implements AccountImages {
       disabled_on: null,
     };
   }
+}
+
+/** Why the account may not hold so many bytes more; undefined if it may. */
+function byteExcess(account: AccountRow, growth: number, defaultQuota = 0): ByteQuotaExceeded | undefined {
+  const limit = account.byte_quota ?? defaultQuota;
+  const fits = limit === 0 || account.byte_count + growth <= limit;
+  return fits ? undefined : { kind: 'byte-quota-exceeded', limit };
 }
 
 function optional(row: ImageRow | undefined): Image | undefined {

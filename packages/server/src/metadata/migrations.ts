@@ -2,7 +2,7 @@
  * Owns the history of the schema: each version is one migration, applied once, never edited after its release.
  * Refuses to know dialects: what is written here runs on all of them.
  */
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { AppError } from '../errors.ts';
 import type { Schema } from './schema.ts';
@@ -88,9 +88,25 @@ const initial: Migration = {
   },
 };
 
+const limits: Migration = {
+  async up(db: AnySchema): Promise<void> {
+    await db.schema.alterTable('accounts').addColumn('byte_quota', 'bigint').execute();
+    await db.schema
+      .alterTable('accounts')
+      .addColumn('byte_count', 'bigint', (column) => column.notNull().defaultTo(0))
+      .execute();
+    // What the accounts hold already counts. The sum is a numeric in PostgreSQL.
+    await sql`update accounts set byte_count = (
+      select cast(coalesce(sum(images.size), 0) as bigint) from images
+      where images.account_id = accounts.account_id and images.disabled_on is null
+    )`.execute(db);
+  },
+};
+
 /** By name; applied in the order of the names, so a new one takes the next number. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
+  '0003-limits': limits,
 };
 
 /**

@@ -30,6 +30,10 @@ export interface AccountRow {
   image_count: number;
   /** Images that are not disabled. */
   enabled_count: number;
+  /** Null: the server's default; 0: no limit. */
+  byte_quota: number | null;
+  /** Bytes of the originals of images that are not disabled. */
+  byte_count: number;
 }
 
 export interface ApiKeyRow {
@@ -89,6 +93,7 @@ export function accountFromRow(row: AccountRow): Account {
     displayName: row.display_name,
     createdOn: new Date(row.created_on),
     ...(row.image_quota === null ? {} : { imageQuota: row.image_quota }),
+    ...(row.byte_quota === null ? {} : { byteQuota: row.byte_quota }),
   };
 }
 
@@ -100,6 +105,8 @@ export function rowFromAccount(account: Account): AccountRow {
     image_quota: account.imageQuota ?? null,
     image_count: 0,
     enabled_count: 0,
+    byte_quota: account.byteQuota ?? null,
+    byte_count: 0,
   };
 }
 

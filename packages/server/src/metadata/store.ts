@@ -57,14 +57,16 @@ export interface AccountImages {
   recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined>;
 
   /**
-   * Adds an image. Settled in this order, in one transaction: account, idempotency key, duplicate, quota.
+   * Adds an image. Settled in this order, in one transaction: account, idempotency key, duplicate, quota of
+   * images, quota of bytes.
    * With `remember`, the key and the image as it is now are kept in the same transaction.
    */
   insert(image: NewImage, options: InsertOptions): Promise<InsertOutcome>;
 
   /**
    * Gives an image other bytes; keeps imageID, publicID, createdOn and (unless `altText` is given) the alt text.
-   * The same bytes as before are a success, also when nothing else changes.
+   * The same bytes as before are a success, also when nothing else changes. Settled in this order: existence, disabled,
+   * duplicate, quota of bytes.
    */
   replace(imageID: string, change: Replacement): Promise<ReplaceOutcome>;
 
@@ -81,6 +83,8 @@ export type NewImage = Omit<Image, 'accountID' | 'updatedOn' | 'disabledOn'>;
 export interface InsertOptions {
   /** How many images may be enabled at once, unless the account sets its own limit. */
   readonly defaultQuota: number;
+  /** How many bytes their originals may have, unless the account sets its own limit; 0, or absent: no limit. */
+  readonly defaultByteQuota?: number;
   readonly remember?: {
     readonly key: string;
     /** Stands for everything the client sent: the same key with another fingerprint is `key-reused`. */
@@ -104,10 +108,19 @@ export type InsertOutcome =
   | { readonly kind: 'key-reused' }
   | { readonly kind: 'duplicate'; readonly existing: Image }
   | { readonly kind: 'quota-exceeded'; readonly limit: number }
+  | ByteQuotaExceeded
   | { readonly kind: 'no-account' };
+
+/** The originals of enabled images would have more bytes than the limit. Nothing was changed. */
+export interface ByteQuotaExceeded {
+  readonly kind: 'byte-quota-exceeded';
+  readonly limit: number;
+}
 
 export interface Replacement {
   readonly original: Original;
+  /** As in InsertOptions. An original that is no larger than the one before is always within it. */
+  readonly defaultByteQuota?: number;
   /** Absent: keep the alt text. `{ value: undefined }`: clear it. */
   readonly altText?: { readonly value: string | undefined };
   readonly updatedOn: Date;
@@ -118,7 +131,10 @@ export type ChangeOutcome =
   | { readonly kind: 'disabled' }
   | { readonly kind: 'not-found' };
 
-export type ReplaceOutcome = ChangeOutcome | { readonly kind: 'duplicate'; readonly existing: Image };
+export type ReplaceOutcome =
+  | ChangeOutcome
+  | { readonly kind: 'duplicate'; readonly existing: Image }
+  | ByteQuotaExceeded;
 
 export type DisableOutcome =
   | { readonly kind: 'disabled'; readonly image: Image }

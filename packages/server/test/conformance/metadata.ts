@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { ApiKey } from '../../src/account.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
+import { metadataBytes } from './metadata-bytes.ts';
 import { metadataImages } from './metadata-images.ts';
 import { metadataRaces } from './metadata-races.ts';
 import {
@@ -131,6 +132,7 @@ export function metadataConformance(
     });
 
     metadataImages(() => harness);
+    metadataBytes(() => harness);
 
     describe('accounts among each other', () => {
       test('may hold the same bytes and the same image ID, and see nothing of each other', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
 import { picture } from '../sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
 
@@ -415,6 +416,38 @@ describe('quota', () => {
       assert.equal((await small.upload(Buffer.from('x'))).status, 422, 'and so is a bad picture');
       await small.fetch(path(added[0]?.imageID ?? ''), { method: 'DELETE' });
       assert.equal((await small.upload(await picture(123))).status, 201);
+    } finally {
+      await small.close();
+    }
+  });
+});
+
+describe('the quota of bytes', () => {
+  test('counts the originals of images that are not disabled; beyond it uploads and updates are 400 with the limit named', async () => {
+    const pictures = await Promise.all([160, 161, 162].map(picture));
+    const [three, one, two] = pictures.sort((a, b) => a.length - b.length) as [Buffer, Buffer, Buffer];
+    const limit = one.length + two.length;
+    const small = await startServer({ VITRINE_BYTE_QUOTA: String(limit) });
+    try {
+      const first = await small.added(one);
+      const second = await small.added(two);
+      const refused = await small.upload(three);
+      assert.equal(refused.status, 400);
+      const text = `the images of the account that are not disabled would have more than its limit of ${limit} bytes`;
+      assert.deepEqual(await json(refused), { error: text });
+      assert.equal((await small.upload(two)).status, 409, 'a duplicate is refused as one first');
+
+      const large = await sharp({ create: { width: 300, height: 300, channels: 3, background: 'teal' } })
+        .png({ compressionLevel: 0 })
+        .toBuffer();
+      assert.ok(large.length > limit);
+      const update = await small.upload(large, { replace: second.imageID });
+      assert.equal(update.status, 400);
+      assert.deepEqual(await json(update), { error: text });
+      assert.deepEqual(await json(await small.fetch(path(second.imageID))), { ...second });
+
+      await small.fetch(path(first.imageID), { method: 'DELETE' });
+      assert.equal((await small.upload(three)).status, 201);
     } finally {
       await small.close();
     }

@@ -4,8 +4,10 @@ import pg from 'pg';
 import { explainPostgres, openPostgres } from '../../src/metadata/postgres.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
+import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
 import { accountOf, later, newImage, originalOf } from '../conformance/metadata-samples.ts';
 import { startPostgres, type TestPostgres } from '../postgres.ts';
+import { INITIAL_DATABASE } from './initial.ts';
 
 const { postgres, skip } = await startPostgres();
 
@@ -61,6 +63,14 @@ describe('PostgreSQL in particular', { skip }, () => {
       await store.check();
       await store.close();
     }
+  });
+
+  test('brings a database of the first version up to this one', async () => {
+    const url = await server().createDatabase();
+    for (const statement of INITIAL_DATABASE) await server().query(url, statement);
+    const store = await openPostgres({ url });
+    await assertMigratesInitial(store);
+    await store.close();
   });
 
   test('refuses a database of a newer version, and says so', async () => {

@@ -8,7 +8,9 @@ import { AppError } from '../../src/errors.ts';
 import { explainSqlite, openSqlite } from '../../src/metadata/sqlite.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
+import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
 import { accountOf, newImage } from '../conformance/metadata-samples.ts';
+import { INITIAL_DATABASE } from './initial.ts';
 
 metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-sqlite-'));
@@ -49,6 +51,16 @@ describe('SQLite in particular', () => {
     const other = new DatabaseSync(path);
     assert.equal(other.prepare('pragma journal_mode').get()?.journal_mode, 'wal');
     other.close();
+    await store.close();
+  });
+
+  test('brings a database of the first version up to this one', async () => {
+    const path = join(folder, 'initial.db');
+    const earlier = new DatabaseSync(path);
+    for (const statement of INITIAL_DATABASE) earlier.exec(statement);
+    earlier.close();
+    const store = await openSqlite({ path });
+    await assertMigratesInitial(store);
     await store.close();
   });
 

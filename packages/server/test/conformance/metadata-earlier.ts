@@ -1,0 +1,43 @@
+/**
+ * What every backend makes of a database of the first version: nothing is lost, and what was counted later is right.
+ */
+import assert from 'node:assert/strict';
+import type { MetadataStore } from '../../src/metadata/store.ts';
+import { ACCOUNTS, KEY, SIZES } from '../metadata/initial.ts';
+import { newImage, originalOf } from './metadata-samples.ts';
+
+/** @param store over a database of INITIAL_DATABASE, not migrated yet. */
+export async function assertMigratesInitial(store: MetadataStore): Promise<void> {
+  await store.migrate();
+  const account = await store.findAccount(ACCOUNTS.holding);
+  assert.equal(account?.displayName, 'Holding');
+  assert.deepEqual(account?.createdOn, new Date(500));
+  assert.equal(account?.imageQuota, undefined);
+  assert.equal(account?.byteQuota, undefined);
+  assert.equal((await store.findAccount(ACCOUNTS.empty))?.imageQuota, 7);
+  assert.equal((await store.findKey(KEY.publicKey))?.accounts, 'all');
+
+  const images = store.forAccount(ACCOUNTS.holding);
+  const { images: listed, total } = await images.list({ skip: 0, count: 20 });
+  assert.equal(total, 3);
+  assert.deepEqual(
+    listed.map(({ altText, original, disabledOn }) => [altText, original.size, disabledOn?.getTime()]),
+    [
+      ['alt 3', SIZES.disabled, 3000],
+      ['alt 2', SIZES.second, undefined],
+      ['alt 1', SIZES.first, undefined],
+    ],
+  );
+
+  const held = SIZES.first + SIZES.second;
+  const added = newImage('added', { original: originalOf('added', { size: 10 }) });
+  const refused = await images.insert(added, { defaultQuota: 300, defaultByteQuota: held + 9 });
+  assert.deepEqual(refused, { kind: 'byte-quota-exceeded', limit: held + 9 });
+  assert.equal(
+    (await images.insert(added, { defaultQuota: 300, defaultByteQuota: held + 10 })).kind,
+    'inserted',
+  );
+  const empty = store.forAccount(ACCOUNTS.empty);
+  const other = newImage('other', { original: originalOf('other', { size: 10 }) });
+  assert.equal((await empty.insert(other, { defaultQuota: 300, defaultByteQuota: 10 })).kind, 'inserted');
+}
