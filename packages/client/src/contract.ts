@@ -269,9 +269,15 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -290,6 +296,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -367,9 +375,15 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -388,6 +402,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -465,9 +481,15 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -486,6 +508,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -605,9 +629,15 @@ export interface operations {
                     "application/json": components["schemas"]["ImageRequestValidationError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -626,6 +656,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -705,9 +737,15 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -726,6 +764,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -845,9 +885,15 @@ export interface operations {
                     "application/json": components["schemas"]["ImageRequestValidationError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -866,6 +912,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -952,9 +1000,15 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -973,6 +1027,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1092,9 +1148,15 @@ export interface operations {
                     "application/json": components["schemas"]["ImageMetadataValidationError"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests, or failed attempts to authenticate. */
             429: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1113,6 +1175,8 @@ export interface operations {
             /** @description Cannot be served now; try again after the seconds in Retry-After. */
             503: {
                 headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

@@ -235,7 +235,8 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_CORS_ORIGINS',
     format: '`*`, or origins such as `https://shop.example` separated by commas',
     default: '',
-    description: 'Web pages that may call the API from a browser. Public links may always be embedded.',
+    description:
+      'Web pages that may call the API from a browser. Public links may be read by every page, whatever this says. `*` is for a server whose users give no credentials to browsers: with it, a page of any site can have a browser send those that it remembers.',
     example: 'https://shop.example, https://admin.example',
     parse: parseOrigins,
   },

@@ -9,7 +9,7 @@ import type { Browser } from 'playwright-core';
 import sharp from 'sharp';
 import { launchBrowser } from './browser.ts';
 import { picture } from './sample.ts';
-import { startServer, type TestServer } from './server.ts';
+import { ACCOUNT, startServer, type TestServer } from './server.ts';
 
 let server: TestServer;
 let browser: Browser | undefined;
@@ -85,6 +85,81 @@ describe('in a browser', () => {
     assert.deepEqual(problems, []);
     assert.deepEqual(foreign, []);
     await page.close();
+  });
+
+  test('a page of an allowed origin uploads, reads what it is told, and lists; one of another origin does not', async (t) => {
+    if (!browser) return t.skip('there is no Chromium on this machine');
+    const open = await startServer({ VITRINE_CORS_ORIGINS: new URL(elsewhereURL).origin });
+    t.after(() => open.close());
+    const stranger = createServer((_request, response) =>
+      response.setHeader('content-type', 'text/html').end('<p>Other'),
+    );
+    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
+    t.after(() => stranger.close());
+    const strangerURL = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}/`;
+    const bytes = [...(await picture(10))];
+    const page = await browser.newPage();
+    t.after(() => page.close());
+    const uploadFrom = async (url: string) => {
+      await page.goto(url);
+      return page.evaluate(
+        async ({ images, authorization, bytes }) => {
+          const headers = { authorization, 'x-idempotency-key': 'from-a-page' };
+          const form = new FormData();
+          form.append('image', new Blob([new Uint8Array(bytes)]), 'a.jpg');
+          try {
+            const upload = await fetch(images, { method: 'POST', body: form, headers });
+            const listed = await fetch(images, { headers: { authorization, 'x-moov-version': 'latest' } });
+            const seen = ['x-total-count', 'x-moov-version', 'x-request-id', 'ratelimit', 'ratelimit-policy'];
+            return { status: upload.status, seen: seen.map((name) => listed.headers.get(name)) };
+          } catch (error) {
+            return { status: String(error), seen: [] };
+          }
+        },
+        { images: `${open.url}/accounts/${ACCOUNT}/images`, authorization: open.authorization, bytes },
+      );
+    };
+    const refused = await uploadFrom(strangerURL);
+    assert.match(String(refused.status), /Failed to fetch/);
+    const { status, seen } = await uploadFrom(elsewhereURL);
+    assert.equal(status, 201);
+    const [total, version, requestID, standing, policy] = seen;
+    assert.equal(total, '1', 'the stranger added nothing');
+    assert.equal(version, 'v2026.10.00');
+    assert.ok(requestID);
+    assert.match(standing ?? '', /"address";r=\d+;t=\d+, "key";r=\d+;t=\d+/);
+    assert.match(policy ?? '', /"address";q=2000;w=2/);
+  });
+
+  test('a page of any origin draws a public picture on a canvas and reads it, and asks for it conditionally', async (t) => {
+    if (!browser) return t.skip('there is no Chromium on this machine');
+    const { link } = await server.added(
+      await sharp({ create: { width: 60, height: 60, channels: 3, background: '#336699' } })
+        .png()
+        .toBuffer(),
+    );
+    const page = await browser.newPage();
+    t.after(() => page.close());
+    await page.goto(elsewhereURL);
+    // As text, because it speaks of a document, which nothing here has.
+    const seen = (await page.evaluate(`(async (link) => {
+      const img = new Image();
+      img.crossOrigin = 'anonymous';
+      img.src = link + '?size=60x60&format=png';
+      await img.decode();
+      const context = document.createElement('canvas').getContext('2d');
+      context.drawImage(img, 0, 0);
+      // Throws if the picture may be shown, but not read.
+      const pixel = [...context.getImageData(30, 30, 1, 1).data];
+      const first = await fetch(link, { cache: 'no-store' });
+      const etag = first.headers.get('etag');
+      const again = await fetch(link, { cache: 'no-store', headers: { 'if-none-match': etag } });
+      const unknown = await fetch(new URL(link).origin + '/images/unknown');
+      return { pixel, etag, statuses: [first.status, again.status, unknown.status] };
+    })(${JSON.stringify(link)})`)) as { pixel: number[]; etag: string; statuses: number[] };
+    assert.deepEqual(seen.pixel, [0x33, 0x66, 0x99, 255]);
+    assert.match(seen.etag, /^W\//);
+    assert.deepEqual(seen.statuses, [200, 304, 404]);
   });
 
   test('a page of another site cannot change anything with credentials that the browser holds', async (t) => {

@@ -7,6 +7,7 @@ import type { Delivery } from '../delivery.ts';
 import { AppError } from '../errors.ts';
 import { parseSize, type Transform } from '../imaging/plan.ts';
 import { isNotModified, lastModified, type Validators } from './conditional.ts';
+import { PUBLIC_CORS } from './cors.ts';
 import { mediaType, negotiate } from './negotiate.ts';
 import { sendProblem } from './problems.ts';
 import { clientName, type RateLimits } from './rates.ts';
@@ -29,13 +30,19 @@ export function addDeliveryRoutes(
   app: FastifyInstance,
   { delivery, cacheControl, rates, warm }: DeliveryRoutes,
 ): void {
+  // Preflights, of pages that ask conditionally; answered by the rules for other origins.
+  app.options(
+    '/images/:publicID',
+    { config: { cors: PUBLIC_CORS }, schema: { hide: true } },
+    async () => undefined,
+  );
   // HEAD is a route of its own, because the framework's says of a 304 that its picture has 0 bytes.
   for (const method of ['GET', 'HEAD']) {
     app.route<{ Params: Static<typeof PublicParams>; Querystring: Static<typeof DeliveryQuery> }>({
       method,
       exposeHeadRoute: false,
       url: '/images/:publicID',
-      config: { scope: 'public' },
+      config: { scope: 'public', cors: PUBLIC_CORS },
       schema: {
         operationId: 'getPublicImage',
         summary: 'Get an image by its public ID',
@@ -48,7 +55,6 @@ export function addDeliveryRoutes(
         response: RESPONSES.delivery,
       },
       errorHandler: (error, request, reply) => {
-        reply.header('access-control-allow-origin', '*');
         // So that a picture uploaded a moment later is soon seen, and a flood of guesses is still absorbed.
         const brief = error instanceof AppError && error.code === 'not-found';
         return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
@@ -99,7 +105,6 @@ function setDeliveryHeaders(
     .header('etag', etag)
     .header('cache-control', cacheControl)
     .header('vary', 'Accept')
-    .header('access-control-allow-origin', '*')
     .header('cross-origin-resource-policy', 'cross-origin')
     .header('content-security-policy', "default-src 'none'; sandbox");
 }

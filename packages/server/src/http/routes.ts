@@ -8,6 +8,7 @@ import type { Access } from '../access.ts';
 import type { Principal, Scope } from '../account.ts';
 import { AppError } from '../errors.ts';
 import { checkBodyHeaders, claimBody, linger, watchBody } from './body.ts';
+import { type AllowedOrigins, refuseForeignOrigin } from './cors.ts';
 import { clientName, type RateLimits } from './rates.ts';
 import { MAX_FORM_BYTES } from './upload.ts';
 import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
@@ -51,8 +52,19 @@ export function accountOf(request: FastifyRequest): string {
 export interface RouteRules {
   readonly access: Access;
   readonly rates: RateLimits;
-  /** Origins whose pages may send unsafe requests; `*` is any. */
-  readonly allowedOrigins: '*' | readonly string[];
+  /** Origins whose pages may send unsafe requests. */
+  readonly allowedOrigins: AllowedOrigins;
+}
+
+/** Lets no route start that declares no scope. Before any route, those of plugins included. */
+export function requireScopes(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    // A preflight asks what may be asked; it never carries credentials.
+    if (route.method === 'OPTIONS') route.config = { ...route.config, scope: 'public' };
+    if (route.config?.scope === undefined) {
+      throw new Error(`route ${String(route.method)} ${route.url} declares no scope`);
+    }
+  });
 }
 
 /** Sets the rules up on a server, before any route. */
@@ -62,14 +74,6 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
   app.decorateRequest('principal', undefined);
   app.decorateRequest('accountID', undefined);
   app.decorateRequest('aborted', null as unknown as AbortSignal);
-
-  app.addHook('onRoute', (route) => {
-    // A preflight asks what may be asked; it never carries credentials.
-    if (route.method === 'OPTIONS') route.config = { ...route.config, scope: 'public' };
-    if (route.config?.scope === undefined) {
-      throw new Error(`route ${String(route.method)} ${route.url} declares no scope`);
-    }
-  });
 
   app.addHook('onRequest', async (request, reply) => {
     const controller = new AbortController();
@@ -143,29 +147,6 @@ function answeringVersion(header: string | string[] | undefined): Version | AppE
     if (error instanceof AppError) return error;
     throw error;
   }
-}
-
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-/**
- * A browser that once asked its user for Basic credentials sends them along with whatever another site makes it send.
- * It also says from where: that decides.
- */
-function refuseForeignOrigin(request: FastifyRequest, allowed: '*' | readonly string[]): void {
-  if (SAFE_METHODS.has(request.method) || allowed === '*') return;
-  const { origin } = request.headers;
-  const site = request.headers['sec-fetch-site'];
-  if (origin !== undefined && allowed.includes(origin)) return;
-  const foreignSite = site === 'cross-site' || site === 'same-site';
-  const foreignOrigin =
-    origin !== undefined && site === undefined && !isOwnOrigin(origin, request.headers.host);
-  if (foreignSite || foreignOrigin) {
-    throw new AppError('forbidden', 'requests from pages of another origin are not allowed');
-  }
-}
-
-function isOwnOrigin(origin: string, host: string | undefined): boolean {
-  return URL.canParse(origin) && new URL(origin).host === host;
 }
 
 function hasBody(request: FastifyRequest): boolean {

@@ -180,7 +180,16 @@ const described = (description: string, schema?: object, headers?: object, type 
   ...(schema ? { content: { [type]: { schema } } } : { type: 'null' }),
 });
 
-const generic = (description: string) => described(description, Type.Ref('GenericError'));
+const generic = (description: string, headers?: object) =>
+  described(description, Type.Ref('GenericError'), headers);
+
+const retryAfter = {
+  'Retry-After': { description: 'Seconds after which trying again makes sense.', type: 'integer' },
+};
+const rateLimit = {
+  'RateLimit-Policy': { description: 'The limits: q requests in w seconds.', type: 'string' },
+  RateLimit: { description: 'What is left of them: r requests for the next t seconds.', type: 'string' },
+};
 
 /** The responses that any authenticated operation may give. */
 export const COMMON_RESPONSES = {
@@ -188,9 +197,9 @@ export const COMMON_RESPONSES = {
   401: generic('Credentials are missing or not valid.'),
   403: generic('The credentials do not allow this.'),
   404: generic('There is no such thing, or no such version.'),
-  429: generic('Too many requests.'),
+  429: generic('Too many requests, or failed attempts to authenticate.', { ...retryAfter, ...rateLimit }),
   500: generic('An internal error.'),
-  503: generic('Cannot be served now; try again after the seconds in Retry-After.'),
+  503: generic('Cannot be served now; try again after the seconds in Retry-After.', retryAfter),
 } as const;
 
 const WRITE_RESPONSES = {

@@ -3,7 +3,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { pino } from 'pino';
@@ -13,6 +12,7 @@ import type { Delivery } from '../delivery.ts';
 import { AppError } from '../errors.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Library } from '../library.ts';
+import { type AllowedOrigins, addCors } from './cors.ts';
 import { addDeliveryRoutes } from './delivery.ts';
 import { addDocsRoutes } from './docs.ts';
 import { addImageRoutes } from './images.ts';
@@ -23,7 +23,7 @@ import { sendProblem } from './problems.ts';
 import { compileQuery } from './query.ts';
 import { RateLimits } from './rates.ts';
 import { Repeats } from './repeats.ts';
-import { addRouteRules } from './routes.ts';
+import { addRouteRules, requireScopes } from './routes.ts';
 import { NAMED_SCHEMAS } from './schemas.ts';
 import { decodeUTF8 } from './upload.ts';
 import { WarmAnswers } from './warm.ts';
@@ -39,7 +39,7 @@ export interface ServerDependencies {
   readonly cacheControl: string;
   /** Requests per second for each key and each address; 0: no limit. */
   readonly rateLimit: number;
-  readonly corsOrigins: '*' | readonly string[];
+  readonly corsOrigins: AllowedOrigins;
   readonly trustProxy: boolean | number | readonly string[];
   /** Resolves if the named dependency can be used now. */
   readonly checks: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>>;
@@ -144,21 +144,15 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   addParsers(app);
   for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
   await app.register(swagger, { openapi: DOCUMENT, refResolver: { buildLocalReference: referenceName } });
+  requireScopes(app);
+  await addCors(app, corsOrigins);
   const rates = new RateLimits(dependencies.rateLimit);
   addRouteRules(app, { access: dependencies.access, rates, allowedOrigins: corsOrigins });
 
   addProbeRoutes(app, dependencies);
   addDocsRoutes(app);
   await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, rates, warm }));
-  await app.register(async (scope) => {
-    if (corsOrigins === '*' || corsOrigins.length > 0) {
-      await scope.register(cors, {
-        origin: corsOrigins === '*' ? '*' : [...corsOrigins],
-        exposedHeaders: ['X-Request-Id', 'X-Total-Count', 'Link', 'Retry-After', 'X-Moov-Version'],
-      });
-    }
-    addImageRoutes(scope, dependencies);
-  });
+  await app.register(async (scope) => addImageRoutes(scope, dependencies));
   return app;
 }
 

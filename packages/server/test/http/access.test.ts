@@ -211,29 +211,6 @@ describe('refusals come in order', () => {
   });
 });
 
-describe('a page of an origin that VITRINE_CORS_ORIGINS names', () => {
-  test('may call the API; others get no CORS headers', async () => {
-    const open = await startServer({ VITRINE_CORS_ORIGINS: 'https://shop.example' });
-    try {
-      const call = (origin: string) =>
-        open.upload(Buffer.from('x'), { headers: { origin, 'sec-fetch-site': 'cross-site' } });
-      const allowed = await call('https://shop.example');
-      assert.equal(allowed.status, 422);
-      assert.equal(allowed.headers.get('access-control-allow-origin'), 'https://shop.example');
-      const refused = await call('https://evil.example');
-      assert.equal(refused.status, 403);
-      assert.equal(refused.headers.get('access-control-allow-origin'), null);
-      const preflight = await fetch(`${open.url}/accounts/${ACCOUNT}/images`, {
-        method: 'OPTIONS',
-        headers: { origin: 'https://shop.example', 'access-control-request-method': 'POST' },
-      });
-      assert.equal(preflight.status, 204);
-    } finally {
-      await open.close();
-    }
-  });
-});
-
 describe('secrets', () => {
   test('are stored only as digests', async () => {
     const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
