@@ -50,7 +50,8 @@ export async function startVitrine({ folder, parent, env = {} }: VitrineOptions)
       VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
       VITRINE_BOOTSTRAP_KEY: KEY,
       VITRINE_LOG_LEVEL: 'warn',
-      // More renditions and images than anyone should be allowed are what a bench is made of.
+      // More requests, renditions and images than anyone should be allowed are what a bench is made of.
+      VITRINE_RATE_LIMIT: '0',
       VITRINE_SIZE_BUDGET: '0',
       VITRINE_IMAGE_QUOTA: '1000000',
       ...env,

@@ -27,9 +27,11 @@ interface Answer {
   readonly body: readonly string[];
   /** The same as lines of text: of a 304, and of a 200. */
   readonly lines: { readonly 304: string; readonly 200: string };
-  /** Name and value of the image's date, for when a date can stand for it. */
-  readonly dated: readonly string[];
+  /** The image's date, for when a date can stand for it: name and value, and the same as a line. */
+  readonly dated: { readonly headers: readonly string[]; readonly line: string };
 }
+
+const UNDATED: Answer['dated'] = { headers: [], line: '' };
 
 /** An answer from memory. */
 export interface Found {
@@ -88,7 +90,13 @@ export class WarmAnswers {
     const lines = { 304: linesOf(common), 200: linesOf([...common, ...of]) };
     const date = lastModified(planned.image.updatedOn, Number.POSITIVE_INFINITY) ?? 0;
     const dated = ['last-modified', new Date(date).toUTCString()];
-    this.#answers.set(key, { planned, common, body: of, lines, dated });
+    this.#answers.set(key, {
+      planned,
+      common,
+      body: of,
+      lines,
+      dated: { headers: dated, line: linesOf(dated) },
+    });
   }
 
   /** The answer to such a request, if all of it is in memory and still true. Counts as a delivery. */
@@ -103,13 +111,14 @@ export class WarmAnswers {
       etag: planned.etag,
       lastModified: lastModified(planned.image.updatedOn, Date.now()),
     };
-    const dated = current.lastModified === undefined ? [] : answer.dated;
-    const date = linesOf(dated);
+    const dated = current.lastModified === undefined ? UNDATED : answer.dated;
     if (isNotModified(request.headers, current)) {
-      return { status: 304, headers: [...common, ...dated], lines: lines[304] + date };
+      return { status: 304, headers: [...common, ...dated.headers], lines: lines[304] + dated.line };
     }
     const bytes = this.#delivery.peek(planned.key);
-    return bytes && { status: 200, headers: [...common, ...body, ...dated], lines: lines[200] + date, bytes };
+    if (!bytes) return undefined;
+    const headers = [...common, ...body, ...dated.headers];
+    return { status: 200, headers, lines: lines[200] + dated.line, bytes };
   }
 
   /** True if the request was answered. */

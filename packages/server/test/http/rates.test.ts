@@ -5,8 +5,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import Fastify from 'fastify';
+import { Access } from '../../src/access.ts';
 import { AppError } from '../../src/errors.ts';
+import { sendProblem } from '../../src/http/problems.ts';
 import { clientName, type Party, RateLimits } from '../../src/http/rates.ts';
+import { addRouteRules, requireScopes } from '../../src/http/routes.ts';
 import { openSqlite } from '../../src/metadata/sqlite.ts';
 import { picture } from '../sample.ts';
 import { basic, type ImageJSON, KEY, startServer, type TestServer } from '../server.ts';
@@ -113,6 +116,27 @@ describe('a rate limit', () => {
     const { get } = await harness(0);
     for (let n = 0; n < 100; n++) assert.deepEqual((await get('address=a&key=k')).standing, undefined);
   });
+});
+
+test('a public route is charged to the address if it says so, and to nobody otherwise', async (t) => {
+  const store = await openSqlite({ path: ':memory:' });
+  t.after(() => store.close());
+  const app = Fastify();
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
+  requireScopes(app);
+  addRouteRules(app, {
+    access: new Access({ metadata: store }),
+    rates: new RateLimits(1, () => 0),
+    allowedOrigins: [],
+  });
+  app.get('/charged', { config: { scope: 'public', charged: true } }, async () => 'ok');
+  app.get('/free', { config: { scope: 'public' } }, async () => 'ok');
+  const statuses = async (url: string) => {
+    const answers = [await app.inject(url), await app.inject(url), await app.inject(url)];
+    return answers.map(({ statusCode }) => statusCode);
+  };
+  assert.deepEqual(await statuses('/charged'), [200, 200, 429]);
+  assert.deepEqual(await statuses('/free'), [200, 200, 200]);
 });
 
 describe('a server with VITRINE_RATE_LIMIT', () => {
