@@ -1,5 +1,6 @@
 /**
- * The composition root: the only file that names concrete adapters. Builds the application from a configuration, in
+ * The composition root: the only file that names concrete adapters, but for the databases (metadata/open.ts), which the
+ * command line needs as well. Builds the application from a configuration, in
  * the order in which its parts depend on each other, and takes it down in the opposite one.
  */
 import type { AddressInfo } from 'node:net';
@@ -18,7 +19,7 @@ import type { Digest, Image } from './image.ts';
 import { createPool } from './imaging/pool.ts';
 import { Ingest } from './ingest.ts';
 import { Library } from './library.ts';
-import type { MetadataStore } from './metadata/store.ts';
+import { openMetadata } from './metadata/open.ts';
 
 /** A file that has been on its way in for longer than this, in milliseconds, is left over from a crash. */
 const STALE_UPLOAD = 60 * 60 * 1000;
@@ -43,13 +44,18 @@ export class StartError extends Error {
   override readonly name = 'StartError';
 }
 
-export async function createApp(config: Config, log: FastifyBaseLogger): Promise<App> {
+/** @param now the time by which keys and tokens expire; for tests. */
+export async function createApp(
+  config: Config,
+  log: FastifyBaseLogger,
+  now: () => Date = () => new Date(),
+): Promise<App> {
   const opened: { close(): Promise<void> }[] = [];
   const closeAll = async () => {
     for (const part of opened.reverse()) await part.close();
   };
   try {
-    const metadata = await starting(databaseName(config), openMetadata(config));
+    const metadata = await starting(databaseName(config), openMetadata(config.database));
     opened.push(metadata);
     await starting(databaseName(config), metadata.migrate());
 
@@ -71,8 +77,12 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     const processor = createPool({ size: config.renderConcurrency, log });
     opened.push(processor);
 
-    const access = new Access({ metadata });
-    if (config.bootstrap) await access.bootstrap(config.bootstrap.accountID, config.bootstrap);
+    const access = new Access({ metadata, now, log });
+    opened.push(access);
+    if (config.bootstrap) {
+      const outcome = await access.bootstrap(config.bootstrap.accountID, config.bootstrap);
+      if (outcome === 'revoked') log.warn('the key of VITRINE_BOOTSTRAP_KEY was revoked, and stays so');
+    }
 
     const disk = DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
     opened.push(disk);
@@ -136,16 +146,6 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     await closeAll();
     throw error;
   }
-}
-
-/** Only what is used is loaded: a start should not wait for a driver of another database. */
-async function openMetadata({ database }: Config): Promise<MetadataStore> {
-  if (database.kind === 'postgres') {
-    const { openPostgres } = await import('./metadata/postgres.ts');
-    return openPostgres({ url: database.url });
-  }
-  const { openSqlite } = await import('./metadata/sqlite.ts');
-  return openSqlite({ path: database.path });
 }
 
 /** What is opened at start, or a StartError that says what could not be. */

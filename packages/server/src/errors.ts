@@ -13,6 +13,12 @@ export const ERROR_CODES = [
   'invalid-request',
   /** No credentials, or credentials that do not hold. */
   'unauthenticated',
+  /** The refresh token is not, or no longer, good. */
+  'invalid-grant',
+  /** More is asked for than the key allows, or something that is no scope. */
+  'invalid-scope',
+  /** A way to get a token that is not offered. */
+  'unsupported-grant-type',
   /** Good credentials without the right to do this. The same answer whether or not the target exists. */
   'forbidden',
   /** The named thing does not exist in what the principal may see. */

@@ -4,11 +4,12 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { nanoid } from 'nanoid';
+import type { Actor } from './audit.ts';
 import type { StagedBlob } from './blobs/store.ts';
 import { AppError } from './errors.ts';
 import { type Digest, type Image, type Original, parseUUID } from './image.ts';
 import type { Ingest } from './ingest.ts';
-import type { AccountImages, MetadataStore, ReplaceOutcome } from './metadata/store.ts';
+import type { MetadataStore, ReadableImages, ReplaceOutcome } from './metadata/store.ts';
 
 /** How long an idempotency key is remembered, in milliseconds. */
 export const IDEMPOTENCY_WINDOW = 24 * 60 * 60 * 1000;
@@ -82,16 +83,17 @@ export class Library {
    * @throws AppError `conflict` (the key was used for another upload), `invalid-image`, `duplicate`,
    * `quota-exceeded`; in this order.
    */
-  async upload(accountID: string, upload: Upload, signal?: AbortSignal): Promise<Image> {
+  async upload(accountID: string, by: Actor, upload: Upload, signal?: AbortSignal): Promise<Image> {
     const { file, altText, idempotencyKey } = upload;
     try {
-      if (idempotencyKey === undefined) return await this.#add(accountID, file, altText, undefined, signal);
+      if (idempotencyKey === undefined)
+        return await this.#add(accountID, by, file, altText, undefined, signal);
       const fingerprint = createHash('sha256')
         .update(JSON.stringify([file.digest, altText ?? null]))
         .digest('hex');
       const key = { key: idempotencyKey, fingerprint };
       return await this.#oneAtATime(`${accountID} ${idempotencyKey}`, () =>
-        this.#add(accountID, file, altText, key, signal),
+        this.#add(accountID, by, file, altText, key, signal),
       );
     } finally {
       await file.discard();
@@ -100,12 +102,13 @@ export class Library {
 
   async #add(
     accountID: string,
+    by: Actor,
     file: StagedBlob,
     altText: string | undefined,
     key: { key: string; fingerprint: string } | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Image> {
-    const images = this.#metadata.forAccount(accountID);
+    const images = this.#metadata.forAccount(accountID, by);
     const notBefore = new Date(this.#now().getTime() - IDEMPOTENCY_WINDOW);
     if (key) {
       const remembered = await images.recallUpload(key.key, notBefore);
@@ -145,9 +148,15 @@ export class Library {
    * Gives an image other bytes; its IDs, link and createdOn stay. Its own current bytes are a success.
    * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`, `quota-exceeded` (of bytes).
    */
-  async update(accountID: string, imageID: string, update: Update, signal?: AbortSignal): Promise<Image> {
+  async update(
+    accountID: string,
+    by: Actor,
+    imageID: string,
+    update: Update,
+    signal?: AbortSignal,
+  ): Promise<Image> {
     try {
-      const images = this.#metadata.forAccount(accountID);
+      const images = this.#metadata.forAccount(accountID, by);
       const current = await this.getChangeable(accountID, imageID);
       const sameBytes = current.original.digest === update.file.digest;
       const original = sameBytes ? current.original : await this.#accept(images, update.file, signal);
@@ -169,16 +178,21 @@ export class Library {
    * Sets the alt text; undefined clears it.
    * @throws AppError `not-found`, `conflict` (disabled).
    */
-  async updateMetadata(accountID: string, imageID: string, altText: string | undefined): Promise<Image> {
-    const images = this.#metadata.forAccount(accountID);
+  async updateMetadata(
+    accountID: string,
+    by: Actor,
+    imageID: string,
+    altText: string | undefined,
+  ): Promise<Image> {
+    const images = this.#metadata.forAccount(accountID, by);
     const image = settled(await images.setAltText(canonical(imageID), altText, this.#now()));
     this.#onChange(image);
     return image;
   }
 
   /** Disables an image: it stays public, listed and readable. Again is a success. @throws AppError `not-found`. */
-  async disable(accountID: string, imageID: string): Promise<Image> {
-    const outcome = await this.#metadata.forAccount(accountID).disable(canonical(imageID), this.#now());
+  async disable(accountID: string, by: Actor, imageID: string): Promise<Image> {
+    const outcome = await this.#metadata.forAccount(accountID, by).disable(canonical(imageID), this.#now());
     if (outcome.kind !== 'disabled') return unknownImage();
     // Still public, but nobody's favourite any more: its renditions make room, and come back if they are asked for.
     this.#onChange(outcome.image, outcome.image.original.digest);
@@ -189,7 +203,11 @@ export class Library {
    * Bytes that the account holds already were decoded when they came, so a duplicate is refused without doing so
    * again. That is only to save the work: the insert settles it.
    */
-  async #accept(images: AccountImages, file: StagedBlob, signal: AbortSignal | undefined): Promise<Original> {
+  async #accept(
+    images: ReadableImages,
+    file: StagedBlob,
+    signal: AbortSignal | undefined,
+  ): Promise<Original> {
     const existing = await images.findByDigest(file.digest);
     if (existing) return duplicate(existing);
     return this.#ingest.accept(file, signal);

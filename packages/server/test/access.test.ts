@@ -10,19 +10,21 @@ import { basic } from './server.ts';
 function slowly(store: MetadataStore, many: number): MetadataStore {
   const { promise: all, resolve } = Promise.withResolvers<void>();
   let asked = 0;
-  const findKey: MetadataStore['findKey'] = async (publicKey) => {
+  const find: MetadataStore['keys']['find'] = async (publicKey) => {
     asked += 1;
     if (asked === many) resolve();
     await all;
-    return store.findKey(publicKey);
+    return store.keys.find(publicKey);
   };
-  return new Proxy(store, {
-    get(target, name) {
-      if (name === 'findKey') return findKey;
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
+  const but = <T extends object>(target: T, changed: string, change: unknown): T =>
+    new Proxy(target, {
+      get(_, name) {
+        if (name === changed) return change;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  return but(store, 'keys', but(store.keys, 'find', find));
 }
 
 test('however many guesses wait for the database at once, no more are compared than one after another', async (t) => {

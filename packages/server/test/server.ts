@@ -58,12 +58,22 @@ export function uploadForm(bytes: Uint8Array, metadata?: unknown): FormData {
   return form;
 }
 
+export interface ServerOptions {
+  /** The time by which keys and tokens expire. */
+  readonly now?: () => Date;
+  /** Where the log goes, from `trace` upward. */
+  readonly logTo?: { write(line: string): void };
+}
+
 /** Starts a server. `env` adds to a configuration that any number of tests can use at once. */
-export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
-  if (env.VITRINE_DATA !== undefined) return startIn(env.VITRINE_DATA, env, async () => undefined);
+export async function startServer(
+  env: Record<string, string> = {},
+  options: ServerOptions = {},
+): Promise<TestServer> {
+  if (env.VITRINE_DATA !== undefined) return startIn(env.VITRINE_DATA, env, options, async () => undefined);
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-test-'));
   const remove = () => rm(folder, { recursive: true, force: true });
-  return startIn(folder, env, remove).catch(async (error: unknown) => {
+  return startIn(folder, env, options, remove).catch(async (error: unknown) => {
     await remove();
     throw error;
   });
@@ -72,6 +82,7 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
 async function startIn(
   folder: string,
   env: Record<string, string>,
+  options: ServerOptions,
   afterwards: () => Promise<void>,
 ): Promise<TestServer> {
   const config = loadConfig({
@@ -79,11 +90,13 @@ async function startIn(
     VITRINE_DATA: folder,
     VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
     VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:${KEY.secretKey}`,
-    VITRINE_LOG_LEVEL: 'silent',
+    VITRINE_LOG_LEVEL: options.logTo ? 'trace' : 'silent',
     VITRINE_RENDER_CONCURRENCY: '2',
     ...env,
   });
-  const app = await createApp(config, createLog({ level: config.logLevel }));
+  const { now, logTo } = options;
+  const log = createLog({ level: config.logLevel, ...(logTo && { destination: logTo }) });
+  const app = await createApp(config, log, now);
   await app.listen();
   const { port } = app.http.server.address() as { port: number };
   const url = `http://127.0.0.1:${port}`;
@@ -114,7 +127,7 @@ async function startIn(
     },
     async restart(changes = {}) {
       await app.close();
-      return startIn(folder, { ...env, ...changes }, afterwards);
+      return startIn(folder, { ...env, ...changes }, options, afterwards);
     },
   };
   return server;

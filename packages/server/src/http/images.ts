@@ -11,7 +11,7 @@ import type { Image } from '../image.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Library } from '../library.ts';
 import { sendProblem } from './problems.ts';
-import { accountOf } from './routes.ts';
+import { accountOf, actorOf } from './routes.ts';
 import { AccountParams, ImageParams, ListQuery, RESPONSES, UploadHeaders, VersionHeader } from './schemas.ts';
 import { readAltText, readUploadForm, requireMultipart, type UploadForm } from './upload.ts';
 import { duplicateNamesExisting } from './version.ts';
@@ -98,7 +98,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
         altText: altText?.value,
         ...(idempotencyKey !== undefined && { idempotencyKey }),
       };
-      const image = await library.upload(accountOf(request), upload, request.aborted);
+      const image = await library.upload(accountOf(request), actorOf(request), upload, request.aborted);
       return reply.code(201).send(show(image));
     },
   );
@@ -140,7 +140,8 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       const { imageID } = request.params;
       // Before the body: nobody should send 16 MiB to learn that there is no such image.
       await library.getChangeable(accountID, imageID);
-      return show(await library.update(accountID, imageID, await readForm(request), request.aborted));
+      const form = await readForm(request);
+      return show(await library.update(accountID, actorOf(request), imageID, form, request.aborted));
     },
   );
 
@@ -160,7 +161,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       },
     },
     async (request, reply) => {
-      await library.disable(accountOf(request), request.params.imageID);
+      await library.disable(accountOf(request), actorOf(request), request.params.imageID);
       return reply.code(204).send();
     },
   );
@@ -188,8 +189,9 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       if (!altText.ok) {
         throw new AppError('invalid-metadata', altText.reason, { fields: { altText: altText.reason } });
       }
-      const image = await library.updateMetadata(accountOf(request), request.params.imageID, altText.altText);
-      return show(image);
+      const accountID = accountOf(request);
+      const { imageID } = request.params;
+      return show(await library.updateMetadata(accountID, actorOf(request), imageID, altText.altText));
     },
   );
 }

@@ -9,6 +9,9 @@ import { AppError, type ErrorCode } from '../errors.ts';
 const STATUS: Readonly<Record<ErrorCode, number>> = {
   'invalid-request': 400,
   unauthenticated: 401,
+  'invalid-grant': 400,
+  'invalid-scope': 400,
+  'unsupported-grant-type': 400,
   forbidden: 403,
   'not-found': 404,
   conflict: 409,
@@ -25,6 +28,9 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   // Nobody reads it; the number is for the log (nginx's "client closed request").
   cancelled: 499,
 };
+
+/** How credentials may be shown. Browsers ask their users for the first. */
+const CHALLENGES = ['Basic realm="Vitrine", charset="UTF-8"', 'Bearer realm="Vitrine"'] as const;
 
 const INTERNAL = 'internal error; quote the x-request-id of this response when you report it';
 
@@ -81,8 +87,7 @@ export async function sendProblem(
   const { status, body } = problem(known);
   if (status >= 500) request.log.error({ err: error, code: known?.code ?? 'internal' }, 'request failed');
   else request.log.debug({ code: known?.code, reason: known?.message }, 'request refused');
-  if (known?.code === 'unauthenticated')
-    reply.header('www-authenticate', 'Basic realm="Vitrine", charset="UTF-8"');
+  if (known?.code === 'unauthenticated') reply.header('www-authenticate', [...CHALLENGES]);
   if (known?.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));
   // A route may have got as far as to say how its answer is to be kept: this is not that answer.
   for (const name of ['etag', 'last-modified', 'content-disposition', 'link']) reply.removeHeader(name);

@@ -6,7 +6,9 @@ import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Access } from '../access.ts';
 import type { Principal, Scope } from '../account.ts';
+import type { Actor } from '../audit.ts';
 import { AppError } from '../errors.ts';
+import type { Caller } from '../rights.ts';
 import { checkBodyHeaders, claimBody, linger, watchBody } from './body.ts';
 import { type AllowedOrigins, refuseForeignOrigin } from './cors.ts';
 import { clientName, type RateLimits } from './rates.ts';
@@ -16,10 +18,23 @@ import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
 /** The largest JSON body, in bytes. */
 const MAX_JSON_BYTES = 64 * 1024;
 
+/** What a route says of itself before any request comes. */
+export interface RouteDeclaration {
+  readonly method: string;
+  readonly path: string;
+  readonly scope: Scope | 'public' | 'client';
+  readonly allAccounts: boolean;
+}
+
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a principal needs to be answered; `public`: no credentials at all. */
-    scope?: Scope | 'public';
+    /**
+     * What a principal needs to be answered; `public`: no credentials at all; `client`: the handler looks for them
+     * itself, because they may be in the body.
+     */
+    scope?: Scope | 'public' | 'client';
+    /** Only for who holds the scope for all accounts. */
+    allAccounts?: true;
     /** The body is a multipart form with a file in it; else it is JSON, if there is one. */
     form?: true;
     /**
@@ -27,6 +42,10 @@ declare module 'fastify' {
      * charged.
      */
     charged?: boolean;
+  }
+  interface FastifyInstance {
+    /** Every route there is, and what it declares. */
+    declarations: RouteDeclaration[];
   }
   interface FastifyRequest {
     /** The body on its way, where there is one. */
@@ -49,6 +68,21 @@ export function accountOf(request: FastifyRequest): string {
   return request.accountID;
 }
 
+/** Who the changes that a request makes are put down to. */
+export function actorOf(request: FastifyRequest): Actor {
+  const { principal, id: requestID, ip: address } = request;
+  if (principal === undefined) throw new TypeError(`${request.routeOptions.url} declares no scope`);
+  const { keyID, tokenID } = principal;
+  return { kind: 'key', keyID, ...(tokenID !== undefined && { tokenID }), requestID, address };
+}
+
+/** Who a request asks for, and what they may do. */
+export function callerOf(request: FastifyRequest): Caller {
+  const by = actorOf(request);
+  const { grants = new Map(), expiresOn } = request.principal ?? {};
+  return { by, grants, ...(expiresOn && { expiresOn }) };
+}
+
 export interface RouteRules {
   readonly access: Access;
   readonly rates: RateLimits;
@@ -58,11 +92,16 @@ export interface RouteRules {
 
 /** Lets no route start that declares no scope. Before any route, those of plugins included. */
 export function requireScopes(app: FastifyInstance): void {
+  app.decorate('declarations', []);
   app.addHook('onRoute', (route) => {
     // A preflight asks what may be asked; it never carries credentials.
     if (route.method === 'OPTIONS') route.config = { ...route.config, scope: 'public' };
     if (route.config?.scope === undefined) {
       throw new Error(`route ${String(route.method)} ${route.url} declares no scope`);
+    }
+    const { scope, allAccounts = false } = route.config;
+    for (const method of [route.method].flat()) {
+      app.declarations.push({ method, path: route.url, scope, allAccounts });
     }
   });
 }
@@ -111,7 +150,7 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
 
 function authorize({ access, rates, allowedOrigins }: RouteRules): onRequestHookHandler {
   return async (request, reply) => {
-    const { scope, charged = scope !== 'public' } = request.routeOptions.config;
+    const { scope, allAccounts, charged = scope !== 'public' } = request.routeOptions.config;
     // No route is at this path.
     if (scope === undefined) return;
     const address = clientName(request.ip);
@@ -129,12 +168,17 @@ function authorize({ access, rates, allowedOrigins }: RouteRules): onRequestHook
       throw new AppError('unauthenticated', 'more than one Authorization header');
     }
     refuseForeignOrigin(request, allowedOrigins);
+    if (scope === 'client') {
+      if (version instanceof AppError) throw version;
+      return;
+    }
     request.principal = await access.authenticate(authorization?.[0], address);
     if (charged) rates.charge(reply, 'key', request.principal.keyID);
     access.requireScope(request.principal, scope);
+    if (allAccounts) access.requireAllAccounts(request.principal, scope);
     const { accountID } = request.params as { accountID?: string };
     if (accountID !== undefined)
-      request.accountID = await access.requireAccount(request.principal, accountID);
+      request.accountID = await access.requireAccount(request.principal, scope, accountID);
     if (version instanceof AppError) throw version;
   };
 }

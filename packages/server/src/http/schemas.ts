@@ -173,7 +173,12 @@ export const UploadHeaders = Type.Object({
   ),
 });
 
-const described = (description: string, schema?: object, headers?: object, type = 'application/json') => ({
+export const described = (
+  description: string,
+  schema?: object,
+  headers?: object,
+  type = 'application/json',
+) => ({
   description,
   ...(headers && { headers }),
   // `null`: the answer has no body, and the document no `content`.

@@ -3,7 +3,9 @@
  * settled. Refuses to know dialects, and every account but its own: each statement names it.
  */
 import type { Kysely, Transaction } from 'kysely';
+import type { Actor, AuditAction } from '../audit.ts';
 import type { Digest, Image } from '../image.ts';
+import { record } from './audit.ts';
 import { type Database, guarded, transact } from './database.ts';
 import type { AccountRow, ImageRow, Schema } from './schema.ts';
 import { columnsOfOriginal, imageFromRow } from './schema.ts';
@@ -23,10 +25,13 @@ import type {
 export class SqlAccountImages implements AccountImages {
   readonly #database: Database;
   readonly #accountID: string;
+  readonly #by: Actor | undefined;
 
-  constructor(database: Database, accountID: string) {
+  /** Without an actor the port shows only what reads (ReadableImages). */
+  constructor(database: Database, accountID: string, by: Actor | undefined) {
     this.#database = database;
     this.#accountID = accountID;
+    this.#by = by;
   }
 
   list(page: { readonly skip: number; readonly count: number }): Promise<{ images: Image[]; total: number }> {
@@ -102,6 +107,7 @@ export class SqlAccountImages implements AccountImages {
           })
           .execute();
       }
+      await this.#record(trx, 'image.upload', image.createdOn, undefined, row);
       return { kind: 'inserted', image: imageFromRow(row) };
     });
   }
@@ -137,14 +143,14 @@ export class SqlAccountImages implements AccountImages {
         .executeTakeFirst();
       if (after === undefined) return { kind: 'disabled' };
       if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
+      await this.#record(trx, 'image.replace', change.updatedOn, before, after);
       return { kind: 'changed', image: imageFromRow(after) };
     });
   }
 
   setAltText(imageID: string, altText: string | undefined, updatedOn: Date): Promise<ChangeOutcome> {
-    return guarded(this.#database, async (): Promise<ChangeOutcome> => {
-      const { db } = this.#database;
-      const row = await db
+    return transact(this.#database, async (trx): Promise<ChangeOutcome> => {
+      const row = await trx
         .updateTable('images')
         .set({ alt_text: altText ?? null, updated_on: updatedOn.getTime() })
         .where('account_id', '=', this.#accountID)
@@ -152,9 +158,12 @@ export class SqlAccountImages implements AccountImages {
         .where('disabled_on', 'is', null)
         .returningAll()
         .executeTakeFirst();
-      if (row !== undefined) return { kind: 'changed', image: imageFromRow(row) };
       // Images neither vanish nor come back, so the reason can be asked for afterwards.
-      return { kind: (await this.#row(db, imageID)) === undefined ? 'not-found' : 'disabled' };
+      if (row === undefined) {
+        return { kind: (await this.#row(trx, imageID)) === undefined ? 'not-found' : 'disabled' };
+      }
+      await this.#record(trx, 'image.alt-text', updatedOn, row, row);
+      return { kind: 'changed', image: imageFromRow(row) };
     });
   }
 
@@ -176,7 +185,28 @@ export class SqlAccountImages implements AccountImages {
         enabled_count: account.enabled_count - 1,
         byte_count: account.byte_count - before.size,
       });
+      await this.#record(trx, 'image.disable', disabledOn, before, after);
       return { kind: 'disabled', image: imageFromRow(after) };
+    });
+  }
+
+  /** The line of the audit trail. Comes last in its transaction. */
+  #record(
+    trx: Transaction<Schema>,
+    action: AuditAction,
+    on: Date,
+    before: ImageRow | undefined,
+    after: ImageRow,
+  ): Promise<void> {
+    if (this.#by === undefined)
+      throw new TypeError('images that were asked for without an actor are only read');
+    return record(trx, this.#accountID, {
+      on,
+      by: this.#by,
+      action,
+      subjectID: after.image_id,
+      ...(before !== undefined && { before: before.digest }),
+      after: after.digest,
     });
   }
 

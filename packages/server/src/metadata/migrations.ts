@@ -1,10 +1,12 @@
 /**
  * Owns the history of the schema: each version is one migration, applied once, never edited after its release.
- * Refuses to know dialects: what is written here runs on all of them.
+ * Refuses to know dialects: what is written here runs on all of them,
+ * but for the few statements that a dialect brings along.
  */
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { AppError } from '../errors.ts';
+import { accessMigration } from './access-migration.ts';
 import type { Schema } from './schema.ts';
 
 // A migration sees the schema of its time, not today's; so it gets none.
@@ -103,23 +105,33 @@ const limits: Migration = {
   },
 };
 
+/** What a migration cannot say in words that every dialect understands. */
+export interface MigrationDialect {
+  /** Statements after which the database refuses to change or remove rows of this table. */
+  appendOnly(table: string): readonly string[];
+}
+
 /** By name; applied in the order of the names, so a new one takes the next number. */
-const MIGRATIONS: Readonly<Record<string, Migration>> = {
-  '0001-initial': initial,
-  '0003-limits': limits,
-};
+export function migrations(dialect: MigrationDialect): Record<string, Migration> {
+  return {
+    '0001-initial': initial,
+    '0002-access': accessMigration(dialect),
+    '0003-limits': limits,
+  };
+}
 
 /**
  * Brings the schema to this version. Several processes may do so at once: one works, the others wait and find it
  * done. Throws an AppError `unavailable` that says so if the schema was made by a newer version, and whatever went wrong otherwise.
  */
-export async function migrateToLatest(db: Kysely<Schema>): Promise<void> {
+export async function migrateToLatest(db: Kysely<Schema>, dialect: MigrationDialect): Promise<void> {
+  const known = migrations(dialect);
   // Loaded here because a server that is being started has better things to do until it needs it.
   const { DEFAULT_MIGRATION_TABLE, Migrator } = await import('kysely/migration');
   const migrator = new Migrator({
     // The migrator keeps its own tables beside ours; it does not look at the type.
     db: db as unknown as Kysely<Record<string, never>>,
-    provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+    provider: { getMigrations: async () => known },
   });
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return;
@@ -131,7 +143,7 @@ export async function migrateToLatest(db: Kysely<Schema>): Promise<void> {
     .execute()
     // The first error is the one that tells.
     .catch(() => []);
-  const unknown = applied.map(({ name }) => name).filter((name) => !Object.hasOwn(MIGRATIONS, name));
+  const unknown = applied.map(({ name }) => name).filter((name) => !Object.hasOwn(known, name));
   if (unknown.length === 0) throw error;
   throw new AppError(
     'unavailable',

@@ -7,7 +7,7 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } f
 import type pg from 'pg';
 import { AppError } from '../errors.ts';
 import { type Database, type Meaning, storageFull, unavailable } from './database.ts';
-import { migrateToLatest } from './migrations.ts';
+import { type MigrationDialect, migrateToLatest } from './migrations.ts';
 import type { Schema } from './schema.ts';
 import { SqlMetadataStore } from './sql.ts';
 import type { MetadataStore } from './store.ts';
@@ -65,7 +65,7 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
       // Without timeouts: a migration may take long, and another process may have to wait for all of it.
       const patient = kyselyOver({ max: 1 });
       try {
-        await migrateToLatest(patient);
+        await migrateToLatest(patient, postgresMigrations);
       } finally {
         await patient.destroy();
       }
@@ -74,6 +74,15 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
   };
   return new SqlMetadataStore(database);
 }
+
+export const postgresMigrations: MigrationDialect = {
+  appendOnly: (table) => [
+    `create function ${table}_append_only() returns trigger language plpgsql as ` +
+      `$$ begin raise exception '${table} is append-only'; end $$`,
+    `create trigger ${table}_no_change before update or delete or truncate on ${table} ` +
+      `for each statement execute function ${table}_append_only()`,
+  ],
+};
 
 /** What an error of pg, or of the connection below it, means. */
 export function explainPostgres(error: unknown): Meaning {

@@ -5,13 +5,19 @@
  * Columns are text and whole numbers only, because these behave alike in SQLite and PostgreSQL: times are
  * milliseconds since 1970, truth is 0 or 1, lists are JSON.
  */
-import type { Account, ApiKey, Scope } from '../account.ts';
+import type { Account, AccountSet, ApiKey, KeySecret, Scope } from '../account.ts';
+import type { Actor, AuditAction, AuditEntry, NewAuditEntry } from '../audit.ts';
 import type { Image, ImageFormat } from '../image.ts';
+import type { StoredToken, Token, TokenPair } from './access.ts';
 
 export interface Schema {
   accounts: AccountRow;
   api_keys: ApiKeyRow;
   api_key_accounts: ApiKeyAccountRow;
+  key_secrets: KeySecretRow;
+  tokens: TokenRow;
+  audit: AuditRow;
+  audit_heads: AuditHeadRow;
   images: ImageRow;
   idempotency_keys: IdempotencyKeyRow;
 }
@@ -24,6 +30,7 @@ export interface AccountRow {
   account_id: string;
   display_name: string;
   created_on: number;
+  suspended_on: number | null;
   /** Null: the server's default. */
   image_quota: number | null;
   /** Images in all, and the `sequence` of the newest. */
@@ -39,13 +46,64 @@ export interface AccountRow {
 export interface ApiKeyRow {
   public_key: string;
   key_id: string;
-  secret_digest: string;
   name: string;
   /** 1: the key may act for every account; its rows in `api_key_accounts` are then none. */
   all_accounts: number;
   /** JSON list of scopes. */
   scopes: string;
   created_on: number;
+  expires_on: number | null;
+  last_used_on: number | null;
+  revoked_on: number | null;
+}
+
+export interface KeySecretRow {
+  key_id: string;
+  digest: string;
+  created_on: number;
+  /** Null: the newest. */
+  valid_until: number | null;
+}
+
+export interface TokenRow {
+  token_id: string;
+  family: string;
+  kind: string;
+  digest: string;
+  key_id: string;
+  /** That of the secret that was shown for it. */
+  secret_digest: string;
+  /** JSON list of pairs of a scope and its accounts. */
+  grants: string;
+  created_on: number;
+  expires_on: number;
+  used_on: number | null;
+  revoked_on: number | null;
+}
+
+export interface AuditRow {
+  /** Empty: the server as a whole. */
+  account_id: string;
+  sequence: number;
+  happened_on: number;
+  action: string;
+  subject_id: string;
+  actor: string;
+  key_id: string | null;
+  token_id: string | null;
+  request_id: string | null;
+  address: string | null;
+  operator: string | null;
+  digest_before: string | null;
+  digest_after: string | null;
+  /** JSON object. */
+  details: string | null;
+}
+
+/** The `sequence` of the newest line; also the lock under which the next one gets its own. */
+export interface AuditHeadRow {
+  account_id: string;
+  sequence: number;
 }
 
 export interface ApiKeyAccountRow {
@@ -92,6 +150,7 @@ export function accountFromRow(row: AccountRow): Account {
     accountID: row.account_id,
     displayName: row.display_name,
     createdOn: new Date(row.created_on),
+    ...(row.suspended_on === null ? {} : { suspendedOn: new Date(row.suspended_on) }),
     ...(row.image_quota === null ? {} : { imageQuota: row.image_quota }),
     ...(row.byte_quota === null ? {} : { byteQuota: row.byte_quota }),
   };
@@ -102,6 +161,7 @@ export function rowFromAccount(account: Account): AccountRow {
     account_id: account.accountID,
     display_name: account.displayName,
     created_on: account.createdOn.getTime(),
+    suspended_on: account.suspendedOn?.getTime() ?? null,
     image_quota: account.imageQuota ?? null,
     image_count: 0,
     enabled_count: 0,
@@ -114,11 +174,13 @@ export function keyFromRow(row: ApiKeyRow, accounts: readonly string[]): ApiKey 
   return {
     keyID: row.key_id,
     publicKey: row.public_key,
-    secretDigest: row.secret_digest,
     name: row.name,
     accounts: row.all_accounts === 1 ? 'all' : accounts,
     scopes: JSON.parse(row.scopes) as Scope[],
     createdOn: new Date(row.created_on),
+    ...(row.expires_on === null ? {} : { expiresOn: new Date(row.expires_on) }),
+    ...(row.last_used_on === null ? {} : { lastUsedOn: new Date(row.last_used_on) }),
+    ...(row.revoked_on === null ? {} : { revokedOn: new Date(row.revoked_on) }),
   };
 }
 
@@ -126,11 +188,97 @@ export function rowFromKey(key: ApiKey): ApiKeyRow {
   return {
     public_key: key.publicKey,
     key_id: key.keyID,
-    secret_digest: key.secretDigest,
     name: key.name,
     all_accounts: key.accounts === 'all' ? 1 : 0,
     scopes: JSON.stringify(key.scopes),
     created_on: key.createdOn.getTime(),
+    expires_on: key.expiresOn?.getTime() ?? null,
+    last_used_on: key.lastUsedOn?.getTime() ?? null,
+    revoked_on: key.revokedOn?.getTime() ?? null,
+  };
+}
+
+export function secretFromRow(row: Omit<KeySecretRow, 'key_id'>): KeySecret {
+  return {
+    digest: row.digest,
+    createdOn: new Date(row.created_on),
+    ...(row.valid_until === null ? {} : { validUntil: new Date(row.valid_until) }),
+  };
+}
+
+export function tokenFromRow(row: TokenRow): Omit<StoredToken, 'owner'> {
+  return {
+    tokenID: row.token_id,
+    kind: row.kind as StoredToken['kind'],
+    digest: row.digest,
+    grants: new Map(JSON.parse(row.grants) as [Scope, AccountSet][]),
+    expiresOn: new Date(row.expires_on),
+    family: row.family,
+    secretDigest: row.secret_digest,
+    ...(row.used_on === null ? {} : { usedOn: new Date(row.used_on) }),
+    ...(row.revoked_on === null ? {} : { revokedOn: new Date(row.revoked_on) }),
+  };
+}
+
+export function rowFromToken(token: Token, pair: TokenPair): TokenRow {
+  return {
+    token_id: token.tokenID,
+    family: pair.family,
+    kind: token.kind,
+    digest: token.digest,
+    key_id: pair.keyID,
+    secret_digest: pair.secretDigest,
+    grants: JSON.stringify([...token.grants]),
+    created_on: pair.createdOn.getTime(),
+    expires_on: token.expiresOn.getTime(),
+    used_on: null,
+    revoked_on: null,
+  };
+}
+
+export function rowFromAudit(account_id: string, sequence: number, entry: NewAuditEntry): AuditRow {
+  const { by } = entry;
+  return {
+    account_id,
+    sequence,
+    happened_on: entry.on.getTime(),
+    action: entry.action,
+    subject_id: entry.subjectID,
+    actor: by.kind,
+    key_id: by.kind === 'key' ? by.keyID : null,
+    token_id: by.kind === 'key' ? (by.tokenID ?? null) : null,
+    request_id: by.kind === 'key' ? by.requestID : null,
+    address: by.kind === 'key' ? by.address : null,
+    operator: by.kind === 'operator' ? by.name : null,
+    digest_before: entry.before ?? null,
+    digest_after: entry.after ?? null,
+    details: entry.details === undefined ? null : JSON.stringify(entry.details),
+  };
+}
+
+export function auditFromRow(row: AuditRow): AuditEntry {
+  return {
+    ...(row.account_id === '' ? {} : { accountID: row.account_id }),
+    sequence: row.sequence,
+    on: new Date(row.happened_on),
+    by: actorFromRow(row),
+    action: row.action as AuditAction,
+    subjectID: row.subject_id,
+    ...(row.digest_before === null ? {} : { before: row.digest_before }),
+    ...(row.digest_after === null ? {} : { after: row.digest_after }),
+    ...(row.details === null ? {} : { details: JSON.parse(row.details) as Record<string, unknown> }),
+  };
+}
+
+function actorFromRow(row: AuditRow): Actor {
+  if (row.actor === 'operator') return { kind: 'operator', name: row.operator ?? '' };
+  if (row.actor === 'server') return { kind: 'server' };
+  return {
+    kind: 'key',
+    keyID: row.key_id ?? '',
+    ...(row.token_id === null ? {} : { tokenID: row.token_id }),
+    requestID: row.request_id ?? '',
+    address: row.address ?? '',
   };
 }
 

@@ -1,23 +1,37 @@
 /**
- * Owns the MetadataStore over any SQL database: every statement is written once, here and, for one account's
- * images, in images.ts. Refuses to know dialects: they are opened by sqlite.ts and postgres.ts.
+ * Owns the MetadataStore over any SQL database: every statement is written once, here and in the files
+ * named after the records they are about. Refuses to know dialects: they are opened by sqlite.ts and postgres.ts.
  */
-import type { Account, ApiKey } from '../account.ts';
+import type { Account, AccountSet } from '../account.ts';
+import type { Actor } from '../audit.ts';
 import { AppError } from '../errors.ts';
 import type { Digest, Image } from '../image.ts';
-import { type Database, guarded, transact } from './database.ts';
+import type { AccountChange, AuditRecords, KeyRecords, Page, TokenRecords } from './access.ts';
+import { SqlAccounts } from './accounts.ts';
+import { SqlAudit } from './audit.ts';
+import { type Database, guarded } from './database.ts';
 import { SqlAccountImages } from './images.ts';
-import { accountFromRow, imageFromRow, keyFromRow, rowFromAccount, rowFromKey } from './schema.ts';
-import type { AccountImages, MetadataStore } from './store.ts';
+import { SqlKeys } from './keys.ts';
+import { imageFromRow } from './schema.ts';
+import type { AccountImages, MetadataStore, ReadableImages } from './store.ts';
+import { SqlTokens } from './tokens.ts';
 
 // Below the number of parameters that every dialect allows in one statement (SQLite: 32 766).
 const DIGESTS_A_STATEMENT = 500;
 
 export class SqlMetadataStore implements MetadataStore {
+  readonly keys: KeyRecords;
+  readonly tokens: TokenRecords;
+  readonly audit: AuditRecords;
   readonly #database: Database;
+  readonly #accounts: SqlAccounts;
 
   constructor(database: Database) {
     this.#database = database;
+    this.#accounts = new SqlAccounts(database);
+    this.keys = new SqlKeys(database);
+    this.tokens = new SqlTokens(database);
+    this.audit = new SqlAudit(database);
   }
 
   migrate(): Promise<void> {
@@ -47,79 +61,30 @@ export class SqlMetadataStore implements MetadataStore {
     return this.#database.close();
   }
 
-  createAccount(account: Account): Promise<'created' | 'exists'> {
-    return guarded(this.#database, async () => {
-      const created = await this.#database.db
-        .insertInto('accounts')
-        .values(rowFromAccount(account))
-        .onConflict((conflict) => conflict.column('account_id').doNothing())
-        .returning('account_id')
-        .executeTakeFirst();
-      return created === undefined ? 'exists' : 'created';
-    });
+  createAccount(account: Account, by: Actor): Promise<'created' | 'exists'> {
+    return this.#accounts.create(account, by);
   }
 
   findAccount(accountID: string): Promise<Account | undefined> {
-    return guarded(this.#database, async () => {
-      const row = await this.#database.db
-        .selectFrom('accounts')
-        .selectAll()
-        .where('account_id', '=', accountID)
-        .executeTakeFirst();
-      return row === undefined ? undefined : accountFromRow(row);
-    });
+    return this.#accounts.find(accountID);
   }
 
   isEmpty(): Promise<boolean> {
-    return guarded(this.#database, async () => {
-      const any = await this.#database.db.selectFrom('accounts').select('account_id').limit(1).execute();
-      return any.length === 0;
-    });
+    return this.#accounts.isEmpty();
   }
 
-  putKey(key: ApiKey): Promise<void> {
-    const row = rowFromKey(key);
-    const accounts = key.accounts === 'all' ? [] : key.accounts;
-    return transact(this.#database, async (trx) => {
-      // The row comes first: it is the lock under which the accounts of the key are exchanged.
-      await trx
-        .insertInto('api_keys')
-        .values(row)
-        .onConflict((conflict) => conflict.column('public_key').doUpdateSet(row))
-        .execute();
-      await trx.deleteFrom('api_key_accounts').where('public_key', '=', row.public_key).execute();
-      if (accounts.length === 0) return;
-      await trx
-        .insertInto('api_key_accounts')
-        .values(
-          accounts.map((account_id, position) => ({ public_key: row.public_key, position, account_id })),
-        )
-        .execute();
-    });
+  listAccounts(page: Page, among: AccountSet): Promise<{ accounts: Account[]; total: number }> {
+    return this.#accounts.list(page, among);
   }
 
-  findKey(publicKey: string): Promise<ApiKey | undefined> {
-    return guarded(this.#database, async () => {
-      // One statement, because between two of them a key could be replaced and get the other's accounts.
-      const rows = await this.#database.db
-        .selectFrom('api_keys')
-        .leftJoin('api_key_accounts', 'api_key_accounts.public_key', 'api_keys.public_key')
-        .selectAll('api_keys')
-        .select('api_key_accounts.account_id')
-        .where('api_keys.public_key', '=', publicKey)
-        .orderBy('api_key_accounts.position')
-        .execute();
-      const [first] = rows;
-      if (first === undefined) return undefined;
-      return keyFromRow(
-        first,
-        rows.flatMap(({ account_id }) => account_id ?? []),
-      );
-    });
+  changeAccount(accountID: string, change: AccountChange, on: Date, by: Actor): Promise<Account | undefined> {
+    return this.#accounts.change(accountID, change, on, by);
   }
 
-  forAccount(accountID: string): AccountImages {
-    return new SqlAccountImages(this.#database, accountID);
+  forAccount(accountID: string): ReadableImages;
+  forAccount(accountID: string, by: Actor): AccountImages;
+  forAccount(accountID: string, by?: Actor): ReadableImages {
+    return new SqlAccountImages(this.#database, accountID, by);
   }
 
   findPublicImage(publicID: string): Promise<Image | undefined> {

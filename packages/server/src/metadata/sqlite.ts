@@ -21,7 +21,7 @@ import {
   SqliteQueryCompiler,
 } from 'kysely';
 import { type Database, type Meaning, storageFull, unavailable } from './database.ts';
-import { migrateToLatest } from './migrations.ts';
+import { type MigrationDialect, migrateToLatest } from './migrations.ts';
 import type { Schema } from './schema.ts';
 import { SqlMetadataStore } from './sql.ts';
 import type { MetadataStore } from './store.ts';
@@ -66,7 +66,7 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     db,
     locksRows: false,
     explain: explainSqlite,
-    migrate: () => migrateToLatest(db),
+    migrate: () => migrateToLatest(db, sqliteMigrations),
     async close() {
       await db.destroy();
       // Kysely destroys only what it has used.
@@ -75,6 +75,15 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
   };
   return new SqlMetadataStore(database);
 }
+
+export const sqliteMigrations: MigrationDialect = {
+  appendOnly: (table) =>
+    ['update', 'delete'].map(
+      (event) =>
+        `create trigger ${table}_no_${event} before ${event} on ${table} ` +
+        `begin select raise(abort, '${table} is append-only'); end`,
+    ),
+};
 
 /** What an error of node:sqlite means. */
 export function explainSqlite(error: unknown): Meaning {

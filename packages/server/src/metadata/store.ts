@@ -12,28 +12,27 @@
  *   `AppError('storage-full')` when it has no room.
  * - Text comes back exactly as it went in. Times are kept to the millisecond.
  */
-import type { Account, ApiKey } from '../account.ts';
+import type { Actor } from '../audit.ts';
 import type { Digest, Image, Original } from '../image.ts';
+import type { AccountRecords, AuditRecords, KeyRecords, Page, TokenRecords } from './access.ts';
 
-export interface MetadataStore {
+export interface MetadataStore extends AccountRecords {
+  readonly keys: KeyRecords;
+  readonly tokens: TokenRecords;
+  readonly audit: AuditRecords;
+
   /** Brings the schema to this version. Safe to call at once from several processes; a newer schema is refused. */
   migrate(): Promise<void>;
   /** Resolves if the database answers. */
   check(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 
-  /** `exists` (and nothing changed) if the ID is taken. */
-  createAccount(account: Account): Promise<'created' | 'exists'>;
-  findAccount(accountID: string): Promise<Account | undefined>;
-  /** True while no account exists: the very first start. */
-  isEmpty(): Promise<boolean>;
-
-  /** Creates the key; a key with the same public key is replaced. */
-  putKey(key: ApiKey): Promise<void>;
-  findKey(publicKey: string): Promise<ApiKey | undefined>;
-
-  /** The only way to one account's images. The account need not exist: then it has none, and none can be added. */
-  forAccount(accountID: string): AccountImages;
+  /**
+   * The only way to one account's images. The account need not exist: then it has none, and none can be added.
+   * To change them takes an Actor, who then stands in the audit trail of each change.
+   */
+  forAccount(accountID: string): ReadableImages;
+  forAccount(accountID: string, by: Actor): AccountImages;
 
   /** The image behind a public link, of whatever account, disabled or not. */
   findPublicImage(publicID: string): Promise<Image | undefined>;
@@ -42,20 +41,26 @@ export interface MetadataStore {
   referencedDigests(digests: readonly Digest[]): Promise<Set<Digest>>;
 }
 
-/** One account's images. Nothing read or written through it can belong to another account. */
-export interface AccountImages {
+/** One account's images, to be read. Nothing read through it can belong to another account. */
+export interface ReadableImages {
   /**
    * Newest first by order of insertion (not by clock), disabled ones included.
    * @param page `skip` from 0, `count` from 1. A skip past the end gives no images.
    * @returns the page, and how many images the account has in all (from a counter, not by counting).
    */
-  list(page: { readonly skip: number; readonly count: number }): Promise<{ images: Image[]; total: number }>;
+  list(page: Page): Promise<{ images: Image[]; total: number }>;
   find(imageID: string): Promise<Image | undefined>;
   findByDigest(digest: Digest): Promise<Image | undefined>;
 
   /** What an idempotency key was used for, if it is not older than `notBefore`. */
   recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined>;
+}
 
+/**
+ * The same, to be changed as well. Each change writes a line of the audit trail in its transaction; what changes
+ * nothing (a refusal, a replay, disabling again) writes none.
+ */
+export interface AccountImages extends ReadableImages {
   /**
    * Adds an image. Settled in this order, in one transaction: account, idempotency key, duplicate, quota of
    * images, quota of bytes.

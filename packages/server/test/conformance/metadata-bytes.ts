@@ -7,7 +7,7 @@ import { beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { AccountImages, MetadataStore } from '../../src/metadata/store.ts';
 import type { MetadataHarness } from './metadata.ts';
-import { accountOf, later, newImage, originalOf } from './metadata-samples.ts';
+import { accountOf, BY, later, newImage, originalOf } from './metadata-samples.ts';
 
 const CONTENDERS = 20;
 
@@ -34,8 +34,8 @@ export function metadataBytes(current: () => MetadataHarness): void {
     });
     const emptyAccount = async (changes: Parameters<typeof accountOf>[0] = {}) => {
       const account = accountOf(changes);
-      await store.createAccount(account);
-      return { account, images: store.forAccount(account.accountID) };
+      await store.createAccount(account, BY);
+      return { account, images: store.forAccount(account.accountID, BY) };
     };
 
     test('is kept with the account', async () => {
@@ -138,7 +138,7 @@ export function metadataBytes(current: () => MetadataHarness): void {
         async function contenders(): Promise<AccountImages[]> {
           const { account } = await emptyAccount();
           const all: MetadataStore[] = await stores(current());
-          return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID));
+          return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID, BY));
         }
 
         test('lets in no more uploads at once than fit', async () => {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import { ACCOUNTS, KEY, SIZES } from '../metadata/initial.ts';
-import { newImage, originalOf } from './metadata-samples.ts';
+import { BY, newImage, originalOf } from './metadata-samples.ts';
 
 /** @param store over a database of INITIAL_DATABASE, not migrated yet. */
 export async function assertMigratesInitial(store: MetadataStore): Promise<void> {
@@ -15,9 +15,9 @@ export async function assertMigratesInitial(store: MetadataStore): Promise<void>
   assert.equal(account?.imageQuota, undefined);
   assert.equal(account?.byteQuota, undefined);
   assert.equal((await store.findAccount(ACCOUNTS.empty))?.imageQuota, 7);
-  assert.equal((await store.findKey(KEY.publicKey))?.accounts, 'all');
+  assert.equal((await store.keys.find(KEY.publicKey))?.key.accounts, 'all');
 
-  const images = store.forAccount(ACCOUNTS.holding);
+  const images = store.forAccount(ACCOUNTS.holding, BY);
   const { images: listed, total } = await images.list({ skip: 0, count: 20 });
   assert.equal(total, 3);
   assert.deepEqual(
@@ -37,7 +37,7 @@ export async function assertMigratesInitial(store: MetadataStore): Promise<void>
     (await images.insert(added, { defaultQuota: 300, defaultByteQuota: held + 10 })).kind,
     'inserted',
   );
-  const empty = store.forAccount(ACCOUNTS.empty);
+  const empty = store.forAccount(ACCOUNTS.empty, BY);
   const other = newImage('other', { original: originalOf('other', { size: 10 }) });
   assert.equal((await empty.insert(other, { defaultQuota: 300, defaultByteQuota: 10 })).kind, 'inserted');
 }

@@ -7,7 +7,15 @@ import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import type { MetadataHarness } from './metadata.ts';
-import { accountOf, digestOf, furnishedAccount, later, newImage, originalOf } from './metadata-samples.ts';
+import {
+  accountOf,
+  BY,
+  digestOf,
+  furnishedAccount,
+  later,
+  newImage,
+  originalOf,
+} from './metadata-samples.ts';
 
 export function metadataImages(current: () => MetadataHarness): void {
   describe('the images of an account', () => {
@@ -46,7 +54,7 @@ export function metadataImages(current: () => MetadataHarness): void {
       });
 
       test('is refused in an account that does not exist', async () => {
-        const images = store.forAccount(randomUUID());
+        const images = store.forAccount(randomUUID(), BY);
         assert.deepEqual(await images.insert(newImage('a'), { defaultQuota: 300 }), { kind: 'no-account' });
         assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
       });
@@ -67,8 +75,8 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('stops at the quota, the account’s own before the default, and goes on when one is disabled', async () => {
         const limited = accountOf({ imageQuota: 2 });
-        await store.createAccount(limited);
-        const images = store.forAccount(limited.accountID);
+        await store.createAccount(limited, BY);
+        const images = store.forAccount(limited.accountID, BY);
         const [one, two, three] = [newImage('1'), newImage('2'), newImage('3')];
         assert.equal((await images.insert(one, { defaultQuota: 1 })).kind, 'inserted');
         assert.equal((await images.insert(two, { defaultQuota: 1 })).kind, 'inserted');
@@ -92,8 +100,10 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('allows none where the quota is none', async () => {
         const closed = accountOf({ imageQuota: 0 });
-        await store.createAccount(closed);
-        const outcome = await store.forAccount(closed.accountID).insert(newImage('a'), { defaultQuota: 300 });
+        await store.createAccount(closed, BY);
+        const outcome = await store
+          .forAccount(closed.accountID, BY)
+          .insert(newImage('a'), { defaultQuota: 300 });
         assert.deepEqual(outcome, { kind: 'quota-exceeded', limit: 0 });
       });
     });
@@ -235,7 +245,7 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(await images.replace(first.imageID, change), { kind: 'disabled' });
         assert.deepEqual(await images.find(first.imageID), before);
         assert.deepEqual(await images.replace(randomUUID(), change), { kind: 'not-found' });
-        const nowhere = store.forAccount(randomUUID());
+        const nowhere = store.forAccount(randomUUID(), BY);
         assert.deepEqual(await nowhere.replace(first.imageID, change), { kind: 'not-found' });
       });
     });
@@ -344,8 +354,8 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('is empty for an account without images', async () => {
         const account = accountOf();
-        await store.createAccount(account);
-        const images = store.forAccount(account.accountID);
+        await store.createAccount(account, BY);
+        const images = store.forAccount(account.accountID, BY);
         assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
       });
     });

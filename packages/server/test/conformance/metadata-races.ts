@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { AccountImages, InsertOutcome, MetadataStore } from '../../src/metadata/store.ts';
 import type { MetadataHarness } from './metadata.ts';
-import { accountOf, later, newImage, originalOf } from './metadata-samples.ts';
+import { accountOf, BY, later, newImage, originalOf } from './metadata-samples.ts';
 
 const CONTENDERS = 20;
 
@@ -22,9 +22,9 @@ export function metadataRaces(current: () => MetadataHarness): void {
       async function contenders(): Promise<AccountImages[]> {
         const harness = current();
         const account = accountOf();
-        await harness.store.createAccount(account);
+        await harness.store.createAccount(account, BY);
         const all: MetadataStore[] = await stores(harness);
-        return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID));
+        return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID, BY));
       }
 
       test('of identical uploads one is added, and the others name it', async () => {
@@ -141,7 +141,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
         const all = await stores(current());
         const account = accountOf();
         const outcomes = await Promise.all(
-          Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).createAccount(account)),
+          Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).createAccount(account, BY)),
         );
         assert.equal(outcomes.filter((outcome) => outcome === 'created').length, 1);
       });
@@ -162,8 +162,8 @@ export function metadataRaces(current: () => MetadataHarness): void {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
         const account = accountOf({ imageQuota: quota });
-        await store.createAccount(account);
-        const images = store.forAccount(account.accountID);
+        await store.createAccount(account, BY);
+        const images = store.forAccount(account.accountID, BY);
         const model: { imageID: string; bytes: string; altText: string | undefined; disabled: boolean }[] =
           [];
         for (const { do: action, bytes, image } of steps) {

@@ -1,12 +1,21 @@
 /** Owns the sample records of the metadata tests. Refuses to know what is tested with them. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import type { Account } from '../../src/account.ts';
+import type { Account, ApiKey } from '../../src/account.ts';
+import type { Actor } from '../../src/audit.ts';
 import type { Original } from '../../src/image.ts';
 import type { AccountImages, MetadataStore, NewImage } from '../../src/metadata/store.ts';
 
 /** The time at which all samples begin; its milliseconds are there to be lost. */
 export const START = new Date('2026-02-03T04:05:06.789Z');
+
+/** Who the samples are put down to. */
+export const BY: Actor = {
+  kind: 'key',
+  keyID: '6b0d6c9e-0b5e-4f0e-8f43-0d2f1f9f7a01',
+  requestID: 'request-1',
+  address: '203.0.113.7',
+};
 
 /** START and so many seconds. */
 export function later(seconds: number): Date {
@@ -50,9 +59,22 @@ export async function furnishedAccount(
   store: MetadataStore,
 ): Promise<{ account: Account; images: AccountImages; first: NewImage }> {
   const account = accountOf();
-  await store.createAccount(account);
-  const images = store.forAccount(account.accountID);
+  await store.createAccount(account, BY);
+  const images = store.forAccount(account.accountID, BY);
   const first = newImage('first');
   assert.equal((await images.insert(first, { defaultQuota: 300 })).kind, 'inserted');
   return { account, images, first };
+}
+
+/** A key under names that nothing else has, of whatever accounts and scopes. */
+export function keyOf(changes: Partial<ApiKey> = {}): ApiKey {
+  return {
+    keyID: randomUUID(),
+    publicKey: `pub_${randomUUID()}`,
+    name: 'a key',
+    accounts: 'all',
+    scopes: ['images.read', 'images.write', 'ping.read'],
+    createdOn: START,
+    ...changes,
+  };
 }

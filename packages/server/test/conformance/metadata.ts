@@ -5,20 +5,22 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { ApiKey } from '../../src/account.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
+import { metadataAudit } from './metadata-audit.ts';
 import { metadataBytes } from './metadata-bytes.ts';
 import { metadataImages } from './metadata-images.ts';
+import { metadataKeys } from './metadata-keys.ts';
 import { metadataRaces } from './metadata-races.ts';
 import {
   accountOf,
+  BY,
   digestOf,
   furnishedAccount,
   later,
   newImage,
   originalOf,
-  START,
 } from './metadata-samples.ts';
+import { metadataTokens } from './metadata-tokens.ts';
 
 /** A database for one test, empty and with its schema made. */
 export interface MetadataHarness {
@@ -27,6 +29,8 @@ export interface MetadataHarness {
   another(): Promise<MetadataStore>;
   /** Closes `store`, and opens the same database anew. */
   reopen(): Promise<MetadataStore>;
+  /** Runs one statement of SQL, past the store. */
+  run(statement: string): Promise<unknown>;
   /** Closes all stores and removes the database. */
   destroy(): Promise<void>;
 }
@@ -73,8 +77,8 @@ export function metadataConformance(
       test('are found as they were created, with and without a quota of their own', async () => {
         const plain = accountOf({ displayName: 'Café 🏺 "Vitrine"' });
         const limited = accountOf({ imageQuota: 7 });
-        assert.equal(await store.createAccount(plain), 'created');
-        assert.equal(await store.createAccount(limited), 'created');
+        assert.equal(await store.createAccount(plain, BY), 'created');
+        assert.equal(await store.createAccount(limited, BY), 'created');
         assert.deepEqual(await store.findAccount(plain.accountID), plain);
         assert.deepEqual(await store.findAccount(limited.accountID), limited);
         assert.equal(await store.findAccount(randomUUID()), undefined);
@@ -82,55 +86,24 @@ export function metadataConformance(
 
       test('are not changed by a second creation under the same ID', async () => {
         const account = accountOf({ displayName: 'one' });
-        await store.createAccount(account);
-        const images = store.forAccount(account.accountID);
+        await store.createAccount(account, BY);
+        const images = store.forAccount(account.accountID, BY);
         await images.insert(newImage('a'), { defaultQuota: 300 });
-        assert.equal(await store.createAccount({ ...account, displayName: 'two' }), 'exists');
+        assert.equal(await store.createAccount({ ...account, displayName: 'two' }, BY), 'exists');
         assert.equal((await store.findAccount(account.accountID))?.displayName, 'one');
         assert.equal((await images.list({ skip: 0, count: 1 })).total, 1);
       });
 
       test('are absent from an empty store only', async () => {
         assert.equal(await store.isEmpty(), true);
-        await store.createAccount(accountOf());
+        await store.createAccount(accountOf(), BY);
         assert.equal(await store.isEmpty(), false);
       });
     });
 
-    describe('keys', () => {
-      const key = (changes: Partial<ApiKey> = {}): ApiKey => ({
-        keyID: randomUUID(),
-        publicKey: `pub_${randomUUID()}`,
-        secretDigest: digestOf('secret'),
-        name: 'a key',
-        accounts: 'all',
-        scopes: ['images.read', 'images.write', 'ping.read'],
-        createdOn: START,
-        ...changes,
-      });
-
-      test('are found by their public key, for all accounts, for some in their order, and for none', async () => {
-        const some = [randomUUID(), randomUUID(), randomUUID()];
-        for (const accounts of ['all', some, some.toReversed(), []] as const) {
-          const put = key({ accounts });
-          await store.putKey(put);
-          assert.deepEqual(await store.findKey(put.publicKey), put);
-        }
-        assert.equal(await store.findKey('unknown'), undefined);
-      });
-
-      test('are replaced as a whole by one with the same public key', async () => {
-        const old = key({ accounts: [randomUUID(), randomUUID()] });
-        await store.putKey(old);
-        const narrow = key({ publicKey: old.publicKey, accounts: [randomUUID()], scopes: ['ping.read'] });
-        await store.putKey(narrow);
-        assert.deepEqual(await store.findKey(old.publicKey), narrow);
-        const wide = { ...narrow, accounts: 'all', secretDigest: digestOf('another') } as const;
-        await store.putKey(wide);
-        assert.deepEqual(await store.findKey(old.publicKey), wide);
-      });
-    });
-
+    metadataKeys(() => harness);
+    metadataTokens(() => harness);
+    metadataAudit(() => harness);
     metadataImages(() => harness);
     metadataBytes(() => harness);
 
@@ -200,7 +173,7 @@ export function metadataConformance(
 
       const reopened = await harness.reopen();
       await reopened.migrate();
-      const again = reopened.forAccount(account.accountID);
+      const again = reopened.forAccount(account.accountID, BY);
       assert.deepEqual(await again.list({ skip: 0, count: 20 }), before);
       assert.deepEqual(await reopened.findAccount(account.accountID), account);
       assert.equal((await again.recallUpload('k', later(-60)))?.image.altText, 'déjà vu');

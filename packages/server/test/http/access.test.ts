@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { SCOPES, type Scope } from '../../src/account.ts';
 import { openSqlite } from '../../src/metadata/sqlite.ts';
+import { BY, digestOf, keyOf } from '../conformance/metadata-samples.ts';
 import { picture } from '../sample.ts';
 import { ACCOUNT, basic, type ImageJSON, KEY, startServer, type TestServer, uploadForm } from '../server.ts';
 
@@ -25,17 +25,9 @@ const keys = {
 before(async () => {
   server = await startServer();
   const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
-  await store.createAccount({ accountID: OTHER, displayName: 'Other', createdOn: new Date() });
+  await store.createAccount({ accountID: OTHER, displayName: 'Other', createdOn: new Date() }, BY);
   const add = (publicKey: string, accounts: string[], scopes: readonly Scope[]) =>
-    store.putKey({
-      keyID: randomUUID(),
-      publicKey,
-      secretDigest: createHash('sha256').update('secret').digest('hex'),
-      name: publicKey,
-      accounts,
-      scopes,
-      createdOn: new Date(),
-    });
+    store.keys.create(keyOf({ publicKey, accounts, scopes }), digestOf('secret'), BY);
   await add('read-only', [ACCOUNT], ['images.read']);
   await add('write-only', [ACCOUNT], ['images.write']);
   await add('other-account', [OTHER], SCOPES);

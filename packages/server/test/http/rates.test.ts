@@ -6,11 +6,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import Fastify from 'fastify';
 import { Access } from '../../src/access.ts';
+import { SCOPES } from '../../src/account.ts';
 import { AppError } from '../../src/errors.ts';
 import { sendProblem } from '../../src/http/problems.ts';
 import { clientName, type Party, RateLimits } from '../../src/http/rates.ts';
 import { addRouteRules, requireScopes } from '../../src/http/routes.ts';
 import { openSqlite } from '../../src/metadata/sqlite.ts';
+import { BY, digestOf, keyOf } from '../conformance/metadata-samples.ts';
 import { picture } from '../sample.ts';
 import { basic, type ImageJSON, KEY, startServer, type TestServer } from '../server.ts';
 
@@ -144,9 +146,8 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
   before(async () => {
     server = await startServer({ VITRINE_RATE_LIMIT: '1', VITRINE_TRUST_PROXY: '1' });
     const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
-    const key = await store.findKey(KEY.publicKey);
-    assert.ok(key);
-    await store.putKey({ ...key, keyID: 'another', publicKey: 'another' });
+    const another = keyOf({ publicKey: 'another', scopes: SCOPES });
+    await store.keys.create(another, digestOf(KEY.secretKey), BY);
     await store.close();
   });
   after(() => server.close());

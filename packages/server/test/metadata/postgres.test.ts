@@ -5,7 +5,7 @@ import { explainPostgres, openPostgres } from '../../src/metadata/postgres.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
 import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
-import { accountOf, later, newImage, originalOf } from '../conformance/metadata-samples.ts';
+import { accountOf, BY, later, newImage, originalOf } from '../conformance/metadata-samples.ts';
 import { startPostgres, type TestPostgres } from '../postgres.ts';
 import { INITIAL_DATABASE } from './initial.ts';
 
@@ -46,6 +46,7 @@ metadataConformance(
         await store.close();
         return another();
       },
+      run: (statement) => server().query(url, statement),
       async destroy() {
         for (const each of opened) await each.close();
       },
@@ -87,8 +88,8 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('names the image that a writer without the lock has added meanwhile', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account);
-    const images = store.forAccount(account.accountID);
+    await store.createAccount(account, BY);
+    const images = store.forAccount(account.accountID, BY);
     const [first, other] = [newImage('first'), newImage('other')];
     await images.insert(first, { defaultQuota: 300 });
     await images.insert(other, { defaultQuota: 300 });
@@ -120,8 +121,8 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('tries again after a deadlock', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account);
-    const images = store.forAccount(account.accountID);
+    await store.createAccount(account, BY);
+    const images = store.forAccount(account.accountID, BY);
     const image = newImage('a');
     await images.insert(image, { defaultQuota: 300 });
     const rogue = new pg.Client({ connectionString: url });
@@ -159,8 +160,8 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('survives a connection that is ended while idle and while in use', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account);
-    const images = store.forAccount(account.accountID);
+    await store.createAccount(account, BY);
+    const images = store.forAccount(account.accountID, BY);
     const endOthers =
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
     await server().query(url, endOthers);
@@ -186,8 +187,8 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('answers “unavailable” while the server is down after a crash, and recovers by itself', async () => {
     const { store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account);
-    const images = store.forAccount(account.accountID);
+    await store.createAccount(account, BY);
+    const images = store.forAccount(account.accountID, BY);
     const acknowledged: string[] = [];
     // Kept busy, so that the crash finds connections both idle and in the middle of a transaction.
     let down = false;

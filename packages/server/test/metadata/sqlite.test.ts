@@ -9,7 +9,7 @@ import { explainSqlite, openSqlite } from '../../src/metadata/sqlite.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
 import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
-import { accountOf, newImage } from '../conformance/metadata-samples.ts';
+import { accountOf, BY, newImage } from '../conformance/metadata-samples.ts';
 import { INITIAL_DATABASE } from './initial.ts';
 
 metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
@@ -28,6 +28,14 @@ metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
     async reopen() {
       await store.close();
       return open();
+    },
+    async run(statement) {
+      const other = new DatabaseSync(join(folder, 'made', 'on demand', 'vitrine.db'));
+      try {
+        other.exec(statement);
+      } finally {
+        other.close();
+      }
     },
     async destroy() {
       for (const each of opened) await each.close();
@@ -67,7 +75,7 @@ describe('SQLite in particular', () => {
   test('works in memory', async () => {
     const store = await openSqlite({ path: ':memory:' });
     await store.migrate();
-    await store.createAccount(accountOf());
+    await store.createAccount(accountOf(), BY);
     assert.equal(await store.isEmpty(), false);
     await store.close();
   });
@@ -104,13 +112,13 @@ describe('SQLite in particular', () => {
     const store = await openSqlite({ path, busyTimeout: 100 });
     await store.migrate();
     const account = accountOf();
-    await store.createAccount(account);
+    await store.createAccount(account, BY);
     const other = new DatabaseSync(path);
     other.exec('begin immediate');
-    const images = store.forAccount(account.accountID);
+    const images = store.forAccount(account.accountID, BY);
     const busy = { name: 'AppError', code: 'unavailable', retryAfter: 1 };
     await assert.rejects(images.insert(newImage('a'), { defaultQuota: 300 }), busy);
-    await assert.rejects(store.createAccount(accountOf()), busy);
+    await assert.rejects(store.createAccount(accountOf(), BY), busy);
     // Readers do not wait for writers.
     assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
     other.exec('rollback');
@@ -125,7 +133,7 @@ describe('SQLite in particular', () => {
     await store.migrate();
     const other = new DatabaseSync(path);
     other.exec('begin immediate');
-    const created = store.createAccount(accountOf());
+    const created = store.createAccount(accountOf(), BY);
     // The event loop is what ends the other transaction here; so were it held, the creation would fail.
     setTimeout(() => {
       other.exec('commit');

@@ -1,0 +1,193 @@
+/**
+ * The part of the metadata contract that concerns the audit trail: what every change writes, in its own transaction,
+ * and that nothing takes it back.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { beforeEach, describe, test } from 'node:test';
+import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataHarness } from './metadata.ts';
+import {
+  accountOf,
+  BY,
+  digestOf,
+  furnishedAccount,
+  keyOf,
+  later,
+  newImage,
+  originalOf,
+  START,
+} from './metadata-samples.ts';
+
+export function metadataAudit(current: () => MetadataHarness): void {
+  describe('the audit trail', () => {
+    let store: MetadataStore;
+    beforeEach(() => {
+      store = current().store;
+    });
+    const all = { skip: 0, count: 200 };
+    /** What was told of an account, or of the server, oldest first. */
+    const told = async (accountID?: string) =>
+      (await store.audit.list(accountID, all)).entries.toReversed().map(({ action }) => action);
+
+    test('tells of each change of an image, by whom, and with the digests before and after', async () => {
+      const { account, images, first } = await furnishedAccount(store);
+      const { accountID } = account;
+      const { imageID: subjectID } = first;
+      const before = digestOf('first');
+      const after = digestOf('second');
+      await images.replace(subjectID, { original: originalOf('second'), updatedOn: later(1) });
+      await images.setAltText(subjectID, 'a lamp', later(2));
+      await images.disable(subjectID, later(3));
+      const { entries, total } = await store.audit.list(accountID, all);
+      assert.equal(total, 5);
+      assert.deepEqual(entries.toReversed(), [
+        {
+          accountID,
+          sequence: 1,
+          on: account.createdOn,
+          by: BY,
+          action: 'account.create',
+          subjectID: accountID,
+          details: { displayName: account.displayName },
+        },
+        { accountID, sequence: 2, on: START, by: BY, action: 'image.upload', subjectID, after: before },
+        { accountID, sequence: 3, on: later(1), by: BY, action: 'image.replace', subjectID, before, after },
+        {
+          accountID,
+          sequence: 4,
+          on: later(2),
+          by: BY,
+          action: 'image.alt-text',
+          subjectID,
+          before: after,
+          after,
+        },
+        {
+          accountID,
+          sequence: 5,
+          on: later(3),
+          by: BY,
+          action: 'image.disable',
+          subjectID,
+          before: after,
+          after,
+        },
+      ]);
+    });
+
+    test('says nothing of what changed nothing', async () => {
+      const { account, images, first } = await furnishedAccount(store);
+      const remember = { key: 'retry', fingerprint: 'f', notBefore: later(-60) };
+      const second = newImage('second');
+      await images.insert(second, { defaultQuota: 300, remember });
+      await images.disable(first.imageID, later(1));
+      const before = await store.audit.list(account.accountID, all);
+      await images.insert(newImage('second'), { defaultQuota: 300, remember });
+      await images.insert(newImage('first'), { defaultQuota: 300 });
+      await images.insert(newImage('third'), { defaultQuota: 1 });
+      await images.replace(first.imageID, { original: originalOf('x'), updatedOn: later(2) });
+      await images.replace(randomUUID(), { original: originalOf('x'), updatedOn: later(2) });
+      await images.setAltText(first.imageID, 'x', later(2));
+      await images.disable(first.imageID, later(2));
+      await images.disable(randomUUID(), later(2));
+      await store.createAccount(account, BY);
+      const { accountID, displayName } = account;
+      await store.changeAccount(accountID, { kind: 'settings', displayName }, later(2), BY);
+      await store.changeAccount(accountID, { kind: 'resume' }, later(2), BY);
+      assert.deepEqual(await store.audit.list(accountID, all), before);
+    });
+
+    test('tells of accounts, of keys to each of their accounts, and of keys for all to the server', async () => {
+      const one = accountOf();
+      const two = accountOf();
+      for (const account of [one, two]) await store.createAccount(account, BY);
+      const change = { kind: 'settings', displayName: 'renamed', imageQuota: 5 } as const;
+      await store.changeAccount(one.accountID, change, later(1), BY);
+      await store.changeAccount(one.accountID, { kind: 'suspend' }, later(2), BY);
+      await store.changeAccount(one.accountID, { kind: 'resume' }, later(3), BY);
+      const both = keyOf({ accounts: [two.accountID, one.accountID] });
+      const wide = keyOf();
+      for (const key of [both, wide]) {
+        await store.keys.create(key, digestOf('secret'), BY);
+        const rotation = { secretDigest: digestOf('next'), createdOn: later(4), overlapUntil: later(5) };
+        await store.keys.rotate(key.keyID, rotation, BY);
+        await store.keys.revoke(key.keyID, later(6), BY);
+        await store.keys.revoke(key.keyID, later(7), BY);
+      }
+      await store.keys.put(wide, digestOf('new'), later(8), { kind: 'server' });
+      const ofKeys = ['key.create', 'key.rotate', 'key.revoke'];
+      assert.deepEqual(await told(one.accountID), [
+        'account.create',
+        'account.change',
+        'account.suspend',
+        'account.resume',
+        ...ofKeys,
+      ]);
+      assert.deepEqual(await told(two.accountID), ['account.create', ...ofKeys]);
+      assert.deepEqual(await told(), [...ofKeys, 'key.replace']);
+      const { entries } = await store.audit.list(one.accountID, all);
+      assert.deepEqual(entries.find(({ action }) => action === 'account.change')?.details, {
+        before: { displayName: one.displayName, imageQuota: null },
+        after: { displayName: 'renamed', imageQuota: 5 },
+      });
+      assert.deepEqual((await store.audit.list(undefined, all)).entries[0]?.by, { kind: 'server' });
+    });
+
+    test('keeps every kind of actor as it was', async () => {
+      const actors = [
+        { ...BY, tokenID: randomUUID() },
+        BY,
+        { kind: 'operator', name: 'René' },
+        { kind: 'server' },
+      ] as const;
+      const account = accountOf();
+      for (const by of actors) await store.createAccount({ ...account, accountID: randomUUID() }, by);
+      const { accounts } = await store.listAccounts(all, 'all');
+      const lines = await Promise.all(
+        accounts.map(async ({ accountID }) => (await store.audit.list(accountID, all)).entries[0]?.by),
+      );
+      const sorted = (list: readonly (object | undefined)[]) =>
+        list.toSorted((a, b) => JSON.stringify(a).length - JSON.stringify(b).length);
+      assert.deepEqual(sorted(lines), sorted(actors));
+    });
+
+    test('is paged without gaps, newest first, also when many write at once', async () => {
+      const { account } = await furnishedAccount(store);
+      const { accountID } = account;
+      const other = await current().another();
+      await Promise.all(
+        Array.from({ length: 20 }, (_, i) =>
+          (i % 2 ? store : other)
+            .forAccount(accountID, BY)
+            .insert(newImage(`image ${i}`), { defaultQuota: 300 }),
+        ),
+      );
+      const sequences = async (skip: number, count: number) => {
+        const { entries, total } = await store.audit.list(accountID, { skip, count });
+        assert.equal(total, 22);
+        return entries.map(({ sequence }) => sequence);
+      };
+      assert.deepEqual(
+        await sequences(0, 200),
+        Array.from({ length: 22 }, (_, i) => 22 - i),
+      );
+      assert.deepEqual(await sequences(2, 3), [20, 19, 18]);
+      assert.deepEqual(await sequences(22, 3), []);
+    });
+
+    test('cannot be changed or shortened by whoever reaches the database', async () => {
+      const { account } = await furnishedAccount(store);
+      const before = await store.audit.list(account.accountID, all);
+      for (const statement of [
+        `update audit set key_id = 'x'`,
+        'delete from audit',
+        `delete from audit where account_id = '${account.accountID}' and sequence = 1`,
+      ]) {
+        await assert.rejects(current().run(statement), /append-only/, statement);
+      }
+      assert.deepEqual(await store.audit.list(account.accountID, all), before);
+      assert.equal(before.total, 2);
+    });
+  });
+}

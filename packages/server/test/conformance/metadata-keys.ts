@@ -1,0 +1,206 @@
+/**
+ * The part of the metadata contract that concerns accounts as they are administered, and keys with their secrets.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { beforeEach, describe, test } from 'node:test';
+import type { AccountChange } from '../../src/metadata/access.ts';
+import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataHarness } from './metadata.ts';
+import { accountOf, BY, digestOf, keyOf, later } from './metadata-samples.ts';
+
+export function metadataKeys(current: () => MetadataHarness): void {
+  let store: MetadataStore;
+  beforeEach(() => {
+    store = current().store;
+  });
+  const secret = digestOf('secret');
+  const another = digestOf('another');
+
+  describe('accounts that are administered', () => {
+    test('are listed newest first, all of them or those of a list that are not suspended', async () => {
+      const accounts = Array.from({ length: 5 }, (_, i) => accountOf({ createdOn: later(i) }));
+      for (const account of accounts) await store.createAccount(account, BY);
+      const ids = accounts.map(({ accountID }) => accountID).reverse();
+      const shown = async (skip: number, count: number, among: 'all' | string[] = 'all') => {
+        const { accounts: page, total } = await store.listAccounts({ skip, count }, among);
+        return [page.map(({ accountID }) => accountID), total];
+      };
+      assert.deepEqual(await shown(0, 20), [ids, 5]);
+      assert.deepEqual(await shown(1, 2), [ids.slice(1, 3), 5]);
+      assert.deepEqual(await shown(9, 2), [[], 5]);
+      const among = [ids[3] ?? '', ids[1] ?? '', randomUUID()];
+      assert.deepEqual(await shown(0, 20, among), [[ids[1], ids[3]], 2]);
+      assert.deepEqual(await shown(0, 20, []), [[], 0]);
+      await store.changeAccount(ids[1] ?? '', { kind: 'suspend' }, later(9), BY);
+      assert.deepEqual(await shown(0, 20, among), [[ids[3]], 1]);
+      assert.deepEqual(await shown(0, 20), [ids, 5]);
+    });
+
+    test('are renamed, get quotas and lose them, and what is not named stays', async () => {
+      const account = accountOf({ displayName: 'before', imageQuota: 7 });
+      await store.createAccount(account, BY);
+      const change = (settings: Omit<AccountChange & { kind: 'settings' }, 'kind'>) =>
+        store.changeAccount(account.accountID, { kind: 'settings', ...settings }, later(1), BY);
+      assert.deepEqual(await change({ displayName: 'after' }), { ...account, displayName: 'after' });
+      assert.deepEqual(await change({ imageQuota: 0 }), {
+        ...account,
+        displayName: 'after',
+        imageQuota: 0,
+      });
+      const { imageQuota: _, ...without } = { ...account, displayName: 'after' };
+      assert.deepEqual(await change({ imageQuota: null }), without);
+      assert.deepEqual(await change({ byteQuota: 2 ** 50 }), { ...without, byteQuota: 2 ** 50 });
+      assert.deepEqual(await change({ byteQuota: null }), without);
+      assert.deepEqual(await store.findAccount(account.accountID), without);
+      assert.equal(await store.changeAccount(randomUUID(), { kind: 'suspend' }, later(1), BY), undefined);
+    });
+
+    test('are suspended and resumed, each again without effect', async () => {
+      const account = accountOf();
+      await store.createAccount(account, BY);
+      const { accountID } = account;
+      const suspended = { ...account, suspendedOn: later(1) };
+      for (const time of [later(1), later(2)]) {
+        assert.deepEqual(await store.changeAccount(accountID, { kind: 'suspend' }, time, BY), suspended);
+      }
+      assert.deepEqual(await store.findAccount(accountID), suspended);
+      for (const time of [later(3), later(4)]) {
+        assert.deepEqual(await store.changeAccount(accountID, { kind: 'resume' }, time, BY), account);
+      }
+      assert.deepEqual(await store.findAccount(accountID), account);
+    });
+  });
+
+  describe('keys', () => {
+    test('are found by their names, for all accounts, for some in their order, and for none', async () => {
+      const some = [randomUUID(), randomUUID(), randomUUID()];
+      for (const accounts of ['all', some, some.toReversed(), []] as const) {
+        const key = keyOf({ accounts, expiresOn: later(60) });
+        assert.equal(await store.keys.create(key, secret, BY), 'created');
+        const secrets = [{ digest: secret, createdOn: key.createdOn }];
+        assert.deepEqual(await store.keys.find(key.publicKey), { key, secrets });
+        assert.deepEqual(await store.keys.findByID(key.keyID), key);
+      }
+      assert.equal(await store.keys.find('unknown'), undefined);
+      assert.equal(await store.keys.findByID(randomUUID()), undefined);
+    });
+
+    test('are not changed by a second creation under the same public key', async () => {
+      const key = keyOf({ accounts: [randomUUID()] });
+      await store.keys.create(key, secret, BY);
+      const twin = keyOf({ publicKey: key.publicKey });
+      assert.equal(await store.keys.create(twin, another, BY), 'exists');
+      assert.deepEqual((await store.keys.find(key.publicKey))?.key, key);
+      assert.equal(await store.keys.findByID(twin.keyID), undefined);
+    });
+
+    test('are replaced as a whole by one that is put under the same public key', async () => {
+      const old = keyOf({ accounts: [randomUUID(), randomUUID()] });
+      await store.keys.put(old, secret, old.createdOn, BY);
+      await store.keys.rotate(
+        old.keyID,
+        { secretDigest: digestOf('x'), createdOn: later(1), overlapUntil: later(9) },
+        BY,
+      );
+      const narrow = keyOf({ publicKey: old.publicKey, accounts: [randomUUID()], scopes: ['ping.read'] });
+      await store.keys.put(narrow, another, later(2), BY);
+      assert.deepEqual(await store.keys.find(old.publicKey), {
+        key: narrow,
+        secrets: [{ digest: another, createdOn: later(2) }],
+      });
+      const wide = { ...narrow, accounts: 'all' } as const;
+      await store.keys.put(wide, another, later(3), BY);
+      assert.deepEqual((await store.keys.find(old.publicKey))?.key, wide);
+    });
+
+    test('are listed newest first, all of them or those that name an account, in pages', async () => {
+      const account = randomUUID();
+      const keys = [
+        keyOf({ accounts: [account], createdOn: later(1) }),
+        keyOf({ accounts: 'all', createdOn: later(2) }),
+        keyOf({ accounts: [randomUUID(), account], createdOn: later(3) }),
+        keyOf({ accounts: [randomUUID()], createdOn: later(4) }),
+      ];
+      for (const key of keys) await store.keys.create(key, secret, BY);
+      const [one, , three] = keys;
+      assert.deepEqual(await store.keys.list({ skip: 0, count: 20 }), { keys: keys.toReversed(), total: 4 });
+      assert.deepEqual(await store.keys.list({ skip: 0, count: 20 }, account), {
+        keys: [three, one],
+        total: 2,
+      });
+      assert.deepEqual(await store.keys.list({ skip: 1, count: 1 }, account), { keys: [one], total: 2 });
+      assert.deepEqual(await store.keys.list({ skip: 5, count: 1 }, account), { keys: [], total: 2 });
+    });
+
+    test('get another secret beside the newest, which ends when it is told to; an older one ends at once', async () => {
+      const key = keyOf();
+      await store.keys.create(key, digestOf('1'), BY);
+      const rotate = (text: string, at: number, until: number) =>
+        store.keys.rotate(
+          key.keyID,
+          { secretDigest: digestOf(text), createdOn: later(at), overlapUntil: later(until) },
+          BY,
+        );
+      assert.deepEqual(await rotate('2', 10, 100), { kind: 'rotated', key });
+      assert.deepEqual((await store.keys.find(key.publicKey))?.secrets, [
+        { digest: digestOf('2'), createdOn: later(10) },
+        { digest: digestOf('1'), createdOn: later(0), validUntil: later(100) },
+      ]);
+      await rotate('3', 20, 20);
+      assert.deepEqual((await store.keys.find(key.publicKey))?.secrets, [
+        { digest: digestOf('3'), createdOn: later(20) },
+        { digest: digestOf('2'), createdOn: later(10), validUntil: later(20) },
+      ]);
+      const nobody = { secretDigest: another, createdOn: later(1), overlapUntil: later(1) };
+      assert.deepEqual(await store.keys.rotate(randomUUID(), nobody, BY), { kind: 'not-found' });
+    });
+
+    test('rotated by many at once keep two secrets, the newest of which is one of theirs', async () => {
+      const key = keyOf();
+      await store.keys.create(key, secret, BY);
+      const other = await current().another();
+      const texts = Array.from({ length: 10 }, (_, i) => `secret ${i}`);
+      await Promise.all(
+        texts.map((text, i) =>
+          (i % 2 ? store : other).keys.rotate(
+            key.keyID,
+            { secretDigest: digestOf(text), createdOn: later(i), overlapUntil: later(100) },
+            BY,
+          ),
+        ),
+      );
+      const secrets = (await store.keys.find(key.publicKey))?.secrets ?? [];
+      assert.equal(secrets.length, 2);
+      assert.deepEqual(
+        secrets.map(({ validUntil }) => validUntil),
+        [undefined, later(100)],
+      );
+    });
+
+    test('are revoked for good, again without effect, and then cannot be rotated', async () => {
+      const key = keyOf({ accounts: [randomUUID()] });
+      await store.keys.create(key, secret, BY);
+      const revoked = { ...key, revokedOn: later(1) };
+      assert.deepEqual(await store.keys.revoke(key.keyID, later(1), BY), revoked);
+      assert.deepEqual(await store.keys.revoke(key.keyID, later(2), BY), revoked);
+      assert.deepEqual((await store.keys.find(key.publicKey))?.key, revoked);
+      const rotation = { secretDigest: another, createdOn: later(3), overlapUntil: later(4) };
+      assert.deepEqual(await store.keys.rotate(key.keyID, rotation, BY), { kind: 'revoked' });
+      assert.equal(await store.keys.revoke(randomUUID(), later(1), BY), undefined);
+    });
+
+    test('note their last use, but not one that is older than what is noted', async () => {
+      const key = keyOf();
+      await store.keys.create(key, secret, BY);
+      const noted = async () => (await store.keys.findByID(key.keyID))?.lastUsedOn;
+      await store.keys.touch(key.keyID, later(100), later(40));
+      assert.deepEqual(await noted(), later(100));
+      await store.keys.touch(key.keyID, later(130), later(70));
+      assert.deepEqual(await noted(), later(100));
+      await store.keys.touch(key.keyID, later(160), later(100));
+      assert.deepEqual(await noted(), later(160));
+      await store.keys.touch(randomUUID(), later(1), later(0));
+    });
+  });
+}

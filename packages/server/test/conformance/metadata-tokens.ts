@@ -1,0 +1,152 @@
+/**
+ * The part of the metadata contract that concerns access and refresh tokens, races for a refresh token included.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { beforeEach, describe, test } from 'node:test';
+import type { AccountSet, ApiKey, Grants, Scope } from '../../src/account.ts';
+import type { TokenPair } from '../../src/metadata/access.ts';
+import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataHarness } from './metadata.ts';
+import { BY, digestOf, keyOf, later } from './metadata-samples.ts';
+
+export function metadataTokens(current: () => MetadataHarness): void {
+  describe('tokens', () => {
+    let store: MetadataStore;
+    let key: ApiKey;
+    beforeEach(async () => {
+      store = current().store;
+      key = keyOf();
+      await store.keys.create(key, digestOf('secret'), BY);
+    });
+
+    const grants: Grants = new Map<Scope, AccountSet>([
+      ['images.read', ['3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb']],
+      ['ping.read', 'all'],
+    ]);
+    let number = 0;
+    const pairOf = (changes: Partial<TokenPair> = {}): TokenPair => {
+      number += 1;
+      const tokenOf = (kind: 'access' | 'refresh', seconds: number) => ({
+        tokenID: randomUUID(),
+        kind,
+        digest: digestOf(`${kind} ${number}`),
+        grants,
+        expiresOn: later(seconds),
+      });
+      return {
+        keyID: key.keyID,
+        secretDigest: digestOf('secret'),
+        family: randomUUID(),
+        createdOn: later(0),
+        access: tokenOf('access', 3_600),
+        refresh: tokenOf('refresh', 86_400),
+        ...changes,
+      };
+    };
+    const ended = async ({ access, refresh }: TokenPair) => {
+      const found = [await store.tokens.find(access.digest), await store.tokens.find(refresh.digest)];
+      return found.map((token) => token === undefined || token.revokedOn !== undefined);
+    };
+
+    test('are found by their digests, with their key', async () => {
+      const pair = pairOf();
+      await store.tokens.issue(pair, BY);
+      const { family, secretDigest } = pair;
+      const owner = await store.keys.find(key.publicKey);
+      assert.deepEqual(await store.tokens.find(pair.access.digest), {
+        ...pair.access,
+        family,
+        secretDigest,
+        owner,
+      });
+      assert.deepEqual(await store.tokens.find(pair.refresh.digest), {
+        ...pair.refresh,
+        family,
+        secretDigest,
+        owner,
+      });
+      assert.equal(await store.tokens.find(digestOf('unknown')), undefined);
+    });
+
+    test('are forgotten once they have expired, when their key gets new ones', async () => {
+      const old = pairOf();
+      await store.tokens.issue(old, BY);
+      await store.tokens.issue(pairOf({ createdOn: later(3_600) }), BY);
+      assert.equal(await store.tokens.find(old.access.digest), undefined);
+      assert.ok(await store.tokens.find(old.refresh.digest));
+      await store.tokens.issue(pairOf({ createdOn: later(86_400) }), BY);
+      assert.equal(await store.tokens.find(old.refresh.digest), undefined);
+    });
+
+    test('are refreshed once; a second time ends all that came of them', async () => {
+      const first = pairOf();
+      const { family } = first;
+      await store.tokens.issue(first, BY);
+      const second = pairOf({ family });
+      assert.equal(await store.tokens.refresh(first.refresh.digest, second, BY), 'refreshed');
+      assert.deepEqual(await ended(second), [false, false]);
+      const bystander = pairOf();
+      await store.tokens.issue(bystander, BY);
+      const third = pairOf({ family });
+      assert.equal(await store.tokens.refresh(first.refresh.digest, third, BY), 'reused');
+      assert.deepEqual(await ended(first), [true, true]);
+      assert.deepEqual(await ended(second), [true, true]);
+      assert.equal(await store.tokens.find(third.access.digest), undefined);
+      assert.equal(await store.tokens.refresh(second.refresh.digest, pairOf({ family }), BY), 'gone');
+      assert.deepEqual(await ended(bystander), [false, false]);
+    });
+
+    test('are not refreshed by an access token, an unknown one, or that of another key', async () => {
+      const pair = pairOf();
+      await store.tokens.issue(pair, BY);
+      assert.equal(await store.tokens.refresh(pair.access.digest, pairOf(), BY), 'gone');
+      assert.equal(await store.tokens.refresh(digestOf('unknown'), pairOf(), BY), 'gone');
+      const other = keyOf();
+      await store.keys.create(other, digestOf('other'), BY);
+      const theirs = pairOf({ keyID: other.keyID });
+      assert.equal(await store.tokens.refresh(pair.refresh.digest, theirs, BY), 'gone');
+      assert.deepEqual(await ended(pair), [false, false]);
+    });
+
+    test('refreshed by ten at once give one of them a pair, and end with the others', async () => {
+      const first = pairOf();
+      const { family } = first;
+      await store.tokens.issue(first, BY);
+      const other = await current().another();
+      const outcomes = await Promise.all(
+        Array.from({ length: 10 }, (_, i) =>
+          (i % 2 ? store : other).tokens.refresh(first.refresh.digest, pairOf({ family }), BY),
+        ),
+      );
+      assert.equal(outcomes.filter((outcome) => outcome === 'refreshed').length, 1);
+      // The first of the others ends the family; to those after it, it is gone.
+      assert.ok(outcomes.includes('reused'));
+      assert.deepEqual(await ended(first), [true, true]);
+    });
+
+    test('are revoked one by one, or with all that came of them, and only by their own key', async () => {
+      const pair = pairOf();
+      await store.tokens.issue(pair, BY);
+      const other = keyOf();
+      await store.keys.create(other, digestOf('other'), BY);
+      await store.tokens.revoke(pair.access.digest, other.keyID, later(1), BY);
+      await store.tokens.revoke(pair.refresh.digest, other.keyID, later(1), BY);
+      await store.tokens.revoke(digestOf('unknown'), key.keyID, later(1), BY);
+      assert.deepEqual(await ended(pair), [false, false]);
+      await store.tokens.revoke(pair.access.digest, key.keyID, later(1), BY);
+      assert.deepEqual(await ended(pair), [true, false]);
+      const second = pairOf();
+      await store.tokens.issue(second, BY);
+      await store.tokens.revoke(second.refresh.digest, key.keyID, later(1), BY);
+      assert.deepEqual(await ended(second), [true, true]);
+    });
+
+    test('end with their key', async () => {
+      const pair = pairOf();
+      await store.tokens.issue(pair, BY);
+      await store.keys.revoke(key.keyID, later(1), BY);
+      assert.deepEqual(await ended(pair), [true, true]);
+    });
+  });
+}
