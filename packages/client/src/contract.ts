@@ -104,6 +104,298 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List accounts
+         * @description All of them, or those that the credentials are good for.
+         */
+        get: operations["listAccounts"];
+        put?: never;
+        /**
+         * Create an account
+         * @description Takes credentials for all accounts.
+         */
+        post: operations["createAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get an account */
+        get: operations["getAccount"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Rename an account, or set its quotas
+         * @description What is absent stays. Quotas take credentials for all accounts.
+         */
+        patch: operations["updateAccount"];
+        trace?: never;
+    };
+    "/accounts/{accountID}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Suspend an account
+         * @description Its own keys and tokens are answered as if the account did not exist. Credentials for all accounts go on, and so do public links. Takes credentials for all accounts.
+         */
+        post: operations["suspendAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume an account that was suspended
+         * @description Takes credentials for all accounts.
+         */
+        post: operations["resumeAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read what happened in an account */
+        get: operations["listAccountAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what happened to the server as a whole
+         * @description Keys and tokens for all accounts. Takes credentials for all accounts.
+         */
+        get: operations["listServerAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List keys
+         * @description Those that name the account. Revoked and expired ones too.
+         */
+        get: operations["listAccountKeys"];
+        put?: never;
+        /**
+         * Create a key
+         * @description Its secret is told only in this answer. A key is never wider than the credentials that make it: neither in accounts, nor in scopes, nor in time.
+         */
+        post: operations["createAccountKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/keys/{keyID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a key */
+        get: operations["getAccountKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a key
+         * @description For good, and with all of its tokens. Again is a success.
+         */
+        delete: operations["revokeAccountKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/keys/{keyID}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a key another secret
+         * @description The secret before it, and the tokens that were got with it, stay valid for the overlap (24 hours if nothing is said); a secret from before that ends at once. The new secret is told only in this answer.
+         */
+        post: operations["rotateAccountKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List keys
+         * @description Takes credentials for all accounts. Revoked and expired ones too.
+         */
+        get: operations["listKeys"];
+        put?: never;
+        /**
+         * Create a key
+         * @description Its secret is told only in this answer. A key is never wider than the credentials that make it: neither in accounts, nor in scopes, nor in time.
+         */
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/keys/{keyID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a key */
+        get: operations["getKey"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a key
+         * @description For good, and with all of its tokens. Again is a success.
+         */
+        delete: operations["revokeKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/keys/{keyID}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a key another secret
+         * @description The secret before it, and the tokens that were got with it, stay valid for the overlap (24 hours if nothing is said); a secret from before that ends at once. The new secret is told only in this answer.
+         */
+        post: operations["rotateKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth2/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create or refresh an access token
+         * @description Public and secret key come as HTTP Basic or as client_id and client_secret. A refresh token is used up; shown again, it ends all that came of it. Tokens end with their key, and with the secret they were got with.
+         */
+        post: operations["createAccessToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oauth2/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke an access or refresh token
+         * @description A token that is unknown, or of another key, is a success too, and stays as it is.
+         */
+        post: operations["revokeAccessToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -202,6 +494,293 @@ export interface components {
              */
             image: string;
             metadata?: components["schemas"]["ImageMetadataRequest"];
+        };
+        /** @description A tenant: owns images. A quota that is absent is the server’s default. */
+        Account: {
+            /**
+             * Format: uuid
+             * @description Identifies the account.
+             */
+            accountID: string;
+            /** @description What people call the account, at most 200 characters. */
+            displayName: string;
+            /**
+             * Format: date-time
+             * @description When the account was created.
+             */
+            createdOn: string;
+            /**
+             * Format: date-time
+             * @description When the account was suspended; absent while it is not.
+             */
+            suspendedOn?: string;
+            /** @description How many images may be enabled at once. */
+            imageQuota?: number;
+            /** @description Bytes of originals of images that are not disabled; 0 is no limit. */
+            byteQuota?: number;
+        };
+        /** @description An account to create. */
+        AccountRequest: {
+            /** @description What people call the account, at most 200 characters. */
+            displayName: string;
+            /**
+             * Format: uuid
+             * @description The ID to give it, such as that of an account elsewhere. Default: a new one.
+             */
+            accountID?: string;
+            /** @description How many images may be enabled at once; null is the server’s default. */
+            imageQuota?: number | null;
+            /** @description Bytes of originals of images that are not disabled; 0 is no limit, null the server’s default. */
+            byteQuota?: number | null;
+        };
+        /** @description What to change about an account. Quotas take credentials for all accounts. */
+        AccountPatch: {
+            /** @description What people call the account, at most 200 characters. */
+            displayName?: string;
+            /** @description How many images may be enabled at once; null is the server’s default. */
+            imageQuota?: number | null;
+            /** @description Bytes of originals of images that are not disabled; 0 is no limit, null the server’s default. */
+            byteQuota?: number | null;
+        };
+        /** @description A key, without its secrets. */
+        ApiKey: {
+            /**
+             * Format: uuid
+             * @description Identifies the key.
+             */
+            keyID: string;
+            /** @description The user name of HTTP Basic, and the client_id of OAuth2. */
+            publicKey: string;
+            /** @description What people call the key. */
+            name: string;
+            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            accounts: "all" | string[];
+            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            scopes: string[];
+            /**
+             * Format: date-time
+             * @description When the key was created.
+             */
+            createdOn: string;
+            /**
+             * Format: date-time
+             * @description From when on the key is no longer good.
+             */
+            expiresOn?: string;
+            /**
+             * Format: date-time
+             * @description When the key was last used, give or take a minute.
+             */
+            lastUsedOn?: string;
+            /**
+             * Format: date-time
+             * @description When the key was revoked; absent while it is not.
+             */
+            revokedOn?: string;
+        };
+        /** @description A new key with its secret. */
+        IssuedApiKey: {
+            /**
+             * Format: uuid
+             * @description Identifies the key.
+             */
+            keyID: string;
+            /** @description The user name of HTTP Basic, and the client_id of OAuth2. */
+            publicKey: string;
+            /** @description What people call the key. */
+            name: string;
+            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            accounts: "all" | string[];
+            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            scopes: string[];
+            /**
+             * Format: date-time
+             * @description When the key was created.
+             */
+            createdOn: string;
+            /**
+             * Format: date-time
+             * @description From when on the key is no longer good.
+             */
+            expiresOn?: string;
+            /**
+             * Format: date-time
+             * @description When the key was last used, give or take a minute.
+             */
+            lastUsedOn?: string;
+            /**
+             * Format: date-time
+             * @description When the key was revoked; absent while it is not.
+             */
+            revokedOn?: string;
+            /** @description The secret. It is told only now: keep it. */
+            secretKey: string;
+        };
+        /** @description A key with its new secret. */
+        RotatedApiKey: {
+            /**
+             * Format: uuid
+             * @description Identifies the key.
+             */
+            keyID: string;
+            /** @description The user name of HTTP Basic, and the client_id of OAuth2. */
+            publicKey: string;
+            /** @description What people call the key. */
+            name: string;
+            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            accounts: "all" | string[];
+            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            scopes: string[];
+            /**
+             * Format: date-time
+             * @description When the key was created.
+             */
+            createdOn: string;
+            /**
+             * Format: date-time
+             * @description From when on the key is no longer good.
+             */
+            expiresOn?: string;
+            /**
+             * Format: date-time
+             * @description When the key was last used, give or take a minute.
+             */
+            lastUsedOn?: string;
+            /**
+             * Format: date-time
+             * @description When the key was revoked; absent while it is not.
+             */
+            revokedOn?: string;
+            /** @description The secret. It is told only now: keep it. */
+            secretKey: string;
+            /**
+             * Format: date-time
+             * @description When the secret before it ends.
+             */
+            overlapUntil: string;
+        };
+        /** @description A key to create, never wider than the credentials that create it. Without scopes: images, products and ping, as far as these have them. */
+        ApiKeyRequest: {
+            /** @description What people call the key, at most 200 characters. */
+            name: string;
+            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            scopes?: string[];
+            /**
+             * Format: date-time
+             * @description From when on the key is no longer good.
+             */
+            expiresOn?: string;
+        };
+        /** @description A key to create for several accounts, or (the default) for all. */
+        ServerKeyRequest: {
+            /** @description What people call the key, at most 200 characters. */
+            name: string;
+            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            scopes?: string[];
+            /**
+             * Format: date-time
+             * @description From when on the key is no longer good.
+             */
+            expiresOn?: string;
+            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            accounts?: "all" | string[];
+        };
+        /** @description How a key is to be rotated. */
+        RotationRequest: {
+            /**
+             * @description How long the secret before it stays valid.
+             * @default 86400
+             */
+            overlapSeconds: number;
+        };
+        /** @description A line of the audit trail. */
+        AuditEntry: {
+            /** @description 1 for the first line of its trail, 2 for the second, without gaps. */
+            sequence: number;
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            on: string;
+            /**
+             * @description What happened.
+             * @enum {string}
+             */
+            action: "image.upload" | "image.replace" | "image.alt-text" | "image.disable" | "account.create" | "account.change" | "account.suspend" | "account.resume" | "key.create" | "key.replace" | "key.rotate" | "key.revoke" | "token.create" | "token.refresh" | "token.revoke" | "token.reuse";
+            /** @description The account it concerns; absent for what concerns the server as a whole. */
+            accountID?: string;
+            /** @description What it happened to: an image, an account, a key, a token. */
+            subject: {
+                kind: string;
+                id: string;
+            };
+            /** @description Who did it. */
+            by: {
+                /** @enum {string} */
+                kind: "key" | "operator" | "server";
+                /** @description The key that was used. */
+                keyID?: string;
+                /** @description The access token that was shown for it. */
+                tokenID?: string;
+                /** @description The x-request-id of the request. */
+                requestID?: string;
+                /** @description The address of the client. */
+                address?: string;
+                /** @description The operator’s name at the command line. */
+                name?: string;
+            };
+            /** @description SHA-256 of the original before. */
+            before?: string;
+            /** @description SHA-256 of the original after. */
+            after?: string;
+            /** @description What else is worth knowing. */
+            details?: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description An access token and what belongs to it. */
+        AuthToken: {
+            /** @enum {string} */
+            token_type: "Bearer";
+            /** @description Goes into the header Authorization: Bearer … */
+            access_token: string;
+            /** @description Gets new tokens, once. */
+            refresh_token: string;
+            /** @description Seconds until the access token expires. */
+            expires_in: number;
+            /** @description What the access token is good for, separated by spaces. */
+            scope: string;
+        };
+        /** @description RFC 6749, as JSON or as a form. */
+        AuthTokenRequest: {
+            /** @enum {string} */
+            grant_type: "client_credentials" | "refresh_token";
+            /** @description What to allow, separated by spaces. Default: all that the key, or the refresh token, does. */
+            scope?: string;
+            /** @description For refresh_token. */
+            refresh_token?: string;
+            /** @description The public key, if it is not in HTTP Basic. */
+            client_id?: string;
+            /** @description The secret key, if it is not in HTTP Basic. */
+            client_secret?: string;
+        };
+        /** @description RFC 7009, as JSON or as a form. */
+        RevokeTokenRequest: {
+            /** @description An access token, or a refresh token with all that came of it. */
+            token: string;
+            /** @description Accepted, and not needed. */
+            token_type_hint?: string;
+            /** @description The public key, if it is not in HTTP Basic. */
+            client_id?: string;
+            /** @description The secret key, if it is not in HTTP Basic. */
+            client_secret?: string;
+        };
+        /** @description Why there is no token. */
+        OAuthError: {
+            /** @description A code of RFC 6749, such as invalid_grant. */
+            error: string;
+            /** @description What is wrong, in a sentence. */
+            error_description?: string;
         };
     };
     responses: never;
@@ -1186,6 +1765,2031 @@ export interface operations {
             /** @description The storage is full. */
             507: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    listAccounts: {
+        parameters: {
+            query?: {
+                /** @description How many images to pass over. */
+                skip?: number;
+                /** @description How many images to return at most. Above 200 means 200. */
+                count?: number;
+            };
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of accounts, newest first. */
+            200: {
+                headers: {
+                    /** @description How many there are in all. */
+                    "X-Total-Count"?: unknown;
+                    /** @description The next page, as rel="next", if there is one. */
+                    Link?: unknown;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    createAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountRequest"];
+            };
+        };
+        responses: {
+            /** @description The account was created. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    getAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    updateAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountPatch"];
+            };
+        };
+        responses: {
+            /** @description The account as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    suspendAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account is suspended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    resumeAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account is not suspended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    listAccountAudit: {
+        parameters: {
+            query?: {
+                /** @description How many images to pass over. */
+                skip?: number;
+                /** @description How many images to return at most. Above 200 means 200. */
+                count?: number;
+            };
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the audit trail, newest first. */
+            200: {
+                headers: {
+                    /** @description How many there are in all. */
+                    "X-Total-Count"?: unknown;
+                    /** @description The next page, as rel="next", if there is one. */
+                    Link?: unknown;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    listServerAudit: {
+        parameters: {
+            query?: {
+                /** @description How many images to pass over. */
+                skip?: number;
+                /** @description How many images to return at most. Above 200 means 200. */
+                count?: number;
+            };
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the audit trail, newest first. */
+            200: {
+                headers: {
+                    /** @description How many there are in all. */
+                    "X-Total-Count"?: unknown;
+                    /** @description The next page, as rel="next", if there is one. */
+                    Link?: unknown;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    listAccountKeys: {
+        parameters: {
+            query?: {
+                /** @description How many images to pass over. */
+                skip?: number;
+                /** @description How many images to return at most. Above 200 means 200. */
+                count?: number;
+            };
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of keys, newest first. */
+            200: {
+                headers: {
+                    /** @description How many there are in all. */
+                    "X-Total-Count"?: unknown;
+                    /** @description The next page, as rel="next", if there is one. */
+                    Link?: unknown;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    createAccountKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The key was created. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedApiKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    getAccountKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The key, a UUID. */
+                keyID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    revokeAccountKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The key, a UUID. */
+                keyID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key is revoked. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    rotateAccountKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The key, a UUID. */
+                keyID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotationRequest"];
+            };
+        };
+        responses: {
+            /** @description The key with its new secret. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotatedApiKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    listKeys: {
+        parameters: {
+            query?: {
+                /** @description How many images to pass over. */
+                skip?: number;
+                /** @description How many images to return at most. Above 200 means 200. */
+                count?: number;
+            };
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of keys, newest first. */
+            200: {
+                headers: {
+                    /** @description How many there are in all. */
+                    "X-Total-Count"?: unknown;
+                    /** @description The next page, as rel="next", if there is one. */
+                    Link?: unknown;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    createKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServerKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The key was created. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedApiKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    getKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The key, a UUID. */
+                keyID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The key, a UUID. */
+                keyID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key is revoked. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    rotateKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The key, a UUID. */
+                keyID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotationRequest"];
+            };
+        };
+        responses: {
+            /** @description The key with its new secret. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotatedApiKey"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The state does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    createAccessToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthTokenRequest"];
+                "application/x-www-form-urlencoded": components["schemas"]["AuthTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthToken"];
+                };
+            };
+            /** @description The request, the scope or the refresh token is not good. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    revokeAccessToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevokeTokenRequest"];
+                "application/x-www-form-urlencoded": components["schemas"]["RevokeTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The token is no longer good, if it ever was. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OAuthError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

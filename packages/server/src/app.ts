@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { Access, type IssuedKey } from './access.ts';
+import { Administration } from './administration.ts';
 import { openFileBlobs } from './blobs/fs.ts';
 import { BlobStore } from './blobs/store.ts';
 import { DiskCache } from './caches/disk.ts';
@@ -20,6 +21,7 @@ import { createPool } from './imaging/pool.ts';
 import { Ingest } from './ingest.ts';
 import { Library } from './library.ts';
 import { openMetadata } from './metadata/open.ts';
+import { Tokens } from './tokens.ts';
 
 /** A file that has been on its way in for longer than this, in milliseconds, is left over from a crash. */
 const STALE_UPLOAD = 60 * 60 * 1000;
@@ -108,6 +110,9 @@ export async function createApp(
     const baseURL = () => config.publicURL ?? listeningURL;
     const http = await createServer({
       access,
+      tokens: new Tokens({ metadata, access, now }),
+      administration: new Administration({ metadata, now }),
+      now,
       library: new Library({
         metadata,
         ingest,

@@ -21,11 +21,19 @@ export const DOCUMENT = {
         scheme: 'basic',
         description: 'Public key as user name, secret key as password.',
       },
+      bearerAuth: {
+        type: 'http' as const,
+        scheme: 'bearer',
+        description: 'An access token from POST /oauth2/token.',
+      },
     },
   },
-  security: [{ basicAuth: [] }],
+  security: [{ basicAuth: [] }, { bearerAuth: [] }],
   tags: [
     { name: 'Images', description: 'The image library.' },
+    { name: 'Accounts', description: 'The tenants, and what happened in them.' },
+    { name: 'Keys', description: 'Who may act for an account, or for all.' },
+    { name: 'Authentication', description: 'Access tokens for keys.' },
     { name: 'Ping', description: 'Are the credentials good?' },
   ],
 };

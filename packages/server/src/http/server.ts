@@ -8,15 +8,21 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { pino } from 'pino';
 import type { TSchema } from 'typebox';
 import type { Access } from '../access.ts';
+import type { Administration } from '../administration.ts';
 import type { Delivery } from '../delivery.ts';
 import { AppError } from '../errors.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Library } from '../library.ts';
+import type { Tokens } from '../tokens.ts';
+import { addAccountRoutes } from './accounts.ts';
+import { ADMINISTRATION_SCHEMAS } from './administration-schemas.ts';
 import { type AllowedOrigins, addCors } from './cors.ts';
 import { addDeliveryRoutes } from './delivery.ts';
 import { addDocsRoutes } from './docs.ts';
 import { addImageRoutes } from './images.ts';
+import { addKeyRoutes } from './keys.ts';
 import { MAX_HEADER_BYTES, refuseExpectation, refuseMalformed, refuseWithoutHost } from './malformed.ts';
+import { addOAuthRoutes } from './oauth.ts';
 import { DOCUMENT, referenceName } from './openapi.ts';
 import { addProbeRoutes } from './probes.ts';
 import { sendProblem } from './problems.ts';
@@ -30,9 +36,13 @@ import { WarmAnswers } from './warm.ts';
 
 export interface ServerDependencies {
   readonly access: Access;
+  readonly tokens: Tokens;
+  readonly administration: Administration;
   readonly library: Library;
   readonly ingest: Ingest;
   readonly delivery: Delivery;
+  /** The time by which keys expire. */
+  readonly now: () => Date;
   readonly log: FastifyBaseLogger;
   /** The base of public links, without a slash at its end. Asked for when a link is made. */
   readonly baseURL: () => string;
@@ -142,7 +152,7 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   });
 
   addParsers(app);
-  for (const schema of NAMED_SCHEMAS) app.addSchema(schema);
+  for (const schema of [...NAMED_SCHEMAS, ...ADMINISTRATION_SCHEMAS]) app.addSchema(schema);
   await app.register(swagger, { openapi: DOCUMENT, refResolver: { buildLocalReference: referenceName } });
   requireScopes(app);
   await addCors(app, corsOrigins);
@@ -152,7 +162,12 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   addProbeRoutes(app, dependencies);
   addDocsRoutes(app);
   await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, rates, warm }));
-  await app.register(async (scope) => addImageRoutes(scope, dependencies));
+  await app.register(async (scope) => {
+    addImageRoutes(scope, dependencies);
+    addAccountRoutes(scope, dependencies);
+    addKeyRoutes(scope, dependencies);
+  });
+  await app.register(async (scope) => addOAuthRoutes(scope, dependencies));
   return app;
 }
 
