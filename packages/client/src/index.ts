@@ -1,24 +1,50 @@
 /**
- * The wire contract as types, for everyone who speaks it. Owns nothing of its own: `contract.ts` is generated from
- * the server's OpenAPI document, and this file gives its parts the names that the documentation uses.
+ * All that users of this package see: the client, its errors, the functions for links, and the types of both. Owns nothing
+ * of its own. `contract.ts` is generated from the server's OpenAPI document; `components`, `operations` and `paths` are its
+ * parts.
  */
-import type { components, operations } from './contract.ts';
-
+export { NEWEST_VERSION, Vitrine, type VitrineOptions } from './client.ts';
 export type { components, operations, paths } from './contract.ts';
-
-type Schemas = components['schemas'];
-
-/** The record of an image. Times are RFC 3339; absent fields are left out, never null. */
-export type ImageMetadata = Schemas['ImageMetadata'];
-/** Metadata to store with an image. */
-export type ImageMetadataRequest = Schemas['ImageMetadataRequest'];
-/** Why a request failed. */
-export type GenericError = Schemas['GenericError'];
-/** Why an upload conflicts; from v2026.10.00 on with the image that the account has already. */
-export type DuplicateImageError = Schemas['DuplicateImageError'];
-/** Why metadata is refused, by field. */
-export type ImageMetadataValidationError = Schemas['ImageMetadataValidationError'];
-/** Why an upload is refused, by part of the form. */
-export type ImageRequestValidationError = Schemas['ImageRequestValidationError'];
-/** What a public link may ask for: size, fit, position, format, quality, dpr. */
-export type DeliveryParameters = NonNullable<operations['getPublicImage']['parameters']['query']>;
+export {
+  APIError,
+  type APIErrorName,
+  ConnectionError,
+  DuplicateImageError,
+  type ErrorResponse,
+  GenericError,
+  ImageMetadataValidationError,
+  ImageRequestValidationError,
+  isVitrineError,
+  ResponseValidationError,
+  TimeoutError,
+  type VitrineError,
+} from './errors.ts';
+export type { FileContent, ImageFile, OnProgress, Progress } from './form.ts';
+export type { Image, ImageMetadata, WithDates } from './image.ts';
+export type {
+  GetPublicImageRequest,
+  GetPublicOptions,
+  ImageMetadataRequest,
+  ImageRequest,
+  Images,
+  ImageUpload,
+  ListImagesRequest,
+  UpdateImageMetadataRequest,
+  UpdateImageRequest,
+  UploadImageRequest,
+} from './images.ts';
+export {
+  type DeliveryParameters,
+  type DensitiesOptions,
+  type ImageURLOptions,
+  imageURL,
+  type Size,
+  srcset,
+  type WidthsOptions,
+} from './links.ts';
+export type { Listing, Range } from './listing.ts';
+export type { Answer, BytesAnswer, CallOptions, Done, Optional, UploadOptions } from './operation.ts';
+export type { Ping } from './ping.ts';
+export type { BackoffStrategy, RetryConfig } from './retries.ts';
+export type { BasicSecurity, Security, TokenSecurity } from './security.ts';
+export type { Fetch } from './sender.ts';

@@ -1,0 +1,19 @@
+/**
+ * The check of credentials.
+ */
+import { type CallOptions, type Done, pathOf } from './operation.ts';
+import type { Transport } from './transport.ts';
+
+/** The check of credentials. */
+export class Ping {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Resolves if the server can be reached and the credentials work. */
+  async ping(options?: CallOptions): Promise<Done> {
+    return this.#transport.empty({ method: 'GET', path: pathOf('/ping', {}), repeatable: true }, options);
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * The same calls through this client and through the official SDK: what they return and what they throw must be equal.
+ * That this file compiles shows that a switch is one import.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Moov } from '@moovio/sdk';
+import { GenericError as MoovGenericError } from '@moovio/sdk/models/errors/genericerror.js';
+import { ImageMetadataValidationError as MoovImageMetadataValidationError } from '@moovio/sdk/models/errors/imagemetadatavalidationerror.js';
+import { ImageRequestValidationError as MoovImageRequestValidationError } from '@moovio/sdk/models/errors/imagerequestvalidationerror.js';
+import { MoovError } from '@moovio/sdk/models/errors/mooverror.js';
+import {
+  APIError,
+  GenericError,
+  ImageMetadataValidationError,
+  ImageRequestValidationError,
+  Vitrine,
+} from '@vitrine/client';
+import { picture } from '../../server/test/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+
+/** What of the official SDK this client stands in for, with its types. */
+interface Client {
+  readonly images: Pick<
+    Moov['images'],
+    'list' | 'upload' | 'getMetadata' | 'update' | 'delete' | 'updateMetadata' | 'getPublic'
+  >;
+  readonly ping: Pick<Moov['ping'], 'ping'>;
+}
+
+interface Contestant {
+  readonly make: (options: Options) => Client;
+  readonly errors: {
+    readonly base: new (
+      ...args: never[]
+    ) => Error & {
+      readonly statusCode: number;
+      readonly body: string;
+      readonly headers: Headers;
+    };
+    /** From the most special to the least. */
+    readonly classes: Readonly<Record<string, new (...args: never[]) => Error>>;
+  };
+}
+
+interface Options {
+  readonly serverURL: string;
+  readonly security: { username: string; password: string };
+  readonly retryConfig: {
+    readonly strategy: 'backoff';
+    readonly backoff: {
+      initialInterval: number;
+      maxInterval: number;
+      exponent: number;
+      maxElapsedTime: number;
+    };
+    readonly retryConnectionErrors: boolean;
+  };
+  readonly timeoutMs: number;
+}
+
+const CONTESTANTS: Readonly<Record<'ours' | 'official', Contestant>> = {
+  ours: {
+    // The version that the official SDK speaks.
+    make: (options) => new Vitrine({ ...options, xMoovVersion: 'v2026.07.00' }),
+    errors: {
+      base: APIError,
+      classes: { ImageRequestValidationError, ImageMetadataValidationError, GenericError },
+    },
+  },
+  official: {
+    make: (options) => new Moov(options),
+    errors: {
+      base: MoovError,
+      classes: {
+        ImageRequestValidationError: MoovImageRequestValidationError,
+        ImageMetadataValidationError: MoovImageMetadataValidationError,
+        GenericError: MoovGenericError,
+      },
+    },
+  },
+};
+
+const accountID = ACCOUNT;
+const NOBODY = '00000000-0000-4000-8000-000000000000';
+
+/** Every operation in every outcome that the contract names, one after the other; what came of each. */
+async function run({ make, errors }: Contestant, serverURL: string): Promise<Record<string, unknown>> {
+  const outcomes: Record<string, unknown> = {};
+  const options: Options = {
+    serverURL,
+    security: { username: KEY.publicKey, password: KEY.secretKey },
+    retryConfig: {
+      strategy: 'backoff',
+      backoff: { initialInterval: 10, maxInterval: 20, exponent: 1.5, maxElapsedTime: 50 },
+      retryConnectionErrors: false,
+    },
+    timeoutMs: 20_000,
+  };
+  const client = make(options);
+  const strangers = make({ ...options, security: { username: 'no', password: 'body' } });
+
+  const note = async <Result>(what: string, call: () => Promise<Result>): Promise<Result> => {
+    assert.ok(!(what in outcomes), `${what} is noted twice`);
+    try {
+      const answer = await call();
+      outcomes[what] = await describeAnswer(answer);
+      return answer;
+    } catch (error) {
+      assert.ok(error instanceof errors.base, `${what}: ${error}`);
+      const [kind = 'other'] = Object.entries(errors.classes).find(([, one]) => error instanceof one) ?? [];
+      const { image, metadata, altText, error: text } = error as unknown as Record<string, unknown>;
+      const body: unknown = JSON.parse(error.body);
+      outcomes[what] = { kind, status: error.statusCode, image, metadata, altText, text, body };
+      return undefined as never;
+    }
+  };
+  const form = (content: Uint8Array, altText?: string) => ({
+    image: { fileName: 'example.file', content },
+    ...(altText !== undefined && { metadata: { altText } }),
+  });
+
+  await note('ping', () => client.ping.ping());
+  await note('ping of a stranger', () => strangers.ping.ping());
+  await note('list of nothing', () => client.images.list({ accountID }));
+
+  const bytes = await picture(1);
+  const upload = (content: Uint8Array, altText?: string) => () =>
+    client.images.upload({ accountID, imageUploadRequestMultiPart: form(content, altText) });
+  const { imageID, publicID } = (await note('upload', upload(bytes, 'A lamp'))).result;
+  await note('upload without metadata', upload(await picture(2)));
+  await note('upload of a Blob', async () =>
+    client.images.upload({
+      accountID,
+      imageUploadRequestMultiPart: { image: new Blob([Uint8Array.from(await picture(3))]) },
+    }),
+  );
+  await note('upload of a stream', async () =>
+    client.images.upload({
+      accountID,
+      imageUploadRequestMultiPart: {
+        image: { fileName: 'x.jpg', content: new Blob([Uint8Array.from(await picture(4))]).stream() },
+      },
+    }),
+  );
+  await note('upload of a duplicate', upload(bytes));
+  await note('upload of no picture', upload(Buffer.from('no picture')));
+  await note('upload of too much', upload(Buffer.alloc(16 * 1024 * 1024 + 1)));
+  await note('upload with bad metadata', upload(await picture(5), 'x'.repeat(2_001)));
+  await note('upload of a stranger', async () =>
+    strangers.images.upload({ accountID, imageUploadRequestMultiPart: form(await picture(6)) }),
+  );
+
+  await note('list', () => client.images.list({ accountID }));
+  await note('list of a page', () => client.images.list({ accountID, skip: 1, count: 2 }));
+  await note('list past the end', () => client.images.list({ accountID, skip: 99 }));
+  await note('list of a stranger', () => strangers.images.list({ accountID }));
+  await note('list of another account', () => client.images.list({ accountID: NOBODY }));
+
+  await note('getMetadata', () => client.images.getMetadata({ accountID, imageID }));
+  await note('getMetadata of nothing', () => client.images.getMetadata({ accountID, imageID: NOBODY }));
+
+  const update =
+    (content: Uint8Array, altText?: string, id = imageID) =>
+    () =>
+      client.images.update({ accountID, imageID: id, imageUploadRequestMultiPart: form(content, altText) });
+  await note('update', update(await picture(7)));
+  await note('update with metadata', update(await picture(8), 'Eight lamps'));
+  await note('update to the same', update(await picture(8)));
+  await note('update to a duplicate', update(await picture(2)));
+  await note('update to no picture', update(Buffer.from('no picture')));
+  await note('update of nothing', update(await picture(9), undefined, NOBODY));
+
+  const describeAs =
+    (altText?: string, id = imageID) =>
+    () =>
+      client.images.updateMetadata({
+        accountID,
+        imageID: id,
+        imageMetadataRequest: { ...(altText !== undefined && { altText }) },
+      });
+  await note('updateMetadata', describeAs('Two lamps'));
+  await note('updateMetadata to nothing', describeAs());
+  await note('updateMetadata with bad metadata', describeAs('a\u0000b'));
+  await note('updateMetadata of nothing', describeAs('x', NOBODY));
+
+  await note('delete', () => client.images.delete({ accountID, imageID }));
+  await note('delete again', () => client.images.delete({ accountID, imageID }));
+  await note('delete of nothing', () => client.images.delete({ accountID, imageID: NOBODY }));
+  await note('getMetadata of a disabled image', () => client.images.getMetadata({ accountID, imageID }));
+  await note('update of a disabled image', update(await picture(10)));
+  await note('updateMetadata of a disabled image', describeAs('x'));
+
+  const shown = await note('getPublic', () => client.images.getPublic({ publicID }));
+  await note('getPublic in a size', () => client.images.getPublic({ publicID, size: '30x0' }));
+  await note('getPublic of what is there', () =>
+    client.images.getPublic({ publicID, ifNoneMatch: shown?.headers.etag?.[0] ?? assert.fail('no ETag') }),
+  );
+  await note('getPublic in no size', () => client.images.getPublic({ publicID, size: 'huge' }));
+  await note('getPublic of nothing', () => client.images.getPublic({ publicID: 'abcdefghijklmnopqrstu' }));
+  return outcomes;
+}
+
+/** Without what differs between any two runs. */
+async function describeAnswer(answer: unknown): Promise<unknown> {
+  const { headers, result } = answer as { headers?: Record<string, string[]>; result?: unknown };
+  const bytes =
+    result instanceof ReadableStream
+      ? Buffer.from(await new Response(result).arrayBuffer()).toString('base64')
+      : undefined;
+  return {
+    fields: Object.keys(answer as object).filter((name) => name !== 'headers'),
+    type: headers?.['content-type'],
+    total: headers?.['x-total-count'],
+    result: bytes ?? result,
+  };
+}
+
+/** IDs become numbers in the order of their appearance, times only that they are times. */
+function normalise(outcomes: unknown, serverURL: string): unknown {
+  const numbers = new Map<string, string>();
+  const numbered = (text: string) =>
+    text
+      .replaceAll(serverURL, 'SERVER')
+      .replace(
+        /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<=images\/)[\w-]{21}(?![\w-])|^[\w-]{21}$/g,
+        (id) => {
+          const number = numbers.get(id) ?? `ID ${numbers.size + 1}`;
+          numbers.set(id, number);
+          return number;
+        },
+      )
+      .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
+  const walk = (value: unknown): unknown => {
+    if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'no date' : 'a Date';
+    if (typeof value === 'string') return numbered(value);
+    if (Array.isArray(value)) return value.map(walk);
+    if (typeof value === 'object' && value !== null)
+      return Object.fromEntries(
+        Object.entries(value)
+          .filter(([, one]) => one !== undefined)
+          .map(([name, one]) => [name, walk(one)]),
+      );
+    return value;
+  };
+  return walk(outcomes);
+}
+
+describe('this client and the official SDK', () => {
+  const servers: TestServer[] = [];
+  const outcomes: Partial<Record<keyof typeof CONTESTANTS, Record<string, unknown>>> = {};
+  before(async () => {
+    for (const name of ['ours', 'official'] as const) {
+      const server = await startServer();
+      servers.push(server);
+      const raw = await run(CONTESTANTS[name], server.url);
+      outcomes[name] = normalise(raw, server.url) as Record<string, unknown>;
+    }
+  });
+  after(() => Promise.all(servers.map((server) => server.close())));
+
+  test('have the same outcomes of every operation', () => {
+    const { ours = {}, official = {} } = outcomes;
+    assert.deepEqual(Object.keys(ours), Object.keys(official));
+    assert.ok(Object.keys(ours).length >= 40);
+    for (const [what, outcome] of Object.entries(official)) assert.deepEqual(ours[what], outcome, what);
+  });
+
+  test('were compared in outcomes of every kind', () => {
+    const kinds = Object.values(outcomes.ours ?? {}).map(
+      (outcome) => (outcome as { kind?: string }).kind ?? 'success',
+    );
+    assert.deepEqual([...new Set(kinds)].sort(), [
+      'GenericError',
+      'ImageMetadataValidationError',
+      'ImageRequestValidationError',
+      'other',
+      'success',
+    ]);
+  });
+});

@@ -1,0 +1,107 @@
+/**
+ * Answers that are not what they should be, or not what this client knows, from a server that is made to give them.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { APIError, DuplicateImageError, ResponseValidationError, Vitrine } from '@vitrine/client';
+import { type FaultyServer, IMAGE, startFaulty } from './faulty.ts';
+
+const accountID = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';
+const { imageID } = IMAGE;
+const image = new Uint8Array([1, 2, 3]);
+
+let server: FaultyServer;
+let vitrine: Vitrine;
+before(async () => {
+  server = await startFaulty();
+  vitrine = new Vitrine({ serverURL: server.url, security: { username: 'a', password: 'b' } });
+});
+after(() => server.close());
+
+const found = { status: 200, body: IMAGE };
+
+describe('an answer', () => {
+  test('may have fields that are not known yet', async () => {
+    server.answer({ status: 200, body: { ...IMAGE, mood: 'blue' } });
+    const { result } = await vitrine.images.getMetadata({ accountID, imageID });
+    assert.equal((result as { mood?: string }).mood, 'blue');
+    assert.equal(result.createdOn.toISOString(), IMAGE.createdOn);
+  });
+
+  test('that is not what it should be is an error that says what', async () => {
+    for (const [body, message] of [
+      ['<h1>Welcome to the hotel WLAN', /the server answered 200, but not as it should: .*JSON/],
+      [null, /an image was expected/],
+      [[IMAGE], /an image was expected/],
+      [{ ...IMAGE, imageID: 7 }, /imageID must be a string/],
+      [{ ...IMAGE, createdOn: 'yesterday' }, /createdOn must be a date and time/],
+    ] as const) {
+      server.answer({ status: 200, body: body ?? 'null' });
+      await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }), (error) => {
+        assert.ok(error instanceof ResponseValidationError);
+        assert.match(error.message, message);
+        return true;
+      });
+    }
+    server.answer(found);
+    await assert.rejects(vitrine.images.list({ accountID }), /an array was expected/);
+  });
+
+  test('that refuses in another shape than it should is a plain APIError, its text cut short', async () => {
+    const page = 'x'.repeat(100_000);
+    for (const reply of [
+      { status: 409, body: page },
+      { status: 422, body: { error: 'no' } },
+      { status: 400, body: { wrong: true } },
+      { status: 409, body: [] },
+    ]) {
+      server.answer(reply);
+      await assert.rejects(vitrine.images.upload({ accountID, image }), (error) => {
+        assert.ok(error instanceof APIError && error.name === 'APIError');
+        assert.equal(error.status, reply.status);
+        assert.ok(error.message.length < 400);
+        return true;
+      });
+    }
+    server.answer({ status: 500, body: '', headers: { 'x-request-id': 'abc-12345' } });
+    await assert.rejects(vitrine.ping.ping(), {
+      message: 'the server answered 500',
+      requestId: 'abc-12345',
+    });
+  });
+
+  test('about a duplicate counts even if the image beside it cannot be read', async () => {
+    server.answer({ status: 409, body: { error: 'already here', imageID, createdOn: 'never' } });
+    await assert.rejects(
+      vitrine.images.upload({ accountID, image }),
+      (error) => error instanceof DuplicateImageError && error.existing === undefined,
+    );
+  });
+});
+
+describe('a list', () => {
+  const images = (...numbers: number[]) => ({
+    status: 200,
+    body: numbers.map((number) => ({ ...IMAGE, imageID: String(number) })),
+  });
+  const idsOf = async () => {
+    const ids: string[] = [];
+    for await (const one of vitrine.images.list({ accountID, count: 3 })) ids.push(one.imageID);
+    return ids.join(' ');
+  };
+
+  test('of a server that gives no totals ends at the page that brings nothing', async () => {
+    server.answer(images(1, 2), images(2, 3), images(4), images());
+    assert.equal(await idsOf(), '1 2 3 4');
+    assert.deepEqual(
+      server.received.map(({ url }) => new URL(url, server.url).searchParams.get('skip')),
+      ['0', '2', '4', '5'],
+    );
+  });
+
+  test('of a server that does not skip ends as well', async () => {
+    server.answer(images(1, 2, 3));
+    assert.equal(await idsOf(), '1 2 3');
+    assert.equal(server.received.length, 2);
+  });
+});

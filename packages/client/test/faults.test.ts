@@ -1,0 +1,278 @@
+/**
+ * What goes wrong between here and the server, on real connections to a server that is made to fail.
+ */
+import assert from 'node:assert/strict';
+import { getEventListeners, once } from 'node:events';
+import { createServer } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { ConnectionError, type RetryConfig, TimeoutError, Vitrine } from '@vitrine/client';
+import { type FaultyServer, IMAGE, startFaulty } from './faulty.ts';
+
+const accountID = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';
+const { imageID, publicID } = IMAGE;
+const image = new Uint8Array([1, 2, 3]);
+const retries: RetryConfig = {
+  strategy: 'backoff',
+  backoff: { initialInterval: 1, maxInterval: 4, exponent: 2, maxElapsedTime: 20_000 },
+  retryConnectionErrors: true,
+};
+
+let server: FaultyServer;
+let vitrine: Vitrine;
+before(async () => {
+  server = await startFaulty();
+  vitrine = new Vitrine({ serverURL: server.url, security: { username: 'a', password: 'b' }, retries });
+});
+after(() => server.close());
+
+const found = { status: 200, body: IMAGE };
+const added = { status: 201, body: IMAGE };
+
+describe('retries', () => {
+  test('go on until the server can', async () => {
+    server.answer({ status: 503 }, { status: 502, body: '<h1>Bad gateway' }, { status: 429 }, found);
+    const { result } = await vitrine.images.getMetadata({ accountID, imageID });
+    assert.equal(result.imageID, imageID);
+    assert.equal(server.received.length, 4);
+  });
+
+  test('are not done without being asked for, nor for one call that says so', async () => {
+    server.answer({ status: 503 });
+    const plain = new Vitrine({ serverURL: server.url });
+    await assert.rejects(plain.ping.ping(), { name: 'APIError', status: 503 });
+    await assert.rejects(vitrine.ping.ping({ retries: { strategy: 'none' } }), { status: 503 });
+    assert.equal(server.received.length, 2);
+    server.answer({ status: 503 }, { status: 200 });
+    await plain.ping.ping({ retries });
+  });
+
+  test('end with what the server said last, when the time is over', async () => {
+    server.answer({ status: 500 }, { status: 503, body: { error: 'still full' } });
+    await assert.rejects(
+      vitrine.ping.ping({
+        retries: { strategy: 'backoff', backoff: { initialInterval: 1, maxElapsedTime: 1_500 } },
+      }),
+      { name: 'APIError', status: 503, message: 'the server answered 503: still full' },
+    );
+  });
+
+  test('wait as long as Retry-After asks, or do not wait at all if that is too long', async () => {
+    server.answer({ status: 503, headers: { 'retry-after': '1' } }, found);
+    const start = performance.now();
+    await vitrine.images.getMetadata({ accountID, imageID });
+    assert.ok(performance.now() - start >= 999, 'it came back before it was asked to');
+    server.answer({ status: 503, headers: { 'retry-after': '3600' } }, found);
+    await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }), { status: 503 });
+    assert.equal(server.received.length, 1);
+  });
+
+  test('of an upload send the same bytes under the same idempotency key, another upload under another', async () => {
+    server.answer({ status: 503 }, (_, response) => response.destroy(), { status: 500 }, added);
+    await vitrine.images.upload({ accountID, image, metadata: { altText: 'x' } });
+    const keys = server.received.map(({ headers }) => headers['x-idempotency-key']);
+    assert.equal(keys.length, 4);
+    assert.match(String(keys[0]), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.equal(new Set(keys).size, 1);
+    assert.deepEqual(server.received[3]?.body, server.received[0]?.body);
+    server.answer(added);
+    await vitrine.images.upload({ accountID, image });
+    assert.notEqual(server.received[0]?.headers['x-idempotency-key'], keys[0]);
+    await vitrine.images.upload({ accountID, image }, { headers: { 'x-idempotency-key': 'mine' } });
+    assert.equal(server.received[1]?.headers['x-idempotency-key'], 'mine');
+  });
+
+  test('of an upload with progress begin from nothing again', async () => {
+    server.answer({ status: 503 }, added);
+    const sent: number[] = [];
+    await vitrine.images.upload({ accountID, image }, { onProgress: (progress) => sent.push(progress.sent) });
+    assert.deepEqual(sent, [0, 3, 0, 3]);
+  });
+
+  test('are not done with a stream, which is gone', async () => {
+    for (const status of [503, 429]) {
+      server.answer({ status }, added);
+      const upload = vitrine.images.upload({ accountID, image: new Blob([image]).stream() });
+      await assert.rejects(upload, { status });
+      assert.equal(server.received.length, 1);
+    }
+  });
+
+  test('are not done after refusals that stay', async () => {
+    for (const status of [400, 404, 409, 413, 422, 507]) {
+      server.answer({ status, body: { error: 'no' } });
+      await assert.rejects(vitrine.images.upload({ accountID, image }), { status });
+      assert.equal(server.received.length, 1);
+    }
+  });
+});
+
+describe('a connection', () => {
+  test('that cannot be made is a ConnectionError that says why', async () => {
+    const closed = createServer().listen(0, '127.0.0.1');
+    await once(closed, 'listening');
+    const { port } = closed.address() as { port: number };
+    closed.close();
+    await once(closed, 'close');
+    const nobody = new Vitrine({ serverURL: `http://127.0.0.1:${port}` });
+    await assert.rejects(nobody.ping.ping(), (error) => {
+      assert.ok(error instanceof ConnectionError);
+      assert.equal(error.message, `no answer from http://127.0.0.1:${port}: ECONNREFUSED`);
+      assert.ok(error.cause instanceof TypeError);
+      return true;
+    });
+  });
+
+  test('that breaks in the middle of an answer is a ConnectionError, and is tried again', async () => {
+    const halfway = (_: unknown, response: import('node:http').ServerResponse) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+      response.write('{"imageID"', () => response.destroy());
+    };
+    server.answer(halfway, found);
+    await vitrine.images.getMetadata({ accountID, imageID });
+    assert.equal(server.received.length, 2);
+    server.answer(halfway);
+    const call = vitrine.images.getMetadata({ accountID, imageID }, { retries: { strategy: 'none' } });
+    await assert.rejects(call, (error) => error instanceof ConnectionError);
+  });
+
+  test('that breaks in the middle of a picture is a ConnectionError of its stream', async () => {
+    server.answer((_, response) => {
+      response.writeHead(200, { 'content-type': 'image/webp', 'content-length': '1000' });
+      response.write('RIFF', () => response.destroy());
+    });
+    const { result } = await vitrine.images.getPublic({ publicID });
+    await assert.rejects(new Response(result).arrayBuffer(), (error) => error instanceof ConnectionError);
+  });
+});
+
+describe('a timeout', () => {
+  const silent = () => undefined;
+
+  test('is a TimeoutError, before the answer and in the middle of it', async () => {
+    const late = (_: unknown, response: import('node:http').ServerResponse) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.write('{');
+    };
+    const hasty = { timeoutMs: 60, retries: { strategy: 'none' } } as const;
+    for (const reply of [silent, late]) {
+      server.answer(reply);
+      await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }, hasty), (error) => {
+        assert.ok(error instanceof TimeoutError);
+        assert.deepEqual([error.timeoutMs, error.message], [60, 'no answer within 60 ms']);
+        return true;
+      });
+    }
+  });
+
+  test('is for each attempt, and can be tried again', async () => {
+    server.answer(silent, silent, found);
+    await vitrine.images.getMetadata({ accountID, imageID }, { timeoutMs: 200 });
+    assert.ok(server.received.length >= 3);
+  });
+
+  test('counts while credentials are asked for', async () => {
+    const waiting = new Vitrine({
+      serverURL: server.url,
+      security: () => new Promise<never>(() => undefined),
+      timeoutMs: 30,
+    });
+    await assert.rejects(waiting.ping.ping(), (error) => error instanceof TimeoutError);
+  });
+
+  test('of any length is no timer that fires at once', async () => {
+    server.answer(found);
+    await vitrine.images.getMetadata({ accountID, imageID }, { timeoutMs: Number.POSITIVE_INFINITY });
+    await vitrine.images.getMetadata({ accountID, imageID }, { timeoutMs: 1e12 });
+  });
+
+  test('ends when a picture begins: reading it may take its time', async () => {
+    let finish = () => {};
+    server.answer((_, response) => {
+      response.writeHead(200, { 'content-type': 'image/webp' });
+      response.write('begin');
+      finish = () => response.end('end');
+    });
+    const { result } = await vitrine.images.getPublic({ publicID }, { timeoutMs: 300 });
+    const reader = result?.getReader();
+    await reader?.read();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    finish();
+    assert.equal(Buffer.from((await reader?.read())?.value ?? []).toString(), 'end');
+  });
+});
+
+describe('an abort', () => {
+  const reason = new Error('the user left');
+
+  test('ends a call with its reason, whenever it comes, and leaves nothing behind', async () => {
+    const { signal } = new AbortController();
+    server.answer(found);
+    await vitrine.images.getMetadata({ accountID, imageID }, { signal });
+    assert.deepEqual(getEventListeners(signal, 'abort'), []);
+
+    const early = vitrine.ping.ping({ signal: AbortSignal.abort(reason) });
+    await assert.rejects(early, reason);
+
+    const during = new AbortController();
+    const gone = new Promise((resolve) => {
+      server.answer((request) => {
+        request.socket.once('close', resolve);
+        during.abort(reason);
+      });
+    });
+    await assert.rejects(vitrine.ping.ping({ signal: during.signal }), reason);
+    await gone;
+    assert.equal(server.received.length, 1, 'what is aborted is not tried again');
+  });
+
+  test('ends a pause between attempts', async () => {
+    const controller = new AbortController();
+    server.answer((_, response) => {
+      response.writeHead(503, { 'retry-after': '15' }).end('{}', () => {
+        setImmediate(() => controller.abort(reason));
+      });
+    });
+    await assert.rejects(vitrine.ping.ping({ signal: controller.signal }), reason);
+  });
+
+  test('ends an upload in the middle of its stream, and cancels the stream', async () => {
+    const controller = new AbortController();
+    const cancelled = Promise.withResolvers<unknown>();
+    const endless = new ReadableStream<Uint8Array>({
+      pull(stream) {
+        stream.enqueue(new Uint8Array(65_536));
+      },
+      cancel: cancelled.resolve,
+    });
+    server.answer((request) => {
+      request.once('data', () => controller.abort(reason));
+    });
+    const upload = vitrine.images.upload({ accountID, image: endless }, { signal: controller.signal });
+    await assert.rejects(upload, reason);
+    await cancelled.promise;
+  });
+
+  test('ends a picture that is being read', async () => {
+    const controller = new AbortController();
+    server.answer((_, response) => {
+      response.writeHead(200, { 'content-type': 'image/webp' });
+      response.write('begin');
+    });
+    const { result } = await vitrine.images.getPublic({ publicID }, { signal: controller.signal });
+    const reader = result?.getReader();
+    await reader?.read();
+    controller.abort(reason);
+    await assert.rejects(reader?.read() ?? Promise.resolve(), reason);
+    assert.deepEqual(getEventListeners(controller.signal, 'abort'), []);
+  });
+
+  test('is no longer listened for when a picture is read or given up', async () => {
+    const { signal } = new AbortController();
+    server.answer({ status: 200, headers: { 'content-type': 'image/webp' }, body: 'picture' });
+    const read = await vitrine.images.getPublic({ publicID }, { signal });
+    assert.equal(await new Response(read.result).text(), 'picture');
+    const given = await vitrine.images.getPublic({ publicID }, { signal });
+    await given.result?.cancel();
+    assert.deepEqual(getEventListeners(signal, 'abort'), []);
+  });
+});

@@ -1,0 +1,158 @@
+/**
+ * What the compiler knows. The checks are made by `npm run types`; that they are true is tested here.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  APIError,
+  ConnectionError,
+  DuplicateImageError,
+  type FileContent,
+  GenericError,
+  type Image,
+  type ImageMetadata,
+  ImageMetadataValidationError,
+  ImageRequestValidationError,
+  imageURL,
+  isVitrineError,
+  ResponseValidationError,
+  TimeoutError,
+  Vitrine,
+  type VitrineError,
+} from '@vitrine/client';
+import { IMAGE } from './faulty.ts';
+
+/** Compiles only if both types are the same. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <_A, _B>(_is: Same<_A, _B>) => undefined;
+
+const response = { status: 409, headers: new Headers(), body: '{"error":"x"}' };
+const image: Image = { ...IMAGE, createdOn: new Date(0), updatedOn: new Date(0) };
+
+/** One of each, with what a switch over the name finds in it. */
+const ERRORS: readonly (readonly [Error, string])[] = [
+  [new APIError(response), '409'],
+  [new GenericError(response, { error: 'no' }), 'no'],
+  [new DuplicateImageError(response, { error: 'no' }, image), IMAGE.imageID],
+  [new ImageRequestValidationError(response, { metadata: { altText: 'too long' } }), 'too long'],
+  [new ImageMetadataValidationError(response, { altText: 'too long' }), 'too long'],
+  [new ResponseValidationError(response), '409'],
+  [new ConnectionError('gone'), 'gone'],
+  [new TimeoutError(5), '5'],
+];
+
+function byName(error: VitrineError): string | undefined {
+  switch (error.name) {
+    case 'APIError':
+      same<typeof error.status, number>(true);
+      return String(error.status);
+    case 'GenericError':
+      same<typeof error.error, string>(true);
+      // @ts-expect-error: of this name none has an image.
+      error.existing;
+      return error.error;
+    case 'DuplicateImageError':
+      same<typeof error.existing, Image | undefined>(true);
+      return error.existing?.imageID;
+    case 'ImageRequestValidationError':
+      same<typeof error.image, string | undefined>(true);
+      return error.image ?? error.metadata?.altText;
+    case 'ImageMetadataValidationError':
+      same<typeof error.altText, string | undefined>(true);
+      return error.altText;
+    case 'ResponseValidationError':
+      return String(error.status);
+    case 'ConnectionError':
+      // @ts-expect-error: there was no answer.
+      error.status;
+      return error.message;
+    case 'TimeoutError':
+      same<typeof error.timeoutMs, number>(true);
+      return String(error.timeoutMs);
+    default:
+      // Compiles only while every name is above.
+      return error satisfies never;
+  }
+}
+
+function byClass(error: unknown): string | undefined {
+  if (error instanceof DuplicateImageError) {
+    same<typeof error.existing, Image | undefined>(true);
+    same<typeof error.error, string>(true);
+    return error.existing?.imageID;
+  }
+  if (error instanceof GenericError) return error.error;
+  if (error instanceof ImageRequestValidationError) return error.image ?? error.metadata?.altText;
+  if (error instanceof ImageMetadataValidationError) return error.altText;
+  if (error instanceof APIError) {
+    same<typeof error.requestId, string | undefined>(true);
+    same<typeof error.headers, Headers>(true);
+    same<typeof error.body, string>(true);
+    return String(error.status);
+  }
+  if (error instanceof TimeoutError) return String(error.timeoutMs);
+  return error instanceof ConnectionError ? error.message : undefined;
+}
+
+/** Never called: only compiled. */
+export async function calls(vitrine: Vitrine, content: FileContent): Promise<void> {
+  const accountID = 'a';
+  const page = await vitrine.images.list({ accountID, skip: undefined, count: 5 });
+  same<typeof page.result, Image[]>(true);
+  for await (const one of vitrine.images.list({ accountID })) same<typeof one, Image>(true);
+  same<Image['createdOn'], Date>(true);
+  same<Image['disabledOn'], Date | undefined>(true);
+  same<ImageMetadata['createdOn'], string>(true);
+
+  const uploaded = await vitrine.images.upload({ accountID, image: content, metadata: { altText: null } });
+  same<typeof uploaded.result.altText, string | undefined>(true);
+  await vitrine.images.upload({ accountID, image: { fileName: 'x', content } });
+  // @ts-expect-error: a file is needed.
+  await vitrine.images.upload({ accountID, metadata: {} });
+  // @ts-expect-error: a path is no file.
+  await vitrine.images.upload({ accountID, image: './lamp.png' });
+  // @ts-expect-error: an image is needed.
+  await vitrine.images.update({ accountID, image: content });
+  // @ts-expect-error: there is no such progress.
+  await vitrine.images.list({ accountID }, { onProgress: () => undefined });
+
+  const deleted = await vitrine.images.delete({ accountID, imageID: 'i' });
+  // @ts-expect-error: nothing comes of it.
+  deleted.result;
+  const shown = await vitrine.images.getPublic({ publicID: 'p', format: 'webp' });
+  same<typeof shown.result, ReadableStream<Uint8Array> | undefined>(true);
+  // @ts-expect-error: there is no such format.
+  await vitrine.images.getPublic({ publicID: 'p', format: 'gif' });
+  // @ts-expect-error: there is no such fit.
+  imageURL('x', { fit: 'stretch' });
+
+  new Vitrine({ serverURL: 'http://x', security: { accessToken: 't' } });
+  new Vitrine({ serverURL: 'http://x', security: async () => 't', fetch: globalThis.fetch });
+  // @ts-expect-error: an address is needed.
+  new Vitrine({});
+  // @ts-expect-error: there is no such strategy.
+  new Vitrine({ serverURL: 'http://x', retries: { strategy: 'forever' } });
+}
+
+describe('errors', () => {
+  for (const [error, found] of ERRORS) {
+    test(`narrow by name and by class: ${error.constructor.name}`, () => {
+      assert.equal(error.name, error.constructor.name);
+      assert.ok(isVitrineError(error));
+      assert.equal(byName(error), found);
+      assert.equal(byClass(error), found);
+      assert.ok(error instanceof Error && error.stack?.includes(error.message));
+    });
+  }
+
+  test('of others are none of this client', () => {
+    for (const other of [
+      new Error('x'),
+      new TypeError('x'),
+      new DOMException('x', 'TimeoutError'),
+      'x',
+      null,
+    ])
+      assert.equal(isVitrineError(other), false);
+  });
+});
