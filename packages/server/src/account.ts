@@ -19,6 +19,11 @@ export const SCOPES = [
 
 export type Scope = (typeof SCOPES)[number];
 
+/** What an account lets happen to an image that is in use: disable it, or refuse to. */
+export const DISABLE_POLICIES = ['allow', 'refuse-in-use'] as const;
+
+export type DisablePolicy = (typeof DISABLE_POLICIES)[number];
+
 /** The tenant: owns images. */
 export interface Account {
   /** UUID, lower case. */
@@ -27,6 +32,8 @@ export interface Account {
   readonly createdOn: Date;
   /** How many images may be enabled at once; absent: the server's default. */
   readonly imageQuota?: number;
+  /** Absent: `allow`. */
+  readonly disablePolicy?: DisablePolicy;
 }
 
 /** A public key and the digest of its secret. The secret itself is shown once and never stored. */

@@ -4,13 +4,17 @@
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { Digest, Image } from '../image.ts';
-import { type Database, guarded, transact } from './database.ts';
+import { type ImageUsage, isInUse } from '../usage.ts';
+import { type Database, guarded, inBatches, lockAccount, transact } from './database.ts';
+import { listMatching } from './filters.ts';
 import type { AccountRow, ImageRow, Schema } from './schema.ts';
-import { columnsOfOriginal, imageFromRow } from './schema.ts';
+import { columnsOfAltText, columnsOfOriginal, imageFromRow } from './schema.ts';
 import type {
   AccountImages,
   ChangeOutcome,
   DisableOutcome,
+  EnableOutcome,
+  ImageFilter,
   InsertOptions,
   InsertOutcome,
   NewImage,
@@ -18,6 +22,7 @@ import type {
   Replacement,
   ReplaceOutcome,
 } from './store.ts';
+import { readUsage } from './usage.ts';
 
 export class SqlAccountImages implements AccountImages {
   readonly #database: Database;
@@ -28,8 +33,12 @@ export class SqlAccountImages implements AccountImages {
     this.#accountID = accountID;
   }
 
-  list(page: { readonly skip: number; readonly count: number }): Promise<{ images: Image[]; total: number }> {
+  list(
+    page: { readonly skip: number; readonly count: number },
+    filter?: ImageFilter,
+  ): Promise<{ images: Image[]; total: number }> {
     return guarded(this.#database, async () => {
+      if (filter !== undefined) return listMatching(this.#database.db, this.#accountID, page, filter);
       const account = await this.#account(this.#database.db);
       const total = account?.image_count ?? 0;
       if (page.skip >= total) return { images: [], total };
@@ -50,6 +59,23 @@ export class SqlAccountImages implements AccountImages {
 
   findByDigest(digest: Digest): Promise<Image | undefined> {
     return guarded(this.#database, async () => optional(await this.#holder(this.#database.db, digest)));
+  }
+
+  findMany(imageIDs: readonly string[]): Promise<Map<string, Image>> {
+    return guarded(this.#database, async () => {
+      const rows = await inBatches(imageIDs, (batch) =>
+        this.#images(this.#database.db).where('image_id', 'in', batch).execute(),
+      );
+      return new Map(rows.map((row) => [row.image_id, imageFromRow(row)]));
+    });
+  }
+
+  usage(imageID: string): Promise<ImageUsage | undefined> {
+    return guarded(this.#database, async () => {
+      const { db } = this.#database;
+      const row = await this.#row(db, imageID);
+      return row === undefined ? undefined : readUsage(db, this.#accountID, imageID);
+    });
   }
 
   recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined> {
@@ -119,7 +145,7 @@ export class SqlAccountImages implements AccountImages {
         .updateTable('images')
         .set({
           ...columnsOfOriginal(change.original),
-          ...(change.altText === undefined ? {} : { alt_text: change.altText.value ?? null }),
+          ...(change.altText === undefined ? {} : columnsOfAltText(change.altText.value)),
           updated_on: change.updatedOn.getTime(),
         })
         .where('account_id', '=', this.#accountID)
@@ -136,7 +162,7 @@ export class SqlAccountImages implements AccountImages {
       const { db } = this.#database;
       const row = await db
         .updateTable('images')
-        .set({ alt_text: altText ?? null, updated_on: updatedOn.getTime() })
+        .set({ ...columnsOfAltText(altText), updated_on: updatedOn.getTime() })
         .where('account_id', '=', this.#accountID)
         .where('image_id', '=', imageID)
         .where('disabled_on', 'is', null)
@@ -154,38 +180,58 @@ export class SqlAccountImages implements AccountImages {
       const before = await this.#row(trx, imageID);
       if (account === undefined || before === undefined) return { kind: 'not-found' };
       if (before.disabled_on !== null) return { kind: 'disabled', image: imageFromRow(before) };
+      if (account.disable_policy === 'refuse-in-use') {
+        const usage = await readUsage(trx, this.#accountID, imageID);
+        if (isInUse(usage)) return { kind: 'in-use', usage };
+      }
 
-      const after = await trx
-        .updateTable('images')
-        .set({ disabled_on: disabledOn.getTime() })
-        .where('account_id', '=', this.#accountID)
-        .where('image_id', '=', imageID)
-        .returningAll()
-        .executeTakeFirstOrThrow();
-      await trx
-        .updateTable('accounts')
-        .set({ enabled_count: account.enabled_count - 1 })
-        .where('account_id', '=', this.#accountID)
-        .execute();
-      return { kind: 'disabled', image: imageFromRow(after) };
+      const image = await this.#setDisabled(trx, account, imageID, disabledOn);
+      return { kind: 'disabled', image };
     });
+  }
+
+  enable(imageID: string, defaultQuota: number): Promise<EnableOutcome> {
+    return transact(this.#database, async (trx): Promise<EnableOutcome> => {
+      const account = await this.#lockedAccount(trx);
+      const before = await this.#row(trx, imageID);
+      if (account === undefined || before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on === null) return { kind: 'enabled', image: imageFromRow(before) };
+
+      const limit = account.image_quota ?? defaultQuota;
+      if (account.enabled_count >= limit) return { kind: 'quota-exceeded', limit };
+      const image = await this.#setDisabled(trx, account, imageID, undefined);
+      return { kind: 'enabled', image };
+    });
+  }
+
+  /** Disables an image that is not disabled, or (undefined) the opposite, and counts it. */
+  async #setDisabled(
+    trx: Transaction<Schema>,
+    account: AccountRow,
+    imageID: string,
+    disabledOn: Date | undefined,
+  ): Promise<Image> {
+    const after = await trx
+      .updateTable('images')
+      .set({ disabled_on: disabledOn?.getTime() ?? null })
+      .where('account_id', '=', this.#accountID)
+      .where('image_id', '=', imageID)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    await trx
+      .updateTable('accounts')
+      .set({ enabled_count: account.enabled_count + (disabledOn === undefined ? 1 : -1) })
+      .where('account_id', '=', this.#accountID)
+      .execute();
+    return imageFromRow(after);
   }
 
   #account(db: Kysely<Schema>): Promise<AccountRow | undefined> {
     return db.selectFrom('accounts').selectAll().where('account_id', '=', this.#accountID).executeTakeFirst();
   }
 
-  /**
-   * The account's row, locked until the transaction ends. Every transaction that changes counters or digests
-   * begins with it; always the same first lock is also what keeps them from deadlocks.
-   */
   #lockedAccount(trx: Transaction<Schema>): Promise<AccountRow | undefined> {
-    return trx
-      .selectFrom('accounts')
-      .selectAll()
-      .where('account_id', '=', this.#accountID)
-      .$if(this.#database.locksRows, (query) => query.forNoKeyUpdate())
-      .executeTakeFirst();
+    return lockAccount(this.#database, trx, this.#accountID);
   }
 
   #images(db: Kysely<Schema>) {
@@ -227,7 +273,7 @@ export class SqlAccountImages implements AccountImages {
       image_id: image.imageID,
       public_id: image.publicID,
       ...columnsOfOriginal(image.original),
-      alt_text: image.altText ?? null,
+      ...columnsOfAltText(image.altText),
       created_on: image.createdOn.getTime(),
       updated_on: image.createdOn.getTime(),
       disabled_on: null,

@@ -4,6 +4,7 @@
  */
 import type { Kysely } from 'kysely';
 import type { Migration } from 'kysely/migration';
+import { catalogMigration } from './catalog-migration.ts';
 import type { Schema } from './schema.ts';
 
 // A migration sees the schema of its time, not today's; so it gets none.
@@ -90,6 +91,7 @@ const initial: Migration = {
 /** By name; applied in the order of the names, so a new one takes the next number. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
+  '0004-catalog': catalogMigration,
 };
 
 /**

@@ -5,8 +5,10 @@
  * Columns are text and whole numbers only, because these behave alike in SQLite and PostgreSQL: times are
  * milliseconds since 1970, truth is 0 or 1, lists are JSON.
  */
-import type { Account, ApiKey, Scope } from '../account.ts';
+import type { Account, ApiKey, DisablePolicy, Scope } from '../account.ts';
 import type { Image, ImageFormat } from '../image.ts';
+import { fold } from '../text.ts';
+import type { ImageUseRow, LineItemsRow, ProductRow } from './catalog-schema.ts';
 
 export interface Schema {
   accounts: AccountRow;
@@ -14,6 +16,9 @@ export interface Schema {
   api_key_accounts: ApiKeyAccountRow;
   images: ImageRow;
   idempotency_keys: IdempotencyKeyRow;
+  products: ProductRow;
+  line_items: LineItemsRow;
+  image_uses: ImageUseRow;
 }
 
 /**
@@ -30,6 +35,7 @@ export interface AccountRow {
   image_count: number;
   /** Images that are not disabled. */
   enabled_count: number;
+  disable_policy: DisablePolicy;
 }
 
 export interface ApiKeyRow {
@@ -69,6 +75,8 @@ export interface ImageRow {
   frames: number;
   transparent: number;
   alt_text: string | null;
+  /** The alt text as it is searched. */
+  folded_alt_text: string | null;
   created_on: number;
   updated_on: number;
   disabled_on: number | null;
@@ -89,6 +97,7 @@ export function accountFromRow(row: AccountRow): Account {
     displayName: row.display_name,
     createdOn: new Date(row.created_on),
     ...(row.image_quota === null ? {} : { imageQuota: row.image_quota }),
+    ...(row.disable_policy === 'allow' ? {} : { disablePolicy: row.disable_policy }),
   };
 }
 
@@ -100,6 +109,7 @@ export function rowFromAccount(account: Account): AccountRow {
     image_quota: account.imageQuota ?? null,
     image_count: 0,
     enabled_count: 0,
+    disable_policy: account.disablePolicy ?? 'allow',
   };
 }
 
@@ -158,5 +168,13 @@ export function columnsOfOriginal(original: Image['original']) {
     height: original.height,
     frames: original.frames,
     transparent: original.transparent ? 1 : 0,
+  };
+}
+
+/** The columns that an alt text fills: as it is, and as it is searched. */
+export function columnsOfAltText(altText: string | undefined) {
+  return {
+    alt_text: altText ?? null,
+    folded_alt_text: altText === undefined ? null : fold(altText),
   };
 }

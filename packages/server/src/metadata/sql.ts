@@ -2,11 +2,13 @@
  * Owns the MetadataStore over any SQL database: every statement is written once, here and, for one account's
  * images, in images.ts. Refuses to know dialects: they are opened by sqlite.ts and postgres.ts.
  */
-import type { Account, ApiKey } from '../account.ts';
+import type { Account, ApiKey, DisablePolicy } from '../account.ts';
 import { AppError } from '../errors.ts';
 import type { Digest, Image } from '../image.ts';
+import type { AccountCatalog } from './catalog.ts';
 import { type Database, guarded, transact } from './database.ts';
 import { SqlAccountImages } from './images.ts';
+import { SqlAccountCatalog } from './products.ts';
 import { accountFromRow, imageFromRow, keyFromRow, rowFromAccount, rowFromKey } from './schema.ts';
 import type { AccountImages, MetadataStore } from './store.ts';
 
@@ -120,6 +122,22 @@ export class SqlMetadataStore implements MetadataStore {
 
   forAccount(accountID: string): AccountImages {
     return new SqlAccountImages(this.#database, accountID);
+  }
+
+  catalogOf(accountID: string): AccountCatalog {
+    return new SqlAccountCatalog(this.#database, accountID);
+  }
+
+  setDisablePolicy(accountID: string, policy: DisablePolicy): Promise<'changed' | 'not-found'> {
+    return guarded(this.#database, async () => {
+      const row = await this.#database.db
+        .updateTable('accounts')
+        .set({ disable_policy: policy })
+        .where('account_id', '=', accountID)
+        .returning('account_id')
+        .executeTakeFirst();
+      return row === undefined ? 'not-found' : 'changed';
+    });
   }
 
   findPublicImage(publicID: string): Promise<Image | undefined> {

@@ -12,8 +12,10 @@
  *   `AppError('storage-full')` when it has no room.
  * - Text comes back exactly as it went in. Times are kept to the millisecond.
  */
-import type { Account, ApiKey } from '../account.ts';
+import type { Account, ApiKey, DisablePolicy } from '../account.ts';
 import type { Digest, Image, Original } from '../image.ts';
+import type { ImageUsage } from '../usage.ts';
+import type { AccountCatalog } from './catalog.ts';
 
 export interface MetadataStore {
   /** Brings the schema to this version. Safe to call at once from several processes; a newer schema is refused. */
@@ -35,6 +37,12 @@ export interface MetadataStore {
   /** The only way to one account's images. The account need not exist: then it has none, and none can be added. */
   forAccount(accountID: string): AccountImages;
 
+  /** The only way to one account's products and line items. The account need not exist, as above. */
+  catalogOf(accountID: string): AccountCatalog;
+
+  /** Sets what an account lets happen to images in use. */
+  setDisablePolicy(accountID: string, policy: DisablePolicy): Promise<'changed' | 'not-found'>;
+
   /** The image behind a public link, of whatever account, disabled or not. */
   findPublicImage(publicID: string): Promise<Image | undefined>;
 
@@ -47,11 +55,21 @@ export interface AccountImages {
   /**
    * Newest first by order of insertion (not by clock), disabled ones included.
    * @param page `skip` from 0, `count` from 1. A skip past the end gives no images.
-   * @returns the page, and how many images the account has in all (from a counter, not by counting).
+   * @returns the page, and how many images the account has in all (from a counter, not by counting); with a
+   * filter, how many match it (by counting).
    */
-  list(page: { readonly skip: number; readonly count: number }): Promise<{ images: Image[]; total: number }>;
+  list(
+    page: { readonly skip: number; readonly count: number },
+    filter?: ImageFilter,
+  ): Promise<{ images: Image[]; total: number }>;
   find(imageID: string): Promise<Image | undefined>;
   findByDigest(digest: Digest): Promise<Image | undefined>;
+
+  /** Of these images, those that exist, by imageID. */
+  findMany(imageIDs: readonly string[]): Promise<Map<string, Image>>;
+
+  /** What shows the image. Undefined if there is no such image. */
+  usage(imageID: string): Promise<ImageUsage | undefined>;
 
   /** What an idempotency key was used for, if it is not older than `notBefore`. */
   recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined>;
@@ -71,8 +89,28 @@ export interface AccountImages {
   /** Sets or clears (undefined) the alt text. */
   setAltText(imageID: string, altText: string | undefined, updatedOn: Date): Promise<ChangeOutcome>;
 
-  /** Disables an image; one that is disabled already stays as it is and is a success. */
+  /**
+   * Disables an image; one that is disabled already stays as it is and is a success. Refused for an image in use if
+   * the account's policy says so.
+   */
   disable(imageID: string, disabledOn: Date): Promise<DisableOutcome>;
+
+  /**
+   * Makes a disabled image what it was before; one that is not disabled stays as it is and is a success. No other image
+   * can have its bytes, since bytes of disabled images are held as well; so only the quota may be in the way.
+   * @param defaultQuota How many images may be enabled at once, unless the account sets its own limit.
+   */
+  enable(imageID: string, defaultQuota: number): Promise<EnableOutcome>;
+}
+
+/** What an image must be to be listed: all that is given. */
+export interface ImageFilter {
+  readonly disabled?: boolean;
+  /** True: only images that nothing shows; false: only images that something does. */
+  readonly unused?: boolean;
+  readonly altText?: 'missing';
+  /** Has this text in its alt text, in whatever case. No character of it is special. */
+  readonly search?: string;
 }
 
 /** An image to add: complete but for what the store says. `createdOn` is `updatedOn`, and it is not disabled. */
@@ -122,4 +160,10 @@ export type ReplaceOutcome = ChangeOutcome | { readonly kind: 'duplicate'; reado
 
 export type DisableOutcome =
   | { readonly kind: 'disabled'; readonly image: Image }
+  | { readonly kind: 'in-use'; readonly usage: ImageUsage }
+  | { readonly kind: 'not-found' };
+
+export type EnableOutcome =
+  | { readonly kind: 'enabled'; readonly image: Image }
+  | { readonly kind: 'quota-exceeded'; readonly limit: number }
   | { readonly kind: 'not-found' };

@@ -7,6 +7,8 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { ApiKey } from '../../src/account.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
+import { metadataCatalog } from './metadata-catalog.ts';
+import { metadataCatalogRaces } from './metadata-catalog-races.ts';
 import { metadataImages } from './metadata-images.ts';
 import { metadataRaces } from './metadata-races.ts';
 import {
@@ -18,6 +20,7 @@ import {
   originalOf,
   START,
 } from './metadata-samples.ts';
+import { metadataUsage } from './metadata-usage.ts';
 
 /** A database for one test, empty and with its schema made. */
 export interface MetadataHarness {
@@ -207,5 +210,8 @@ export function metadataConformance(
     });
 
     metadataRaces(() => harness);
+    metadataCatalog(() => harness);
+    metadataUsage(() => harness);
+    metadataCatalogRaces(() => harness);
   });
 }
