@@ -10,6 +10,7 @@ import { openFileBlobs } from './blobs/fs.ts';
 import { BlobStore } from './blobs/store.ts';
 import { DiskCache } from './caches/disk.ts';
 import { MemoryCache } from './caches/memory.ts';
+import { Catalog } from './catalog.ts';
 import type { Config } from './config.ts';
 import { Delivery } from './delivery.ts';
 import { createServer } from './http/server.ts';
@@ -89,6 +90,7 @@ export async function createApp(config: Config, log: FastifyBaseLogger): Promise
     const http = await createServer({
       access,
       library: new Library({ metadata, ingest, imageQuota: config.imageQuota, onChange }),
+      catalog: new Catalog({ metadata }),
       ingest,
       delivery,
       log,

@@ -79,7 +79,10 @@ describe('in a browser', () => {
     });
     await page.goto(`${server.url}/docs/api`);
     await page.locator('.opblock').first().waitFor();
-    assert.equal(await page.locator('.opblock').count(), 8);
+    const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as { paths: object };
+    const operations = Object.values(paths).flatMap((path: object) => Object.keys(path));
+    assert.ok(operations.length >= 18);
+    assert.equal(await page.locator('.opblock').count(), operations.length);
     await page.locator('#operations-Images-uploadImage .opblock-summary').click();
     await page.locator('#operations-Images-uploadImage .opblock-body').waitFor();
     assert.deepEqual(problems, []);

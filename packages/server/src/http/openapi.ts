@@ -26,6 +26,8 @@ export const DOCUMENT = {
   security: [{ basicAuth: [] }],
   tags: [
     { name: 'Images', description: 'The image library.' },
+    { name: 'Products', description: 'The catalogue, and what its products show.' },
+    { name: 'Line items', description: 'What was sold, as it was shown.' },
     { name: 'Ping', description: 'Are the credentials good?' },
   ],
 };
