@@ -48,7 +48,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the metadata of all images of an account */
+        /**
+         * List the metadata of the images of an account
+         * @description Of all, or of those that match every filter given.
+         */
         get: operations["listImageMetadata"];
         put?: never;
         /**
@@ -97,6 +100,124 @@ export interface paths {
         get?: never;
         /** Replace the metadata of an image */
         put: operations["updateImageMetadata"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/images/{imageID}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get where an image is used */
+        get: operations["getImageUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/images/{imageID}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a disabled image back
+         * @description It counts among the images that the account may have enabled. Again is a success.
+         */
+        post: operations["enableImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the products that are not disabled */
+        get: operations["listProducts"];
+        put?: never;
+        /** Add a product */
+        post: operations["createProduct"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/products/{productID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a product */
+        get: operations["getProduct"];
+        /**
+         * Change a product
+         * @description Replaces all that the product says of itself. A disabled image may stay, but not be added.
+         */
+        put: operations["updateProduct"];
+        post?: never;
+        /**
+         * Disable a product
+         * @description A disabled product is still readable, but no longer listed, and cannot be changed.
+         */
+        delete: operations["disableProduct"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/line-items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the sets of line items */
+        get: operations["listLineItems"];
+        put?: never;
+        /**
+         * Write a set of line items
+         * @description A set never changes. An item shows the images that it names, then those of its product that are not disabled.
+         */
+        post: operations["createLineItems"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/accounts/{accountID}/line-items/{lineItemsID}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a set of line items */
+        get: operations["getLineItems"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -495,6 +616,405 @@ export interface components {
             image: string;
             metadata?: components["schemas"]["ImageMetadataRequest"];
         };
+        /** @description What shows an image: products that are not disabled, their options, and line items. */
+        ImageUsage: {
+            /**
+             * Format: uuid
+             * @description The image.
+             */
+            imageID: string;
+            /** @description True if anything shows the image. */
+            inUse: boolean;
+            /** @description Products that show the image themselves. */
+            products: {
+                /**
+                 * Format: uuid
+                 * @description The product.
+                 */
+                productID: string;
+                /** @description What the product is called. */
+                title: string;
+            }[];
+            /** @description Options of products that show the image. */
+            options: {
+                /**
+                 * Format: uuid
+                 * @description The product.
+                 */
+                productID: string;
+                /** @description What the product is called. */
+                title: string;
+                /** @description The option group. */
+                optionGroup: {
+                    /** @description Where it stands in its list. */
+                    index: number;
+                    /** @description What it is called. */
+                    name: string;
+                };
+                /** @description The option. */
+                option: {
+                    /** @description Where it stands in its list. */
+                    index: number;
+                    /** @description What it is called. */
+                    name: string;
+                };
+            }[];
+            /** @description Line items, and options of line items, that show the image. */
+            lineItems: {
+                /**
+                 * Format: uuid
+                 * @description The set of line items.
+                 */
+                lineItemsID: string;
+                /**
+                 * Format: date-time
+                 * @description When the set was written.
+                 */
+                createdOn: string;
+                /** @description The line item. */
+                item: {
+                    /** @description Where it stands in its list. */
+                    index: number;
+                    /** @description What it is called. */
+                    name: string;
+                };
+                /** @description The option of the item, if it is that which shows the image. */
+                option?: {
+                    /** @description Where it stands in its list. */
+                    index: number;
+                    /** @description What it is called. */
+                    name: string;
+                };
+            }[];
+            /** @description How many there are in all: each list tells of the newest 100 at most. */
+            totals: {
+                /** @description How many products. */
+                products: number;
+                /** @description How many options. */
+                options: number;
+                /** @description How many line items. */
+                lineItems: number;
+            };
+        };
+        /** @description Why an image is not disabled. With its usage if the account refuses to disable images in use. */
+        ImageInUseError: {
+            /** @description What is wrong, in a sentence. */
+            error: string;
+            usage?: components["schemas"]["ImageUsage"];
+        };
+        /** @description An exact amount of money. */
+        AmountDecimal: {
+            /** @description An ISO 4217 code. */
+            currency: string;
+            /** @description A decimal number, at most 18 digits before the point and 9 after it. Kept as written. */
+            valueDecimal: string;
+        };
+        /** @description An image to assign to a product or an option. */
+        AssignProductImage: {
+            /**
+             * Format: uuid
+             * @description An image of the account that is not disabled.
+             */
+            imageID: string;
+        };
+        /** @description An image that a product or an option shows. */
+        ProductImageMetadata: {
+            /**
+             * Format: uuid
+             * @description Identifies the image within its account.
+             */
+            imageID: string;
+            /** @description Alternative text for the image, as it is now. */
+            altText?: string;
+            /**
+             * Format: uri
+             * @description The public URL of the image.
+             */
+            link: string;
+            /** @description Identifies the image at its public link. */
+            publicID: string;
+        };
+        /** @description An option. Its price modifier has the currency of basePrice. */
+        CreateProductOption: {
+            /** @description What the option is called. One line. */
+            name: string;
+            /** @description Markdown. HTML is refused. */
+            description?: string;
+            priceModifier?: components["schemas"]["AmountDecimal"];
+            /** @description In the order in which they are shown. */
+            images?: components["schemas"]["AssignProductImage"][];
+        };
+        /** @description A group of options. */
+        CreateProductOptionGroup: {
+            /** @description What the group is called. One line. */
+            name: string;
+            /** @description Markdown. HTML is refused. */
+            description?: string;
+            /** @description How many options must be chosen. 0: none need be. */
+            minSelect: number;
+            /** @description How many options may be chosen; not less than minSelect, not more than there are. */
+            maxSelect: number;
+            /** @description What there is to choose from. */
+            options: components["schemas"]["CreateProductOption"][];
+        };
+        /** @description What a product is to be. At most 100 images, those of options included. */
+        ProductRequest: {
+            /** @description What the product is called. One line. */
+            title: string;
+            /** @description Markdown. HTML is refused. */
+            description?: string;
+            basePrice: components["schemas"]["AmountDecimal"];
+            /** @description In the order in which they are shown. */
+            images?: components["schemas"]["AssignProductImage"][];
+            /** @description What can be chosen, as size or colour. */
+            optionGroups?: components["schemas"]["CreateProductOptionGroup"][];
+            /** @description Refused: this server has no product taxonomy. */
+            categoryID?: string;
+        };
+        /** @description An option. */
+        ProductOption: {
+            /** @description What the option is called. One line. */
+            name: string;
+            /** @description Markdown. HTML is refused. */
+            description?: string;
+            priceModifier?: components["schemas"]["AmountDecimal"];
+            /** @description In the order in which they are shown. */
+            images?: components["schemas"]["ProductImageMetadata"][];
+        };
+        /** @description A group of options. */
+        ProductOptionGroup: {
+            /** @description What the group is called. One line. */
+            name: string;
+            /** @description Markdown. HTML is refused. */
+            description?: string;
+            /** @description How many options must be chosen. 0: none need be. */
+            minSelect: number;
+            /** @description How many options may be chosen; not less than minSelect, not more than there are. */
+            maxSelect: number;
+            /** @description What there is to choose from. */
+            options: components["schemas"]["ProductOption"][];
+        };
+        /** @description A product of the catalogue. */
+        Product: {
+            /**
+             * Format: uuid
+             * @description Identifies the product within its account.
+             */
+            productID: string;
+            /** @description What the product is called. One line. */
+            title: string;
+            /** @description Markdown. HTML is refused. */
+            description?: string;
+            basePrice: components["schemas"]["AmountDecimal"];
+            /** @description In the order in which they are shown. */
+            images?: components["schemas"]["ProductImageMetadata"][];
+            /** @description What can be chosen, as size or colour. */
+            optionGroups?: components["schemas"]["ProductOptionGroup"][];
+            /**
+             * Format: date-time
+             * @description When the product was added.
+             */
+            createdOn: string;
+            /**
+             * Format: date-time
+             * @description When the product was last changed.
+             */
+            updatedOn: string;
+            /**
+             * Format: date-time
+             * @description When the product was disabled; absent while it is not.
+             */
+            disabledOn?: string;
+        };
+        /** @description Why an amount is refused, by field. */
+        AmountDecimalValidationError: {
+            /** @description What is wrong with the currency. */
+            currency?: string;
+            /** @description What is wrong with the value. */
+            valueDecimal?: string;
+        };
+        /** @description Why an image cannot be assigned. */
+        AssignProductImageValidationError: {
+            /** @description What is wrong with the image. */
+            imageID?: string;
+        };
+        /** @description Why an option is refused, by field. */
+        ProductOptionValidationError: {
+            /** @description What is wrong with the name, or the list. */
+            name?: string;
+            /** @description What is wrong with the description. */
+            description?: string;
+            priceModifier?: components["schemas"]["AmountDecimalValidationError"];
+            /** @description What is wrong with the images, by index. */
+            images?: {
+                [key: string]: components["schemas"]["AssignProductImageValidationError"];
+            };
+        };
+        /** @description Why an option group is refused, by field. */
+        ProductOptionGroupValidationError: {
+            /** @description What is wrong with the name, or the list. */
+            name?: string;
+            /** @description What is wrong with the description. */
+            description?: string;
+            /** @description What is wrong with minSelect. */
+            minSelect?: string;
+            /** @description What is wrong with maxSelect. */
+            maxSelect?: string;
+            /** @description What is wrong with the options, by index. */
+            options?: {
+                [key: string]: components["schemas"]["ProductOptionValidationError"];
+            };
+        };
+        /** @description Why a product is refused, in its shape. */
+        ProductRequestValidationError: {
+            /** @description What is wrong with the title. */
+            title?: string;
+            /** @description What is wrong with the description. */
+            description?: string;
+            basePrice?: components["schemas"]["AmountDecimalValidationError"];
+            /** @description What is wrong with the images, by index. */
+            images?: {
+                [key: string]: components["schemas"]["AssignProductImageValidationError"];
+            };
+            /** @description What is wrong with the option groups, by index. */
+            optionGroups?: {
+                [key: string]: components["schemas"]["ProductOptionGroupValidationError"];
+            };
+            /** @description What is wrong with the category. */
+            categoryID?: string;
+        };
+        /** @description An image that a line item or an option shows. */
+        LineItemImageMetadata: {
+            /**
+             * Format: uuid
+             * @description Identifies the image within its account.
+             */
+            imageID: string;
+            /** @description Alternative text for the image, as it is now. */
+            altText?: string;
+            /**
+             * Format: uri
+             * @description The public URL of the image.
+             */
+            link: string;
+            /** @description Identifies the image at its public link. */
+            publicID: string;
+        };
+        /** @description An option of a line item. */
+        CreateLineItemOption: {
+            /** @description What the option is called. One line. */
+            name: string;
+            /** @description How many. */
+            quantity: number;
+            priceModifier?: components["schemas"]["AmountDecimal"];
+            /** @description Puts options together. */
+            group?: string;
+            /** @description Images to show. */
+            imageIDs?: string[];
+        };
+        /** @description A line item. */
+        CreateLineItem: {
+            /** @description What the item is called. One line. */
+            name: string;
+            basePrice: components["schemas"]["AmountDecimal"];
+            /** @description How many. */
+            quantity: number;
+            /** @description What was chosen with the item. */
+            options?: components["schemas"]["CreateLineItemOption"][];
+            /** @description Images to show. */
+            imageIDs?: string[];
+            /**
+             * Format: uuid
+             * @description A product of the account that is not disabled. Its images are added, less the disabled ones.
+             */
+            productID?: string;
+        };
+        /** @description A set of line items. It shows at most 500 images, those of products included. */
+        CreateLineItems: {
+            /** @description In their order. */
+            items: components["schemas"]["CreateLineItem"][];
+        };
+        /** @description An option of a line item. */
+        LineItemOption: {
+            /** @description What the option is called. One line. */
+            name: string;
+            /** @description How many. */
+            quantity: number;
+            priceModifier?: components["schemas"]["AmountDecimal"];
+            /** @description Puts options together. */
+            group?: string;
+            /** @description In the order in which they are shown. */
+            images?: components["schemas"]["LineItemImageMetadata"][];
+        };
+        /** @description A line item, with the images it shows. */
+        LineItem: {
+            /** @description What the item is called. One line. */
+            name: string;
+            basePrice: components["schemas"]["AmountDecimal"];
+            /** @description How many. */
+            quantity: number;
+            options?: components["schemas"]["LineItemOption"][];
+            images?: components["schemas"]["LineItemImageMetadata"][];
+            /**
+             * Format: uuid
+             * @description The product that was named.
+             */
+            productID?: string;
+        };
+        /** @description A set of line items. */
+        LineItems: {
+            /**
+             * Format: uuid
+             * @description Identifies the set within its account.
+             */
+            lineItemsID: string;
+            /** @description In their order. */
+            items: components["schemas"]["LineItem"][];
+            /**
+             * Format: date-time
+             * @description When the set was written. It never changes.
+             */
+            createdOn: string;
+        };
+        /** @description Why an option is refused, by field. */
+        LineItemOptionValidationError: {
+            /** @description What is wrong with the name, or the list. */
+            name?: string;
+            /** @description What is wrong with the quantity. */
+            quantity?: string;
+            priceModifier?: components["schemas"]["AmountDecimalValidationError"];
+            /** @description What is wrong with the group. */
+            group?: string;
+            /** @description What is wrong with the images, by index. */
+            imageIDs?: {
+                [key: string]: string;
+            };
+        };
+        /** @description Why a line item is refused, by field. */
+        LineItemValidationError: {
+            /** @description What is wrong with the name, or the list. */
+            name?: string;
+            basePrice?: components["schemas"]["AmountDecimalValidationError"];
+            /** @description What is wrong with the quantity. */
+            quantity?: string;
+            /** @description What is wrong with the options, by index. */
+            options?: {
+                [key: string]: components["schemas"]["LineItemOptionValidationError"];
+            };
+            /** @description What is wrong with the images, by index. */
+            imageIDs?: {
+                [key: string]: string;
+            };
+            /** @description What is wrong with the product. */
+            productID?: string;
+        };
+        /** @description Why a set of line items is refused, in its shape. */
+        LineItemsValidationError: {
+            /** @description What is wrong with the line items, by index. */
+            items?: {
+                [key: string]: components["schemas"]["LineItemValidationError"];
+            };
+        };
         /** @description A tenant: owns images. A quota that is absent is the server’s default. */
         Account: {
             /**
@@ -518,6 +1038,11 @@ export interface components {
             imageQuota?: number;
             /** @description Bytes of originals of images that are not disabled; 0 is no limit. */
             byteQuota?: number;
+            /**
+             * @description What becomes of disabling an image that is in use; absent: `allow`.
+             * @enum {string}
+             */
+            disablePolicy?: "allow" | "refuse-in-use";
         };
         /** @description An account to create. */
         AccountRequest: {
@@ -528,6 +1053,11 @@ export interface components {
              * @description The ID to give it, such as that of an account elsewhere. Default: a new one.
              */
             accountID?: string;
+            /**
+             * @description What becomes of disabling an image that is in use; absent: `allow`.
+             * @enum {string}
+             */
+            disablePolicy?: "allow" | "refuse-in-use";
             /** @description How many images may be enabled at once; null is the server’s default. */
             imageQuota?: number | null;
             /** @description Bytes of originals of images that are not disabled; 0 is no limit, null the server’s default. */
@@ -537,6 +1067,11 @@ export interface components {
         AccountPatch: {
             /** @description What people call the account, at most 200 characters. */
             displayName?: string;
+            /**
+             * @description What becomes of disabling an image that is in use; absent: `allow`.
+             * @enum {string}
+             */
+            disablePolicy?: "allow" | "refuse-in-use";
             /** @description How many images may be enabled at once; null is the server’s default. */
             imageQuota?: number | null;
             /** @description Bytes of originals of images that are not disabled; 0 is no limit, null the server’s default. */
@@ -706,7 +1241,7 @@ export interface components {
              * @description What happened.
              * @enum {string}
              */
-            action: "image.upload" | "image.replace" | "image.alt-text" | "image.disable" | "account.create" | "account.change" | "account.suspend" | "account.resume" | "key.create" | "key.replace" | "key.rotate" | "key.revoke" | "token.create" | "token.refresh" | "token.revoke" | "token.reuse";
+            action: "image.upload" | "image.replace" | "image.alt-text" | "image.disable" | "image.enable" | "product.create" | "product.change" | "product.disable" | "line-items.create" | "account.create" | "account.change" | "account.suspend" | "account.resume" | "key.create" | "key.replace" | "key.rotate" | "key.revoke" | "token.create" | "token.refresh" | "token.revoke" | "token.reuse";
             /** @description The account it concerns; absent for what concerns the server as a whole. */
             accountID?: string;
             /** @description What it happened to: an image, an account, a key, a token. */
@@ -998,6 +1533,14 @@ export interface operations {
                 skip?: number;
                 /** @description How many images to return at most. Above 200 means 200. */
                 count?: number;
+                /** @description true: only disabled images. false: only images that are not. */
+                disabled?: "true" | "false";
+                /** @description true: only images that nothing shows (see usage). false: only images in use. */
+                unused?: "true" | "false";
+                /** @description missing: only images without alternative text. */
+                altText?: "missing";
+                /** @description Only images with this in their alternative text, in whatever case. No character is special. */
+                search?: string;
             };
             header?: {
                 /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
@@ -1428,7 +1971,7 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description The state of the image does not allow it. */
+            /** @description The state of the target does not allow it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1512,7 +2055,10 @@ export interface operations {
     };
     disableImage: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description true: changes nothing, and answers with where the image is used. Default: false. */
+                dryRun?: "true" | "false";
+            };
             header?: {
                 /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
                 "x-moov-version"?: string;
@@ -1527,6 +2073,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description With dryRun=true: where the image is used. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageUsage"];
+                };
+            };
             /** @description The image is disabled. */
             204: {
                 headers: {
@@ -1570,13 +2125,13 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description The state of the image does not allow it. */
+            /** @description The account refuses to disable images in use. */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["GenericError"];
+                    "application/json": components["schemas"]["ImageInUseError"];
                 };
             };
             /** @description Too many requests, or failed attempts to authenticate. */
@@ -1691,7 +2246,7 @@ export interface operations {
                     "application/json": components["schemas"]["GenericError"];
                 };
             };
-            /** @description The state of the image does not allow it. */
+            /** @description The state of the target does not allow it. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1765,6 +2320,1182 @@ export interface operations {
             /** @description The storage is full. */
             507: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    getImageUsage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The image, a UUID. */
+                imageID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where the image is used. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageUsage"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    enableImage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The image, a UUID. */
+                imageID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image is not disabled. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageMetadata"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    listProducts: {
+        parameters: {
+            query?: {
+                /** @description Only products with this in their title, in whatever case. No character is special. */
+                title?: string;
+                /** @description Only products of this category: none, as this server has no product taxonomy. */
+                category?: string;
+                /** @description How many products to pass over. */
+                skip?: number;
+                /** @description How many products to return at most. Above 200 means 200. */
+                count?: number;
+            };
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of products, newest first. */
+            200: {
+                headers: {
+                    /** @description How many there are in all. */
+                    "X-Total-Count"?: number;
+                    /** @description The next page, as rel="next", if there is one. */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Product"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    createProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProductRequest"];
+            };
+        };
+        responses: {
+            /** @description The product was added. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The state of the target does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body or the image is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body is of a type or encoding that is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The product is refused. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductRequestValidationError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The storage is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    getProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The product, a UUID. */
+                productID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The product. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    updateProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The product, a UUID. */
+                productID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProductRequest"];
+            };
+        };
+        responses: {
+            /** @description The product was changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Product"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The product is disabled. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body or the image is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body is of a type or encoding that is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The product is refused. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductRequestValidationError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The storage is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    disableProduct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The product, a UUID. */
+                productID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The product is disabled. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    listLineItems: {
+        parameters: {
+            query?: {
+                /** @description How many sets of line items to pass over. */
+                skip?: number;
+                /** @description How many sets of line items to return at most. Above 50 means 50. */
+                count?: number;
+            };
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of sets, newest first. */
+            200: {
+                headers: {
+                    /** @description How many there are in all. */
+                    "X-Total-Count"?: number;
+                    /** @description The next page, as rel="next", if there is one. */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineItems"][];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    createLineItems: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateLineItems"];
+            };
+        };
+        responses: {
+            /** @description The set was written. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineItems"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The state of the target does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body or the image is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The body is of a type or encoding that is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The set is refused. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineItemsValidationError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The storage is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    getLineItems: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The set of line items, a UUID. */
+                lineItemsID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The set. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineItems"];
+                };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

@@ -28,6 +28,10 @@ export type Scope = (typeof SCOPES)[number];
 
 /** Accounts by their IDs; `all` is every account there is or will be. */
 export type AccountSet = 'all' | readonly string[];
+/** What an account lets happen to an image that is in use: disable it, or refuse to. */
+export const DISABLE_POLICIES = ['allow', 'refuse-in-use'] as const;
+
+export type DisablePolicy = (typeof DISABLE_POLICIES)[number];
 
 /** The tenant: owns images. */
 export interface Account {
@@ -41,6 +45,8 @@ export interface Account {
   readonly imageQuota?: number;
   /** How many bytes the originals of enabled images may have; 0: no limit; absent: the server's default. */
   readonly byteQuota?: number;
+  /** Absent: `allow`. */
+  readonly disablePolicy?: DisablePolicy;
 }
 
 /** A public key and what it may do. Its secrets are kept apart (KeySecret). */

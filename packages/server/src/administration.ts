@@ -41,7 +41,7 @@ export class Administration {
   /** @throws AppError `invalid-request` without a name; `conflict` if the ID is taken; `forbidden`. */
   async createAccount(caller: Caller, settings: AccountSettings): Promise<Account> {
     this.#requireAll(caller);
-    const { displayName, imageQuota, byteQuota, accountID = randomUUID() } = settings;
+    const { displayName, imageQuota, byteQuota, disablePolicy, accountID = randomUUID() } = settings;
     if (displayName === undefined) throw new AppError('invalid-request', 'displayName must be given');
     const account: Account = {
       accountID,
@@ -49,6 +49,7 @@ export class Administration {
       createdOn: this.#now(),
       ...(typeof imageQuota === 'number' && { imageQuota }),
       ...(typeof byteQuota === 'number' && { byteQuota }),
+      ...(disablePolicy !== undefined && disablePolicy !== 'allow' && { disablePolicy }),
     };
     if ((await this.#metadata.createAccount(account, caller.by)) === 'exists') {
       throw new AppError('conflict', 'there is an account with this accountID already');
@@ -71,13 +72,14 @@ export class Administration {
    * @throws AppError `not-found`, `forbidden`.
    */
   async changeAccount(caller: Caller, accountID: string, settings: AccountSettings): Promise<Account> {
-    const { displayName, imageQuota, byteQuota } = settings;
+    const { displayName, imageQuota, byteQuota, disablePolicy } = settings;
     if (imageQuota !== undefined || byteQuota !== undefined) this.#requireAll(caller);
     return this.#change(caller, accountID, {
       kind: 'settings',
       ...(displayName !== undefined && { displayName }),
       ...(imageQuota !== undefined && { imageQuota }),
       ...(byteQuota !== undefined && { byteQuota }),
+      ...(disablePolicy !== undefined && { disablePolicy }),
     });
   }
 

@@ -12,6 +12,7 @@ import { openFileBlobs } from './blobs/fs.ts';
 import { BlobStore } from './blobs/store.ts';
 import { DiskCache } from './caches/disk.ts';
 import { MemoryCache } from './caches/memory.ts';
+import { Catalog } from './catalog.ts';
 import type { Config } from './config.ts';
 import { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
@@ -120,6 +121,7 @@ export async function createApp(
         byteQuota: config.byteQuota,
         onChange,
       }),
+      catalog: new Catalog({ metadata, now }),
       ingest,
       delivery,
       log,

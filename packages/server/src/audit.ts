@@ -23,12 +23,23 @@ export type Actor =
   /** The server itself, at its start. */
   | { readonly kind: 'server' };
 
+/** The actor of a change. Without one, what was asked for can only be read. */
+export function knownActor(by: Actor | undefined): Actor {
+  if (by === undefined) throw new TypeError('what was asked for without an actor is only read');
+  return by;
+}
+
 /** What can be told. The part before the dot is the kind of thing that it happened to. */
 export const AUDIT_ACTIONS = [
   'image.upload',
   'image.replace',
   'image.alt-text',
   'image.disable',
+  'image.enable',
+  'product.create',
+  'product.change',
+  'product.disable',
+  'line-items.create',
   'account.create',
   'account.change',
   'account.suspend',

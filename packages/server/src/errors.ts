@@ -3,6 +3,8 @@
  * Refuses to know HTTP: the table from code to status lives in http/problems.ts.
  */
 import type { Image } from './image.ts';
+import type { ImageUsage } from './usage.ts';
+import type { ViolationTree } from './violations.ts';
 
 /**
  * Every failure a service or an adapter may report on purpose. Anything else that is thrown is a defect
@@ -37,6 +39,10 @@ export const ERROR_CODES = [
   'invalid-image',
   /** The metadata is well-formed but not acceptable; `fields` says why. */
   'invalid-metadata',
+  /** A product or a set of line items is not acceptable; `violations` says what is wrong, and where. */
+  'invalid-record',
+  /** The account refuses to disable an image that is in use; `usage` says where it is. */
+  'in-use',
   /** The client sent its body too slowly. */
   'too-slow',
   /** Too many requests. */
@@ -63,6 +69,10 @@ export interface AppErrorOptions {
   readonly fields?: FieldErrors;
   /** For `duplicate`: the image that holds these bytes already. */
   readonly existing?: Image;
+  /** For `invalid-record`: everything that is wrong with it, in its shape. */
+  readonly violations?: ViolationTree;
+  /** For `in-use`: what shows the image. */
+  readonly usage?: ImageUsage;
   /** For `unavailable` and `rate-limited`: whole seconds after which trying again makes sense. */
   readonly retryAfter?: number;
 }
@@ -73,6 +83,8 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   readonly fields: FieldErrors | undefined;
   readonly existing: Image | undefined;
+  readonly violations: ViolationTree | undefined;
+  readonly usage: ImageUsage | undefined;
   readonly retryAfter: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
@@ -80,6 +92,8 @@ export class AppError extends Error {
     this.code = code;
     this.fields = options.fields;
     this.existing = options.existing;
+    this.violations = options.violations;
+    this.usage = options.usage;
     this.retryAfter = options.retryAfter;
   }
 }

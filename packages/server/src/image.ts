@@ -3,6 +3,8 @@
  * Refuses to know where images are stored, how they are decoded, or how they look on the wire.
  */
 
+import { textProblem } from './text.ts';
+
 /** The largest original that is accepted, in bytes: exactly 16 MiB; one byte more is refused. */
 export const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;
 
@@ -73,9 +75,6 @@ export type AltTextResult =
   | { readonly ok: true; readonly altText: string | undefined }
   | { readonly ok: false; readonly reason: string };
 
-// C0 but tab and newline, DEL, and C1: they have no place in a description, and PostgreSQL refuses NUL.
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
-
 /**
  * Checks an alt text as a client gave it. Absent, `null` and the empty string all mean "none".
  * Limits: 2 000 code points, well-formed Unicode, no control characters but newline and tab.
@@ -83,18 +82,7 @@ const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
 export function parseAltText(value: unknown): AltTextResult {
   if (value === undefined || value === null || value === '') return { ok: true, altText: undefined };
   if (typeof value !== 'string') return { ok: false, reason: 'altText must be a string' };
-  if (!value.isWellFormed())
-    return { ok: false, reason: 'altText must be valid Unicode: it holds a lone surrogate' };
-  if (CONTROL.test(value)) {
-    return { ok: false, reason: 'altText must not hold control characters other than newline and tab' };
-  }
-  // A code point is at most two UTF-16 units, so short texts need no counting.
-  const length = value.length <= MAX_ALT_TEXT_LENGTH ? value.length : [...value].length;
-  if (length > MAX_ALT_TEXT_LENGTH) {
-    return {
-      ok: false,
-      reason: `altText must be at most ${MAX_ALT_TEXT_LENGTH} characters long, but it has ${length}`,
-    };
-  }
+  const reason = textProblem('altText', value, { max: MAX_ALT_TEXT_LENGTH, controls: 'text' });
+  if (reason !== undefined) return { ok: false, reason };
   return { ok: true, altText: value };
 }

@@ -9,7 +9,8 @@ import type { StagedBlob } from './blobs/store.ts';
 import { AppError } from './errors.ts';
 import { type Digest, type Image, type Original, parseUUID } from './image.ts';
 import type { Ingest } from './ingest.ts';
-import type { MetadataStore, ReadableImages, ReplaceOutcome } from './metadata/store.ts';
+import type { ImageFilter, MetadataStore, ReadableImages, ReplaceOutcome } from './metadata/store.ts';
+import type { ImageUsage } from './usage.ts';
 
 /** How long an idempotency key is remembered, in milliseconds. */
 export const IDEMPOTENCY_WINDOW = 24 * 60 * 60 * 1000;
@@ -58,12 +59,13 @@ export class Library {
     this.#now = dependencies.now ?? (() => new Date());
   }
 
-  /** Newest first, disabled ones included, with how many there are in all. */
+  /** Newest first, disabled ones included, with how many there are in all; with a filter, those that match it. */
   list(
     accountID: string,
     page: { skip: number; count: number },
+    filter?: ImageFilter,
   ): Promise<{ images: Image[]; total: number }> {
-    return this.#metadata.forAccount(accountID).list(page);
+    return this.#metadata.forAccount(accountID).list(page, filter);
   }
 
   /** @throws AppError `not-found` for an unknown or malformed image ID. */
@@ -190,13 +192,45 @@ export class Library {
     return image;
   }
 
-  /** Disables an image: it stays public, listed and readable. Again is a success. @throws AppError `not-found`. */
+  /** Where the image is used. @throws AppError `not-found`. */
+  async usage(accountID: string, imageID: string): Promise<ImageUsage> {
+    return (await this.#metadata.forAccount(accountID).usage(canonical(imageID))) ?? unknownImage();
+  }
+
+  /**
+   * Disables an image: it stays public, listed and readable. Again is a success.
+   * @throws AppError `not-found`; `in-use` if the account refuses to disable an image that is used.
+   */
   async disable(accountID: string, by: Actor, imageID: string): Promise<Image> {
     const outcome = await this.#metadata.forAccount(accountID, by).disable(canonical(imageID), this.#now());
+    if (outcome.kind === 'in-use') throw inUse(outcome.usage);
     if (outcome.kind !== 'disabled') return unknownImage();
     // Still public, but nobody's favourite any more: its renditions make room, and come back if they are asked for.
     this.#onChange(outcome.image, outcome.image.original.digest);
     return outcome.image;
+  }
+
+  /**
+   * Brings a disabled image back. One that is not disabled is a success.
+   * @throws AppError `not-found`, `quota-exceeded`.
+   */
+  async enable(accountID: string, by: Actor, imageID: string): Promise<Image> {
+    const outcome = await this.#metadata.forAccount(accountID, by).enable(canonical(imageID), {
+      on: this.#now(),
+      defaultQuota: this.#imageQuota,
+      defaultByteQuota: this.#byteQuota,
+    });
+    switch (outcome.kind) {
+      case 'enabled':
+        this.#onChange(outcome.image);
+        return outcome.image;
+      case 'quota-exceeded':
+        throw new AppError('quota-exceeded', quotaText(outcome.limit));
+      case 'byte-quota-exceeded':
+        return tooManyBytes(outcome.limit);
+      case 'not-found':
+        return unknownImage();
+    }
   }
 
   /**
@@ -271,4 +305,10 @@ function tooManyBytes(limit: number): never {
 
 function quotaText(limit: number): string {
   return `the account has reached its limit of ${limit} images that are not disabled`;
+}
+
+function inUse(usage: ImageUsage): AppError {
+  const { products, options, lineItems } = usage.totals;
+  const text = `the account does not disable images in use; this one is shown by ${products} products, ${options} options and ${lineItems} line items`;
+  return new AppError('in-use', text, { usage });
 }

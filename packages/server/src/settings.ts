@@ -2,7 +2,14 @@
  * Owns how the settings of accounts and keys are read from what somebody gave, over HTTP or at the command line, and
  * what their limits are. Pure. Refuses to know who gave them and whether they may.
  */
-import { MAX_BYTE_QUOTA, MAX_IMAGE_QUOTA, parseName, type Scope } from './account.ts';
+import {
+  DISABLE_POLICIES,
+  type DisablePolicy,
+  MAX_BYTE_QUOTA,
+  MAX_IMAGE_QUOTA,
+  parseName,
+  type Scope,
+} from './account.ts';
 import { AppError } from './errors.ts';
 import { parseUUID } from './image.ts';
 import { parseScope } from './rights.ts';
@@ -21,6 +28,7 @@ export interface AccountSettings {
   readonly imageQuota?: number | null;
   /** Null: the server's default. */
   readonly byteQuota?: number | null;
+  readonly disablePolicy?: DisablePolicy;
 }
 
 export interface KeySettings {
@@ -35,12 +43,13 @@ export interface KeySettings {
  */
 export function readAccountSettings(given: unknown): AccountSettings {
   const fields = objectOf(given);
-  const { accountID, displayName, imageQuota, byteQuota } = fields;
+  const { accountID, displayName, imageQuota, byteQuota, disablePolicy } = fields;
   return {
     ...(accountID !== undefined && { accountID: uuid('accountID', accountID) }),
     ...(displayName !== undefined && { displayName: nameOf('displayName', displayName) }),
     ...(imageQuota !== undefined && { imageQuota: quota('imageQuota', imageQuota, MAX_IMAGE_QUOTA) }),
     ...(byteQuota !== undefined && { byteQuota: quota('byteQuota', byteQuota, MAX_BYTE_QUOTA) }),
+    ...(disablePolicy !== undefined && { disablePolicy: policyOf(disablePolicy) }),
   };
 }
 
@@ -89,6 +98,12 @@ function uuid(field: string, value: unknown): string {
 function quota(field: string, value: unknown, limit: number): number | null {
   if (value === null || (isWhole(value) && value <= limit)) return value;
   throw invalid(`${field} must be a whole number from 0 to ${limit}, or null for the server's default`);
+}
+
+function policyOf(value: unknown): DisablePolicy {
+  const policy = DISABLE_POLICIES.find((one) => one === value);
+  if (policy === undefined) throw invalid(`disablePolicy must be one of ${DISABLE_POLICIES.join(', ')}`);
+  return policy;
 }
 
 function isWhole(value: unknown): value is number {

@@ -8,7 +8,7 @@ import type { Administration } from '../administration.ts';
 import { readAccountSettings } from '../settings.ts';
 import { accountJSON, auditJSON } from './administration-json.ts';
 import { CONFLICT, responseOf } from './administration-schemas.ts';
-import { pageOf, tellPage } from './paging.ts';
+import { addPageHeaders, readPage } from './paging.ts';
 import { accountOf, callerOf } from './routes.ts';
 import { AccountParams, ListQuery, VersionHeader } from './schemas.ts';
 
@@ -70,9 +70,9 @@ export function addAccountRoutes(
       },
     },
     async (request, reply) => {
-      const page = pageOf(request.query);
+      const page = readPage(request.query);
       const { accounts, total } = await administration.listAccounts(callerOf(request), page);
-      tellPage(reply, `${baseURL()}/accounts`, page, accounts.length, total);
+      addPageHeaders(reply, { url: `${baseURL()}/accounts`, page, length: accounts.length, total });
       return accounts.map(accountJSON);
     },
   );
@@ -165,10 +165,15 @@ export function addAccountRoutes(
       },
     },
     async (request, reply) => {
-      const page = pageOf(request.query);
+      const page = readPage(request.query);
       const accountID = accountOf(request);
       const { entries, total } = await administration.listAudit(accountID, page);
-      tellPage(reply, `${baseURL()}/accounts/${accountID}/audit`, page, entries.length, total);
+      addPageHeaders(reply, {
+        url: `${baseURL()}/accounts/${accountID}/audit`,
+        page,
+        length: entries.length,
+        total,
+      });
       return entries.map(auditJSON);
     },
   );
@@ -188,9 +193,9 @@ export function addAccountRoutes(
       },
     },
     async (request, reply) => {
-      const page = pageOf(request.query);
+      const page = readPage(request.query);
       const { entries, total } = await administration.listAudit(undefined, page);
-      tellPage(reply, `${baseURL()}/audit`, page, entries.length, total);
+      addPageHeaders(reply, { url: `${baseURL()}/audit`, page, length: entries.length, total });
       return entries.map(auditJSON);
     },
   );

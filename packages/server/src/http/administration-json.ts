@@ -10,7 +10,7 @@ import type { AccountSchema, ApiKeySchema, AuditEntrySchema } from './administra
 
 /** An Account as the contract has it: absent fields are left out, times are RFC 3339. */
 export function accountJSON(account: Account): Static<typeof AccountSchema> {
-  const { accountID, displayName, createdOn, suspendedOn, imageQuota, byteQuota } = account;
+  const { accountID, displayName, createdOn, suspendedOn, imageQuota, byteQuota, disablePolicy } = account;
   return {
     accountID,
     displayName,
@@ -18,6 +18,7 @@ export function accountJSON(account: Account): Static<typeof AccountSchema> {
     ...(suspendedOn && { suspendedOn: suspendedOn.toISOString() }),
     ...(imageQuota !== undefined && { imageQuota }),
     ...(byteQuota !== undefined && { byteQuota }),
+    ...(disablePolicy !== undefined && { disablePolicy }),
   };
 }
 

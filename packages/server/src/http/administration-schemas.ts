@@ -3,7 +3,13 @@
  * the OpenAPI document and the client's types, with no knowledge of entities.
  */
 import { Type } from 'typebox';
-import { MAX_BYTE_QUOTA, MAX_IMAGE_QUOTA, MAX_NAME_LENGTH } from '../account.ts';
+import {
+  DISABLE_POLICIES,
+  type DisablePolicy,
+  MAX_BYTE_QUOTA,
+  MAX_IMAGE_QUOTA,
+  MAX_NAME_LENGTH,
+} from '../account.ts';
 import { AUDIT_ACTIONS } from '../audit.ts';
 import { DEFAULT_OVERLAP, MAX_KEY_ACCOUNTS, MAX_OVERLAP } from '../settings.ts';
 import { COMMON_RESPONSES, described } from './schemas.ts';
@@ -25,6 +31,12 @@ const byteQuota = Type.Integer({
   description: 'Bytes of originals of images that are not disabled; 0 is no limit.',
 });
 
+const disablePolicy = Type.Unsafe<DisablePolicy>({
+  type: 'string',
+  enum: [...DISABLE_POLICIES],
+  description: 'What becomes of disabling an image that is in use; absent: `allow`.',
+});
+
 export const AccountSchema = Type.Object(
   {
     accountID: ID('Identifies the account.'),
@@ -33,11 +45,13 @@ export const AccountSchema = Type.Object(
     suspendedOn: Type.Optional(DateTime('When the account was suspended; absent while it is not.')),
     imageQuota: Type.Optional(imageQuota),
     byteQuota: Type.Optional(byteQuota),
+    disablePolicy: Type.Optional(disablePolicy),
   },
   { $id: 'Account', description: 'A tenant: owns images. A quota that is absent is the server’s default.' },
 );
 
-const quotas = {
+const settings = {
+  disablePolicy: Type.Optional(disablePolicy),
   imageQuota: Type.Optional(
     Type.Union([imageQuota, Type.Null()], {
       description: 'How many images may be enabled at once; null is the server’s default.',
@@ -57,13 +71,13 @@ export const AccountRequest = Type.Object(
     accountID: Type.Optional(
       ID('The ID to give it, such as that of an account elsewhere. Default: a new one.'),
     ),
-    ...quotas,
+    ...settings,
   },
   { $id: 'AccountRequest', description: 'An account to create.' },
 );
 
 export const AccountPatch = Type.Object(
-  { displayName: Type.Optional(displayName), ...quotas },
+  { displayName: Type.Optional(displayName), ...settings },
   {
     $id: 'AccountPatch',
     description: 'What to change about an account. Quotas take credentials for all accounts.',

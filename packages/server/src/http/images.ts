@@ -10,17 +10,22 @@ import { AppError } from '../errors.ts';
 import type { Image } from '../image.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Library } from '../library.ts';
+import type { ImageFilter } from '../metadata/store.ts';
+import { addPageHeaders, readPage, readSearch } from './paging.ts';
 import { sendProblem } from './problems.ts';
 import { accountOf, actorOf } from './routes.ts';
-import { AccountParams, ImageParams, ListQuery, RESPONSES, UploadHeaders, VersionHeader } from './schemas.ts';
+import {
+  AccountParams,
+  ImageListQuery,
+  ImageParams,
+  RESPONSES,
+  UploadHeaders,
+  VersionHeader,
+} from './schemas.ts';
+import { usageJSON } from './shown.ts';
 import { readAltText, readUploadForm, requireMultipart, type UploadForm } from './upload.ts';
+import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
 import { duplicateNamesExisting } from './version.ts';
-
-/** A page of a list has at most this many images. */
-const MAX_PAGE = 200;
-const DEFAULT_PAGE = 20;
-// No list is longer, and every database can count this far.
-const MAX_SKIP = 2_000_000_000;
 
 export interface ImageRoutes {
   readonly library: Library;
@@ -38,30 +43,28 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
   const tags = ['Images'];
   const form = { body: { $ref: 'ImageRequest#' }, consumes: ['multipart/form-data'] };
 
-  app.get<{ Params: Static<typeof AccountParams>; Querystring: Static<typeof ListQuery> }>(
+  app.get<{ Params: Static<typeof AccountParams>; Querystring: Static<typeof ImageListQuery> }>(
     '/accounts/:accountID/images',
     {
       config: { scope: 'images.read' },
       schema: {
         operationId: 'listImageMetadata',
-        summary: 'List the metadata of all images of an account',
+        summary: 'List the metadata of the images of an account',
+        description: 'Of all, or of those that match every filter given.',
         tags,
         params: AccountParams,
-        querystring: ListQuery,
+        querystring: ImageListQuery,
         headers: VersionHeader,
         response: RESPONSES.list,
       },
     },
     async (request, reply) => {
-      const skip = Math.min(request.query.skip ?? 0, MAX_SKIP);
-      const count = Math.min(request.query.count ?? DEFAULT_PAGE, MAX_PAGE);
       const accountID = accountOf(request);
-      const { images, total } = await library.list(accountID, { skip, count });
-      reply.header('x-total-count', String(total));
-      if (skip + images.length < total && images.length > 0) {
-        const next = `${baseURL()}/accounts/${accountID}/images?skip=${skip + count}&count=${count}`;
-        reply.header('link', `<${next}>; rel="next"`);
-      }
+      const page = readPage(request.query);
+      const filters = filtersOf(request.query);
+      const { images, total } = await library.list(accountID, page, imageFilter(filters));
+      const url = `${baseURL()}/accounts/${accountID}/images`;
+      addPageHeaders(reply, { url, page, length: images.length, total, filters });
       return images.map(show);
     },
   );
@@ -145,7 +148,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
     },
   );
 
-  app.delete<{ Params: Static<typeof ImageParams> }>(
+  app.delete<{ Params: Static<typeof ImageParams>; Querystring: Static<typeof DisableQuery> }>(
     '/accounts/:accountID/images/:imageID',
     {
       config: { scope: 'images.write' },
@@ -156,11 +159,22 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
           'A disabled image is still public, listed and readable, but cannot be changed or assigned to products or line items.',
         tags,
         params: ImageParams,
+        querystring: DisableQuery,
         headers: VersionHeader,
-        response: RESPONSES.delete,
+        response: USAGE_RESPONSES.disable,
       },
+      errorHandler: (error, request, reply) =>
+        sendProblem(
+          error,
+          request,
+          reply,
+          ({ message, usage }) => usage && { error: message, usage: usageJSON(usage) },
+        ),
     },
     async (request, reply) => {
+      if (request.query.dryRun === 'true') {
+        return usageJSON(await library.usage(accountOf(request), request.params.imageID));
+      }
       await library.disable(accountOf(request), actorOf(request), request.params.imageID);
       return reply.code(204).send();
     },
@@ -194,6 +208,28 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       return show(await library.updateMetadata(accountID, actorOf(request), imageID, altText.altText));
     },
   );
+}
+
+type Filters = Pick<Static<typeof ImageListQuery>, 'disabled' | 'unused' | 'altText' | 'search'>;
+
+/** The filters that a request has, as it has them. */
+function filtersOf({ disabled, unused, altText, search }: Filters): Filters {
+  const text = readSearch('search', search);
+  return {
+    ...(disabled && { disabled }),
+    ...(unused && { unused }),
+    ...(altText && { altText }),
+    ...(text !== undefined && { search: text }),
+  };
+}
+
+function imageFilter({ disabled, unused, ...filters }: Filters): ImageFilter | undefined {
+  const filter = {
+    ...filters,
+    ...(disabled && { disabled: disabled === 'true' }),
+    ...(unused && { unused: unused === 'true' }),
+  };
+  return Object.keys(filter).length === 0 ? undefined : filter;
 }
 
 /** An Image as the contract has it: absent fields are left out, times are RFC 3339. */

@@ -16,7 +16,7 @@ import {
   responseOf,
   ServerKeyParams,
 } from './administration-schemas.ts';
-import { pageOf, tellPage } from './paging.ts';
+import { addPageHeaders, readPage } from './paging.ts';
 import { callerOf } from './routes.ts';
 import { AccountParams, ListQuery, VersionHeader } from './schemas.ts';
 
@@ -105,10 +105,15 @@ function addRoutes(
       },
     },
     async (request, reply) => {
-      const page = pageOf(request.query);
+      const page = readPage(request.query);
       const { accountID } = request;
       const { keys, total } = await administration.listKeys(accountID, page);
-      tellPage(reply, baseURL() + path.replace(':accountID', accountID ?? ''), page, keys.length, total);
+      addPageHeaders(reply, {
+        url: baseURL() + path.replace(':accountID', accountID ?? ''),
+        page,
+        length: keys.length,
+        total,
+      });
       return keys.map((key) => show(key, request));
     },
   );

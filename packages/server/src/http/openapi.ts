@@ -31,6 +31,8 @@ export const DOCUMENT = {
   security: [{ basicAuth: [] }, { bearerAuth: [] }],
   tags: [
     { name: 'Images', description: 'The image library.' },
+    { name: 'Products', description: 'The catalogue, and what its products show.' },
+    { name: 'Line items', description: 'What was sold, as it was shown.' },
     { name: 'Accounts', description: 'The tenants, and what happened in them.' },
     { name: 'Keys', description: 'Who may act for an account, or for all.' },
     { name: 'Authentication', description: 'Access tokens for keys.' },

@@ -21,6 +21,8 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   'unsupported-media': 415,
   'invalid-image': 422,
   'invalid-metadata': 422,
+  'invalid-record': 422,
+  'in-use': 409,
   'too-slow': 408,
   'rate-limited': 429,
   unavailable: 503,

@@ -4,9 +4,10 @@
  */
 import { Type } from 'typebox';
 import { MAX_ALT_TEXT_LENGTH } from '../image.ts';
+import { MAX_SEARCH_LENGTH } from './paging.ts';
 import { VERSIONS } from './version.ts';
 
-const DateTime = (description: string) => Type.String({ format: 'date-time', description });
+export const DateTime = (description: string) => Type.String({ format: 'date-time', description });
 
 const AltText = Type.String({
   description: `Alternative text for the image, at most ${MAX_ALT_TEXT_LENGTH} characters.`,
@@ -113,13 +114,29 @@ export const ListQuery = Type.Object({
   ),
 });
 
+const choice = <Value extends string>(values: readonly Value[], description: string) =>
+  Type.Optional(Type.Unsafe<Value>({ type: 'string', enum: [...values], description }));
+
+const TRUTHS = ['true', 'false'] as const;
+
+export const ImageListQuery = Type.Object({
+  ...ListQuery.properties,
+  disabled: choice(TRUTHS, 'true: only disabled images. false: only images that are not.'),
+  unused: choice(TRUTHS, 'true: only images that nothing shows (see usage). false: only images in use.'),
+  altText: choice(['missing'] as const, 'missing: only images without alternative text.'),
+  search: Type.Optional(
+    Type.String({
+      maxLength: MAX_SEARCH_LENGTH,
+      description:
+        'Only images with this in their alternative text, in whatever case. No character is special.',
+    }),
+  ),
+});
+
 /** Choices of the delivery parameters, in the order of the documentation. */
 export const FITS = ['cover', 'contain'] as const;
 export const POSITIONS = ['center', 'attention', 'entropy'] as const;
 export const FORMATS = ['webp', 'jpeg', 'png', 'avif'] as const;
-
-const choice = <Value extends string>(values: readonly Value[], description: string) =>
-  Type.Optional(Type.Unsafe<Value>({ type: 'string', enum: [...values], description }));
 
 export const DeliveryQuery = Type.Object({
   size: Type.Optional(
@@ -207,10 +224,10 @@ export const COMMON_RESPONSES = {
   503: generic('Cannot be served now; try again after the seconds in Retry-After.', retryAfter),
 } as const;
 
-const WRITE_RESPONSES = {
+export const WRITE_RESPONSES = {
   ...COMMON_RESPONSES,
   408: generic('The body came too slowly.'),
-  409: generic('The state of the image does not allow it.'),
+  409: generic('The state of the target does not allow it.'),
   413: generic('The body or the image is too large.'),
   415: generic('The body is of a type or encoding that is not accepted.'),
   507: generic('The storage is full.'),
@@ -236,7 +253,6 @@ export const RESPONSES = {
     ...WRITE_RESPONSES,
     422: described('The image or its metadata is refused.', Type.Ref('ImageRequestValidationError')),
   },
-  delete: { 204: described('The image is disabled.'), ...COMMON_RESPONSES, 409: WRITE_RESPONSES[409] },
   updateMetadata: {
     200: described('The metadata was replaced.', Type.Ref('ImageMetadata')),
     ...WRITE_RESPONSES,

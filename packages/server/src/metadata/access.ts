@@ -6,7 +6,7 @@
  * either both are there or neither. What turns out to change nothing writes none. Lines can be added, and by no means
  * of the database be changed or removed.
  */
-import type { Account, AccountSet, ApiKey, Grants, KeySecret } from '../account.ts';
+import type { Account, AccountSet, ApiKey, DisablePolicy, Grants, KeySecret } from '../account.ts';
 import type { Actor, AuditEntry } from '../audit.ts';
 
 /** `skip` from 0, `count` from 1. A skip past the end gives nothing. */
@@ -72,6 +72,7 @@ export type AccountChange =
       readonly displayName?: string;
       readonly imageQuota?: number | null;
       readonly byteQuota?: number | null;
+      readonly disablePolicy?: DisablePolicy;
     }
   | { readonly kind: 'suspend' }
   | { readonly kind: 'resume' };

@@ -97,11 +97,13 @@ export class SqlAccounts {
 function changedColumns(row: AccountRow, change: AccountChange, on: Date): Partial<AccountRow> {
   switch (change.kind) {
     case 'settings': {
-      const { displayName, imageQuota, byteQuota } = change;
+      const { displayName, imageQuota, byteQuota, disablePolicy } = change;
       return {
         ...(displayName !== undefined && displayName !== row.display_name && { display_name: displayName }),
         ...(imageQuota !== undefined && imageQuota !== row.image_quota && { image_quota: imageQuota }),
         ...(byteQuota !== undefined && byteQuota !== row.byte_quota && { byte_quota: byteQuota }),
+        ...(disablePolicy !== undefined &&
+          disablePolicy !== row.disable_policy && { disable_policy: disablePolicy }),
       };
     }
     case 'suspend':
@@ -132,4 +134,5 @@ const SETTINGS: Readonly<Record<string, string>> = {
   display_name: 'displayName',
   image_quota: 'imageQuota',
   byte_quota: 'byteQuota',
+  disable_policy: 'disablePolicy',
 };

@@ -1,10 +1,10 @@
 /**
- * Owns what a dialect brings to the statements written in sql.ts and images.ts, and how often a transaction is
- * tried. Refuses to know any dialect: a native error means what the dialect's `explain` says it means.
+ * Owns what a dialect brings to the statements, how often a transaction is tried, and the lock that it begins with.
+ * Refuses to know any dialect: a native error means what the dialect's `explain` says it means.
  */
 import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../errors.ts';
-import type { Schema } from './schema.ts';
+import type { AccountRow, Schema } from './schema.ts';
 
 /**
  * What a native error means.
@@ -71,6 +71,38 @@ export async function transact<T>(
       if (!again || attempt === MAX_ATTEMPTS) throw translated(meaning, error);
     }
   }
+}
+
+/**
+ * The account's row, locked until the transaction ends. Every transaction that changes counters, digests, or what is
+ * assigned begins with it; always the same first lock is also what keeps them from deadlocks.
+ */
+export function lockAccount(
+  database: Database,
+  trx: Transaction<Schema>,
+  accountID: string,
+): Promise<AccountRow | undefined> {
+  return trx
+    .selectFrom('accounts')
+    .selectAll()
+    .where('account_id', '=', accountID)
+    .$if(database.locksRows, (query) => query.forNoKeyUpdate())
+    .executeTakeFirst();
+}
+
+// Below the number of parameters that every dialect allows in one statement (SQLite: 32 766), at ten a value.
+const VALUES_A_STATEMENT = 500;
+
+/** What `read` finds for all values, of which there may be more than fit into one statement. */
+export async function inBatches<V, R>(
+  values: readonly V[],
+  read: (batch: readonly V[]) => Promise<readonly R[]>,
+): Promise<R[]> {
+  const found: R[] = [];
+  for (let start = 0; start < values.length; start += VALUES_A_STATEMENT) {
+    found.push(...(await read(values.slice(start, start + VALUES_A_STATEMENT))));
+  }
+  return found;
 }
 
 function translated(meaning: Meaning, error: unknown): unknown {

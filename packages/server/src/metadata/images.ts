@@ -3,17 +3,22 @@
  * settled. Refuses to know dialects, and every account but its own: each statement names it.
  */
 import type { Kysely, Transaction } from 'kysely';
-import type { Actor, AuditAction } from '../audit.ts';
+import { type Actor, type AuditAction, knownActor } from '../audit.ts';
 import type { Digest, Image } from '../image.ts';
+import { type ImageUsage, isInUse } from '../usage.ts';
 import { record } from './audit.ts';
-import { type Database, guarded, transact } from './database.ts';
+import { type Database, guarded, inBatches, lockAccount, transact } from './database.ts';
+import { listMatching } from './filters.ts';
 import type { AccountRow, ImageRow, Schema } from './schema.ts';
-import { columnsOfOriginal, imageFromRow } from './schema.ts';
+import { columnsOfAltText, columnsOfOriginal, imageFromRow } from './schema.ts';
 import type {
   AccountImages,
   ByteQuotaExceeded,
   ChangeOutcome,
   DisableOutcome,
+  EnableOptions,
+  EnableOutcome,
+  ImageFilter,
   InsertOptions,
   InsertOutcome,
   NewImage,
@@ -21,6 +26,7 @@ import type {
   Replacement,
   ReplaceOutcome,
 } from './store.ts';
+import { readUsage } from './usage.ts';
 
 export class SqlAccountImages implements AccountImages {
   readonly #database: Database;
@@ -34,8 +40,12 @@ export class SqlAccountImages implements AccountImages {
     this.#by = by;
   }
 
-  list(page: { readonly skip: number; readonly count: number }): Promise<{ images: Image[]; total: number }> {
+  list(
+    page: { readonly skip: number; readonly count: number },
+    filter?: ImageFilter,
+  ): Promise<{ images: Image[]; total: number }> {
     return guarded(this.#database, async () => {
+      if (filter !== undefined) return listMatching(this.#database.db, this.#accountID, page, filter);
       const account = await this.#account(this.#database.db);
       const total = account?.image_count ?? 0;
       if (page.skip >= total) return { images: [], total };
@@ -56,6 +66,23 @@ export class SqlAccountImages implements AccountImages {
 
   findByDigest(digest: Digest): Promise<Image | undefined> {
     return guarded(this.#database, async () => optional(await this.#holder(this.#database.db, digest)));
+  }
+
+  findMany(imageIDs: readonly string[]): Promise<Map<string, Image>> {
+    return guarded(this.#database, async () => {
+      const rows = await inBatches(imageIDs, (batch) =>
+        this.#images(this.#database.db).where('image_id', 'in', batch).execute(),
+      );
+      return new Map(rows.map((row) => [row.image_id, imageFromRow(row)]));
+    });
+  }
+
+  usage(imageID: string): Promise<ImageUsage | undefined> {
+    return guarded(this.#database, async () => {
+      const { db } = this.#database;
+      const row = await this.#row(db, imageID);
+      return row === undefined ? undefined : readUsage(db, this.#accountID, imageID);
+    });
   }
 
   recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined> {
@@ -133,7 +160,7 @@ export class SqlAccountImages implements AccountImages {
         .updateTable('images')
         .set({
           ...columnsOfOriginal(change.original),
-          ...(change.altText === undefined ? {} : { alt_text: change.altText.value ?? null }),
+          ...(change.altText === undefined ? {} : columnsOfAltText(change.altText.value)),
           updated_on: change.updatedOn.getTime(),
         })
         .where('account_id', '=', this.#accountID)
@@ -152,7 +179,7 @@ export class SqlAccountImages implements AccountImages {
     return transact(this.#database, async (trx): Promise<ChangeOutcome> => {
       const row = await trx
         .updateTable('images')
-        .set({ alt_text: altText ?? null, updated_on: updatedOn.getTime() })
+        .set({ ...columnsOfAltText(altText), updated_on: updatedOn.getTime() })
         .where('account_id', '=', this.#accountID)
         .where('image_id', '=', imageID)
         .where('disabled_on', 'is', null)
@@ -173,21 +200,54 @@ export class SqlAccountImages implements AccountImages {
       const before = await this.#row(trx, imageID);
       if (account === undefined || before === undefined) return { kind: 'not-found' };
       if (before.disabled_on !== null) return { kind: 'disabled', image: imageFromRow(before) };
+      if (account.disable_policy === 'refuse-in-use') {
+        const usage = await readUsage(trx, this.#accountID, imageID);
+        if (isInUse(usage)) return { kind: 'in-use', usage };
+      }
 
-      const after = await trx
-        .updateTable('images')
-        .set({ disabled_on: disabledOn.getTime() })
-        .where('account_id', '=', this.#accountID)
-        .where('image_id', '=', imageID)
-        .returningAll()
-        .executeTakeFirstOrThrow();
-      await this.#setCounters(trx, {
-        enabled_count: account.enabled_count - 1,
-        byte_count: account.byte_count - before.size,
-      });
+      const after = await this.#setDisabled(trx, account, before, disabledOn);
       await this.#record(trx, 'image.disable', disabledOn, before, after);
       return { kind: 'disabled', image: imageFromRow(after) };
     });
+  }
+
+  enable(imageID: string, { on, defaultQuota, defaultByteQuota }: EnableOptions): Promise<EnableOutcome> {
+    return transact(this.#database, async (trx): Promise<EnableOutcome> => {
+      const account = await this.#lockedAccount(trx);
+      const before = await this.#row(trx, imageID);
+      if (account === undefined || before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on === null) return { kind: 'enabled', image: imageFromRow(before) };
+
+      const limit = account.image_quota ?? defaultQuota;
+      if (account.enabled_count >= limit) return { kind: 'quota-exceeded', limit };
+      const excess = byteExcess(account, before.size, defaultByteQuota);
+      if (excess !== undefined) return excess;
+      const after = await this.#setDisabled(trx, account, before, undefined);
+      await this.#record(trx, 'image.enable', on, before, after);
+      return { kind: 'enabled', image: imageFromRow(after) };
+    });
+  }
+
+  /** Disables an image that is not disabled, or (undefined) the opposite, and counts it. */
+  async #setDisabled(
+    trx: Transaction<Schema>,
+    account: AccountRow,
+    before: ImageRow,
+    disabledOn: Date | undefined,
+  ): Promise<ImageRow> {
+    const after = await trx
+      .updateTable('images')
+      .set({ disabled_on: disabledOn?.getTime() ?? null })
+      .where('account_id', '=', this.#accountID)
+      .where('image_id', '=', before.image_id)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    const sign = disabledOn === undefined ? 1 : -1;
+    await this.#setCounters(trx, {
+      enabled_count: account.enabled_count + sign,
+      byte_count: account.byte_count + sign * before.size,
+    });
+    return after;
   }
 
   /** The line of the audit trail. Comes last in its transaction. */
@@ -198,11 +258,9 @@ export class SqlAccountImages implements AccountImages {
     before: ImageRow | undefined,
     after: ImageRow,
   ): Promise<void> {
-    if (this.#by === undefined)
-      throw new TypeError('images that were asked for without an actor are only read');
     return record(trx, this.#accountID, {
       on,
-      by: this.#by,
+      by: knownActor(this.#by),
       action,
       subjectID: after.image_id,
       ...(before !== undefined && { before: before.digest }),
@@ -214,17 +272,8 @@ export class SqlAccountImages implements AccountImages {
     return db.selectFrom('accounts').selectAll().where('account_id', '=', this.#accountID).executeTakeFirst();
   }
 
-  /**
-   * The account's row, locked until the transaction ends. Every transaction that changes counters or digests
-   * begins with it; always the same first lock is also what keeps them from deadlocks.
-   */
   #lockedAccount(trx: Transaction<Schema>): Promise<AccountRow | undefined> {
-    return trx
-      .selectFrom('accounts')
-      .selectAll()
-      .where('account_id', '=', this.#accountID)
-      .$if(this.#database.locksRows, (query) => query.forNoKeyUpdate())
-      .executeTakeFirst();
+    return lockAccount(this.#database, trx, this.#accountID);
   }
 
   /** Under the lock of the account only: the values follow from the row as it was read there. */
@@ -274,7 +323,7 @@ export class SqlAccountImages implements AccountImages {
       image_id: image.imageID,
       public_id: image.publicID,
       ...columnsOfOriginal(image.original),
-      alt_text: image.altText ?? null,
+      ...columnsOfAltText(image.altText),
       created_on: image.createdOn.getTime(),
       updated_on: image.createdOn.getTime(),
       disabled_on: null,

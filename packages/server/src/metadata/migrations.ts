@@ -7,6 +7,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { AppError } from '../errors.ts';
 import { accessMigration } from './access-migration.ts';
+import { catalogMigration } from './catalog-migration.ts';
 import type { Schema } from './schema.ts';
 
 // A migration sees the schema of its time, not today's; so it gets none.
@@ -117,6 +118,7 @@ export function migrations(dialect: MigrationDialect): Record<string, Migration>
     '0001-initial': initial,
     '0002-access': accessMigration(dialect),
     '0003-limits': limits,
+    '0004-catalog': catalogMigration,
   };
 }
 

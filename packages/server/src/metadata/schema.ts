@@ -5,10 +5,12 @@
  * Columns are text and whole numbers only, because these behave alike in SQLite and PostgreSQL: times are
  * milliseconds since 1970, truth is 0 or 1, lists are JSON.
  */
-import type { Account, AccountSet, ApiKey, KeySecret, Scope } from '../account.ts';
+import type { Account, AccountSet, ApiKey, DisablePolicy, KeySecret, Scope } from '../account.ts';
 import type { Actor, AuditAction, AuditEntry, NewAuditEntry } from '../audit.ts';
 import type { Image, ImageFormat } from '../image.ts';
+import { fold } from '../text.ts';
 import type { StoredToken, Token, TokenPair } from './access.ts';
+import type { ImageUseRow, LineItemsRow, ProductRow } from './catalog-schema.ts';
 
 export interface Schema {
   accounts: AccountRow;
@@ -20,6 +22,9 @@ export interface Schema {
   audit_heads: AuditHeadRow;
   images: ImageRow;
   idempotency_keys: IdempotencyKeyRow;
+  products: ProductRow;
+  line_items: LineItemsRow;
+  image_uses: ImageUseRow;
 }
 
 /**
@@ -41,6 +46,7 @@ export interface AccountRow {
   byte_quota: number | null;
   /** Bytes of the originals of images that are not disabled. */
   byte_count: number;
+  disable_policy: DisablePolicy;
 }
 
 export interface ApiKeyRow {
@@ -131,6 +137,8 @@ export interface ImageRow {
   frames: number;
   transparent: number;
   alt_text: string | null;
+  /** The alt text as it is searched. */
+  folded_alt_text: string | null;
   created_on: number;
   updated_on: number;
   disabled_on: number | null;
@@ -153,6 +161,7 @@ export function accountFromRow(row: AccountRow): Account {
     ...(row.suspended_on === null ? {} : { suspendedOn: new Date(row.suspended_on) }),
     ...(row.image_quota === null ? {} : { imageQuota: row.image_quota }),
     ...(row.byte_quota === null ? {} : { byteQuota: row.byte_quota }),
+    ...(row.disable_policy === 'allow' ? {} : { disablePolicy: row.disable_policy }),
   };
 }
 
@@ -167,6 +176,7 @@ export function rowFromAccount(account: Account): AccountRow {
     enabled_count: 0,
     byte_quota: account.byteQuota ?? null,
     byte_count: 0,
+    disable_policy: account.disablePolicy ?? 'allow',
   };
 }
 
@@ -313,5 +323,13 @@ export function columnsOfOriginal(original: Image['original']) {
     height: original.height,
     frames: original.frames,
     transparent: original.transparent ? 1 : 0,
+  };
+}
+
+/** The columns that an alt text fills: as it is, and as it is searched. */
+export function columnsOfAltText(altText: string | undefined) {
+  return {
+    alt_text: altText ?? null,
+    folded_alt_text: altText === undefined ? null : fold(altText),
   };
 }

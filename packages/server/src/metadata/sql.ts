@@ -9,9 +9,11 @@ import type { Digest, Image } from '../image.ts';
 import type { AccountChange, AuditRecords, KeyRecords, Page, TokenRecords } from './access.ts';
 import { SqlAccounts } from './accounts.ts';
 import { SqlAudit } from './audit.ts';
+import type { AccountCatalog, ReadableCatalog } from './catalog.ts';
 import { type Database, guarded } from './database.ts';
 import { SqlAccountImages } from './images.ts';
 import { SqlKeys } from './keys.ts';
+import { SqlAccountCatalog } from './products.ts';
 import { imageFromRow } from './schema.ts';
 import type { AccountImages, MetadataStore, ReadableImages } from './store.ts';
 import { SqlTokens } from './tokens.ts';
@@ -85,6 +87,12 @@ export class SqlMetadataStore implements MetadataStore {
   forAccount(accountID: string, by: Actor): AccountImages;
   forAccount(accountID: string, by?: Actor): ReadableImages {
     return new SqlAccountImages(this.#database, accountID, by);
+  }
+
+  catalogOf(accountID: string): ReadableCatalog;
+  catalogOf(accountID: string, by: Actor): AccountCatalog;
+  catalogOf(accountID: string, by?: Actor): ReadableCatalog {
+    return new SqlAccountCatalog(this.#database, accountID, by);
   }
 
   findPublicImage(publicID: string): Promise<Image | undefined> {

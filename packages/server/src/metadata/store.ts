@@ -14,7 +14,9 @@
  */
 import type { Actor } from '../audit.ts';
 import type { Digest, Image, Original } from '../image.ts';
+import type { ImageUsage } from '../usage.ts';
 import type { AccountRecords, AuditRecords, KeyRecords, Page, TokenRecords } from './access.ts';
+import type { AccountCatalog, ReadableCatalog } from './catalog.ts';
 
 export interface MetadataStore extends AccountRecords {
   readonly keys: KeyRecords;
@@ -34,6 +36,10 @@ export interface MetadataStore extends AccountRecords {
   forAccount(accountID: string): ReadableImages;
   forAccount(accountID: string, by: Actor): AccountImages;
 
+  /** The only way to one account's products and line items, as above. */
+  catalogOf(accountID: string): ReadableCatalog;
+  catalogOf(accountID: string, by: Actor): AccountCatalog;
+
   /** The image behind a public link, of whatever account, disabled or not. */
   findPublicImage(publicID: string): Promise<Image | undefined>;
 
@@ -46,11 +52,18 @@ export interface ReadableImages {
   /**
    * Newest first by order of insertion (not by clock), disabled ones included.
    * @param page `skip` from 0, `count` from 1. A skip past the end gives no images.
-   * @returns the page, and how many images the account has in all (from a counter, not by counting).
+   * @returns the page, and how many images the account has in all (from a counter, not by counting); with a
+   * filter, how many match it (by counting).
    */
-  list(page: Page): Promise<{ images: Image[]; total: number }>;
+  list(page: Page, filter?: ImageFilter): Promise<{ images: Image[]; total: number }>;
   find(imageID: string): Promise<Image | undefined>;
   findByDigest(digest: Digest): Promise<Image | undefined>;
+
+  /** Of these images, those that exist, by imageID. */
+  findMany(imageIDs: readonly string[]): Promise<Map<string, Image>>;
+
+  /** What shows the image. Undefined if there is no such image. */
+  usage(imageID: string): Promise<ImageUsage | undefined>;
 
   /** What an idempotency key was used for, if it is not older than `notBefore`. */
   recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined>;
@@ -78,8 +91,32 @@ export interface AccountImages extends ReadableImages {
   /** Sets or clears (undefined) the alt text. */
   setAltText(imageID: string, altText: string | undefined, updatedOn: Date): Promise<ChangeOutcome>;
 
-  /** Disables an image; one that is disabled already stays as it is and is a success. */
+  /**
+   * Disables an image; one that is disabled already stays as it is and is a success. Refused for an image in use if
+   * the account's policy says so.
+   */
   disable(imageID: string, disabledOn: Date): Promise<DisableOutcome>;
+
+  /**
+   * Makes a disabled image what it was before; one that is not disabled stays as it is and is a success. No other image
+   * can have its bytes, since bytes of disabled images are held as well; so only the quotas may be in the way.
+   */
+  enable(imageID: string, options: EnableOptions): Promise<EnableOutcome>;
+}
+
+/** The quotas as for an insert. */
+export interface EnableOptions extends Pick<InsertOptions, 'defaultQuota' | 'defaultByteQuota'> {
+  readonly on: Date;
+}
+
+/** What an image must be to be listed: all that is given. */
+export interface ImageFilter {
+  readonly disabled?: boolean;
+  /** True: only images that nothing shows; false: only images that something does. */
+  readonly unused?: boolean;
+  readonly altText?: 'missing';
+  /** Has this text in its alt text, in whatever case. No character of it is special. */
+  readonly search?: string;
 }
 
 /** An image to add: complete but for what the store says. `createdOn` is `updatedOn`, and it is not disabled. */
@@ -143,4 +180,11 @@ export type ReplaceOutcome =
 
 export type DisableOutcome =
   | { readonly kind: 'disabled'; readonly image: Image }
+  | { readonly kind: 'in-use'; readonly usage: ImageUsage }
+  | { readonly kind: 'not-found' };
+
+export type EnableOutcome =
+  | { readonly kind: 'enabled'; readonly image: Image }
+  | { readonly kind: 'quota-exceeded'; readonly limit: number }
+  | ByteQuotaExceeded
   | { readonly kind: 'not-found' };

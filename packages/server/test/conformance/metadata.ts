@@ -8,6 +8,8 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import { metadataAudit } from './metadata-audit.ts';
 import { metadataBytes } from './metadata-bytes.ts';
+import { metadataCatalog } from './metadata-catalog.ts';
+import { metadataCatalogRaces } from './metadata-catalog-races.ts';
 import { metadataImages } from './metadata-images.ts';
 import { metadataKeys } from './metadata-keys.ts';
 import { metadataRaces } from './metadata-races.ts';
@@ -21,6 +23,7 @@ import {
   originalOf,
 } from './metadata-samples.ts';
 import { metadataTokens } from './metadata-tokens.ts';
+import { metadataUsage } from './metadata-usage.ts';
 
 /** A database for one test, empty and with its schema made. */
 export interface MetadataHarness {
@@ -182,5 +185,8 @@ export function metadataConformance(
     });
 
     metadataRaces(() => harness);
+    metadataCatalog(() => harness);
+    metadataUsage(() => harness);
+    metadataCatalogRaces(() => harness);
   });
 }

@@ -24,6 +24,8 @@ import { ACCOUNT, basic, type ImageJSON, KEY, startServer, type TestServer, uplo
 interface Things {
   accountID: string;
   image: ImageJSON;
+  productID: string;
+  lineItemsID: string;
   /** A key that nobody uses but this walk. */
   key: KeyJSON;
   /** A key for all accounts, likewise. */
@@ -36,6 +38,10 @@ interface Line {
   /** JSON, or a form. */
   readonly body?: (things: Things) => unknown;
 }
+
+const basePrice = { currency: 'USD', valueDecimal: '9.50' };
+const PRODUCT = { title: 'Chair', basePrice };
+const LINE_ITEMS = { items: [{ name: 'Chair', basePrice, quantity: 1 }] };
 
 const form = (number: number) => async () => uploadForm(await picture(number));
 
@@ -61,6 +67,16 @@ const TABLE: Readonly<Record<string, Line>> = {
   'PUT /accounts/:accountID/images/:imageID': { ok: 200, body: form(3) },
   'PUT /accounts/:accountID/images/:imageID/metadata': { ok: 200, body: () => ({ altText: 'new' }) },
   'DELETE /accounts/:accountID/images/:imageID': { ok: 204 },
+  'GET /accounts/:accountID/images/:imageID/usage': { ok: 200 },
+  'POST /accounts/:accountID/images/:imageID/enable': { ok: 200 },
+  'POST /accounts/:accountID/products': { ok: 201, body: () => PRODUCT },
+  'GET /accounts/:accountID/products': { ok: 200 },
+  'GET /accounts/:accountID/products/:productID': { ok: 200 },
+  'PUT /accounts/:accountID/products/:productID': { ok: 200, body: () => PRODUCT },
+  'DELETE /accounts/:accountID/products/:productID': { ok: 204 },
+  'POST /accounts/:accountID/line-items': { ok: 201, body: () => LINE_ITEMS },
+  'GET /accounts/:accountID/line-items': { ok: 200 },
+  'GET /accounts/:accountID/line-items/:lineItemsID': { ok: 200 },
   'POST /accounts': { ok: 201, body: () => ({ displayName: 'New' }) },
   'GET /accounts': { ok: 200 },
   'GET /accounts/:accountID': { ok: 200 },
@@ -139,7 +155,7 @@ const KINDS: readonly Kind[] = [
   {
     name: 'a token without the scope',
     authorization: (all) => bearer(all.narrowToken),
-    status: byToken((route, ok) => (isPublic(route) ? ok : 403)),
+    status: byToken((route, ok) => (isPublic(route) || route.scope === 'ping.read' ? ok : 403)),
   },
 ];
 
@@ -154,6 +170,14 @@ before(async () => {
   const thingsOf = async (accountID: string, number: number): Promise<Things> => ({
     accountID,
     image: await server.added(await picture(number), { account: accountID }),
+    productID: (
+      await done(call<{ productID: string }>(server, 'POST', `/accounts/${accountID}/products`, PRODUCT))
+    ).productID,
+    lineItemsID: (
+      await done(
+        call<{ lineItemsID: string }>(server, 'POST', `/accounts/${accountID}/line-items`, LINE_ITEMS),
+      )
+    ).lineItemsID,
     key: await newKey(server, accountID),
     serverKey: await done(call<KeyJSON>(server, 'POST', '/keys', { name: 'For all' })),
   });
@@ -170,8 +194,7 @@ before(async () => {
   clock = new Date(clock.getTime() + 3_600_000);
   const revokedToken = await newToken(server, bound);
   await done(call(server, 'POST', '/oauth2/revoke', { token: revokedToken.access_token }, basicOf(bound)));
-  // A scope that no route asks for.
-  const narrow = await newToken(server, bound, `/accounts/${ACCOUNT}/products.read`);
+  const narrow = await newToken(server, bound, '/ping.read');
   credentials = {
     revoked,
     expired,
@@ -203,6 +226,8 @@ async function send(route: RouteDeclaration, authorization: string | undefined, 
     .replace(':accountID', to.accountID)
     .replace(':imageID', to.image.imageID)
     .replace(':publicID', to.image.publicID)
+    .replace(':productID', to.productID)
+    .replace(':lineItemsID', to.lineItemsID)
     .replace(':keyID', route.path.startsWith('/keys') ? to.serverKey.keyID : to.key.keyID);
   const body = await lineOf(route).body?.(to);
   const isForm = body instanceof FormData;
@@ -310,6 +335,8 @@ describe('no answer tells', () => {
           const path = route.path
             .replace(':accountID', account)
             .replace(':imageID', things.image.imageID)
+            .replace(':productID', things.productID)
+            .replace(':lineItemsID', things.lineItemsID)
             .replace(':keyID', things.key.keyID);
           answers.add(await seen(route, path, authorization));
         }

@@ -1,0 +1,96 @@
+/** Owns the sample products and line items of the metadata tests. Refuses to know what is tested with them. */
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import type { Account, DisablePolicy } from '../../src/account.ts';
+import type { LineItem } from '../../src/line-item.ts';
+import type { AccountCatalog, NewLineItems, NewProduct } from '../../src/metadata/catalog.ts';
+import type { AccountImages, EnableOptions, MetadataStore, NewImage } from '../../src/metadata/store.ts';
+import type { OptionGroup, ProductContent } from '../../src/product.ts';
+import { accountOf, BY, newImage, START } from './metadata-samples.ts';
+
+export const PRICE = { currency: 'USD', valueDecimal: '12.987654321' };
+
+export function contentOf(
+  imageIDs: readonly string[] = [],
+  changes: Partial<ProductContent> = {},
+): ProductContent {
+  return { title: 'Lemonade', basePrice: PRICE, imageIDs, optionGroups: [], ...changes };
+}
+
+/** A group `Size` with one option for each list of images. */
+export function groupOf(...options: readonly (readonly string[])[]): OptionGroup {
+  return {
+    name: 'Size',
+    minSelect: 0,
+    maxSelect: options.length,
+    options: options.map((imageIDs, i) => ({ name: `Size ${i}`, imageIDs })),
+  };
+}
+
+export function newProduct(content: ProductContent): NewProduct {
+  return { productID: randomUUID(), content, createdOn: START };
+}
+
+export function itemOf(changes: Partial<LineItem> = {}): LineItem {
+  return { name: 'Lemonade', basePrice: PRICE, quantity: 1, options: [], imageIDs: [], ...changes };
+}
+
+export function newLineItems(...items: readonly LineItem[]): NewLineItems {
+  return { lineItemsID: randomUUID(), items, createdOn: START };
+}
+
+export interface Shop {
+  readonly accountID: string;
+  readonly images: AccountImages;
+  readonly catalog: AccountCatalog;
+  /** Adds an image of these bytes. */
+  add(bytes: string, changes?: Partial<NewImage>): Promise<string>;
+  /** Adds a product that must not be refused. */
+  sell(content: ProductContent): Promise<string>;
+  /** Adds a set of line items that must not be refused. */
+  write(...items: readonly LineItem[]): Promise<string>;
+}
+
+/** A new account of this store, with ways to fill it; or the same account seen through another store. */
+export async function openShop(store: MetadataStore, existing?: string): Promise<Shop> {
+  const account = accountOf();
+  if (existing === undefined) await store.createAccount(account, BY);
+  const accountID = existing ?? account.accountID;
+  const images = store.forAccount(accountID, BY);
+  const catalog = store.catalogOf(accountID, BY);
+  return {
+    accountID,
+    images,
+    catalog,
+    async add(bytes, changes) {
+      const image = newImage(bytes, changes);
+      assert.equal((await images.insert(image, { defaultQuota: 300 })).kind, 'inserted');
+      return image.imageID;
+    },
+    async sell(content) {
+      const product = newProduct(content);
+      assert.equal((await catalog.insertProduct(product)).kind, 'inserted');
+      return product.productID;
+    },
+    async write(...items) {
+      const set = newLineItems(...items);
+      assert.equal((await catalog.insertLineItems(set)).kind, 'inserted');
+      return set.lineItemsID;
+    },
+  };
+}
+
+/** What enabling takes: that many images, and any number of bytes. */
+export function upTo(images: number): EnableOptions {
+  return { on: START, defaultQuota: images };
+}
+
+/** Sets what the account lets happen to images in use; undefined if there is no such account. */
+export function setPolicy(
+  store: MetadataStore,
+  accountID: string,
+  disablePolicy: DisablePolicy,
+): Promise<Account | undefined> {
+  return store.changeAccount(accountID, { kind: 'settings', disablePolicy }, START, BY);
+}
