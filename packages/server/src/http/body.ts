@@ -137,7 +137,7 @@ export function linger(raw: IncomingMessage): void {
     // First the end of ours, then the reset: so the client's next write fails with "broken pipe", at which it turns
     // to what it has received, and not with "connection reset", at which it turns away.
     socket.end();
-    setTimeout(() => socket.destroy(), 100).unref();
+    setTimeout(() => socket.destroy(), 100);
   }, LINGER_TIME);
   const done = () => {
     clearTimeout(giveUp);

@@ -5,7 +5,6 @@
  *
  * Why: half of the time of a warm answer is node's request and response objects (figures in docs/adr/0009).
  */
-import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
@@ -31,7 +30,6 @@ export class Repeats {
   readonly #warm: WarmAnswers;
   readonly #connections = new WeakMap<Socket, Connection>();
   readonly #heads = new LRUCache<string, Asked>({ max: MAX_HEADS });
-  readonly #unsent = new Set<Socket>();
   readonly #keepAlive: string;
 
   /** Takes its place between the server's connections and their parser. */
@@ -58,11 +56,6 @@ export class Repeats {
       connection.free = true;
       if (warm && isPlain(request)) this.#heads.set(head, asked(request));
     });
-  }
-
-  /** Resolves when no answer of this way is still on its way out. */
-  async sent(): Promise<void> {
-    await Promise.all([...this.#unsent].map((socket) => once(socket, 'close').catch(() => undefined)));
   }
 
   #watch(socket: Socket): void {
@@ -102,19 +95,8 @@ export class Repeats {
     socket.write(text, 'latin1');
     if (bytes !== undefined) socket.write(bytes);
     socket.uncork();
-    if (socket.writableLength > 0) this.#keepUntilSent(socket);
     this.#warm.answered(asked, id, status, socket.remoteAddress);
     return true;
-  }
-
-  /** Node takes the connection for idle, and would cut it off at a stop. */
-  #keepUntilSent(socket: Socket): void {
-    this.#unsent.add(socket);
-    const sent = () => {
-      this.#unsent.delete(socket);
-      socket.off('drain', sent).off('close', sent);
-    };
-    socket.once('drain', sent).once('close', sent);
   }
 }
 

@@ -17,6 +17,7 @@ import type { Library } from '../library.ts';
 import type { Tokens } from '../tokens.ts';
 import { addAccountRoutes } from './accounts.ts';
 import { ADMINISTRATION_SCHEMAS } from './administration-schemas.ts';
+import { Connections } from './connections.ts';
 import { type AllowedOrigins, addCors } from './cors.ts';
 import { addDeliveryRoutes } from './delivery.ts';
 import { addDocsRoutes } from './docs.ts';
@@ -126,6 +127,7 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   warm.enabled = trustProxy === false || !['trace', 'debug', 'info'].includes(log.level);
   const [route] = app.server.listeners('request') as ((...call: [IncomingMessage, ServerResponse]) => void)[];
   app.server.removeAllListeners('request');
+  const connections = new Connections(app.server);
   const repeats = new Repeats(app.server, warm);
   app.server.on('request', (request, response) => {
     const refused = refuseWithoutHost(request, response, requestID);
@@ -137,7 +139,7 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   app.addHook('preClose', async () => {
     warm.enabled = false;
     stopping = true;
-    await repeats.sent();
+    await connections.settle();
   });
   // A connection that is kept alive after its last answer would hold up the stop until it times out.
   app.addHook('onSend', async (_request, reply) => {
