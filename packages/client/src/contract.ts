@@ -532,6 +532,13 @@ export interface components {
             publicID: string;
             /** @description Alternative text for the image, at most 2000 characters. */
             altText?: string;
+            /** @description What crops with `position=focal` keep. */
+            focalPoint?: {
+                /** @description Share of the width: 0 is left, 1 right. */
+                x: number;
+                /** @description Share of the height: 0 is top, 1 bottom. */
+                y: number;
+            };
             /**
              * Format: uri
              * @description The public URL of the image. Takes an optional `size={width}x{height}`.
@@ -571,6 +578,13 @@ export interface components {
             publicID?: string;
             /** @description Alternative text for the image, at most 2000 characters. */
             altText?: string;
+            /** @description What crops with `position=focal` keep. */
+            focalPoint?: {
+                /** @description Share of the width: 0 is left, 1 right. */
+                x: number;
+                /** @description Share of the height: 0 is top, 1 bottom. */
+                y: number;
+            };
             /**
              * Format: uri
              * @description The public URL of the image. Takes an optional `size={width}x{height}`.
@@ -596,6 +610,8 @@ export interface components {
         ImageMetadataValidationError: {
             /** @description What is wrong with the alt text. */
             altText?: string;
+            /** @description What is wrong with the focal point. */
+            focalPoint?: string;
         };
         /** @description Why an upload is refused, by part of the form. */
         ImageRequestValidationError: {
@@ -603,9 +619,15 @@ export interface components {
             image?: string;
             metadata?: components["schemas"]["ImageMetadataValidationError"];
         };
-        /** @description Metadata to store with an image. Empty: no alt text. */
+        /** @description Metadata to store with an image. Without altText it has none; without focalPoint it keeps the one it has, and null takes it away. */
         ImageMetadataRequest: {
             altText?: string | null;
+            focalPoint?: {
+                /** @description Share of the width: 0 is left, 1 right. */
+                x: number;
+                /** @description Share of the height: 0 is top, 1 bottom. */
+                y: number;
+            } | null;
         };
         /** @description An image file and, optionally, its metadata as JSON text. */
         ImageRequest: {
@@ -1241,7 +1263,7 @@ export interface components {
              * @description What happened.
              * @enum {string}
              */
-            action: "image.upload" | "image.replace" | "image.alt-text" | "image.disable" | "image.enable" | "product.create" | "product.change" | "product.disable" | "line-items.create" | "account.create" | "account.change" | "account.suspend" | "account.resume" | "key.create" | "key.replace" | "key.rotate" | "key.revoke" | "token.create" | "token.refresh" | "token.revoke" | "token.reuse";
+            action: "image.upload" | "image.replace" | "image.describe" | "image.disable" | "image.enable" | "product.create" | "product.change" | "product.disable" | "line-items.create" | "account.create" | "account.change" | "account.suspend" | "account.resume" | "key.create" | "key.replace" | "key.rotate" | "key.revoke" | "token.create" | "token.refresh" | "token.revoke" | "token.reuse";
             /** @description The account it concerns; absent for what concerns the server as a whole. */
             accountID?: string;
             /** @description What it happened to: an image, an account, a key, a token. */
@@ -1427,8 +1449,8 @@ export interface operations {
                 size?: string;
                 /** @description cover (default): exactly the size, cropped. contain: within the size, not cropped. */
                 fit?: "cover" | "contain";
-                /** @description Which part a crop keeps. Default: center. */
-                position?: "center" | "attention" | "entropy";
+                /** @description Which part a crop keeps; focal: around the focal point of the image. Default: center. */
+                position?: "center" | "attention" | "entropy" | "focal";
                 /** @description The format, whatever the Accept header says. */
                 format?: "webp" | "jpeg" | "png" | "avif";
                 /** @description Encoder quality. PNG is lossless and ignores it. */

@@ -33,7 +33,8 @@ export function knownActor(by: Actor | undefined): Actor {
 export const AUDIT_ACTIONS = [
   'image.upload',
   'image.replace',
-  'image.alt-text',
+  /** Alt text or focal point. */
+  'image.describe',
   'image.disable',
   'image.enable',
   'product.create',

@@ -61,6 +61,7 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 export interface FieldErrors {
   readonly image?: string;
   readonly altText?: string;
+  readonly focalPoint?: string;
 }
 
 export interface AppErrorOptions {

@@ -70,6 +70,39 @@ export function isPublicID(text: string): boolean {
   return PUBLIC_ID.test(text);
 }
 
+/** What people say about a picture, as it is set: alt text always, undefined for none. */
+export interface Description {
+  readonly altText: string | undefined;
+  /** Absent: as it is. Null: none. */
+  readonly focalPoint?: FocalPoint | null;
+}
+
+/** A checked focal point (null: none), or the reason why it is refused. */
+export type FocalPointResult =
+  | { readonly ok: true; readonly focalPoint: FocalPoint | null }
+  | { readonly ok: false; readonly reason: string };
+
+/** The finest a focal point is told apart: a millionth of a side. */
+const FOCAL_STEPS = 1_000_000;
+
+/** Checks a focal point as a client gave it: two numbers from 0 to 1, kept to the millionth. `null` means "none". */
+export function parseFocalPoint(value: unknown): FocalPointResult {
+  if (value === null) return { ok: true, focalPoint: null };
+  const { x, y } = (typeof value === 'object' ? value : {}) as Record<string, unknown>;
+  if (!isShare(x) || !isShare(y)) {
+    return {
+      ok: false,
+      reason: 'focalPoint must be null or an object with x and y, each a number from 0 to 1',
+    };
+  }
+  const kept = (share: number) => Math.round(share * FOCAL_STEPS) / FOCAL_STEPS;
+  return { ok: true, focalPoint: { x: kept(x), y: kept(y) } };
+}
+
+function isShare(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= 1;
+}
+
 /** A checked alt text (undefined: none), or the reason why it is refused. */
 export type AltTextResult =
   | { readonly ok: true; readonly altText: string | undefined }

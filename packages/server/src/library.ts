@@ -7,7 +7,7 @@ import { nanoid } from 'nanoid';
 import type { Actor } from './audit.ts';
 import type { StagedBlob } from './blobs/store.ts';
 import { AppError } from './errors.ts';
-import { type Digest, type Image, type Original, parseUUID } from './image.ts';
+import { type Description, type Digest, type Image, type Original, parseUUID } from './image.ts';
 import type { Ingest } from './ingest.ts';
 import type { ImageFilter, MetadataStore, ReadableImages, ReplaceOutcome } from './metadata/store.ts';
 import type { ImageUsage } from './usage.ts';
@@ -18,15 +18,16 @@ export const IDEMPOTENCY_WINDOW = 24 * 60 * 60 * 1000;
 export interface Upload {
   /** The received file. The library discards it, whatever comes. */
   readonly file: StagedBlob;
-  readonly altText: string | undefined;
+  /** Absent: nothing is said about it. */
+  readonly description?: Description;
   readonly idempotencyKey?: string;
 }
 
 export interface Update {
   /** The received file. The library discards it, whatever comes. */
   readonly file: StagedBlob;
-  /** Absent: keep the alt text that the image has. */
-  readonly altText?: { readonly value: string | undefined };
+  /** Absent: keep what is said about the image. */
+  readonly description?: Description;
 }
 
 export interface LibraryDependencies {
@@ -86,16 +87,17 @@ export class Library {
    * `quota-exceeded`; in this order.
    */
   async upload(accountID: string, by: Actor, upload: Upload, signal?: AbortSignal): Promise<Image> {
-    const { file, altText, idempotencyKey } = upload;
+    const { file, description = { altText: undefined }, idempotencyKey } = upload;
     try {
       if (idempotencyKey === undefined)
-        return await this.#add(accountID, by, file, altText, undefined, signal);
+        return await this.#add(accountID, by, file, description, undefined, signal);
+      const { altText, focalPoint } = description;
       const fingerprint = createHash('sha256')
-        .update(JSON.stringify([file.digest, altText ?? null]))
+        .update(JSON.stringify([file.digest, altText ?? null, ...(focalPoint ? [focalPoint] : [])]))
         .digest('hex');
       const key = { key: idempotencyKey, fingerprint };
       return await this.#oneAtATime(`${accountID} ${idempotencyKey}`, () =>
-        this.#add(accountID, by, file, altText, key, signal),
+        this.#add(accountID, by, file, description, key, signal),
       );
     } finally {
       await file.discard();
@@ -106,7 +108,7 @@ export class Library {
     accountID: string,
     by: Actor,
     file: StagedBlob,
-    altText: string | undefined,
+    { altText, focalPoint }: Description,
     key: { key: string; fingerprint: string } | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Image> {
@@ -123,6 +125,7 @@ export class Library {
       createdOn: this.#now(),
       original,
       ...(altText !== undefined && { altText }),
+      ...(focalPoint && { focalPoint }),
     };
     const outcome = await images.insert(image, {
       defaultQuota: this.#imageQuota,
@@ -166,7 +169,7 @@ export class Library {
         original,
         defaultByteQuota: this.#byteQuota,
         updatedOn: this.#now(),
-        ...(update.altText && { altText: update.altText }),
+        ...(update.description && { description: update.description }),
       });
       const image = settled(outcome);
       this.#onChange(image, sameBytes ? undefined : current.original.digest);
@@ -177,17 +180,17 @@ export class Library {
   }
 
   /**
-   * Sets the alt text; undefined clears it.
+   * Sets what is said about the picture.
    * @throws AppError `not-found`, `conflict` (disabled).
    */
   async updateMetadata(
     accountID: string,
     by: Actor,
     imageID: string,
-    altText: string | undefined,
+    description: Description,
   ): Promise<Image> {
     const images = this.#metadata.forAccount(accountID, by);
-    const image = settled(await images.setAltText(canonical(imageID), altText, this.#now()));
+    const image = settled(await images.describe(canonical(imageID), description, this.#now()));
     this.#onChange(image);
     return image;
   }

@@ -23,7 +23,7 @@ import {
   VersionHeader,
 } from './schemas.ts';
 import { usageJSON } from './shown.ts';
-import { readAltText, readUploadForm, requireMultipart, type UploadForm } from './upload.ts';
+import { readDescription, readUploadForm, requireMultipart, type UploadForm } from './upload.ts';
 import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
 import { duplicateNamesExisting } from './version.ts';
 
@@ -95,10 +95,8 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
     },
     async (request, reply) => {
       const idempotencyKey = parseIdempotencyKey(request.headers['x-idempotency-key']);
-      const { file, altText } = await readForm(request);
       const upload = {
-        file,
-        altText: altText?.value,
+        ...(await readForm(request)),
         ...(idempotencyKey !== undefined && { idempotencyKey }),
       };
       const image = await library.upload(accountOf(request), actorOf(request), upload, request.aborted);
@@ -199,13 +197,15 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       if (request.body === undefined) {
         throw new AppError('invalid-request', 'the body must be JSON: an object with altText');
       }
-      const altText = readAltText(request.body);
-      if (!altText.ok) {
-        throw new AppError('invalid-metadata', altText.reason, { fields: { altText: altText.reason } });
+      const said = readDescription(request.body);
+      if (!said.ok) {
+        throw new AppError('invalid-metadata', Object.values(said.fields).join('; '), {
+          fields: said.fields,
+        });
       }
       const accountID = accountOf(request);
       const { imageID } = request.params;
-      return show(await library.updateMetadata(accountID, actorOf(request), imageID, altText.altText));
+      return show(await library.updateMetadata(accountID, actorOf(request), imageID, said.description));
     },
   );
 }
@@ -238,6 +238,7 @@ export function imageMetadata(image: Image, baseURL: string): ImageMetadata {
     imageID: image.imageID,
     publicID: image.publicID,
     ...(image.altText !== undefined && { altText: image.altText }),
+    ...(image.focalPoint !== undefined && { focalPoint: image.focalPoint }),
     link: `${baseURL}/images/${image.publicID}`,
     createdOn: image.createdOn.toISOString(),
     updatedOn: image.updatedOn.toISOString(),
@@ -248,13 +249,16 @@ export function imageMetadata(image: Image, baseURL: string): ImageMetadata {
 /** The 422 of upload and update: by part of the form. */
 function uploadProblem({ fields }: AppError): Record<string, unknown> | undefined {
   if (!fields) return undefined;
-  const { image, altText } = fields;
-  return { ...(image !== undefined && { image }), ...(altText !== undefined && { metadata: { altText } }) };
+  const { image, ...metadata } = fields;
+  return {
+    ...(image !== undefined && { image }),
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+  };
 }
 
 /** The 422 of update_metadata: by field. */
 function metadataProblem({ fields }: AppError): Record<string, unknown> | undefined {
-  return fields?.altText === undefined ? undefined : { altText: fields.altText };
+  return fields && { ...fields };
 }
 
 function parseIdempotencyKey(header: string | string[] | undefined): string | undefined {

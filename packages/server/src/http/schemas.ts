@@ -13,6 +13,14 @@ const AltText = Type.String({
   description: `Alternative text for the image, at most ${MAX_ALT_TEXT_LENGTH} characters.`,
 });
 
+const FocalPoint = Type.Object(
+  {
+    x: Type.Number({ minimum: 0, maximum: 1, description: 'Share of the width: 0 is left, 1 right.' }),
+    y: Type.Number({ minimum: 0, maximum: 1, description: 'Share of the height: 0 is top, 1 bottom.' }),
+  },
+  { description: 'What crops with `position=focal` keep.' },
+);
+
 const imageMetadata = {
   imageID: Type.String({ format: 'uuid', description: 'Identifies the image within its account.' }),
   publicID: Type.String({
@@ -20,6 +28,7 @@ const imageMetadata = {
     description: 'Identifies the image at its public link.',
   }),
   altText: Type.Optional(AltText),
+  focalPoint: Type.Optional(FocalPoint),
   link: Type.String({
     format: 'uri',
     description: 'The public URL of the image. Takes an optional `size={width}x{height}`.',
@@ -53,7 +62,10 @@ export const DuplicateImageError = Type.Object(
 );
 
 export const ImageMetadataValidationError = Type.Object(
-  { altText: Type.Optional(Type.String({ description: 'What is wrong with the alt text.' })) },
+  {
+    altText: Type.Optional(Type.String({ description: 'What is wrong with the alt text.' })),
+    focalPoint: Type.Optional(Type.String({ description: 'What is wrong with the focal point.' })),
+  },
   { $id: 'ImageMetadataValidationError', description: 'Why metadata is refused, by field.' },
 );
 
@@ -66,8 +78,15 @@ export const ImageRequestValidationError = Type.Object(
 );
 
 export const ImageMetadataRequest = Type.Object(
-  { altText: Type.Optional(Type.Union([AltText, Type.Null()])) },
-  { $id: 'ImageMetadataRequest', description: 'Metadata to store with an image. Empty: no alt text.' },
+  {
+    altText: Type.Optional(Type.Union([AltText, Type.Null()])),
+    focalPoint: Type.Optional(Type.Union([FocalPoint, Type.Null()])),
+  },
+  {
+    $id: 'ImageMetadataRequest',
+    description:
+      'Metadata to store with an image. Without altText it has none; without focalPoint it keeps the one it has, and null takes it away.',
+  },
 );
 
 export const ImageRequest = Type.Object(
@@ -135,7 +154,7 @@ export const ImageListQuery = Type.Object({
 
 /** Choices of the delivery parameters, in the order of the documentation. */
 export const FITS = ['cover', 'contain'] as const;
-export const POSITIONS = ['center', 'attention', 'entropy'] as const;
+export const POSITIONS = ['center', 'attention', 'entropy', 'focal'] as const;
 export const FORMATS = ['webp', 'jpeg', 'png', 'avif'] as const;
 
 export const DeliveryQuery = Type.Object({
@@ -148,7 +167,10 @@ export const DeliveryQuery = Type.Object({
     }),
   ),
   fit: choice(FITS, 'cover (default): exactly the size, cropped. contain: within the size, not cropped.'),
-  position: choice(POSITIONS, 'Which part a crop keeps. Default: center.'),
+  position: choice(
+    POSITIONS,
+    'Which part a crop keeps; focal: around the focal point of the image. Default: center.',
+  ),
   format: choice(FORMATS, 'The format, whatever the Accept header says.'),
   quality: Type.Optional(
     Type.Integer({

@@ -6,8 +6,8 @@ import type { Readable } from 'node:stream';
 import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy';
 import type { FastifyRequest } from 'fastify';
 import type { StagedBlob } from '../blobs/store.ts';
-import { AppError } from '../errors.ts';
-import { MAX_ORIGINAL_BYTES, parseAltText } from '../image.ts';
+import { AppError, type FieldErrors } from '../errors.ts';
+import { type Description, MAX_ORIGINAL_BYTES, parseAltText, parseFocalPoint } from '../image.ts';
 
 /** The largest metadata part, in bytes. */
 const MAX_METADATA_BYTES = 64 * 1024;
@@ -22,8 +22,8 @@ export const MAX_FORM_BYTES = MAX_ORIGINAL_BYTES + FORM_OVERHEAD;
 export interface UploadForm {
   /** The received file; whoever gets the form discards it. */
   readonly file: StagedBlob;
-  /** Absent if the form has no metadata part. `value` undefined: no alt text. */
-  readonly altText?: { readonly value: string | undefined };
+  /** Absent if the form has no metadata part. */
+  readonly description?: Description;
 }
 
 /** @throws AppError `invalid-request` if the request does not say that it is a multipart form. */
@@ -46,15 +46,15 @@ export async function readUploadForm(
 ): Promise<UploadForm> {
   const { image, metadata } = await readParts(request, body, receive);
   try {
-    const altText = metadata === undefined ? undefined : readMetadata(metadata);
+    const said = metadata === undefined ? undefined : readMetadata(metadata);
     const fields = {
       ...(!image && { image: 'a file part named "image" is required' }),
-      ...(altText?.ok === false && { altText: altText.reason }),
+      ...(said?.ok === false && said.fields),
     };
-    if (!image || altText?.ok === false) {
+    if (!image || said?.ok === false) {
       throw new AppError('invalid-image', Object.values(fields).join('; '), { fields });
     }
-    return { file: image, ...(altText && { altText: { value: altText.altText } }) };
+    return { file: image, ...(said && { description: said.description }) };
   } catch (error) {
     await image?.discard();
     throw error;
@@ -176,8 +176,13 @@ export function decodeUTF8(bytes: Uint8Array): string {
   }
 }
 
-/** The alt text of a metadata part: JSON, flat or (as the published cURL has it) nested under `metadata`. */
-function readMetadata(bytes: Uint8Array): ReturnType<typeof parseAltText> {
+/** What a metadata part says, or what is wrong with it by field. */
+type DescriptionResult =
+  | { readonly ok: true; readonly description: Description }
+  | { readonly ok: false; readonly fields: FieldErrors };
+
+/** A metadata part: JSON, flat or (as the published cURL has it) nested under `metadata`. */
+function readMetadata(bytes: Uint8Array): DescriptionResult {
   let value: unknown;
   try {
     value = JSON.parse(decodeUTF8(bytes));
@@ -185,17 +190,29 @@ function readMetadata(bytes: Uint8Array): ReturnType<typeof parseAltText> {
     if (cause instanceof AppError) throw cause;
     throw new AppError('invalid-request', 'the metadata part is not valid JSON', { cause });
   }
-  return readAltText(value);
+  return readDescription(value);
 }
 
-/** The alt text of parsed metadata; both shapes that clients send. */
-export function readAltText(value: unknown): ReturnType<typeof parseAltText> {
-  if (!isRecord(value)) return { ok: false, reason: 'metadata must be a JSON object with altText' };
-  if (Object.hasOwn(value, 'altText')) return parseAltText(value.altText);
-  if (!Object.hasOwn(value, 'metadata')) return parseAltText(undefined);
-  const nested = value.metadata;
-  if (!isRecord(nested)) return { ok: false, reason: 'metadata must be a JSON object with altText' };
-  return parseAltText(Object.hasOwn(nested, 'altText') ? nested.altText : undefined);
+/** What parsed metadata says; both shapes that clients send. */
+export function readDescription(value: unknown): DescriptionResult {
+  const flat = isRecord(value) && (Object.hasOwn(value, 'altText') || !Object.hasOwn(value, 'metadata'));
+  const given = isRecord(value) && !flat ? value.metadata : value;
+  if (!isRecord(given)) {
+    return { ok: false, fields: { altText: 'metadata must be a JSON object with altText' } };
+  }
+  const altText = parseAltText(Object.hasOwn(given, 'altText') ? given.altText : undefined);
+  const focalPoint = Object.hasOwn(given, 'focalPoint') ? parseFocalPoint(given.focalPoint) : undefined;
+  if (!altText.ok || focalPoint?.ok === false) {
+    const fields = {
+      ...(!altText.ok && { altText: altText.reason }),
+      ...(focalPoint?.ok === false && { focalPoint: focalPoint.reason }),
+    };
+    return { ok: false, fields };
+  }
+  return {
+    ok: true,
+    description: { altText: altText.altText, ...(focalPoint && { focalPoint: focalPoint.focalPoint }) },
+  };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -4,13 +4,13 @@
  */
 import type { Kysely, Transaction } from 'kysely';
 import { type Actor, type AuditAction, knownActor } from '../audit.ts';
-import type { Digest, Image } from '../image.ts';
+import type { Description, Digest, Image } from '../image.ts';
 import { type ImageUsage, isInUse } from '../usage.ts';
 import { record } from './audit.ts';
 import { type Database, guarded, inBatches, lockAccount, transact } from './database.ts';
 import { listMatching } from './filters.ts';
 import type { AccountRow, ImageRow, Schema } from './schema.ts';
-import { columnsOfAltText, columnsOfOriginal, imageFromRow } from './schema.ts';
+import { columnsOfDescription, columnsOfOriginal, imageFromRow } from './schema.ts';
 import type {
   AccountImages,
   ByteQuotaExceeded,
@@ -160,7 +160,7 @@ export class SqlAccountImages implements AccountImages {
         .updateTable('images')
         .set({
           ...columnsOfOriginal(change.original),
-          ...(change.altText === undefined ? {} : columnsOfAltText(change.altText.value)),
+          ...(change.description === undefined ? {} : columnsOfDescription(change.description)),
           updated_on: change.updatedOn.getTime(),
         })
         .where('account_id', '=', this.#accountID)
@@ -175,11 +175,11 @@ export class SqlAccountImages implements AccountImages {
     });
   }
 
-  setAltText(imageID: string, altText: string | undefined, updatedOn: Date): Promise<ChangeOutcome> {
+  describe(imageID: string, description: Description, updatedOn: Date): Promise<ChangeOutcome> {
     return transact(this.#database, async (trx): Promise<ChangeOutcome> => {
       const row = await trx
         .updateTable('images')
-        .set({ ...columnsOfAltText(altText), updated_on: updatedOn.getTime() })
+        .set({ ...columnsOfDescription(description), updated_on: updatedOn.getTime() })
         .where('account_id', '=', this.#accountID)
         .where('image_id', '=', imageID)
         .where('disabled_on', 'is', null)
@@ -189,7 +189,7 @@ export class SqlAccountImages implements AccountImages {
       if (row === undefined) {
         return { kind: (await this.#row(trx, imageID)) === undefined ? 'not-found' : 'disabled' };
       }
-      await this.#record(trx, 'image.alt-text', updatedOn, row, row);
+      await this.#record(trx, 'image.describe', updatedOn, row, row);
       return { kind: 'changed', image: imageFromRow(row) };
     });
   }
@@ -323,7 +323,9 @@ export class SqlAccountImages implements AccountImages {
       image_id: image.imageID,
       public_id: image.publicID,
       ...columnsOfOriginal(image.original),
-      ...columnsOfAltText(image.altText),
+      focal_x: null,
+      focal_y: null,
+      ...columnsOfDescription({ altText: undefined, ...image }),
       created_on: image.createdOn.getTime(),
       updated_on: image.createdOn.getTime(),
       disabled_on: null,

@@ -106,6 +106,14 @@ const limits: Migration = {
   },
 };
 
+const focalPoints: Migration = {
+  async up(db: AnySchema): Promise<void> {
+    for (const column of ['focal_x', 'focal_y']) {
+      await db.schema.alterTable('images').addColumn(column, 'integer').execute();
+    }
+  },
+};
+
 /** What a migration cannot say in words that every dialect understands. */
 export interface MigrationDialect {
   /** Statements after which the database refuses to change or remove rows of this table. */
@@ -119,6 +127,7 @@ export function migrations(dialect: MigrationDialect): Record<string, Migration>
     '0002-access': accessMigration(dialect),
     '0003-limits': limits,
     '0004-catalog': catalogMigration,
+    '0005-focal-points': focalPoints,
   };
 }
 

@@ -7,7 +7,7 @@
  */
 import type { Account, AccountSet, ApiKey, DisablePolicy, KeySecret, Scope } from '../account.ts';
 import type { Actor, AuditAction, AuditEntry, NewAuditEntry } from '../audit.ts';
-import type { Image, ImageFormat } from '../image.ts';
+import type { Description, Image, ImageFormat } from '../image.ts';
 import { fold } from '../text.ts';
 import type { StoredToken, Token, TokenPair } from './access.ts';
 import type { ImageUseRow, LineItemsRow, ProductRow } from './catalog-schema.ts';
@@ -139,6 +139,9 @@ export interface ImageRow {
   alt_text: string | null;
   /** The alt text as it is searched. */
   folded_alt_text: string | null;
+  /** Millionths of the width and height, from the left and top. Both or neither. */
+  focal_x: number | null;
+  focal_y: number | null;
   created_on: number;
   updated_on: number;
   disabled_on: number | null;
@@ -298,6 +301,11 @@ export function imageFromRow(row: ImageRow): Image {
     accountID: row.account_id,
     publicID: row.public_id,
     ...(row.alt_text === null ? {} : { altText: row.alt_text }),
+    // A row that an idempotency key remembers may be from before there were focal points.
+    ...(typeof row.focal_x === 'number' &&
+      typeof row.focal_y === 'number' && {
+        focalPoint: { x: row.focal_x / FOCAL_UNIT, y: row.focal_y / FOCAL_UNIT },
+      }),
     createdOn: new Date(row.created_on),
     updatedOn: new Date(row.updated_on),
     ...(row.disabled_on === null ? {} : { disabledOn: new Date(row.disabled_on) }),
@@ -326,10 +334,17 @@ export function columnsOfOriginal(original: Image['original']) {
   };
 }
 
-/** The columns that an alt text fills: as it is, and as it is searched. */
-export function columnsOfAltText(altText: string | undefined) {
+/** A focal point is stored in whole numbers of this part of a side. */
+const FOCAL_UNIT = 1_000_000;
+
+/** The columns that a description fills: the alt text as it is and as it is searched, the focal point if it is given. */
+export function columnsOfDescription({ altText, focalPoint }: Description) {
   return {
     alt_text: altText ?? null,
     folded_alt_text: altText === undefined ? null : fold(altText),
+    ...(focalPoint !== undefined && {
+      focal_x: focalPoint && Math.round(focalPoint.x * FOCAL_UNIT),
+      focal_y: focalPoint && Math.round(focalPoint.y * FOCAL_UNIT),
+    }),
   };
 }

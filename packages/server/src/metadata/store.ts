@@ -13,7 +13,7 @@
  * - Text comes back exactly as it went in. Times are kept to the millisecond.
  */
 import type { Actor } from '../audit.ts';
-import type { Digest, Image, Original } from '../image.ts';
+import type { Description, Digest, Image, Original } from '../image.ts';
 import type { ImageUsage } from '../usage.ts';
 import type { AccountRecords, AuditRecords, KeyRecords, Page, TokenRecords } from './access.ts';
 import type { AccountCatalog, ReadableCatalog } from './catalog.ts';
@@ -82,14 +82,14 @@ export interface AccountImages extends ReadableImages {
   insert(image: NewImage, options: InsertOptions): Promise<InsertOutcome>;
 
   /**
-   * Gives an image other bytes; keeps imageID, publicID, createdOn and (unless `altText` is given) the alt text.
+   * Gives an image other bytes; keeps imageID, publicID, createdOn and (unless one is given) the description.
    * The same bytes as before are a success, also when nothing else changes. Settled in this order: existence, disabled,
    * duplicate, quota of bytes.
    */
   replace(imageID: string, change: Replacement): Promise<ReplaceOutcome>;
 
-  /** Sets or clears (undefined) the alt text. */
-  setAltText(imageID: string, altText: string | undefined, updatedOn: Date): Promise<ChangeOutcome>;
+  /** Sets what is said about the picture. */
+  describe(imageID: string, description: Description, updatedOn: Date): Promise<ChangeOutcome>;
 
   /**
    * Disables an image; one that is disabled already stays as it is and is a success. Refused for an image in use if
@@ -163,8 +163,8 @@ export interface Replacement {
   readonly original: Original;
   /** As in InsertOptions. An original that is no larger than the one before is always within it. */
   readonly defaultByteQuota?: number;
-  /** Absent: keep the alt text. `{ value: undefined }`: clear it. */
-  readonly altText?: { readonly value: string | undefined };
+  /** Absent: keep what is said about the picture. */
+  readonly description?: Description;
   readonly updatedOn: Date;
 }
 

@@ -37,7 +37,7 @@ export function metadataAudit(current: () => MetadataHarness): void {
       const before = digestOf('first');
       const after = digestOf('second');
       await images.replace(subjectID, { original: originalOf('second'), updatedOn: later(1) });
-      await images.setAltText(subjectID, 'a lamp', later(2));
+      await images.describe(subjectID, { altText: 'a lamp' }, later(2));
       await images.disable(subjectID, later(3));
       const { entries, total } = await store.audit.list(accountID, all);
       assert.equal(total, 5);
@@ -58,7 +58,7 @@ export function metadataAudit(current: () => MetadataHarness): void {
           sequence: 4,
           on: later(2),
           by: BY,
-          action: 'image.alt-text',
+          action: 'image.describe',
           subjectID,
           before: after,
           after,
@@ -88,7 +88,7 @@ export function metadataAudit(current: () => MetadataHarness): void {
       await images.insert(newImage('third'), { defaultQuota: 1 });
       await images.replace(first.imageID, { original: originalOf('x'), updatedOn: later(2) });
       await images.replace(randomUUID(), { original: originalOf('x'), updatedOn: later(2) });
-      await images.setAltText(first.imageID, 'x', later(2));
+      await images.describe(first.imageID, { altText: 'x' }, later(2));
       await images.disable(first.imageID, later(2));
       await images.disable(randomUUID(), later(2));
       await store.createAccount(account, BY);

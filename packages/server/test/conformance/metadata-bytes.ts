@@ -117,7 +117,7 @@ export function metadataBytes(current: () => MetadataHarness): void {
       assert.equal((await replace('larger', 70, 10)).kind, 'changed');
       assert.equal((await replace('smaller', 20, 10)).kind, 'changed');
       assert.equal((await replace('two', 21, 10)).kind, 'duplicate', 'comes before the quota');
-      await images.setAltText(one.imageID, 'of no weight', later(2));
+      await images.describe(one.imageID, { altText: 'of no weight' }, later(2));
       await assertCounts(images, 50);
     });
 

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
+import type { Description } from '../../src/image.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import {
@@ -116,7 +117,7 @@ export function metadataImages(current: () => MetadataHarness): void {
         const added = newImage('second', { altText: 'before' });
         const first = await images.insert(added, { defaultQuota: 300, remember });
         assert.equal(first.kind, 'inserted');
-        await images.setAltText(added.imageID, 'after', later(1));
+        await images.describe(added.imageID, { altText: 'after' }, later(1));
         await images.disable(added.imageID, later(2));
         const retry = await images.insert(newImage('second'), { defaultQuota: 300, remember });
         assert.deepEqual(retry, { ...first, kind: 'replayed' });
@@ -187,7 +188,7 @@ export function metadataImages(current: () => MetadataHarness): void {
 
         const renamed = await images.replace(added.imageID, {
           original,
-          altText: { value: 'new' },
+          description: { altText: 'new' },
           updatedOn: later(2),
         });
         assert.deepEqual(renamed, {
@@ -196,7 +197,7 @@ export function metadataImages(current: () => MetadataHarness): void {
         });
         const cleared = await images.replace(added.imageID, {
           original,
-          altText: { value: undefined },
+          description: { altText: undefined },
           updatedOn: later(3),
         });
         const { altText: _, ...without } = image;
@@ -274,7 +275,7 @@ export function metadataImages(current: () => MetadataHarness): void {
           const image = await images.find(added.imageID);
           assert.equal(image?.altText, text);
           assert.deepEqual(await images.recallUpload(text, later(-1)), { fingerprint: text, image });
-          await images.setAltText(first.imageID, text, later(1));
+          await images.describe(first.imageID, { altText: text }, later(1));
           assert.equal((await images.find(first.imageID))?.altText, text);
         });
       }
@@ -282,22 +283,43 @@ export function metadataImages(current: () => MetadataHarness): void {
       test('is set and cleared, and nothing else changes but the time', async () => {
         const { images, first } = await furnished();
         const before = await images.find(first.imageID);
-        const set = await images.setAltText(first.imageID, 'a boot', later(1));
+        const set = await images.describe(first.imageID, { altText: 'a boot' }, later(1));
         assert.deepEqual(set, {
           kind: 'changed',
           image: { ...before, altText: 'a boot', updatedOn: later(1) },
         });
-        const cleared = await images.setAltText(first.imageID, undefined, later(2));
+        const cleared = await images.describe(first.imageID, { altText: undefined }, later(2));
         assert.deepEqual(cleared, { kind: 'changed', image: { ...before, updatedOn: later(2) } });
         assert.deepEqual(await images.find(first.imageID), { ...before, updatedOn: later(2) });
+      });
+
+      test('comes with a focal point, which stays when only the alt text is said', async () => {
+        const { images, first } = await furnished();
+        const focalPoint = { x: 0.123456, y: 1 };
+        const described = async (description: Description) => {
+          assert.equal((await images.describe(first.imageID, description, later(1))).kind, 'changed');
+          const { altText, focalPoint } = (await images.find(first.imageID)) ?? assert.fail('it is gone');
+          return { altText, focalPoint };
+        };
+        assert.deepEqual(await described({ altText: 'a', focalPoint }), { altText: 'a', focalPoint });
+        assert.deepEqual(await described({ altText: undefined }), { altText: undefined, focalPoint });
+        const gone = { altText: 'a', focalPoint: undefined };
+        assert.deepEqual(await described({ altText: 'a', focalPoint: null }), gone);
+        const added = newImage('with a focal point', { focalPoint });
+        await images.insert(added, { defaultQuota: 300 });
+        assert.deepEqual((await images.find(added.imageID))?.focalPoint, focalPoint);
       });
 
       test('is refused for a disabled image and for one that is not there', async () => {
         const { images, first } = await furnished();
         await images.disable(first.imageID, later(1));
-        assert.deepEqual(await images.setAltText(first.imageID, 'x', later(2)), { kind: 'disabled' });
+        assert.deepEqual(await images.describe(first.imageID, { altText: 'x' }, later(2)), {
+          kind: 'disabled',
+        });
         assert.equal((await images.find(first.imageID))?.altText, undefined);
-        assert.deepEqual(await images.setAltText(randomUUID(), 'x', later(2)), { kind: 'not-found' });
+        assert.deepEqual(await images.describe(randomUUID(), { altText: 'x' }, later(2)), {
+          kind: 'not-found',
+        });
       });
     });
 

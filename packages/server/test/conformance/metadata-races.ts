@@ -93,7 +93,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
           const [replaced, , titled] = await Promise.all([
             pick(views, round).replace(image.imageID, change),
             pick(views, round + 1).disable(image.imageID, later(3)),
-            pick(views, round + 2).setAltText(image.imageID, 'titled', later(1)),
+            pick(views, round + 2).describe(image.imageID, { altText: 'titled' }, later(1)),
           ]);
           const end = await pick(views, 0).find(image.imageID);
           assert.deepEqual(end?.disabledOn, later(3));
@@ -157,7 +157,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
       fc.record({ do: fc.constant('insert' as const), bytes: pickBytes, image: fc.constant(0) }),
       fc.record({ do: fc.constant('replace' as const), bytes: pickBytes, image: pickImage }),
       fc.record({ do: fc.constant('disable' as const), bytes: fc.constant(0), image: pickImage }),
-      fc.record({ do: fc.constant('setAltText' as const), bytes: pickBytes, image: pickImage }),
+      fc.record({ do: fc.constant('describe' as const), bytes: pickBytes, image: pickImage }),
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
@@ -187,7 +187,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
             const { kind } =
               action === 'replace'
                 ? await images.replace(imageID, { original: originalOf(wanted), updatedOn: later(1) })
-                : await images.setAltText(imageID, wanted, later(1));
+                : await images.describe(imageID, { altText: wanted }, later(1));
             const taken = action === 'replace' && holder && holder !== target;
             assert.equal(
               kind,

@@ -172,12 +172,16 @@ export function metadataUsage(current: () => MetadataHarness): void {
       const found = async (search: string) =>
         (await shop.images.list({ skip: 0, count: 9 }, { search })).total;
       assert.equal(await found('äpfel'), 1);
-      await shop.images.setAltText(image, 'Birnen_', later(1));
+      await shop.images.describe(image, { altText: 'Birnen_' }, later(1));
       assert.deepEqual([await found('äpfel'), await found('birnen_'), await found('birne_')], [0, 1, 0]);
       const original = newImage('b').original;
-      await shop.images.replace(image, { original, updatedOn: later(2), altText: { value: 'ΣΊΣΥΦΟΣ' } });
+      await shop.images.replace(image, {
+        original,
+        updatedOn: later(2),
+        description: { altText: 'ΣΊΣΥΦΟΣ' },
+      });
       assert.deepEqual([await found('birnen'), await found('σίσυφος')], [0, 1]);
-      await shop.images.setAltText(image, undefined, later(3));
+      await shop.images.describe(image, { altText: undefined }, later(3));
       assert.equal(await found('σ'), 0);
     });
   });
@@ -191,7 +195,7 @@ export function metadataUsage(current: () => MetadataHarness): void {
       await shop.images.disable(image, later(1));
       assert.deepEqual(await shop.images.enable(image, upTo(300)), { kind: 'enabled', image: before });
       assert.deepEqual(await shop.images.enable(image, upTo(1)), { kind: 'enabled', image: before });
-      assert.equal((await shop.images.setAltText(image, 'new', later(2))).kind, 'changed');
+      assert.equal((await shop.images.describe(image, { altText: 'new' }, later(2))).kind, 'changed');
       assert.equal((await shop.catalog.refusals([image])).size, 0);
     });
 

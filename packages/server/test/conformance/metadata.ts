@@ -119,7 +119,9 @@ export function metadataConformance(
 
         assert.equal(await mine.find(other.imageID), undefined);
         assert.deepEqual(await mine.disable(other.imageID, later(1)), { kind: 'not-found' });
-        assert.deepEqual(await mine.setAltText(other.imageID, 'x', later(1)), { kind: 'not-found' });
+        assert.deepEqual(await mine.describe(other.imageID, { altText: 'x' }, later(1)), {
+          kind: 'not-found',
+        });
         const change = { original: originalOf('mine'), updatedOn: later(1) };
         assert.deepEqual(await mine.replace(other.imageID, change), { kind: 'not-found' });
         assert.equal((await mine.findByDigest(other.original.digest))?.imageID, first.imageID);

@@ -59,7 +59,7 @@ describe('the audit trail', () => {
         [3, 'token.create', 'token'],
         [4, 'image.upload', 'image'],
         [5, 'image.replace', 'image'],
-        [6, 'image.alt-text', 'image'],
+        [6, 'image.describe', 'image'],
         [7, 'image.disable', 'image'],
       ],
     );
