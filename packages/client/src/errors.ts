@@ -99,10 +99,13 @@ export class ImageMetadataValidationError extends APIError {
   override readonly name = 'ImageMetadataValidationError';
   /** What is wrong with the alt text; absent if nothing is. */
   readonly altText: string | undefined;
+  /** What is wrong with the focal point; absent if nothing is. */
+  readonly focalPoint: string | undefined;
 
   constructor(response: ErrorResponse, data: Schemas['ImageMetadataValidationError']) {
     super(response);
     this.altText = data.altText;
+    this.focalPoint = data.focalPoint;
   }
 }
 
@@ -169,8 +172,13 @@ export const imageRequestRefusal: Refusal = (response, { image, metadata }) =>
     : undefined;
 
 /** 422 of updateMetadata: by field. */
-export const imageMetadataRefusal: Refusal = (response, { altText }) =>
-  isText(altText) ? new ImageMetadataValidationError(response, { altText }) : undefined;
+export const imageMetadataRefusal: Refusal = (response, { altText, focalPoint }) =>
+  isText(altText) || isText(focalPoint)
+    ? new ImageMetadataValidationError(response, {
+        ...(isText(altText) && { altText }),
+        ...(isText(focalPoint) && { focalPoint }),
+      })
+    : undefined;
 
 /** The error for an answer that is no success. A body that is not what its status promises makes a plain APIError. */
 export function refusalOf(

@@ -173,12 +173,13 @@ export class Images {
    * @throws GenericError if the image is disabled.
    */
   async updateMetadata(request: UpdateImageMetadataRequest, options?: CallOptions): Promise<Answer<Image>> {
-    const { altText } = 'imageMetadataRequest' in request ? request.imageMetadataRequest : request;
+    const { altText, focalPoint } =
+      'imageMetadataRequest' in request ? request.imageMetadataRequest : request;
     return this.#transport.json(
       {
         method: 'PUT',
         path: pathOf('/accounts/{accountID}/images/{imageID}/metadata', request),
-        json: { altText },
+        json: { altText, focalPoint },
         repeatable: true,
         refusals: { 400: genericRefusal, 409: genericRefusal, 422: imageMetadataRefusal },
       },

@@ -280,6 +280,13 @@ describe('errors', () => {
       vitrine.images.updateMetadata({ accountID, imageID, altText: 'a\u0000b' }),
       (error) => error instanceof ImageMetadataValidationError && /control/.test(error.altText ?? ''),
     );
+    await assert.rejects(
+      vitrine.images.updateMetadata({ accountID, imageID, focalPoint: { x: 2, y: 0 } }),
+      (error) => error instanceof ImageMetadataValidationError && /0 to 1/.test(error.focalPoint ?? ''),
+    );
+    const focalPoint = { x: 0.25, y: 1 };
+    const described = await vitrine.images.updateMetadata({ accountID, imageID, altText: 'x', focalPoint });
+    assert.deepEqual(described.result.focalPoint, focalPoint);
   });
 
   test('of the state of things are generic, and the others have their status', async () => {
