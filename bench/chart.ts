@@ -34,6 +34,7 @@ export function chart(rows: readonly Row[], title: string): string {
   <text x="${(Math.max(zero, end) + 6).toFixed(1)}" y="${y + 14}">${brief(value)}${unit} (${escaped(targetText(row))})</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">
+  <title>${escaped(title)}</title>
   <rect width="100%" height="100%" fill="#fff"/>
   <text x="16" y="22" font-size="15" font-weight="600">${escaped(title)}</text>
   <text x="16" y="40" fill="#666">Right of the line: the target is met. Logarithmic; the number is the measured one, the target in brackets.</text>
