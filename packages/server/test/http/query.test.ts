@@ -48,7 +48,7 @@ describe('the query of a delivery', () => {
     assert.equal(refusal(delivery, { format: 'gif' }), 'format must be one of webp, jpeg, png, avif');
     assert.equal(
       refusal(delivery, { position: 'top' }),
-      'position must be one of center, attention, entropy',
+      'position must be one of center, attention, entropy, focal',
     );
   });
 
