@@ -57,22 +57,31 @@ export class Listing<Item> implements Promise<Answer<Item[]>>, AsyncIterable<Ite
 
   /**
    * What is added while it runs shifts the pages, and what was seen is met again: it is given only once. What was added
-   * after the start may be missing.
+   * after the start may be missing. What leaves the list, as when each image without alt text is given one, shifts them
+   * back; the total then tells by how many, and nothing is left out.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Item, void, undefined> {
-    const count = this.#range.count ?? MAX_COUNT;
+    const { skip: start = 0, count = MAX_COUNT } = this.#range;
     const seen = new Set<string>();
-    for (let skip = this.#range.skip ?? 0; ; ) {
+    let before: number | undefined;
+    for (let skip = start; ; ) {
       const { headers, result } = await this.#fetchPage({ skip, count });
+      const text = headers['x-total-count']?.[0];
+      const total = text === undefined ? undefined : Number(text);
+      const gone = before === undefined || total === undefined ? 0 : before - total;
+      before = total;
+      if (gone > 0 && skip > start) {
+        skip = Math.max(start, skip - gone);
+        continue;
+      }
       const fresh = result.filter((item) => !seen.has(this.#identify(item)));
       for (const item of fresh) {
         seen.add(this.#identify(item));
         yield item;
       }
       skip += result.length;
-      const total = headers['x-total-count']?.[0];
       // Without a total the end is the page that brings nothing: a short one may only be a server with shorter pages.
-      if (result.length === 0 || (total === undefined ? fresh.length === 0 : skip >= Number(total))) return;
+      if (result.length === 0 || (total === undefined ? fresh.length === 0 : skip >= total)) return;
     }
   }
 }

@@ -104,4 +104,18 @@ describe('a list', () => {
     assert.equal(await idsOf(), '1 2 3');
     assert.equal(server.received.length, 2);
   });
+
+  test('from which something leaves while it runs leaves nothing out, and keeps its order', async () => {
+    const page = (total: number, ...numbers: number[]) => ({
+      ...images(...numbers),
+      headers: { 'x-total-count': String(total) },
+    });
+    // 1 to 8, of which the first three leave as soon as they were seen, and then one more.
+    server.answer(page(8, 1, 2, 3), page(5, 7, 8), page(5, 4, 5, 6), page(4, 8), page(4, 6, 7, 8));
+    assert.equal(await idsOf(), '1 2 3 4 5 6 7 8');
+    assert.deepEqual(
+      server.received.map(({ url }) => new URL(url, server.url).searchParams.get('skip')),
+      ['0', '3', '0', '3', '2'],
+    );
+  });
 });
