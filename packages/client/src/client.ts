@@ -1,9 +1,14 @@
 /**
  * The client: what it is made with, and the resources that it has. A new resource is a file like images.ts and a line here.
  */
+import { Accounts } from './accounts.ts';
+import { Authentication } from './authentication.ts';
 import { Images } from './images.ts';
+import { Keys } from './keys.ts';
+import { LineItems } from './line-items.ts';
 import { checkServerURL } from './operation.ts';
 import { Ping } from './ping.ts';
+import { Products } from './products.ts';
 import { checkRetries, type RetryConfig } from './retries.ts';
 import type { Security } from './security.ts';
 import type { Fetch } from './sender.ts';
@@ -13,7 +18,7 @@ import { checkTimeout, Transport } from './transport.ts';
 export interface VitrineOptions {
   /** The address of the server, such as `https://images.example.com`. */
   readonly serverURL: string | URL;
-  /** Who calls. Only `images.getPublic` needs nobody. */
+  /** Who calls. Only `images.getPublic`, and tokens that are asked for with a `clientId` and `clientSecret`, need nobody. */
   readonly security?: Security | undefined;
   /** The version of the API. Default: v2026.10.00, the newest that this client knows. */
   readonly xMoovVersion?: string | undefined;
@@ -34,6 +39,16 @@ export const NEWEST_VERSION = 'v2026.10.00';
 export class Vitrine {
   /** The pictures of accounts. */
   readonly images: Images;
+  /** What is sold, and shows images. */
+  readonly products: Products;
+  /** What was sold, and showed images. */
+  readonly lineItems: LineItems;
+  /** Access tokens. */
+  readonly authentication: Authentication;
+  /** Tenants, and what happened to them. */
+  readonly accounts: Accounts;
+  /** Who may act for which accounts. */
+  readonly keys: Keys;
   /** The check of credentials. */
   readonly ping: Ping;
 
@@ -50,6 +65,11 @@ export class Vitrine {
       fetch,
     });
     this.images = new Images(transport);
+    this.products = new Products(transport);
+    this.lineItems = new LineItems(transport);
+    this.authentication = new Authentication(transport);
+    this.accounts = new Accounts(transport);
+    this.keys = new Keys(transport);
     this.ping = new Ping(transport);
   }
 }

@@ -4,17 +4,21 @@
  * caller aborts rejects with the reason of the signal.
  */
 import type { components } from './contract.ts';
-import { type Image, readImage } from './image.ts';
+import { type Image, type ImageUsage, readImage, readUsage } from './image.ts';
 
 type Schemas = components['schemas'];
+type ProductProblems = Schemas['ProductRequestValidationError'];
 
 /** The names of the errors that answers become. */
 export type APIErrorName =
   | 'APIError'
   | 'DuplicateImageError'
   | 'GenericError'
+  | 'ImageInUseError'
   | 'ImageMetadataValidationError'
   | 'ImageRequestValidationError'
+  | 'LineItemsValidationError'
+  | 'ProductRequestValidationError'
   | 'ResponseValidationError';
 
 /** What an error keeps of the answer that it is about. */
@@ -57,8 +61,8 @@ export class APIError extends Error {
 
 /** The request cannot be done as it is: malformed (400), or the state of things is against it (409). */
 export class GenericError extends APIError {
-  override readonly name: 'GenericError' | 'DuplicateImageError' = 'GenericError';
-  /** What is wrong, in a sentence. */
+  override readonly name: 'GenericError' | 'DuplicateImageError' | 'ImageInUseError' = 'GenericError';
+  /** What is wrong, in a sentence; of tokens a code of RFC 6749, such as `invalid_grant`. */
   readonly error: string;
 
   constructor(response: ErrorResponse, data: Schemas['GenericError']) {
@@ -76,6 +80,18 @@ export class DuplicateImageError extends GenericError {
   constructor(response: ErrorResponse, data: Schemas['GenericError'], existing?: Image) {
     super(response, data);
     this.existing = existing;
+  }
+}
+
+/** The account refuses to disable images in use, and this one is (409 of `images.delete`). */
+export class ImageInUseError extends GenericError {
+  override readonly name = 'ImageInUseError';
+  /** What shows the image. */
+  readonly usage: ImageUsage;
+
+  constructor(response: ErrorResponse, data: Schemas['GenericError'], usage: ImageUsage) {
+    super(response, data);
+    this.usage = usage;
   }
 }
 
@@ -109,6 +125,40 @@ export class ImageMetadataValidationError extends APIError {
   }
 }
 
+/** The product is refused (422 of `products.create` and `update`): all that is wrong, in the shape of the request, lists by index. */
+export class ProductRequestValidationError extends APIError {
+  override readonly name = 'ProductRequestValidationError';
+  /** What is wrong with the title; absent if nothing is, as all of these. */
+  readonly title: string | undefined;
+  readonly description: string | undefined;
+  readonly basePrice: ProductProblems['basePrice'] | undefined;
+  readonly images: ProductProblems['images'] | undefined;
+  readonly optionGroups: ProductProblems['optionGroups'] | undefined;
+  readonly categoryID: string | undefined;
+
+  constructor(response: ErrorResponse, data: ProductProblems) {
+    super(response);
+    this.title = data.title;
+    this.description = data.description;
+    this.basePrice = data.basePrice;
+    this.images = data.images;
+    this.optionGroups = data.optionGroups;
+    this.categoryID = data.categoryID;
+  }
+}
+
+/** The line items are refused (422 of `lineItems.create`): all that is wrong, in the shape of the request, lists by index. */
+export class LineItemsValidationError extends APIError {
+  override readonly name = 'LineItemsValidationError';
+  /** What is wrong with the items, by index. */
+  readonly items: NonNullable<Schemas['LineItemsValidationError']['items']>;
+
+  constructor(response: ErrorResponse, items: LineItemsValidationError['items']) {
+    super(response);
+    this.items = items;
+  }
+}
+
 /** The answer says success, but is not what the contract promises: it may come from something between here and the server. */
 export class ResponseValidationError extends APIError {
   override readonly name = 'ResponseValidationError';
@@ -136,8 +186,11 @@ export type VitrineError =
   | (APIError & { readonly name: 'APIError' })
   | (GenericError & { readonly name: 'GenericError' })
   | DuplicateImageError
+  | ImageInUseError
   | ImageRequestValidationError
   | ImageMetadataValidationError
+  | ProductRequestValidationError
+  | LineItemsValidationError
   | ResponseValidationError
   | ConnectionError
   | TimeoutError;
@@ -180,6 +233,31 @@ export const imageMetadataRefusal: Refusal = (response, { altText, focalPoint })
       })
     : undefined;
 
+/** 409 of a disabling: `{error}`, and the usage if it is that which is against it. */
+export const inUseRefusal: Refusal = (response, data) => {
+  const usage = attempt(() => readUsage(data.usage));
+  return isGeneric(data) && usage
+    ? new ImageInUseError(response, data, usage)
+    : genericRefusal(response, data);
+};
+
+/** 422 of a product: by field, lists by index. */
+export const productRefusal: Refusal = (response, data) => {
+  const known = {
+    ...only(data, ['title', 'description', 'categoryID'], isText),
+    ...only(data, ['basePrice', 'images', 'optionGroups'], isFields),
+  };
+  return Object.keys(known).length > 0
+    ? new ProductRequestValidationError(response, known as ProductProblems)
+    : undefined;
+};
+
+/** 422 of line items: by index. */
+export const lineItemsRefusal: Refusal = (response, { items }) =>
+  isFields(items)
+    ? new LineItemsValidationError(response, items as LineItemsValidationError['items'])
+    : undefined;
+
 /** The error for an answer that is no success. A body that is not what its status promises makes a plain APIError. */
 export function refusalOf(
   response: ErrorResponse,
@@ -194,9 +272,14 @@ const MAX_SHOWN = 300;
 
 function describe({ status, body }: ErrorResponse): string {
   const data = parseObject(body);
-  const shown = (data && (isText(data.error) ? data.error : fieldsOf(data).join('; '))) || body.trim();
+  const shown = (data && (isText(data.error) ? saidIn(data) : fieldsOf(data).join('; '))) || body.trim();
   const cut = shown.length > MAX_SHOWN ? `${shown.slice(0, MAX_SHOWN)}…` : shown;
   return cut === '' ? `the server answered ${status}` : `the server answered ${status}: ${cut}`;
+}
+
+/** The sentence of most refusals; of RFC 6749 its code and, where it is given, the sentence. */
+function saidIn({ error, error_description: sentence }: Record<string, unknown>): string {
+  return isText(sentence) ? `${error}: ${sentence}` : String(error);
 }
 
 /** What is wrong by field, as the 422 bodies nest it. */
@@ -218,11 +301,30 @@ function parseObject(body: string): Record<string, unknown> | undefined {
 
 function readExisting(data: Record<string, unknown>): Image | undefined {
   const { error, ...image } = data;
+  return attempt(() => readImage(image));
+}
+
+/** What is beside the sentence of a refusal is welcome, and not worth another error. */
+function attempt<Result>(read: () => Result): Result | undefined {
   try {
-    return readImage(image);
+    return read();
   } catch {
     return undefined;
   }
+}
+
+/** Those of the fields that are of a kind. */
+function only<Field extends string, Kind>(
+  data: Readonly<Record<string, unknown>>,
+  fields: readonly Field[],
+  isKind: (value: unknown) => value is Kind,
+): { [Key in Field]?: Kind } {
+  const found: { [Key in Field]?: Kind } = {};
+  for (const field of fields) {
+    const value = data[field];
+    if (isKind(value)) found[field] = value;
+  }
+  return found;
 }
 
 function isGeneric(data: Record<string, unknown>): data is Record<string, unknown> & { error: string } {

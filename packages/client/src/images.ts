@@ -8,9 +8,10 @@ import {
   genericRefusal,
   imageMetadataRefusal,
   imageRequestRefusal,
+  inUseRefusal,
 } from './errors.ts';
 import { Form, type ImageFile } from './form.ts';
-import { type Image, readImage, readImages } from './image.ts';
+import { type Image, type ImageUsage, readImage, readUsage } from './image.ts';
 import type { DeliveryParameters } from './links.ts';
 import { Listing, type Range } from './listing.ts';
 import {
@@ -22,15 +23,24 @@ import {
   pathOf,
   type UploadOptions,
 } from './operation.ts';
+import { listOf } from './reading.ts';
 import type { Transport } from './transport.ts';
 
 /** Metadata to store with an image. An empty text, null or nothing at all clears the alt text. */
 export type ImageMetadataRequest = Optional<components['schemas']['ImageMetadataRequest']>;
 
-/** Which images of an account. */
+/** Which images of an account: those that match all that is given. */
 export interface ListImagesRequest extends Range {
   /** The account, a UUID. */
   readonly accountID: string;
+  /** True: only those that are disabled; false: only those that are not. */
+  readonly disabled?: boolean | undefined;
+  /** True: only those that nothing shows; false: only those in use. See `usage`. */
+  readonly unused?: boolean | undefined;
+  /** Only those without alt text. */
+  readonly altText?: 'missing' | undefined;
+  /** Only those with this in their alt text, in whatever case. */
+  readonly search?: string | undefined;
 }
 
 /** A file and, optionally, its metadata. */
@@ -52,6 +62,15 @@ export interface ImageRequest {
   readonly accountID: string;
   /** The image, a UUID. */
   readonly imageID: string;
+}
+
+/** Which image to disable. */
+export interface DisableImageRequest extends ImageRequest {
+  /**
+   * True: nothing is changed, and the answer is where the image is used. Of this server only: one that does not know it
+   * disables the image.
+   */
+  readonly dryRun?: boolean | undefined;
 }
 
 /** A replacement. Without metadata the image keeps what it has. */
@@ -89,13 +108,23 @@ export class Images {
     this.#transport = transport;
   }
 
-  /** The images of an account, newest first, disabled ones included: awaited one page, iterated all of them. */
+  /**
+   * The images of an account, newest first, disabled ones included unless a filter says otherwise: awaited one page,
+   * iterated all of them.
+   */
   list(request: ListImagesRequest, options?: CallOptions): Listing<Image> {
+    const { disabled, unused, altText, search } = request;
+    const filters = { disabled, unused, altText, search };
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
-        { method: 'GET', path: pathOf(IMAGES, request), query: { skip, count }, repeatable: true },
+        {
+          method: 'GET',
+          path: pathOf(IMAGES, request),
+          query: { skip, count, ...filters },
+          repeatable: true,
+        },
         options,
-        readImages,
+        listOf(readImage),
       );
     return new Listing(request, fetchPage, ({ imageID }) => imageID);
   }
@@ -154,16 +183,59 @@ export class Images {
     );
   }
 
-  /** Disables an image. It stays public, listed and readable, but can no longer be changed or assigned to products or line items. */
-  async delete(request: ImageRequest, options?: CallOptions): Promise<Done> {
-    return this.#transport.empty(
+  /**
+   * Disables an image. It stays public, listed and readable, but can no longer be changed or assigned to products or line
+   * items. With `dryRun` only tells where it is used.
+   * @throws ImageInUseError if the account refuses to disable images in use, and this one is.
+   */
+  async delete(
+    request: ImageRequest & { readonly dryRun: true },
+    options?: CallOptions,
+  ): Promise<Answer<ImageUsage>>;
+  async delete(
+    request: ImageRequest & { readonly dryRun?: false | undefined },
+    options?: CallOptions,
+  ): Promise<Done>;
+  async delete(request: DisableImageRequest, options?: CallOptions): Promise<Done | Answer<ImageUsage>>;
+  async delete(request: DisableImageRequest, options?: CallOptions): Promise<Done | Answer<ImageUsage>> {
+    const operation = {
+      method: 'DELETE',
+      path: pathOf(IMAGE, request),
+      repeatable: true,
+      refusals: { 400: genericRefusal, 409: inUseRefusal },
+    } as const;
+    return request.dryRun
+      ? this.#transport.json({ ...operation, query: { dryRun: true } }, options, readUsage)
+      : this.#transport.empty(operation, options);
+  }
+
+  /**
+   * Brings an image back that was disabled; again is a success.
+   * @throws GenericError if the account may hold no more images that are not disabled.
+   */
+  async enable(request: ImageRequest, options?: CallOptions): Promise<Answer<Image>> {
+    return this.#transport.json(
       {
-        method: 'DELETE',
-        path: pathOf(IMAGE, request),
+        method: 'POST',
+        path: pathOf('/accounts/{accountID}/images/{imageID}/enable', request),
         repeatable: true,
         refusals: { 400: genericRefusal, 409: genericRefusal },
       },
       options,
+      readImage,
+    );
+  }
+
+  /** What shows an image: of each kind the newest 100, and how many there are in all. */
+  async usage(request: ImageRequest, options?: CallOptions): Promise<Answer<ImageUsage>> {
+    return this.#transport.json(
+      {
+        method: 'GET',
+        path: pathOf('/accounts/{accountID}/images/{imageID}/usage', request),
+        repeatable: true,
+      },
+      options,
+      readUsage,
     );
   }
 

@@ -3,6 +3,16 @@
  * of its own. `contract.ts` is generated from the server's OpenAPI document; `components`, `operations` and `paths` are its
  * parts.
  */
+export type {
+  Account,
+  AccountRequest,
+  Accounts,
+  AuditEntry,
+  AuditRequest,
+  CreateAccountRequest,
+  UpdateAccountRequest,
+} from './accounts.ts';
+export type { Authentication, AuthToken, AuthTokenRequest, RevokeTokenRequest } from './authentication.ts';
 export { NEWEST_VERSION, Vitrine, type VitrineOptions } from './client.ts';
 export type { components, operations, paths } from './contract.ts';
 export {
@@ -12,16 +22,20 @@ export {
   DuplicateImageError,
   type ErrorResponse,
   GenericError,
+  ImageInUseError,
   ImageMetadataValidationError,
   ImageRequestValidationError,
   isVitrineError,
+  LineItemsValidationError,
+  ProductRequestValidationError,
   ResponseValidationError,
   TimeoutError,
   type VitrineError,
 } from './errors.ts';
 export type { FileContent, ImageFile, OnProgress, Progress } from './form.ts';
-export type { Image, ImageMetadata, WithDates } from './image.ts';
+export type { Image, ImageMetadata, ImageUsage } from './image.ts';
 export type {
+  DisableImageRequest,
   GetPublicImageRequest,
   GetPublicOptions,
   ImageMetadataRequest,
@@ -33,6 +47,23 @@ export type {
   UpdateImageRequest,
   UploadImageRequest,
 } from './images.ts';
+export type {
+  ApiKey,
+  CreateKeyRequest,
+  IssuedApiKey,
+  KeyRequest,
+  Keys,
+  ListKeysRequest,
+  RotatedApiKey,
+  RotateKeyRequest,
+} from './keys.ts';
+export type {
+  CreateLineItemsRequest,
+  GetLineItemsRequest,
+  LineItemSet,
+  LineItems,
+  ListLineItemsRequest,
+} from './line-items.ts';
 export {
   type DeliveryParameters,
   type DensitiesOptions,
@@ -43,8 +74,18 @@ export {
   type WidthsOptions,
 } from './links.ts';
 export type { Listing, Range } from './listing.ts';
-export type { Answer, BytesAnswer, CallOptions, Done, Optional, UploadOptions } from './operation.ts';
+export type { Answer, BytesAnswer, CallOptions, Done, Given, Optional, UploadOptions } from './operation.ts';
 export type { Ping } from './ping.ts';
+export type {
+  CreateProductRequest,
+  GetProductRequest,
+  ListProductsRequest,
+  Product,
+  ProductRequest,
+  Products,
+  UpdateProductRequest,
+} from './products.ts';
+export type { WithDates } from './reading.ts';
 export type { BackoffStrategy, RetryConfig } from './retries.ts';
 export type { BasicSecurity, Security, TokenSecurity } from './security.ts';
 export type { Fetch } from './sender.ts';

@@ -47,12 +47,23 @@ export interface BytesAnswer extends Done {
 /** The parameters of a query or the fields of a request, of which each may also be undefined. */
 export type Optional<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 
+/** A request of the contract as callers may give it, at every depth: lists may be read-only, absent fields undefined. */
+export type Given<T> = T extends readonly (infer Item)[]
+  ? readonly Given<Item>[]
+  : T extends object
+    ? {
+        readonly [Key in keyof T]:
+          | Given<T[Key]>
+          | (Partial<Pick<T, Key>> extends Pick<T, Key> ? undefined : never);
+      }
+    : T;
+
 /** One call, as a resource describes it to the transport. */
 export interface Operation {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With its parameters filled in: see `pathOf`. */
   readonly path: string;
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   /** Default: JSON. */
   readonly accept?: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -62,6 +73,8 @@ export interface Operation {
   readonly form?: Form;
   /** Sent without credentials and version: what is public needs none, and a browser then asks no leave first. */
   readonly isPublic?: boolean;
+  /** Its body says who calls, so it is sent without the client's credentials. */
+  readonly hasCredentials?: boolean;
   /** Whether doing it twice is as good as once. */
   readonly repeatable: boolean;
   /** The errors that it has for statuses; others are a plain APIError. */

@@ -133,12 +133,14 @@ export class Transport {
   }
 
   async #init(
-    { method, accept = 'application/json', json, form, isPublic = false, headers: own }: Operation,
+    operation: Operation,
     given: CallOptions['headers'],
   ): Promise<RequestInit & { headers: Headers }> {
-    const headers = new Headers({ accept, ...own });
-    if (!isPublic) {
-      headers.set('x-moov-version', this.#options.version);
+    const { method, accept = 'application/json', json, form, isPublic = false } = operation;
+    const { hasCredentials = false } = operation;
+    const headers = new Headers({ accept, ...operation.headers });
+    if (!isPublic) headers.set('x-moov-version', this.#options.version);
+    if (!isPublic && !hasCredentials) {
       const credentials = await authorization(this.#options.security);
       if (credentials !== undefined) headers.set('authorization', credentials);
     }
@@ -152,7 +154,7 @@ export class Transport {
       headers,
       ...(json !== undefined && { body: JSON.stringify(json) }),
       // With credentials of its own a call wants none of the browser's, nor its dialog when they are refused.
-      ...(inBrowser() && headers.has('authorization') && { credentials: 'omit' }),
+      ...(inBrowser() && (hasCredentials || headers.has('authorization')) && { credentials: 'omit' }),
     };
   }
 

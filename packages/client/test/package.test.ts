@@ -51,6 +51,19 @@ await vitrine.images.update({ accountID, imageID, image });
 await vitrine.images.updateMetadata({ accountID, imageID, altText: 'Two' });
 const shown = await vitrine.images.getPublic({ publicID, size: '20x20' });
 assert.ok((await new Response(shown.result).arrayBuffer()).byteLength > 100);
+const basePrice = { currency: 'USD', valueDecimal: '4.99' };
+const product = { title: 'Lamp', basePrice, images: [{ imageID }] };
+const { productID } = (await vitrine.products.create({ accountID, ...product })).result;
+await vitrine.lineItems.create({ accountID, items: [{ name: 'Lamp', basePrice, quantity: 1, productID }] });
+const { totals } = (await vitrine.images.usage({ accountID, imageID })).result;
+assert.deepEqual([totals.products, totals.lineItems], [1, 1]);
+await vitrine.products.disable({ accountID, productID });
+const { result: key } = await vitrine.keys.create({ accountID, name: 'Page' });
+const credentials = { clientId: key.publicKey, clientSecret: key.secretKey };
+const grant = { grantType: 'client_credentials', ...credentials };
+const { result: token } = await new Vitrine({ serverURL }).authentication.createAccessToken(grant);
+await new Vitrine({ serverURL, security: token }).images.list({ accountID });
+await vitrine.accounts.update({ accountID, displayName: 'Shop' });
 await vitrine.images.delete({ accountID, imageID });
 const controller = new AbortController();
 const endless = new ReadableStream({ pull: (one) => one.enqueue(new Uint8Array(65536)) });
@@ -82,7 +95,7 @@ describe('the package', () => {
     assert.deepEqual(await readdir(join(folder, 'node_modules', '@vitrine')), ['client']);
     const others = (await readdir(join(folder, 'node_modules'))).filter((name) => !name.startsWith('.'));
     assert.deepEqual(others, ['@vitrine']);
-    const kinds = packed.files.map(({ path }) => path.replace(/^dist\/\w+(\.d\.ts|\.js)$/, 'dist/*$1'));
+    const kinds = packed.files.map(({ path }) => path.replace(/^dist\/[\w-]+(\.d\.ts|\.js)$/, 'dist/*$1'));
     assert.deepEqual([...new Set(kinds)].sort(), [
       'LICENSE',
       'README.md',
@@ -178,7 +191,7 @@ describe('the sources', () => {
         ([, target = '']) => target,
       );
       assert.deepEqual(
-        imports.filter((target) => !/^\.\/\w+\.ts$/.test(target)),
+        imports.filter((target) => !/^\.\/[\w-]+\.ts$/.test(target)),
         [],
         name,
       );

@@ -10,11 +10,18 @@ import {
   type FileContent,
   GenericError,
   type Image,
+  ImageInUseError,
   type ImageMetadata,
   ImageMetadataValidationError,
   ImageRequestValidationError,
+  type ImageUsage,
   imageURL,
   isVitrineError,
+  type LineItemSet,
+  LineItemsValidationError,
+  type Listing,
+  type Product,
+  ProductRequestValidationError,
   ResponseValidationError,
   TimeoutError,
   Vitrine,
@@ -29,6 +36,15 @@ const same = <_A, _B>(_is: Same<_A, _B>) => undefined;
 const response = { status: 409, headers: new Headers(), body: '{"error":"x"}' };
 const image: Image = { ...IMAGE, createdOn: new Date(0), updatedOn: new Date(0) };
 
+const USAGE: ImageUsage = {
+  imageID: IMAGE.imageID,
+  inUse: true,
+  products: [{ productID: 'p', title: 'Lemonade' }],
+  options: [],
+  lineItems: [],
+  totals: { products: 1, options: 0, lineItems: 0 },
+};
+
 /** One of each, with what a switch over the name finds in it. */
 const ERRORS: readonly (readonly [Error, string])[] = [
   [new APIError(response), '409'],
@@ -36,6 +52,9 @@ const ERRORS: readonly (readonly [Error, string])[] = [
   [new DuplicateImageError(response, { error: 'no' }, image), IMAGE.imageID],
   [new ImageRequestValidationError(response, { metadata: { altText: 'too long' } }), 'too long'],
   [new ImageMetadataValidationError(response, { altText: 'too long' }), 'too long'],
+  [new ImageInUseError(response, { error: 'no' }, USAGE), 'Lemonade'],
+  [new ProductRequestValidationError(response, { images: { 1: { imageID: 'disabled' } } }), 'disabled'],
+  [new LineItemsValidationError(response, { 0: { imageIDs: { 1: 'disabled' } } }), 'disabled'],
   [new ResponseValidationError(response), '409'],
   [new ConnectionError('gone'), 'gone'],
   [new TimeoutError(5), '5'],
@@ -60,6 +79,16 @@ function byName(error: VitrineError): string | undefined {
     case 'ImageMetadataValidationError':
       same<typeof error.altText, string | undefined>(true);
       return error.altText;
+    case 'ImageInUseError':
+      same<typeof error.usage, ImageUsage>(true);
+      return error.usage.products[0]?.title;
+    case 'ProductRequestValidationError':
+      same<typeof error.title, string | undefined>(true);
+      return (
+        error.images?.['1']?.imageID ?? error.optionGroups?.['0']?.options?.['0']?.priceModifier?.currency
+      );
+    case 'LineItemsValidationError':
+      return error.items['0']?.imageIDs?.['1'] ?? error.items['0']?.basePrice?.valueDecimal;
     case 'ResponseValidationError':
       return String(error.status);
     case 'ConnectionError':
@@ -81,9 +110,12 @@ function byClass(error: unknown): string | undefined {
     same<typeof error.error, string>(true);
     return error.existing?.imageID;
   }
+  if (error instanceof ImageInUseError) return error.usage.products[0]?.title;
   if (error instanceof GenericError) return error.error;
   if (error instanceof ImageRequestValidationError) return error.image ?? error.metadata?.altText;
   if (error instanceof ImageMetadataValidationError) return error.altText;
+  if (error instanceof ProductRequestValidationError) return error.images?.['1']?.imageID;
+  if (error instanceof LineItemsValidationError) return error.items['0']?.imageIDs?.['1'];
   if (error instanceof APIError) {
     same<typeof error.requestId, string | undefined>(true);
     same<typeof error.headers, Headers>(true);
@@ -119,12 +151,49 @@ export async function calls(vitrine: Vitrine, content: FileContent): Promise<voi
   const deleted = await vitrine.images.delete({ accountID, imageID: 'i' });
   // @ts-expect-error: nothing comes of it.
   deleted.result;
+  const asked = await vitrine.images.delete({ accountID, imageID: 'i', dryRun: true });
+  same<typeof asked.result, ImageUsage>(true);
+  same<(typeof asked.result.lineItems)[number]['createdOn'], Date>(true);
+  // @ts-expect-error: there is no such filter.
+  vitrine.images.list({ accountID, altText: 'a lamp' });
   const shown = await vitrine.images.getPublic({ publicID: 'p', format: 'webp' });
   same<typeof shown.result, ReadableStream<Uint8Array> | undefined>(true);
   // @ts-expect-error: there is no such format.
   await vitrine.images.getPublic({ publicID: 'p', format: 'gif' });
   // @ts-expect-error: there is no such fit.
   imageURL('x', { fit: 'stretch' });
+
+  const products = vitrine.products.list({ accountID, title: 'lamp' });
+  same<typeof products, Listing<Product>>(true);
+  same<Product['disabledOn'], Date | undefined>(true);
+  const basePrice = { currency: 'USD', valueDecimal: '1' };
+  await vitrine.products.create({ accountID, title: 'x', basePrice, description: undefined });
+  // @ts-expect-error: a price is needed.
+  await vitrine.products.create({ accountID, title: 'x' });
+  // @ts-expect-error: a product is needed.
+  await vitrine.products.update({ accountID, title: 'x', basePrice });
+  const sold = await vitrine.lineItems.create({ accountID, items: [{ name: 'x', basePrice, quantity: 1 }] });
+  same<typeof sold.result, LineItemSet>(true);
+  same<LineItemSet['createdOn'], Date>(true);
+
+  const token = await vitrine.authentication.createAccessToken({ grantType: 'client_credentials' });
+  same<typeof token.result.expiresIn, number>(true);
+  same<typeof token.result.tokenType, 'Bearer'>(true);
+  // @ts-expect-error: there is no such grant.
+  await vitrine.authentication.createAccessToken({ grantType: 'password' });
+  const key = await vitrine.keys.create({ accountID, name: 'x', expiresOn: new Date() });
+  same<typeof key.result.secretKey, string>(true);
+  same<typeof key.result.expiresOn, Date | undefined>(true);
+  await vitrine.keys.create({ accounts: 'all', name: 'x' });
+  // @ts-expect-error: it must be said for whom.
+  await vitrine.keys.create({ name: 'x' });
+  // @ts-expect-error: either or.
+  await vitrine.keys.create({ name: 'x', accountID, accounts: 'all' });
+  // @ts-expect-error: an account that is not known is not all of them.
+  await vitrine.keys.list({ accountID: undefined });
+  const rotated = await vitrine.keys.rotate({ keyID: 'k', overlapSeconds: 60 });
+  same<typeof rotated.result.overlapUntil, Date>(true);
+  for await (const line of vitrine.accounts.audit()) same<typeof line.on, Date>(true);
 
   new Vitrine({ serverURL: 'http://x', security: { accessToken: 't' } });
   new Vitrine({ serverURL: 'http://x', security: async () => 't', fetch: globalThis.fetch });

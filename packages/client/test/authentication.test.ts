@@ -1,0 +1,168 @@
+/**
+ * Access tokens: against a real server, and against one that fails when a token is renewed.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { APIError, GenericError, ResponseValidationError, Vitrine } from '@vitrine/client';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { type FaultyServer, startFaulty } from './faulty.ts';
+
+const accountID = ACCOUNT;
+const security = { username: KEY.publicKey, password: KEY.secretKey };
+const grantType = 'client_credentials';
+
+let server: TestServer;
+let vitrine: Vitrine;
+let faulty: FaultyServer;
+before(async () => {
+  server = await startServer();
+  vitrine = new Vitrine({ serverURL: server.url, security });
+  faulty = await startFaulty();
+});
+after(() => Promise.all([server.close(), faulty.close()]));
+
+const withToken = (accessToken: string) => new Vitrine({ serverURL: server.url, security: { accessToken } });
+const status = (expected: number) => (error: unknown) =>
+  error instanceof APIError && error.name === 'APIError' && error.status === expected;
+
+describe('a token', () => {
+  test('is got, used, renewed and ended', async () => {
+    const scope = `/accounts/${accountID}/images.read`;
+    const { result: first } = await vitrine.authentication.createAccessToken({ grantType, scope });
+    assert.deepEqual([first.tokenType, first.scope], ['Bearer', scope]);
+    assert.ok(first.expiresIn > 0 && first.expiresIn <= 3_600);
+    await withToken(first.accessToken).images.list({ accountID });
+    await assert.rejects(withToken(first.accessToken).products.list({ accountID }), status(403));
+
+    const { refreshToken } = first;
+    const renew = { grantType: 'refresh_token', refreshToken } as const;
+    const { result: second } = await vitrine.authentication.createAccessToken(renew);
+    assert.notEqual(second.accessToken, first.accessToken);
+    await withToken(second.accessToken).images.list({ accountID });
+
+    const ended = await vitrine.authentication.revokeAccessToken({ token: second.accessToken });
+    assert.deepEqual(Object.keys(ended), ['headers']);
+    await assert.rejects(withToken(second.accessToken).images.list({ accountID }), status(401));
+    await assert.rejects(vitrine.authentication.createAccessToken(renew), (error) => {
+      assert.ok(error instanceof GenericError && error.status === 400);
+      assert.equal(error.error, 'invalid_grant');
+      assert.match(error.message, /^the server answered 400: invalid_grant: .+/);
+      return true;
+    });
+  });
+
+  test('can be got by the function of the very client that it is for', async () => {
+    let asked = 0;
+    let token: Promise<string> | undefined;
+    const client: Vitrine = new Vitrine({
+      serverURL: server.url,
+      security: () => {
+        token ??= ask();
+        return token;
+      },
+    });
+    const ask = async () => {
+      asked += 1;
+      const { publicKey: clientId, secretKey: clientSecret } = KEY;
+      const request = { grantType, clientId, clientSecret } as const;
+      return (await client.authentication.createAccessToken(request)).result.accessToken;
+    };
+    await Promise.all([client.images.list({ accountID }), client.images.list({ accountID })]);
+    assert.equal(asked, 1);
+  });
+
+  test('is asked for by the credentials in the body alone, where they are given', async () => {
+    faulty.answer({ status: 204 });
+    const client = new Vitrine({ serverURL: faulty.url, security });
+    const clientId = 'other';
+    await client.authentication.revokeAccessToken({ token: 't', clientId, clientSecret: 's' });
+    await client.authentication.revokeAccessToken({ token: 't', clientId });
+    const [whole, half] = faulty.received;
+    assert.equal(whole?.headers.authorization, undefined);
+    assert.match(String(whole?.headers['x-moov-version']), /^v\d/);
+    assert.deepEqual(JSON.parse(String(whole?.body)), {
+      token: 't',
+      client_id: 'other',
+      client_secret: 's',
+    });
+    assert.match(half?.headers.authorization ?? '', /^Basic /);
+  });
+});
+
+describe('retries', () => {
+  const retries = { strategy: 'backoff', backoff: { initialInterval: 1, maxInterval: 2 } } as const;
+  const token = {
+    token_type: 'bearer',
+    access_token: 'a',
+    refresh_token: 'r',
+    expires_in: 60,
+    scope: '',
+  };
+
+  test('do not show a refresh token twice, but after it was turned away', async () => {
+    const client = new Vitrine({ serverURL: faulty.url, security, retries });
+    const renew = { grantType: 'refresh_token', refreshToken: 'r' } as const;
+    faulty.answer({ status: 503 }, { status: 200, body: token });
+    await assert.rejects(client.authentication.createAccessToken(renew), status(503));
+    assert.equal(faulty.received.length, 1);
+    faulty.answer({ status: 429 }, { status: 200, body: token });
+    assert.equal((await client.authentication.createAccessToken(renew)).result.tokenType, 'Bearer');
+    faulty.answer({ status: 503 }, { status: 200, body: token });
+    assert.equal((await client.authentication.createAccessToken({ grantType })).result.accessToken, 'a');
+  });
+
+  test('do not create twice what has no idempotency key, and do change twice what may be', async () => {
+    const client = new Vitrine({ serverURL: faulty.url, security, retries });
+    const product = { title: 'x', basePrice: { currency: 'USD', valueDecimal: '1' } };
+    const once = [
+      () => client.products.create({ accountID, ...product }),
+      () => client.lineItems.create({ accountID, items: [{ ...product, name: 'x', quantity: 1 }] }),
+      () => client.accounts.create({ displayName: 'x' }),
+      () => client.keys.create({ accountID, name: 'x' }),
+      () => client.keys.rotate({ accountID, keyID: 'k' }),
+    ];
+    for (const call of once) {
+      faulty.answer({ status: 503 });
+      await assert.rejects(call, status(503));
+      assert.equal(faulty.received.length, 1);
+    }
+    const often = [
+      () => client.products.disable({ accountID, productID: 'p' }),
+      () => client.keys.revoke({ accountID, keyID: 'k' }),
+      () => client.authentication.revokeAccessToken({ token: 't' }),
+    ];
+    for (const call of often) {
+      faulty.answer({ status: 503 }, { status: 204 });
+      await call();
+      assert.equal(faulty.received.length, 2);
+    }
+  });
+});
+
+describe('an answer', () => {
+  test('that is not what it should be is an error that says what', async () => {
+    const client = new Vitrine({ serverURL: faulty.url, security });
+    const { authentication, products, lineItems, accounts, keys, images } = client;
+    const imageID = 'i';
+    const calls: [() => PromiseLike<unknown>, unknown, RegExp][] = [
+      [() => authentication.createAccessToken({ grantType }), {}, /token_type must be a string/],
+      [() => authentication.createAccessToken({ grantType }), { token_type: 'mac' }, /must be Bearer/],
+      [() => products.list({ accountID }), [{}], /basePrice, an object, was expected/],
+      [() => lineItems.list({ accountID }), [{}], /items, an array, was expected/],
+      [() => accounts.list(), [[]], /an account was expected/],
+      [() => accounts.audit(), [{ subject: {}, by: {} }], /sequence must be a number/],
+      [() => keys.list(), [{ keyID: 'k', publicKey: 'p' }], /an array was expected/],
+      [() => images.usage({ accountID, imageID }), {}, /inUse must be a boolean/],
+      // A server that does not know dryRun has disabled the image: that is no success.
+      [() => images.delete({ accountID, imageID, dryRun: true }), '', /JSON/],
+    ];
+    for (const [call, body, message] of calls) {
+      faulty.answer({ status: 200, body });
+      await assert.rejects(
+        async () => call(),
+        (error) => error instanceof ResponseValidationError && message.test(error.message),
+        String(message),
+      );
+    }
+  });
+});
