@@ -9,11 +9,13 @@ import { GenericError as MoovGenericError } from '@moovio/sdk/models/errors/gene
 import { ImageMetadataValidationError as MoovImageMetadataValidationError } from '@moovio/sdk/models/errors/imagemetadatavalidationerror.js';
 import { ImageRequestValidationError as MoovImageRequestValidationError } from '@moovio/sdk/models/errors/imagerequestvalidationerror.js';
 import { MoovError } from '@moovio/sdk/models/errors/mooverror.js';
+import { ProductRequestValidationError as MoovProductRequestValidationError } from '@moovio/sdk/models/errors/productrequestvalidationerror.js';
 import {
   APIError,
   GenericError,
   ImageMetadataValidationError,
   ImageRequestValidationError,
+  ProductRequestValidationError,
   Vitrine,
 } from '@vitrine/client';
 import { picture } from '../../server/test/sample.ts';
@@ -25,6 +27,8 @@ interface Client {
     Moov['images'],
     'list' | 'upload' | 'getMetadata' | 'update' | 'delete' | 'updateMetadata' | 'getPublic'
   >;
+  readonly products: Pick<Moov['products'], 'list' | 'create' | 'get' | 'update' | 'disable'>;
+  readonly authentication: Pick<Moov['authentication'], 'createAccessToken' | 'revokeAccessToken'>;
   readonly ping: Pick<Moov['ping'], 'ping'>;
 }
 
@@ -65,7 +69,12 @@ const CONTESTANTS: Readonly<Record<'ours' | 'official', Contestant>> = {
     make: (options) => new Vitrine({ ...options, xMoovVersion: 'v2026.07.00' }),
     errors: {
       base: APIError,
-      classes: { ImageRequestValidationError, ImageMetadataValidationError, GenericError },
+      classes: {
+        ImageRequestValidationError,
+        ImageMetadataValidationError,
+        ProductRequestValidationError,
+        GenericError,
+      },
     },
   },
   official: {
@@ -75,6 +84,7 @@ const CONTESTANTS: Readonly<Record<'ours' | 'official', Contestant>> = {
       classes: {
         ImageRequestValidationError: MoovImageRequestValidationError,
         ImageMetadataValidationError: MoovImageMetadataValidationError,
+        ProductRequestValidationError: MoovProductRequestValidationError,
         GenericError: MoovGenericError,
       },
     },
@@ -83,6 +93,12 @@ const CONTESTANTS: Readonly<Record<'ours' | 'official', Contestant>> = {
 
 const accountID = ACCOUNT;
 const NOBODY = '00000000-0000-4000-8000-000000000000';
+
+/** What the errors of both say, beside what all of them have. */
+const ERROR_FIELDS = [
+  ...['error', 'image', 'metadata', 'altText'],
+  ...['title', 'description', 'basePrice', 'images', 'optionGroups', 'categoryID'],
+];
 
 /** Every operation in every outcome that the contract names, one after the other; what came of each. */
 async function run({ make, errors }: Contestant, serverURL: string): Promise<Record<string, unknown>> {
@@ -109,9 +125,9 @@ async function run({ make, errors }: Contestant, serverURL: string): Promise<Rec
     } catch (error) {
       assert.ok(error instanceof errors.base, `${what}: ${error}`);
       const [kind = 'other'] = Object.entries(errors.classes).find(([, one]) => error instanceof one) ?? [];
-      const { image, metadata, altText, error: text } = error as unknown as Record<string, unknown>;
-      const body: unknown = JSON.parse(error.body);
-      outcomes[what] = { kind, status: error.statusCode, image, metadata, altText, text, body };
+      const fields = error as unknown as Record<string, unknown>;
+      const said = Object.fromEntries(ERROR_FIELDS.map((name) => [name, fields[name]]));
+      outcomes[what] = { kind, status: error.statusCode, said, body: JSON.parse(error.body) as unknown };
       return undefined as never;
     }
   };
@@ -184,6 +200,9 @@ async function run({ make, errors }: Contestant, serverURL: string): Promise<Rec
   await note('updateMetadata with bad metadata', describeAs('a\u0000b'));
   await note('updateMetadata of nothing', describeAs('x', NOBODY));
 
+  await runProducts(note, client, imageID);
+  await runTokens(note, make, options);
+
   await note('delete', () => client.images.delete({ accountID, imageID }));
   await note('delete again', () => client.images.delete({ accountID, imageID }));
   await note('delete of nothing', () => client.images.delete({ accountID, imageID: NOBODY }));
@@ -199,6 +218,97 @@ async function run({ make, errors }: Contestant, serverURL: string): Promise<Rec
   await note('getPublic in no size', () => client.images.getPublic({ publicID, size: 'huge' }));
   await note('getPublic of nothing', () => client.images.getPublic({ publicID: 'abcdefghijklmnopqrstu' }));
   return outcomes;
+}
+
+type Note = <Result>(what: string, call: () => Promise<Result>) => Promise<Result>;
+
+async function runProducts(note: Note, { products }: Client, imageID: string): Promise<void> {
+  const price = (valueDecimal: string) => ({ currency: 'USD', valueDecimal });
+  const lemonade = {
+    title: 'Lemonade',
+    description: 'Made **fresh**.',
+    basePrice: price('4.990'),
+    images: [{ imageID }],
+    optionGroups: [
+      {
+        name: 'Size',
+        minSelect: 1,
+        maxSelect: 1,
+        options: [{ name: 'Small' }, { name: 'Large', priceModifier: price('-0.5'), images: [{ imageID }] }],
+      },
+    ],
+  };
+  const wrong = {
+    ...lemonade,
+    title: '',
+    description: '<b>x</b>',
+    basePrice: { currency: 'nothing', valueDecimal: 'much' },
+    images: [{ imageID }, { imageID: NOBODY }],
+    optionGroups: [{ name: 'Size', minSelect: 2, maxSelect: 1, options: [{ name: '' }] }],
+    categoryID: NOBODY,
+  };
+  await note('products.list of nothing', () => products.list({ accountID }));
+  const created = await note('products.create', () =>
+    products.create({ accountID, productRequest: lemonade }),
+  );
+  const { productID } = created.result;
+  await note('products.create of little', () =>
+    products.create({ accountID, productRequest: { title: 'Water', basePrice: price('1') } }),
+  );
+  await note('products.create of what is wrong', () => products.create({ accountID, productRequest: wrong }));
+  await note('products.create elsewhere', () =>
+    products.create({ accountID: NOBODY, productRequest: lemonade }),
+  );
+  await note('products.list', () => products.list({ accountID }));
+  await note('products.list of a page', () => products.list({ accountID, skip: 1, count: 1 }));
+  await note('products.list by title', () => products.list({ accountID, title: 'MONA' }));
+  await note('products.list by category', () => products.list({ accountID, category: NOBODY }));
+  await note('products.get', () => products.get({ accountID, productID }));
+  await note('products.get of nothing', () => products.get({ accountID, productID: NOBODY }));
+  const { optionGroups, ...fewer } = lemonade;
+  const update = (productRequest: typeof fewer, id = productID) =>
+    products.update({ accountID, productID: id, productRequest });
+  await note('products.update', () => update({ ...fewer, title: 'Lemon squash' }));
+  await note('products.update to what is wrong', () => update(wrong));
+  await note('products.update of nothing', () => update(fewer, NOBODY));
+  await note('products.disable', () => products.disable({ accountID, productID }));
+  await note('products.disable again', () => products.disable({ accountID, productID }));
+  await note('products.disable of nothing', () => products.disable({ accountID, productID: NOBODY }));
+  await note('products.get of a disabled product', () => products.get({ accountID, productID }));
+  await note('products.update of a disabled product', () => update(fewer));
+}
+
+async function runTokens(note: Note, make: Contestant['make'], options: Options): Promise<void> {
+  const { authentication } = make(options);
+  const strangers = make({ ...options, security: { username: 'no', password: 'body' } }).authentication;
+  const scope = `/accounts/${accountID}/images.read`;
+  const grantType = 'client_credentials' as const;
+  const first = await note('createAccessToken', () => authentication.createAccessToken({ grantType }));
+  assert.ok(first.result.accessToken.length > 20);
+  await note('createAccessToken by its body', () =>
+    authentication.createAccessToken({
+      grantType,
+      scope,
+      clientId: KEY.publicKey,
+      clientSecret: KEY.secretKey,
+    }),
+  );
+  await note('createAccessToken of a scope that is none', () =>
+    authentication.createAccessToken({ grantType, scope: '/everything' }),
+  );
+  await note('createAccessToken of a stranger', () => strangers.createAccessToken({ grantType }));
+  const refresh = (refreshToken: string) => () =>
+    authentication.createAccessToken({ grantType: 'refresh_token', refreshToken });
+  const second = await note('createAccessToken by refreshing', refresh(first.result.refreshToken));
+  await note('revokeAccessToken', () =>
+    authentication.revokeAccessToken({ token: second.result.accessToken, tokenTypeHint: 'access_token' }),
+  );
+  await note('revokeAccessToken of nothing', () => authentication.revokeAccessToken({ token: 'nothing' }));
+  await note('revokeAccessToken of a stranger', () =>
+    strangers.revokeAccessToken({ token: second.result.accessToken }),
+  );
+  await note('revokeAccessToken of no token', () => authentication.revokeAccessToken({ token: '' }));
+  await note('createAccessToken by refreshing again', refresh(first.result.refreshToken));
 }
 
 /** Without what differs between any two runs. */
@@ -230,6 +340,7 @@ function normalise(outcomes: unknown, serverURL: string): unknown {
           return number;
         },
       )
+      .replace(/vitrine_[a-z]{2}_[\w-]+/g, 'TOKEN')
       .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
   const walk = (value: unknown): unknown => {
     if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'no date' : 'a Date';
@@ -262,7 +373,7 @@ describe('this client and the official SDK', () => {
   test('have the same outcomes of every operation', () => {
     const { ours = {}, official = {} } = outcomes;
     assert.deepEqual(Object.keys(ours), Object.keys(official));
-    assert.ok(Object.keys(ours).length >= 40);
+    assert.ok(Object.keys(ours).length >= 65);
     for (const [what, outcome] of Object.entries(official)) assert.deepEqual(ours[what], outcome, what);
   });
 
@@ -274,6 +385,7 @@ describe('this client and the official SDK', () => {
       'GenericError',
       'ImageMetadataValidationError',
       'ImageRequestValidationError',
+      'ProductRequestValidationError',
       'other',
       'success',
     ]);

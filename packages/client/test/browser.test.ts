@@ -116,6 +116,23 @@ for (const protocol of ['http1', 'http2'] as const) {
         element.src = link.href;
         await element.decode();
         outcomes.element = element.naturalWidth;
+        const price = { currency: 'USD', valueDecimal: '4.99' };
+        const product = { title: 'Lamp', basePrice: price, images: [{ imageID }] };
+        const { productID } = (await vitrine.products.create({ accountID, ...product })).result;
+        const { result: usage } = await vitrine.images.usage({ accountID, imageID });
+        outcomes.used = usage.products[0]?.productID === productID;
+        outcomes.renamed = (
+          await vitrine.accounts.update({ accountID, displayName: 'Shop' })
+        ).result.displayName;
+        const { username: clientId, password: clientSecret } = security;
+        const grant = { grantType: 'client_credentials', clientId, clientSecret } as const;
+        const anyone = new Vitrine({ serverURL });
+        const { result: token } = await anyone.authentication.createAccessToken(grant);
+        outcomes.token = (await new Vitrine({ serverURL, security: token }).ping.ping()) !== undefined;
+        // No dialog for a name and password opens: the call would not come back.
+        outcomes.stranger = await anyone.authentication
+          .createAccessToken({ ...grant, clientSecret: 'wrong' })
+          .catch((error) => error.status);
         await vitrine.images.delete({ accountID, imageID });
         const disabled = await vitrine.images.getMetadata({ accountID, imageID });
         outcomes.disabled = disabled.result.disabledOn instanceof Date;
@@ -132,6 +149,10 @@ for (const protocol of ['http1', 'http2'] as const) {
         type: ['image/webp'],
         shown: 60,
         element: 50,
+        used: true,
+        renamed: 'Shop',
+        token: true,
+        stranger: 401,
         disabled: true,
       });
     });
