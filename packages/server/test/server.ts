@@ -20,6 +20,8 @@ export interface TestServer {
   readonly authorization: string;
   /** Requests a path with the bootstrap key. */
   fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** Requests a path with the bootstrap key; a body goes as JSON, a text as it is, and what comes back is read as JSON. */
+  send(method: string, path: string, body?: unknown): Promise<Sent>;
   /** Uploads bytes, under any name and type: neither counts. */
   upload(bytes: Uint8Array, options?: UploadOptions): Promise<Response>;
   /** Uploads bytes and returns the metadata; throws if they are refused. */
@@ -28,6 +30,13 @@ export interface TestServer {
   close(): Promise<void>;
   /** Stops the server and starts another in its folder, which goes with it. */
   restart(env?: Record<string, string>): Promise<TestServer>;
+}
+
+export interface Sent {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: what it is, is what the test is to find out.
+  readonly body: any;
 }
 
 export interface UploadOptions {
@@ -109,6 +118,21 @@ async function startIn(
     authorization,
     fetch: (path, init = {}) =>
       fetch(new URL(path, url), { ...init, headers: { authorization, ...(init.headers as object) } }),
+    async send(method, path, body) {
+      const response = await server.fetch(path, {
+        method,
+        ...(body !== undefined && {
+          body: typeof body === 'string' ? body : JSON.stringify(body),
+          headers: { 'content-type': 'application/json' },
+        }),
+      });
+      const text = await response.text();
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: text === '' ? undefined : JSON.parse(text),
+      };
+    },
     upload: (bytes, { account = ACCOUNT, metadata, headers, replace } = {}) =>
       server.fetch(`/accounts/${account}/images${replace === undefined ? '' : `/${replace}`}`, {
         method: replace === undefined ? 'POST' : 'PUT',

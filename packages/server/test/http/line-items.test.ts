@@ -18,21 +18,7 @@ before(async () => {
 });
 after(() => server.close());
 
-async function send(method: string, path: string, body?: unknown) {
-  const response = await server.fetch(path, {
-    method,
-    ...(body !== undefined && {
-      body: JSON.stringify(body),
-      headers: { 'content-type': 'application/json' },
-    }),
-  });
-  const text = await response.text();
-  return {
-    status: response.status,
-    headers: response.headers,
-    body: text === '' ? undefined : JSON.parse(text),
-  };
-}
+const send = (method: string, path: string, body?: unknown) => server.send(method, path, body);
 
 async function upload() {
   return server.added(await picture(number++));
