@@ -116,15 +116,19 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
     refuseExpectation(request, response, requestID(request)),
   );
 
+  const logsAnswers = ['trace', 'debug', 'info'].includes(log.level);
   const warm = new WarmAnswers({
     delivery: dependencies.delivery,
     requestID,
-    answered: ({ method, url }, id, status, ip) => {
-      log.info({ requestId: id, method, path: url?.split('?', 1)[0], status, ms: 0, ip }, 'answered');
-    },
+    // What is not written is not made either: it would be a good part of the work of such an answer.
+    ...(logsAnswers && {
+      answered: ({ method, url }, id, status, ip) => {
+        log.info({ requestId: id, method, path: url?.split('?', 1)[0], status, ms: 0, ip }, 'answered');
+      },
+    }),
   });
   // Behind proxies the router knows whose address counts; where it is to be logged, it has to be asked.
-  warm.enabled = trustProxy === false || !['trace', 'debug', 'info'].includes(log.level);
+  warm.enabled = trustProxy === false || !logsAnswers;
   const [route] = app.server.listeners('request') as ((...call: [IncomingMessage, ServerResponse]) => void)[];
   app.server.removeAllListeners('request');
   const connections = new Connections(app.server);
