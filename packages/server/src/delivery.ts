@@ -3,7 +3,7 @@
  * named (its ETag) before it is made, what is kept of it, and how many an image may cost. Refuses to know HTTP and
  * pixels.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { BlobStore } from './blobs/store.ts';
 import { Budget } from './budget.ts';
@@ -136,7 +136,7 @@ export class Delivery {
   plan(image: Image, transform: Transform, format: OutputFormat): PlannedRendition {
     const plan = planRendition(transform, image.original, format, image.focalPoint);
     const key = renditionKey(image.original.digest, planKey(plan));
-    const name = createHash('sha256').update(key.name).digest('base64url');
+    const name = hash('sha256', key.name, 'base64url');
     return { image, plan, key, etag: `W/"${name.slice(0, 22)}"` };
   }
 
@@ -150,11 +150,16 @@ export class Delivery {
   async deliver(planned: PlannedRendition, signal?: AbortSignal, charge?: () => void): Promise<Buffer> {
     const { key } = planned;
     const { name } = key;
-    const kept = this.peek(key) ?? (await this.#reads.run(name, () => this.#read(key), signal));
-    // It may have been made while the disk was read.
-    const bytes = kept ?? this.peek(key);
+    let bytes = this.peek(key);
+    if (!bytes && this.#disk.mayHave(key)) {
+      // It may have been made while the disk was read.
+      bytes = (await this.#reads.run(name, () => this.#read(key), signal)) ?? this.peek(key);
+    }
     if (bytes) return bytes;
-    if (!this.#renders.has(name)) charge?.();
+    if (!this.#renders.has(name)) {
+      charge?.();
+      this.#charge(planned.image);
+    }
     return this.#renders.run(name, (stop) => this.#make(planned, stop), signal);
   }
 
@@ -183,13 +188,15 @@ export class Delivery {
     return kept;
   }
 
+  #charge({ publicID }: Image): void {
+    const wait = this.#budget.take(publicID, performance.now());
+    if (wait === 0) return;
+    const text = 'too many different renditions of this image were asked for; known ones are still served';
+    throw new AppError('rate-limited', text, { retryAfter: wait });
+  }
+
   async #make(planned: PlannedRendition, signal: AbortSignal): Promise<Buffer> {
-    const { key, image } = planned;
-    const wait = this.#budget.take(image.publicID, performance.now());
-    if (wait > 0) {
-      const text = 'too many different renditions of this image were asked for; known ones are still served';
-      throw new AppError('rate-limited', text, { retryAfter: wait });
-    }
+    const { key } = planned;
     const bytes = asBuffer((await this.#render(planned, signal)).bytes);
     await this.#memory.put(key, bytes);
     // Nobody waits for the disk.
@@ -210,7 +217,7 @@ export class Delivery {
     try {
       const made = await this.#blobs.withOriginalFile(
         original.digest,
-        (path) => this.#processor.render(path, plan, signal, original),
+        (path) => this.#processor.render(path, plan, { signal, source: original, original: original.digest }),
         signal,
       );
       this.counts.original += 1;
@@ -235,7 +242,7 @@ export class Delivery {
     signal: AbortSignal,
   ): Promise<Rendition | undefined> {
     const name = rungBlobName(rung);
-    const render = (path: string) => this.#processor.render(path, plan, signal);
+    const render = (path: string) => this.#processor.render(path, plan, { signal, original: digest });
     try {
       const made = await this.#blobs.withRungFile(digest, name, render, signal);
       if (made) this.counts.rung += 1;

@@ -7,6 +7,8 @@ interface Flight<T> {
   readonly result: Promise<T>;
   readonly controller: AbortController;
   waiting: number;
+  /** True once the work has ended: then there is nothing to stop. */
+  over: boolean;
 }
 
 export class Flights<T> {
@@ -42,16 +44,17 @@ export class Flights<T> {
       if (flight.waiting === 0) {
         // Whoever comes now must not join what is being stopped.
         if (this.#flights.get(key) === flight) this.#flights.delete(key);
-        flight.controller.abort();
+        if (!flight.over) flight.controller.abort();
       }
     }
   }
 
   #start(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
     const controller = new AbortController();
-    const flight: Flight<T> = { result: work(controller.signal), controller, waiting: 0 };
+    const flight: Flight<T> = { result: work(controller.signal), controller, waiting: 0, over: false };
     this.#flights.set(key, flight);
     const done = () => {
+      flight.over = true;
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
     };
     flight.result.then(done, done);

@@ -226,4 +226,24 @@ describe('the budget of sizes', () => {
       await server.close();
     }
   });
+
+  test('holds a refusal for a moment, so that who asks again at once keeps the server from nobody', async () => {
+    const server = await startServer({ VITRINE_SIZE_BUDGET: '1' });
+    try {
+      const image = await server.added(await picture(3));
+      assert.equal((await fetch(`${image.link}?size=10x10`)).status, 200);
+      const order: string[] = [];
+      const answered = async (what: string, url: string) => {
+        await (await fetch(url)).arrayBuffer();
+        order.push(what);
+      };
+      const refused = answered('refused', `${image.link}?size=11x11`);
+      // One after another: each of them would have been behind a refusal that is answered at once.
+      for (let index = 0; index < 3; index += 1) await answered('other', `${image.link}?size=10x10`);
+      await refused;
+      assert.deepEqual(order, ['other', 'other', 'other', 'refused']);
+    } finally {
+      await server.close();
+    }
+  });
 });

@@ -60,9 +60,13 @@ export class DiskCache implements RenditionCache {
     return this.#entries.bytes;
   }
 
+  /** What is not taken up yet is looked for where it would be. */
+  mayHave(key: RenditionKey): boolean {
+    return this.#entries.has(key) || this.#takingUp !== undefined;
+  }
+
   async get(key: RenditionKey): Promise<Buffer | undefined> {
     const known = this.#entries.get(key) !== undefined;
-    // What is not taken up yet is looked for where it would be.
     if (!known && this.#takingUp === undefined) return undefined;
     const file = await readFile(this.#path(key)).catch(ignore);
     const bytes = file && unwrap(file);

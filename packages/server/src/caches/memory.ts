@@ -25,6 +25,10 @@ export class MemoryCache implements RenditionCache {
     return this.#entries.get(key);
   }
 
+  mayHave(key: RenditionKey): boolean {
+    return this.#entries.has(key);
+  }
+
   async get(key: RenditionKey): Promise<Buffer | undefined> {
     return this.peek(key);
   }

@@ -23,6 +23,8 @@ export function renditionKey(digest: Digest, plan: string): RenditionKey {
 export interface RenditionCache {
   /** The bytes, whole and undamaged, or undefined. Never rejects. */
   get(key: RenditionKey): Promise<Buffer | undefined>;
+  /** False if `get` would certainly find nothing. At once, and does not count as a use. */
+  mayHave(key: RenditionKey): boolean;
   /** Keeps the bytes for as long as there is room; the least recently used go first. Never rejects. */
   put(key: RenditionKey, bytes: Buffer): Promise<void>;
   /** Lets go of all renditions of an original. Never rejects. */

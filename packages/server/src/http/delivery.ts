@@ -1,10 +1,11 @@
 /**
  * The public link: `GET /images/{publicID}`. Owns the headers of a delivery. Refuses to know how renditions are made.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
 import type { Delivery } from '../delivery.ts';
-import { AppError } from '../errors.ts';
+import { AppError, isAppError } from '../errors.ts';
 import { parseSize, type Transform } from '../imaging/plan.ts';
 import { isNotModified, lastModified, type Validators } from './conditional.ts';
 import { PUBLIC_CORS } from './cors.ts';
@@ -16,6 +17,9 @@ import type { WarmAnswers } from './warm.ts';
 
 /** What clients get that ask for no size; the official SDKs then ask for exactly this. */
 const DEFAULT_SIZE = { width: 400, height: 400 };
+
+/** Milliseconds until a client is told that it asks for too much. */
+const REFUSAL_HELD = 100;
 
 export interface DeliveryRoutes {
   readonly delivery: Delivery;
@@ -54,7 +58,8 @@ export function addDeliveryRoutes(
         headers: DeliveryHeaders,
         response: RESPONSES.delivery,
       },
-      errorHandler: (error, request, reply) => {
+      errorHandler: async (error, request, reply) => {
+        if (isAppError(error, 'rate-limited')) await held(request.aborted);
         // So that a picture uploaded a moment later is soon seen, and a flood of guesses is still absorbed.
         const brief = error instanceof AppError && error.code === 'not-found';
         return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
@@ -92,6 +97,14 @@ function parseTransform(query: Static<typeof DeliveryQuery>): Transform {
     dpr: query.dpr ?? 1,
     ...(query.quality !== undefined && { quality: query.quality }),
   };
+}
+
+/**
+ * Resolves after a moment. Who is refused and asks again at once, on however many connections, would otherwise keep the
+ * server busy with refusals: this way each connection gets ten a second, and others do not notice.
+ */
+async function held(aborted: AbortSignal): Promise<void> {
+  await pause(REFUSAL_HELD, undefined, { signal: aborted }).catch(() => undefined);
 }
 
 /** The headers that a 200, a 304 and a HEAD have in common. */

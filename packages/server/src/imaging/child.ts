@@ -3,6 +3,7 @@
  * Refuses to know queues, retries and the errors that callers see; and pixels, which only the worker itself knows.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { setPriority } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Answer, Task, WorkerMessage } from './messages.ts';
@@ -26,6 +27,9 @@ export interface ChildOptions {
 
 /** A JavaScript heap far above what header walks need: pictures live outside of it. */
 const HEAP_MEGABYTES = 128;
+
+/** A tenth of the cores when others want all of them: figures in docs/adr/0040. */
+const NICENESS = 10;
 
 /** How much of what a worker wrote to stderr is kept to explain its end. */
 const STDERR_CHARACTERS = 2_000;
@@ -60,6 +64,7 @@ export class Child {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
+    if (this.#process.pid !== undefined) giveWay(this.#process.pid);
     const { promise: ready, resolve: settleReady } = Promise.withResolvers<boolean>();
     const { promise: ended, resolve: settleEnded } = Promise.withResolvers<string>();
     this.ready = ready;
@@ -149,5 +154,14 @@ export class Child {
     this.#running = undefined;
     clearTimeout(running.deadline);
     running.settle(outcome);
+  }
+}
+
+/** A process that renders for seconds gives way to the one that answers in microseconds; its threads inherit it. */
+function giveWay(pid: number): void {
+  try {
+    setPriority(pid, NICENESS);
+  } catch {
+    // It has ended already, or the system has no such thing: it renders all the same.
   }
 }

@@ -13,7 +13,7 @@ import { Child, type ChildOptions, type Outcome } from './child.ts';
 import { ingestCost, renderCost } from './cost.ts';
 import type { Task } from './messages.ts';
 import type { Plan } from './plan.ts';
-import type { Ingested, Processor, RenderSource, Rendition } from './processor.ts';
+import type { Ingested, Processor, RenderOptions, Rendition } from './processor.ts';
 import { isLarge, TaskQueue } from './queue.ts';
 
 export interface PoolOptions {
@@ -66,6 +66,7 @@ const TOO_MANY = 'Too many pictures are waiting to be processed';
 interface Job {
   readonly task: Task;
   readonly cost: number;
+  readonly original: string | undefined;
   readonly resolve: (result: Ingested | Rendition) => void;
   readonly reject: (error: AppError) => void;
   /** True once a worker crashed on it. */
@@ -119,15 +120,14 @@ class ProcessPool implements Pool {
   }
 
   async ingest(path: string, signal?: AbortSignal, size?: number): Promise<Ingested> {
-    return (await this.#submit({ kind: 'ingest', path }, ingestCost(size), signal)) as Ingested;
+    const task = { kind: 'ingest', path } as const;
+    return (await this.#submit(task, { cost: ingestCost(size), signal })) as Ingested;
   }
 
-  async render(path: string, plan: Plan, signal?: AbortSignal, source?: RenderSource): Promise<Rendition> {
-    return (await this.#submit(
-      { kind: 'render', path, plan },
-      renderCost(plan, source),
-      signal,
-    )) as Rendition;
+  async render(path: string, plan: Plan, options: RenderOptions = {}): Promise<Rendition> {
+    const { signal, source, original } = options;
+    const task = { kind: 'render', path, plan } as const;
+    return (await this.#submit(task, { cost: renderCost(plan, source), signal, original })) as Rendition;
   }
 
   async close(): Promise<void> {
@@ -155,7 +155,14 @@ class ProcessPool implements Pool {
     return this.#count('busy');
   }
 
-  #submit(task: Task, cost: number, signal: AbortSignal | undefined): Promise<Ingested | Rendition> {
+  #submit(
+    task: Task,
+    {
+      cost,
+      signal,
+      original,
+    }: { cost: number; signal: AbortSignal | undefined; original?: string | undefined },
+  ): Promise<Ingested | Rendition> {
     if (signal?.aborted === true) return Promise.reject(cancelled());
     if (this.#closed) return Promise.reject(unavailable(SHUTTING_DOWN));
     const { promise, resolve, reject } = Promise.withResolvers<Ingested | Rendition>();
@@ -175,6 +182,7 @@ class ProcessPool implements Pool {
     const job: Job = {
       task,
       cost,
+      original,
       resolve: (result) => settle() && resolve(result),
       reject: (error) => settle() && reject(error),
       retried: false,
@@ -192,7 +200,11 @@ class ProcessPool implements Pool {
     if (this.#closed) return;
     for (const slot of this.#slots) {
       if (slot.state !== 'idle' || !slot.child.usable) continue;
-      const job = this.#queue.take({ fresh: slot.fresh, large: this.#mayTakeLarge() });
+      const job = this.#queue.take({
+        fresh: slot.fresh,
+        large: this.#mayTakeLarge(),
+        sated: this.#sated(),
+      });
       if (job !== undefined) void this.#run(slot, job);
     }
     while (this.#queue.length > this.#count('starting') && this.#slots.size < this.#size) {
@@ -207,6 +219,20 @@ class ProcessPool implements Pool {
     let large = 0;
     for (const { job } of this.#slots) if (job !== undefined && isLarge(job)) large += 1;
     return large < Math.max(1, this.#size - 1);
+  }
+
+  /**
+   * Originals that have as many workers as one may have: all but one, if there is more than one. However many sizes of a
+   * picture are asked for, there is a worker for the others; and a core for the server, which would otherwise wait
+   * for its turn behind those who render (figures in docs/adr/0040).
+   */
+  #sated(): ReadonlySet<string> {
+    const counts = new Map<string, number>();
+    for (const { job } of this.#slots) {
+      if (job?.original !== undefined) counts.set(job.original, (counts.get(job.original) ?? 0) + 1);
+    }
+    const share = Math.max(1, this.#size - 1);
+    return new Set([...counts].filter(([, count]) => count >= share).map(([original]) => original));
   }
 
   async #run(slot: Slot, job: Job): Promise<void> {

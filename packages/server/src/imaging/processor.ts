@@ -9,7 +9,7 @@
  *   worker ran out of time or memory; also if too much is waiting already, or (at `render`) if it waited 5 s for a
  *   worker. `AppError('cancelled')` when the signal fires.
  */
-import type { Original } from '../image.ts';
+import type { Digest, Original } from '../image.ts';
 import type { Rung } from './ladder.ts';
 import type { OutputFormat, Plan, PlanSource } from './plan.ts';
 
@@ -40,6 +40,14 @@ export interface Ingested {
 /** What a file holds, for an estimate of what it costs to decode. */
 export type RenderSource = Pick<PlanSource, 'format' | 'width' | 'height' | 'frames'>;
 
+export interface RenderOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Only serves to estimate the cost; left out, the file is taken for a rung. */
+  readonly source?: RenderSource | undefined;
+  /** The original that it is made of, at whatever remove: renditions of one never hold up those of all others. */
+  readonly original?: Digest | undefined;
+}
+
 export interface Processor {
   /**
    * Decodes every pixel of the picture in this local file, says what it is, and makes its ladder and default
@@ -48,9 +56,9 @@ export interface Processor {
   ingest(path: string, signal?: AbortSignal, size?: number): Promise<Ingested>;
   /**
    * Makes the rendition that the plan describes from the picture in this local file, which may be a rung where
-   * `rungFor` says so. `source` only serves to estimate the cost; left out, the file is taken for a rung.
+   * `rungFor` says so.
    */
-  render(path: string, plan: Plan, signal?: AbortSignal, source?: RenderSource): Promise<Rendition>;
+  render(path: string, plan: Plan, options?: RenderOptions): Promise<Rendition>;
   /** Ends all workers; calls that run are rejected with `unavailable`. */
   close(): Promise<void>;
 }

@@ -11,6 +11,18 @@ export interface Queued {
   readonly cost: number;
   /** True once a worker crashed on it: it goes first, and only to a fresh worker. */
   readonly retried: boolean;
+  /** Whose picture it is made of, so that one cannot take what there is for all; absent: nobody's in particular. */
+  readonly original?: string | undefined;
+}
+
+/** A worker that could take a task. */
+export interface FreeWorker {
+  /** It has not had a task yet. */
+  readonly fresh: boolean;
+  /** It may take a large one. */
+  readonly large: boolean;
+  /** The originals that have all the workers that one may have. */
+  readonly sated: ReadonlySet<string>;
 }
 
 /** So many small tasks may pass a large one that could go. */
@@ -39,9 +51,14 @@ export class TaskQueue<T extends Queued> {
     return this.#retried.length + this.#small.length + this.#large.length;
   }
 
-  /** False, and nothing is queued, if too many wait already. However large, a task may wait alone. */
+  /**
+   * False, and nothing is queued, if too many wait already, or half of what may wait is of the same original. However
+   * large, a task may wait alone.
+   */
   add(task: T): boolean {
     if (this.length >= this.#maxWaiting) return false;
+    const { original } = task;
+    if (original !== undefined && this.#waitingOf(original) >= Math.ceil(this.#maxWaiting / 2)) return false;
     if (this.length > 0 && this.#cost() + task.cost > this.#maxCost) return false;
     (isLarge(task) ? this.#large : this.#small).push(task);
     return true;
@@ -52,19 +69,22 @@ export class TaskQueue<T extends Queued> {
     this.#retried.unshift(task);
   }
 
-  /** Takes out the task that goes next to a worker. `large`: whether it may be a large one. */
-  take(worker: { fresh: boolean; large: boolean }): T | undefined {
-    if (worker.fresh) {
-      const index = this.#retried.findIndex((task) => worker.large || !isLarge(task));
+  /** Takes out the task that goes next to a worker. */
+  take({ fresh, large, sated }: FreeWorker): T | undefined {
+    const allowed = ({ original }: T): boolean => original === undefined || !sated.has(original);
+    if (fresh) {
+      const index = this.#retried.findIndex((task) => (large || !isLarge(task)) && allowed(task));
       if (index >= 0) return this.#retried.splice(index, 1)[0];
     }
-    const largeWaits = worker.large && this.#large.length > 0;
-    if (largeWaits && (this.#small.length === 0 || this.#passed >= PATIENCE)) {
+    const small = this.#small.findIndex(allowed);
+    const waiting = large ? this.#large.findIndex(allowed) : -1;
+    if (waiting >= 0 && (small < 0 || this.#passed >= PATIENCE)) {
       this.#passed = 0;
-      return this.#large.shift();
+      return this.#large.splice(waiting, 1)[0];
     }
-    if (largeWaits && this.#small.length > 0) this.#passed += 1;
-    return this.#small.shift();
+    if (small < 0) return undefined;
+    if (waiting >= 0) this.#passed += 1;
+    return this.#small.splice(small, 1)[0];
   }
 
   /** Takes out a task that nobody waits for any more. */
@@ -78,6 +98,13 @@ export class TaskQueue<T extends Queued> {
   /** Takes out all of them. */
   drain(): T[] {
     return [this.#retried, this.#small, this.#large].flatMap((tasks) => tasks.splice(0));
+  }
+
+  #waitingOf(original: string): number {
+    let count = 0;
+    for (const tasks of [this.#retried, this.#small, this.#large])
+      for (const task of tasks) if (task.original === original) count += 1;
+    return count;
   }
 
   #cost(): number {

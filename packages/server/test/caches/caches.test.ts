@@ -44,6 +44,7 @@ for (const [name, open] of kinds) {
       assert.deepEqual(await cache.get(key(1, 'other')), bytes(200, 2));
       assert.deepEqual(await cache.get(key(2)), bytes(300, 3));
       assert.equal(await cache.get(key(3)), undefined);
+      assert.deepEqual([cache.mayHave(key(1)), cache.mayHave(key(3))], [true, false]);
     });
 
     test('never take more bytes than they may; the least recently used go first', async () => {

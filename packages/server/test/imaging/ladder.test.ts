@@ -281,8 +281,8 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
         const rungPath = paths.get(rung.name) ?? assert.fail(rung.name);
         const [from, direct, exact] = await Promise.all([
           pool.render(rungPath, plan),
-          pool.render(path, plan, undefined, original),
-          pool.render(whole, plan, undefined, original),
+          pool.render(path, plan, { source: original }),
+          pool.render(whole, plan, { source: original }),
         ]);
         for (const { width, height } of [from, direct])
           assert.deepEqual([width, height], [plan.width, plan.height]);

@@ -165,7 +165,7 @@ describe('the pool', { timeout: 120_000 }, () => {
       const running = new AbortController();
       const waiting = new AbortController();
       const first = assert.rejects(
-        pool.render(large, { ...SLOW, format: 'png' }, running.signal),
+        pool.render(large, { ...SLOW, format: 'png' }, { signal: running.signal }),
         code('cancelled'),
       );
       const second = assert.rejects(pool.ingest(small, waiting.signal), code('cancelled'));
@@ -216,6 +216,23 @@ describe('the pool', { timeout: 120_000 }, () => {
       const thumbnail = pool.render(small, PLAN);
       assert.deepEqual([pool.running(), pool.waiting()], [2, 2]);
       await Promise.all([first, ...more, thumbnail]);
+    });
+  });
+
+  test('keeps a worker for other pictures, however many sizes of one are asked for', async () => {
+    await withPool({ size: 2, maxWaitMs: { render: 60_000 } }, async (pool) => {
+      const first = pool.render(large, { ...SLOW, format: 'png' }, { original: 'one' });
+      await until(() => pool.running() === 1);
+      // Once this is through there is an idle worker beside the busy one.
+      await pool.ingest(small, undefined, 10_000);
+      const more = [
+        pool.render(small, PLAN, { original: 'one' }),
+        pool.render(small, PLAN, { original: 'one' }),
+      ];
+      assert.deepEqual([pool.running(), pool.waiting()], [1, 2]);
+      const other = pool.render(small, PLAN, { original: 'other' });
+      assert.deepEqual([pool.running(), pool.waiting()], [2, 2]);
+      await Promise.all([first, ...more, other]);
     });
   });
 

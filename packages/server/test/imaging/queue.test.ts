@@ -2,12 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ingestCost, LARGE_COST, renderCost } from '../../src/imaging/cost.ts';
 import type { Plan } from '../../src/imaging/plan.ts';
-import { isLarge, PATIENCE, TaskQueue } from '../../src/imaging/queue.ts';
+import { type FreeWorker, isLarge, PATIENCE, TaskQueue } from '../../src/imaging/queue.ts';
+
+const FREE: FreeWorker = { fresh: false, large: true, sated: new Set() };
 
 interface Named {
   readonly name: string;
   readonly cost: number;
   readonly retried: boolean;
+  readonly original?: string;
 }
 
 const small = (name: string): Named => ({ name, cost: 10, retried: false });
@@ -16,7 +19,7 @@ const queue = (limits = {}) =>
   new TaskQueue<Named>({ maxWaiting: 100, maxCost: Number.POSITIVE_INFINITY, ...limits });
 
 /** The names in the order in which one worker gets them. */
-function served(waiting: TaskQueue<Named>, worker = { fresh: false, large: true }): string[] {
+function served(waiting: TaskQueue<Named>, worker: FreeWorker = FREE): string[] {
   const names: string[] = [];
   for (let task = waiting.take(worker); task !== undefined; task = waiting.take(worker))
     names.push(task.name);
@@ -57,7 +60,7 @@ describe('the queue', () => {
     const waiting = queue();
     waiting.add(large('A'));
     for (let i = 0; i < PATIENCE + 1; i += 1) waiting.add(small(String(i)));
-    assert.ok(!served(waiting, { fresh: false, large: false }).includes('A'));
+    assert.ok(!served(waiting, { ...FREE, large: false }).includes('A'));
     waiting.add(small('late'));
     assert.deepEqual(served(waiting), ['late', 'A']);
   });
@@ -68,7 +71,36 @@ describe('the queue', () => {
     waiting.putBack({ ...small('crashed'), retried: true });
     assert.equal(waiting.length, 2);
     assert.deepEqual(served(waiting), ['1']);
-    assert.deepEqual(served(waiting, { fresh: true, large: false }), ['crashed']);
+    assert.deepEqual(served(waiting, { ...FREE, fresh: true, large: false }), ['crashed']);
+  });
+
+  test('passes over what is of an original that has its share of the workers', () => {
+    const waiting = queue();
+    const of = (original: string, task: Named): Named => ({ ...task, original });
+    for (const task of [of('one', small('1')), of('one', large('A')), of('other', small('2')), small('3')])
+      waiting.add(task);
+    const others = { ...FREE, sated: new Set(['one']) };
+    assert.deepEqual(served(waiting, others), ['2', '3']);
+    waiting.add(of('other', large('B')));
+    assert.deepEqual(
+      served(waiting, others),
+      ['B'],
+      'a large one that may not go does not hold up one that may',
+    );
+    waiting.putBack({ ...of('one', small('crashed')), retried: true });
+    assert.deepEqual(served(waiting, { ...others, fresh: true }), []);
+    assert.deepEqual(served(waiting, { ...FREE, fresh: true }), ['crashed', '1', 'A']);
+  });
+
+  test('lets an original take half of the places, and no more', () => {
+    const waiting = queue({ maxWaiting: 4 });
+    const of = (original: string, name: string): Named => ({ ...small(name), original });
+    assert.deepEqual(
+      [of('one', '1'), of('one', '2'), of('one', '3'), of('other', '4'), small('5'), small('6')].map((task) =>
+        waiting.add(task),
+      ),
+      [true, true, false, true, true, false],
+    );
   });
 
   test('takes no more tasks than it may, and no more cost, but any task alone', () => {
@@ -77,7 +109,7 @@ describe('the queue', () => {
     const cheap = queue({ maxCost: 25 });
     assert.ok(cheap.add(large('alone')));
     assert.equal(cheap.add(small('1')), false);
-    cheap.take({ fresh: false, large: true });
+    cheap.take(FREE);
     assert.deepEqual(
       [cheap.add(small('1')), cheap.add(small('2')), cheap.add(small('3'))],
       [true, true, false],
