@@ -8,16 +8,18 @@ import { ConfigError } from '../config.ts';
 import { type ErrorCode, isAppError } from '../errors.ts';
 import { addAccountCommands } from './accounts.ts';
 import { addAuditCommand } from './audit.ts';
+import { addExportCommand } from './export.ts';
 import { addImageCommands } from './images.ts';
+import { addImportCommand } from './import.ts';
 import { addKeyCommands } from './keys.ts';
 import { addLoginCommands } from './login.ts';
 import { plain } from './output.ts';
-import { PartlyDone } from './progress.ts';
+import { OnlyRenditions, PartlyDone } from './progress.ts';
 import type { Surroundings } from './session.ts';
 import { addUploadCommand } from './upload.ts';
 
 /** What a script can tell apart. 0 is success. */
-const EXIT = { failed: 1, usage: 2, notFound: 3, refused: 4, partly: 5 } as const;
+const EXIT = { failed: 1, usage: 2, notFound: 3, refused: 4, partly: 5, renditions: 6 } as const;
 
 const EXIT_CODES = `
 Exit codes:
@@ -27,6 +29,7 @@ Exit codes:
   3  there is no such account, key, image or profile
   4  refused: by the server, or because the state does not allow it
   5  done in part: some files or images were not, and the output says which
+  6  done, but some pictures are renditions, because the server gives no originals
 
 serve, accounts, keys and audit work on the data that the VITRINE_ variables name (docs/config.md), beside a server that
 runs on it. All others speak to a server, as "vitrine login" says (docs/cli.md).`;
@@ -50,6 +53,8 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   addLoginCommands(program, surroundings);
   addUploadCommand(program, surroundings);
   addImageCommands(program, surroundings);
+  addExportCommand(program, surroundings);
+  addImportCommand(program, surroundings);
   try {
     await program.parseAsync([...words], { from: 'user' });
     return 0;
@@ -74,6 +79,7 @@ function explain(error: unknown): string {
 function exitCodeOf(error: unknown): number {
   if (error instanceof ConfigError) return EXIT.usage;
   if (error instanceof PartlyDone) return EXIT.partly;
+  if (error instanceof OnlyRenditions) return EXIT.renditions;
   const codes: Partial<Record<ErrorCode, number>> = {
     'invalid-request': EXIT.usage,
     'not-found': EXIT.notFound,
@@ -92,7 +98,7 @@ function exitCodeOfRefusal(error: VitrineError): number {
 }
 
 function isReport(error: unknown): error is Error {
-  return error instanceof PartlyDone;
+  return error instanceof PartlyDone || error instanceof OnlyRenditions;
 }
 
 // Whoever reads only the first lines closes the pipe, and that is no failure.

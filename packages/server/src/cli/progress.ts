@@ -9,6 +9,20 @@ import type { Surroundings } from './session.ts';
 /** Some of what a run was to do was not done; it has said what. */
 export class PartlyDone extends Error {}
 
+/** All was done, but not all with originals. */
+export class OnlyRenditions extends Error {
+  /** @throws OnlyRenditions that says how many are what instead. */
+  static check(results: readonly { readonly kind?: 'original' | 're-encoded' | 'downscaled' }[]): void {
+    const number = (kind: string) => results.filter((result) => result.kind === kind).length;
+    const [encoded, scaled] = [number('re-encoded'), number('downscaled')];
+    if (encoded + scaled === 0) return;
+    throw new OnlyRenditions(
+      `the server did not give the originals of ${encoded + scaled} images: ${encoded} were re-encoded at their own size, ` +
+        `${scaled} have the most pixels that a public link shows and may be downscaled`,
+    );
+  }
+}
+
 export interface Progress {
   /** One more is done. @param notable whether people want to know of it even where a bar stands for the rest. */
   done(line: string, notable?: boolean): void;
