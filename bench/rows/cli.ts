@@ -42,7 +42,14 @@ export const measureCli: Measure = async (bench) => {
   };
   const home = join(bench.folder, 'home');
   const command = (...words: string[]) =>
-    run('env', [`HOME=${home}`, 'XDG_CONFIG_HOME=', process.execPath, COMMAND, ...words]);
+    run('env', [
+      `HOME=${home}`,
+      'XDG_CONFIG_HOME=',
+      process.execPath,
+      '--conditions=vitrine-source',
+      COMMAND,
+      ...words,
+    ]);
 
   try {
     bench.say(`cli: ${count} photographs of ${(photo.length / 1e6).toFixed(1)} MB, ${PARALLEL} at a time`);

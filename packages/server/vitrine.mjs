@@ -18,17 +18,11 @@ if (process.env.NODE_COMPILE_CACHE === undefined) {
   const { enableCompileCache } = await import('node:module');
   enableCompileCache(fileURLToPath(new URL('.compiled', import.meta.url)));
 }
-// In a checkout the sources run as they are, the client's too; an installed package has only what was built from them.
+// In a checkout the sources run as they are; an installed package has only what was built from them.
 const { existsSync } = await import('node:fs');
-if (existsSync(new URL('src/cli/main.ts', import.meta.url))) {
-  const { registerHooks } = await import('node:module');
-  registerHooks({
-    resolve: (specifier, context, next) =>
-      next(specifier, { ...context, conditions: [...context.conditions, 'vitrine-source'] }),
-  });
+const inCheckout = existsSync(new URL('src/cli/main.ts', import.meta.url));
+if (inCheckout && !import.meta.resolve('@vitrine/client').endsWith('.ts')) {
+  process.stderr.write('In a checkout, "npm run vitrine -- …" takes the sources of the client as well.\n');
+  process.exit(1);
 }
-await import('./src/cli/main.ts').catch((error) => {
-  if (error?.code !== 'ERR_MODULE_NOT_FOUND' || !String(error.url ?? '').endsWith('/src/cli/main.ts'))
-    throw error;
-  return import('./dist/cli/main.js');
-});
+await import(inCheckout ? './src/cli/main.ts' : './dist/cli/main.js');

@@ -9,37 +9,23 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { basicOf, bearer, call, done, type KeyJSON, newAccount, newKey, newToken } from './administration.ts';
+import { type Outcome, outcomeOf, VITRINE } from './cli/command.ts';
 import { startPostgres } from './postgres.ts';
 import { ACCOUNT, startServer, type TestServer } from './server.ts';
 
-const COMMAND = join(import.meta.dirname, '../vitrine.mjs');
 const MISSING = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** Runs `vitrine` with these words, on the data that the variables name. */
 async function vitrine(env: Record<string, string>, ...words: string[]): Promise<Outcome> {
-  const child = spawn(process.execPath, ['--conditions=vitrine-source', COMMAND, ...words], {
+  const [command, ...first] = VITRINE;
+  const child = spawn(command, [...first, ...words], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    err += chunk;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, out, err };
+  return outcomeOf(child, words);
 }
 
 /** What a command that must succeed prints as JSON. */
@@ -235,7 +221,8 @@ describe('the vitrine command', () => {
 
   test('starts the server with "serve"', async () => {
     const env = { PATH: process.env.PATH, VITRINE_PORT: '0', VITRINE_DATA: join(folder, 'serve') };
-    const child = spawn(process.execPath, ['--conditions=vitrine-source', COMMAND, 'serve'], { env });
+    const [command, ...first] = VITRINE;
+    const child = spawn(command, [...first, 'serve'], { env });
     try {
       let output = '';
       for await (const chunk of child.stdout) {

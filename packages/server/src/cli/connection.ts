@@ -19,8 +19,6 @@ export interface Connection {
   readonly accountID: string;
   readonly serverURL: string;
   readonly vitrine: Vitrine;
-  /** Brings a disabled image back. @throws AppError `conflict` if the server knows no such thing. */
-  enable(imageID: string): Promise<Image>;
   /** The bytes that were uploaded; undefined from a server that does not give them. */
   original(imageID: string): Promise<Buffer | undefined>;
   /** An image by its ID, its public ID or its link. @throws AppError `not-found`. */
@@ -84,12 +82,6 @@ export async function connect(profile: Profile, { patient = false } = {}): Promi
     serverURL,
     vitrine,
     original: (imageID) => untilPassed(client, patient, () => ask('GET', imageID, 'original')),
-    async enable(imageID) {
-      await vitrine.images.getMetadata({ accountID, imageID });
-      const answer = await untilPassed(client, patient, () => ask('POST', imageID, 'enable'));
-      if (!answer) throw new AppError('conflict', `${serverURL} has no way to enable an image`);
-      return (await vitrine.images.getMetadata({ accountID, imageID })).result;
-    },
     async find(name) {
       // No path of the contract, and no ID of anything.
       if (/^\.{0,2}$/.test(name)) throw new AppError('not-found', 'the account has no such image');

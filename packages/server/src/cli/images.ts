@@ -94,7 +94,10 @@ export function addImageCommands(program: Command, surroundings: Surroundings): 
   command('enable', 'bring a disabled image back')
     .argument('<image>', NAMED)
     .action((name: string, options: ClientOptions) =>
-      printing(options, async ({ find, enable }) => enable((await find(name)).imageID)),
+      printing(options, async ({ find, vitrine, accountID }) => {
+        const { imageID } = await find(name);
+        return (await vitrine.images.enable({ accountID, imageID })).result;
+      }),
     );
 
   looking(command('url', 'print the public link of an image'))

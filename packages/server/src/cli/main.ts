@@ -34,6 +34,9 @@ Exit codes:
 serve, accounts, keys and audit work on the data that the VITRINE_ variables name (docs/config.md), beside a server that
 runs on it. All others speak to a server, as "vitrine login" says (docs/cli.md).`;
 
+/** Whether the command is the server, which ends by itself. */
+let served = false;
+
 /** Runs one command line. @returns the exit code. */
 async function run(words: readonly string[], surroundings: Surroundings): Promise<number> {
   const program = new Command('vitrine')
@@ -45,6 +48,7 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
     .command('serve')
     .description('start the server, as "npm start" does')
     .action(async () => {
+      served = true;
       await import('../main.ts');
     });
   addAccountCommands(program, surroundings);
@@ -101,11 +105,20 @@ function isReport(error: unknown): error is Error {
   return error instanceof PartlyDone || error instanceof OnlyRenditions;
 }
 
+/** Ends the process once everything that was written has left it. */
+async function leave(code: number): Promise<never> {
+  for (const stream of [process.stdout, process.stderr]) {
+    // A reader that has gone away fails the write, and that is no failure.
+    await new Promise<void>((resolve) => stream.write('', () => resolve()));
+  }
+  process.exit(code);
+}
+
 // Whoever reads only the first lines closes the pipe, and that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
 });
-process.exitCode = await run(process.argv.slice(2), {
+const code = await run(process.argv.slice(2), {
   env: process.env,
   write: (text) => {
     process.stdout.write(text);
@@ -120,3 +133,6 @@ process.exitCode = await run(process.argv.slice(2), {
   screen: process.stderr,
   isTerminal: process.stdout.isTTY === true,
 });
+// A command that is done must not be held up by a connection that is kept alive, or by an input that nobody ends. The
+// server alone goes on.
+if (!served) await leave(code);

@@ -3,17 +3,21 @@
  * and a server, to count what goes over the wire, and to stop at any moment of it.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { ACCOUNT, KEY, type TestServer } from '../server.ts';
 
 const COMMAND = join(import.meta.dirname, '../../vitrine.mjs');
 /** The words that start `vitrine`, in a checkout as its users have one. */
-export const VITRINE = [process.execPath, COMMAND] as const;
+export const VITRINE = [process.execPath, '--conditions=vitrine-source', COMMAND] as const;
+
+/** Milliseconds in which any command must come to its end, on however busy a machine. */
+const DEADLINE = 100_000;
 
 /** A terminal takes Python's pty. Without it the test says so and is skipped, or fails where CI=true. */
 export function withoutTerminal(): string | false {
@@ -36,6 +40,42 @@ export interface RunOptions {
   /** Is given the process, to stop it, with every line that it writes. */
   readonly onLine?: (line: string, child: ChildProcess) => void;
   readonly onStart?: (child: ChildProcess) => void;
+}
+
+/**
+ * What becomes of a command. One that does not end is killed, and what it was doing is told: a test that only runs out of its
+ * time says nothing of why.
+ */
+export async function outcomeOf(
+  child: ChildProcessByStdio<Writable | null, Readable, Readable>,
+  words: readonly string[],
+): Promise<Outcome> {
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text;
+  });
+  let stuck: string | undefined;
+  const deadline = setTimeout(() => {
+    stuck = stateOf(child);
+    child.kill('SIGKILL');
+  }, DEADLINE);
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  clearTimeout(deadline);
+  if (stuck === undefined) return { code, signal, out, err };
+  throw new Error(`"${words.join(' ')}" did not end.\n${stuck}\nstdout: ${out}\nstderr: ${err}`);
+}
+
+/** What a process and its threads wait for, and what it has open, as far as this system tells. */
+function stateOf({ pid, exitCode, signalCode }: ChildProcess): string {
+  const ended = `exit code ${exitCode}, signal ${signalCode}`;
+  const look = [
+    `cd /proc/${pid} && grep -E "State|Threads|VmRSS|SigBlk|SigCgt" status && ls -l fd`,
+    'for task in task/*; do echo "$task $(cat $task/comm $task/wchan $task/syscall | tr "\\n" " ")"; done',
+  ];
+  return `${ended}\n${spawnSync('sh', ['-c', look.join('\n')], { encoding: 'utf8' }).stdout}`;
 }
 
 /** A user: a home folder, and what is run in it. */
@@ -68,18 +108,13 @@ export class User {
     options.onStart?.(child);
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
-    let [out, err, begun] = ['', '', ''];
+    let begun = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
       const lines = (begun + text).split('\n');
       begun = lines.pop() ?? '';
       for (const line of lines) options.onLine?.(line, child);
     });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-    return { code, signal, out, err };
+    return outcomeOf(child, words);
   }
 
   /** What a command prints as JSON. @param code which the command must exit with */
