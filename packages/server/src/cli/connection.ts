@@ -1,10 +1,10 @@
 /**
- * Owns what a client's command works with: a server, an account on it and a client with its credentials, from a profile; and
- * the operations that the client package does not have. Refuses to know commands.
+ * Owns what a client's command works with: a server, an account on it and a client with its credentials, from a profile.
+ * Refuses to know commands.
  */
 import type { Image, Vitrine } from '@vitrine/client';
 import type { Command } from 'commander';
-import { AppError, isAppError } from '../errors.ts';
+import { AppError } from '../errors.ts';
 import { MAX_ORIGINAL_BYTES } from '../image.ts';
 import { configFolder, DEFAULT_PROFILE, type Profile, Profiles } from './profiles.ts';
 import type { Surroundings } from './session.ts';
@@ -19,7 +19,10 @@ export interface Connection {
   readonly accountID: string;
   readonly serverURL: string;
   readonly vitrine: Vitrine;
-  /** The bytes that were uploaded; undefined from a server that does not give them. */
+  /**
+   * The bytes that were uploaded, checked; undefined from a server that does not give them.
+   * @throws AppError `invalid-image` if they are not what the server says they are.
+   */
   original(imageID: string): Promise<Buffer | undefined>;
   /** An image by its ID, its public ID or its link. @throws AppError `not-found`. */
   find(name: string): Promise<Image>;
@@ -56,32 +59,24 @@ export async function connect(profile: Profile, { patient = false } = {}): Promi
       retryConnectionErrors: patient,
     },
   });
-  const address = (imageID: string, what: string) => {
-    const image = `${encodeURIComponent(accountID)}/images/${encodeURIComponent(imageID)}`;
-    return `${serverURL.replace(/\/+$/, '')}/accounts/${image}/${what}`;
-  };
-  const authorization = `Basic ${Buffer.from(`${publicKey}:${secretKey}`).toString('base64')}`;
-  const headers = { authorization, 'x-moov-version': client.NEWEST_VERSION };
-
-  /** Undefined where the server has no such operation: the image is known to be there, so it is not what is missing. */
-  async function ask(method: 'GET' | 'POST', imageID: string, what: string): Promise<Buffer | undefined> {
-    const url = address(imageID, what);
-    const { response, body } = await answerOf(url, { method, headers }).catch((cause: Error) => {
-      if (isAppError(cause)) throw cause;
-      const detail = (cause.cause as Error | undefined)?.message ?? cause.message;
-      throw new client.ConnectionError(`no answer from ${new URL(url).origin}: ${detail}`, { cause });
-    });
-    if (response.ok) return body;
-    if ([404, 405, 501].includes(response.status)) return undefined;
-    const { status, headers: received } = response;
-    throw new client.APIError({ status, headers: received, body: body.toString('utf8') });
-  }
-
-  const connection: Connection = {
+  return {
     accountID,
     serverURL,
     vitrine,
-    original: (imageID) => untilPassed(client, patient, () => ask('GET', imageID, 'original')),
+    async original(imageID) {
+      try {
+        const { result } = await vitrine.images.original({ accountID, imageID }, { verify: true });
+        return await readWhole(result);
+      } catch (error) {
+        if (!(error instanceof client.APIError)) throw error;
+        // The image is known to be there, so what is missing is the operation; elsewhere any page may be in its place.
+        const isPage = error.status < 300 && !error.headers.has('repr-digest');
+        if (isPage || [404, 405, 501].includes(error.status)) return undefined;
+        // Damaged, which says nothing of the next one.
+        if (error.status < 300) throw new AppError('invalid-image', error.message);
+        throw error;
+      }
+    },
     async find(name) {
       // No path of the contract, and no ID of anything.
       if (/^\.{0,2}$/.test(name)) throw new AppError('not-found', 'the account has no such image');
@@ -93,12 +88,6 @@ export async function connect(profile: Profile, { patient = false } = {}): Promi
       throw new AppError('not-found', 'the account has no such image');
     },
   };
-  return connection;
-}
-
-async function answerOf(url: string, init: RequestInit): Promise<{ response: Response; body: Buffer }> {
-  const response = await fetch(url, init);
-  return { response, body: await readWhole(response.body) };
 }
 
 /** The bytes of a stream. @throws AppError `too-large` once there are more than an original may have. */
@@ -125,30 +114,5 @@ function clientOf(
     return new client.Vitrine(options);
   } catch (error) {
     throw new AppError('invalid-request', (error as Error).message);
-  }
-}
-
-/** Attempts of what the client does not do by itself. */
-const ATTEMPTS = 5;
-
-/** As the client does it: again after what may be another the next time, when the server says so or a little later each time. */
-async function untilPassed<T>(
-  { APIError, ConnectionError }: ClientPackage,
-  patient: boolean,
-  work: () => Promise<T>,
-): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      const passing =
-        error instanceof APIError
-          ? [429, 500, 502, 503, 504].includes(error.status)
-          : patient && error instanceof ConnectionError;
-      if (!passing || attempt === ATTEMPTS) throw error;
-      const asked = error instanceof APIError ? Number(error.headers.get('retry-after')) : 0;
-      const seconds = asked > 0 && asked < 120 ? asked : 0.25 * 2 ** attempt;
-      await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
-    }
   }
 }

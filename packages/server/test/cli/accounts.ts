@@ -47,17 +47,6 @@ export class Accounts {
     await this.#server.fetch(`/accounts/${this.source}/images/${imageID}`, { method: 'DELETE' });
   }
 
-  /** The route for originals, in place of a server that does not have it. */
-  giveOriginals(request: IncomingMessage, response: ServerResponse): boolean {
-    const imageID = /\/images\/([^/]+)\/original$/.exec(request.url ?? '')?.[1];
-    if (imageID === undefined) return false;
-    const authorized = request.headers.authorization === this.#server.authorization;
-    response
-      .writeHead(authorized ? 200 : 401)
-      .end(authorized ? this.originals.get(imageID) : '{"error":"no"}');
-    return true;
-  }
-
   /** Neither a duplicate nor a hole, and everything as it is in the source. */
   async checkCopied(): Promise<void> {
     const [from, to] = [await this.imagesOf(this.source), await this.imagesOf(this.target)];
@@ -66,7 +55,7 @@ export class Accounts {
   }
 }
 
-/** No route for originals, in place of a server that may have it. */
+/** No route for originals, in place of a server that has it. */
 export function giveNoOriginals(request: IncomingMessage, response: ServerResponse): boolean {
   if (!request.url?.endsWith('/original')) return false;
   response.writeHead(404).end('{"error":"no such route"}');

@@ -40,7 +40,7 @@ describe('moving an account', () => {
 
   test('brings originals, alt texts and states over, to the byte', async () => {
     await accounts.fill(9);
-    const wire = await startWire(server, { instead: (...both) => accounts.giveOriginals(...both) });
+    const wire = await startWire(server);
     try {
       await user.login(wire.url, { account: accounts.source });
       const exported = await user.json<Result[]>(['export', folder]);
@@ -84,7 +84,7 @@ describe('moving an account', () => {
 
   test('exports again what has changed, is damaged or was lost, and nothing else', async () => {
     await accounts.fill(5);
-    const wire = await startWire(server, { instead: (...both) => accounts.giveOriginals(...both) });
+    const wire = await startWire(server);
     try {
       await user.login(wire.url, { account: accounts.source });
       await user.json(['export', folder]);
@@ -117,10 +117,7 @@ describe('moving an account', () => {
     await accounts.fill(3);
     let given = false;
     const wire = await startWire(server, {
-      instead: (request, response) => {
-        const answer = given ? accounts.giveOriginals.bind(accounts) : giveNoOriginals;
-        return answer(request, response);
-      },
+      instead: (request, response) => !given && giveNoOriginals(request, response),
     });
     try {
       await user.login(wire.url, { account: accounts.source });
@@ -163,6 +160,34 @@ describe('moving an account', () => {
     }
   });
 
+  test('takes nothing for an original that is none, and goes on with the others', async () => {
+    await accounts.fill(3);
+    const [damaged = '', replaced = ''] = accounts.originals.keys();
+    const wire = await startWire(server, {
+      instead: ({ url = '' }, response) => {
+        if (url.endsWith(`${damaged}/original`)) {
+          const digest = 'sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:';
+          response.writeHead(200, { 'content-type': 'image/jpeg', 'repr-digest': digest });
+          response.end(accounts.originals.get(damaged));
+          return true;
+        }
+        if (!url.endsWith(`${replaced}/original`)) return false;
+        response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Welcome');
+        return true;
+      },
+    });
+    try {
+      await user.login(wire.url, { account: accounts.source });
+      const { code, out } = await user.run(['export', folder, '--parallel', '1']);
+      assert.equal(code, 5);
+      assert.match(out, new RegExp(`^failed {2}${damaged} {2}.*do not have the digest`, 'm'));
+      assert.match(out, new RegExp(`^exported {2}${replaced} {2}re-encoded$`, 'm'));
+      assert.match(out, /^2 exported, 0 exported before, 1 failed$/m);
+    } finally {
+      await wire.close();
+    }
+  });
+
   test('refuses a folder that is not what was exported, and takes nothing from outside it', async () => {
     await accounts.fill(3);
     await user.login(server.url, { account: accounts.source });
@@ -192,7 +217,7 @@ describe('moving an account', () => {
     await server.added(bytes, { account: accounts.source, metadata: { altText: 'There', focalPoint } });
     const here = await server.added(bytes, { account: accounts.target, metadata: { altText: 'Here' } });
     accounts.originals.set((await accounts.imagesOf(accounts.source))[0]?.imageID ?? '', bytes);
-    const wire = await startWire(server, { instead: (...both) => accounts.giveOriginals(...both) });
+    const wire = await startWire(server);
     try {
       await user.login(wire.url, { profile: 'source', account: accounts.source });
       await user.login(server.url, { account: accounts.target });
