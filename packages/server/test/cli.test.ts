@@ -41,6 +41,7 @@ interface AccountJSON {
   readonly suspendedOn?: string;
   readonly imageQuota?: number;
   readonly byteQuota?: number;
+  readonly disablePolicy?: string;
 }
 
 interface EntryJSON {
@@ -70,6 +71,9 @@ async function administers(env: Record<string, string>): Promise<void> {
   );
   assert.deepEqual([limited.imageQuota, limited.byteQuota], [undefined, 9]);
   await run('accounts', 'limit', accountID, '--byte-quota', 'default');
+  const strict = await run<AccountJSON>('accounts', 'policy', accountID, 'refuse-in-use');
+  assert.equal(strict.disablePolicy, 'refuse-in-use');
+  assert.equal((await run<AccountJSON>('accounts', 'policy', accountID, 'allow')).disablePolicy, undefined);
   assert.ok((await run<AccountJSON>('accounts', 'suspend', accountID)).suspendedOn);
   assert.equal((await run<AccountJSON>('accounts', 'resume', accountID)).suspendedOn, undefined);
   assert.deepEqual(await run('accounts', 'show', accountID), {
@@ -121,6 +125,8 @@ async function administers(env: Record<string, string>): Promise<void> {
       'key.create',
       'account.resume',
       'account.suspend',
+      'account.change',
+      'account.change',
       'account.change',
       'account.change',
       'account.change',
@@ -178,6 +184,7 @@ describe('the vitrine command', () => {
       [2, /missing required argument 'name'/, ['accounts', 'create']],
       [2, /displayName must be 1 to 200/, ['accounts', 'create', ' ']],
       [2, /imageQuota must be a whole number/, ['accounts', 'create', 'x', '--image-quota', 'many']],
+      [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', MISSING, 'never']],
       [2, /It must be a whole number/, ['accounts', 'list', '--count', '-1']],
       [2, /either accounts \(--account\) or all of them/, ['keys', 'create', 'x']],
       [2, /scopes must be such as/, ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense']],

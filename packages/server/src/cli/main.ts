@@ -14,6 +14,7 @@ import { addImportCommand } from './import.ts';
 import { addKeyCommands } from './keys.ts';
 import { addLoginCommands } from './login.ts';
 import { plain } from './output.ts';
+import { addProductCommands } from './products.ts';
 import { OnlyRenditions, PartlyDone } from './progress.ts';
 import type { Surroundings } from './session.ts';
 import { addUploadCommand } from './upload.ts';
@@ -26,7 +27,7 @@ Exit codes:
   0  done
   1  failed: the server or the database cannot be reached, or a defect
   2  wrong arguments, or wrong VITRINE_ variables
-  3  there is no such account, key, image or profile
+  3  there is no such account, key, image, product or profile
   4  refused: by the server, or because the state does not allow it
   5  done in part: some files or images were not, and the output says which
   6  done, but some pictures are renditions, because the server gives no originals
@@ -57,6 +58,7 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   addLoginCommands(program, surroundings);
   addUploadCommand(program, surroundings);
   addImageCommands(program, surroundings);
+  addProductCommands(program, surroundings);
   addExportCommand(program, surroundings);
   addImportCommand(program, surroundings);
   try {
