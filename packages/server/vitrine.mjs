@@ -13,8 +13,10 @@ if (major < needed) {
   );
   process.exit(1);
 }
-// As in start.mjs: what was compiled once is kept, in a folder of our own.
-if (process.env.NODE_COMPILE_CACHE === undefined) {
+// The server starts as with start.mjs. A command is over before it would gain much, and only keeps what was compiled.
+if (process.argv[2] === 'serve') {
+  await import('./quick-start.mjs');
+} else if (process.env.NODE_COMPILE_CACHE === undefined) {
   const { enableCompileCache } = await import('node:module');
   enableCompileCache(fileURLToPath(new URL('.compiled', import.meta.url)));
 }
