@@ -16,7 +16,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
   ],
   // Ports and pure logic.
   [
-    /^metadata\/(store|access|catalog)\.ts$/,
+    /^metadata\/(store|access|catalog|maintenance)\.ts$/,
     /^blobs\/store\.ts$/,
     /^caches\/(store|entries|memory)\.ts$/,
     /^(flights|budget|throttle|markdown)\.ts$/,
