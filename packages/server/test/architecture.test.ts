@@ -23,7 +23,9 @@ const RANKS: readonly (readonly RegExp[])[] = [
     /^imaging\/(processor|plan|ladder)\.ts$/,
     /^(config|log|secrets|settings)\.ts$/,
   ],
-  [/^(library|ingest|delivery|catalog|access|tokens|administration|maintenance)\.ts$/],
+  [
+    /^(library|ingest|delivery|catalog|access|tokens|administration|maintenance|backup|backup-format|restore)\.ts$/,
+  ],
   // Adapters, and http.
   [/^http\//, /^metadata\//, /^blobs\//, /^caches\//, /^imaging\//],
   [/^app\.ts$/],

@@ -18,6 +18,12 @@ export function renditionName({ digest, plan }: RenditionKey): string {
   return `${digest} ${plan}`;
 }
 
+/** A file of a cache that does not hold what was once put there. */
+export interface DamagedRendition extends RenditionKey {
+  /** Removes it. */
+  drop(): Promise<void>;
+}
+
 export interface RenditionCache {
   /** The bytes, whole and undamaged, or undefined. Never rejects. */
   get(key: RenditionKey): Promise<Buffer | undefined>;
