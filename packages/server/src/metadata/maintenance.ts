@@ -59,7 +59,7 @@ export interface MaintenanceRecords {
 
   /**
    * Fills an empty database with the records of a snapshot, in one transaction: all of them, or none. Rows come table by
-   * table, in the order of `Snapshot.rows`. The schema becomes that of the records first, and this version's afterwards.
+   * table, in the order of `Snapshot.rows`. The schema becomes that of the records: `migrate` brings it to this version's.
    * @throws AppError `conflict` if the database is not empty or the records are of another version than it can have;
    * what `rows` throws, and then nothing was added.
    */

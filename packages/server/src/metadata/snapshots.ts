@@ -60,6 +60,13 @@ export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) =
   return guarded(database, () =>
     database.snapshot(async (db) => {
       const schema = (await appliedMigrations(db)).at(-1) ?? '';
+      const known = knownMigrations().at(-1);
+      if (schema !== known) {
+        throw new AppError(
+          'conflict',
+          `the database has the schema ${schema} and this version needs ${known}: start the server once, or use the version that made it`,
+        );
+      }
       return work({
         schema,
         rows: () => readRows(db),
@@ -145,7 +152,6 @@ export async function restoreRecords(
       }
       for await (const batch of rows) await insertRows(trx, batch);
     });
-    await database.migrate();
   });
 }
 

@@ -349,6 +349,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       };
       // Before there were limits of bytes, and a catalogue.
       await other.maintenance.restore('0002-access', iterate([{ table: 'accounts', rows: [row] }]));
+      await other.migrate();
       assert.deepEqual(await other.findAccount(account.accountID), account);
       const { applied, known } = await other.maintenance.schema();
       assert.deepEqual(applied, known);
