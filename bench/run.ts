@@ -11,6 +11,7 @@ import type { Row, Skipped } from './numbers.ts';
 import { makeOriginals } from './originals.ts';
 import { terminalTable, writeResults } from './report.ts';
 import { measureBytes } from './rows/bytes.ts';
+import { measureCli } from './rows/cli.ts';
 import { measureCold } from './rows/cold.ts';
 import { measureList } from './rows/list.ts';
 import { measureMemory } from './rows/memory.ts';
@@ -26,6 +27,7 @@ const MEASURES: Readonly<Record<string, Measure>> = {
   bytes: measureBytes,
   memory: measureMemory,
   start: measureStart,
+  cli: measureCli,
 };
 
 const USAGE = `npm run bench -- [options]

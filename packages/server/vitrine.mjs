@@ -19,8 +19,10 @@ if (process.env.NODE_COMPILE_CACHE === undefined) {
   enableCompileCache(fileURLToPath(new URL('.compiled', import.meta.url)));
 }
 // In a checkout the sources run as they are; an installed package has only what was built from them.
-await import('./src/cli/main.ts').catch((error) => {
-  if (error?.code !== 'ERR_MODULE_NOT_FOUND' || !String(error.url ?? '').endsWith('/src/cli/main.ts'))
-    throw error;
-  return import('./dist/cli/main.js');
-});
+const { existsSync } = await import('node:fs');
+const inCheckout = existsSync(new URL('src/cli/main.ts', import.meta.url));
+if (inCheckout && !import.meta.resolve('@vitrine/client').endsWith('.ts')) {
+  process.stderr.write('In a checkout, "npm run vitrine -- …" takes the sources of the client as well.\n');
+  process.exit(1);
+}
+await import(inCheckout ? './src/cli/main.ts' : './dist/cli/main.js');

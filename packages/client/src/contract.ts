@@ -144,6 +144,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/accounts/{accountID}/images/{imageID}/original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the bytes that were uploaded
+         * @description Exactly these, with all metadata that the file has in it: public links never show those. As an attachment.
+         */
+        get: operations["getImageOriginal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/accounts/{accountID}/products": {
         parameters: {
             query?: never;
@@ -1248,7 +1268,7 @@ export interface components {
              * @description How long the secret before it stays valid.
              * @default 86400
              */
-            overlapSeconds: number;
+            overlapSeconds?: number;
         };
         /** @description A line of the audit trail. */
         AuditEntry: {
@@ -1551,9 +1571,9 @@ export interface operations {
     listImageMetadata: {
         parameters: {
             query?: {
-                /** @description How many images to pass over. */
+                /** @description How many to pass over. */
                 skip?: number;
-                /** @description How many images to return at most. Above 200 means 200. */
+                /** @description How many to return at most. Above 200 means 200. */
                 count?: number;
                 /** @description true: only disabled images. false: only images that are not. */
                 disabled?: "true" | "false";
@@ -2474,6 +2494,122 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ImageMetadata"];
                 };
+            };
+            /** @description The request is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Credentials are missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The credentials do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description There is no such thing, or no such version. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Too many requests, or failed attempts to authenticate. */
+            429: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    /** @description The limits: q requests in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left of them: r requests for the next t seconds. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description An internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description Cannot be served now; try again after the seconds in Retry-After. */
+            503: {
+                headers: {
+                    /** @description Seconds after which trying again makes sense. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+        };
+    };
+    getImageOriginal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+                /** @description Entity tags of what the client has; answered with 304 if one is current. */
+                "if-none-match"?: string;
+            };
+            path: {
+                /** @description The account, a UUID. */
+                accountID: string;
+                /** @description The image, a UUID. */
+                imageID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes that were uploaded, in the format that they have. */
+            200: {
+                headers: {
+                    /** @description Strong entity tag: the SHA-256 of the bytes. */
+                    ETag?: string;
+                    /** @description The SHA-256 of the bytes, as RFC 9530 has it. */
+                    "Repr-Digest"?: string;
+                    /** @description Always an attachment, with a name made here. */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            /** @description The bytes have not changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request is malformed. */
             400: {
@@ -3529,9 +3665,9 @@ export interface operations {
     listAccounts: {
         parameters: {
             query?: {
-                /** @description How many images to pass over. */
+                /** @description How many to pass over. */
                 skip?: number;
-                /** @description How many images to return at most. Above 200 means 200. */
+                /** @description How many to return at most. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -4131,9 +4267,9 @@ export interface operations {
     listAccountAudit: {
         parameters: {
             query?: {
-                /** @description How many images to pass over. */
+                /** @description How many to pass over. */
                 skip?: number;
-                /** @description How many images to return at most. Above 200 means 200. */
+                /** @description How many to return at most. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -4237,9 +4373,9 @@ export interface operations {
     listServerAudit: {
         parameters: {
             query?: {
-                /** @description How many images to pass over. */
+                /** @description How many to pass over. */
                 skip?: number;
-                /** @description How many images to return at most. Above 200 means 200. */
+                /** @description How many to return at most. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -4340,9 +4476,9 @@ export interface operations {
     listAccountKeys: {
         parameters: {
             query?: {
-                /** @description How many images to pass over. */
+                /** @description How many to pass over. */
                 skip?: number;
-                /** @description How many images to return at most. Above 200 means 200. */
+                /** @description How many to return at most. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -4855,9 +4991,9 @@ export interface operations {
     listKeys: {
         parameters: {
             query?: {
-                /** @description How many images to pass over. */
+                /** @description How many to pass over. */
                 skip?: number;
-                /** @description How many images to return at most. Above 200 means 200. */
+                /** @description How many to return at most. Above 200 means 200. */
                 count?: number;
             };
             header?: {

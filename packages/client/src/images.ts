@@ -94,6 +94,21 @@ export interface GetPublicOptions extends CallOptions {
   readonly acceptHeaderOverride?: string | undefined;
 }
 
+/** Which original to get. */
+export interface OriginalRequest extends ImageRequest {
+  /** The entity tag of what you have already; the answer is without a result if it is still current. */
+  readonly ifNoneMatch?: string | undefined;
+}
+
+/** What can be different for one call of `original`. */
+export interface OriginalOptions extends CallOptions {
+  /**
+   * True: the bytes are read whole, at most 16 MiB, and compared with the SHA-256 that the server says they have, before the
+   * call resolves. So what breaks off on its way is tried again as well, where retries are on.
+   */
+  readonly verify?: boolean | undefined;
+}
+
 /** As the official SDK asks, so that both get the same bytes. */
 const DEFAULT_ACCEPT = 'image/jpeg;q=1, image/png;q=0.7, image/webp;q=0';
 
@@ -224,6 +239,25 @@ export class Images {
       options,
       readImage,
     );
+  }
+
+  /**
+   * The bytes that were uploaded, exactly, as a stream; without a result if `ifNoneMatch` is still current. `new
+   * Response(result)` makes a Blob or an ArrayBuffer of it. Of Vitrine servers only.
+   * @throws ResponseValidationError with `verify`, if the bytes are not what the server says they are.
+   */
+  async original(request: OriginalRequest, options: OriginalOptions = {}): Promise<BytesAnswer> {
+    const { ifNoneMatch } = request;
+    const operation = {
+      method: 'GET',
+      path: pathOf('/accounts/{accountID}/images/{imageID}/original', request),
+      accept: 'image/*, application/json;q=0.5',
+      ...(ifNoneMatch !== undefined && { headers: { 'if-none-match': ifNoneMatch } }),
+      repeatable: true,
+    } as const;
+    return options.verify
+      ? this.#transport.checkedBytes(operation, options)
+      : this.#transport.bytes(operation, options);
   }
 
   /** What shows an image: of each kind the newest 100, and how many there are in all. */

@@ -43,6 +43,8 @@ export type {
   Images,
   ImageUpload,
   ListImagesRequest,
+  OriginalOptions,
+  OriginalRequest,
   UpdateImageMetadataRequest,
   UpdateImageRequest,
   UploadImageRequest,

@@ -3,6 +3,7 @@
  * fetch, through the sender where there is a file. Refuses to know what any operation is for.
  */
 import { Deadline } from './deadline.ts';
+import { readChecked } from './digest.ts';
 import { type APIError, type ErrorResponse, ResponseValidationError, refusalOf } from './errors.ts';
 import type { OnProgress } from './form.ts';
 import {
@@ -79,6 +80,28 @@ export class Transport {
       }
       deadline.stopClock();
       return { headers, result: watched(response.body, deadline, url) };
+    });
+  }
+
+  /** A call that answers with an original, read whole and checked before the call resolves. */
+  checkedBytes(operation: Operation, options: CallOptions | undefined): Promise<BytesAnswer> {
+    return this.#call(operation, options, async (response, deadline, url) => {
+      const headers = headersOf(response);
+      if (response.status === 304) {
+        deadline.end();
+        return { headers };
+      }
+      try {
+        const body = response.body && watched(response.body, deadline, url);
+        return { headers, result: streamOf(await readChecked(body, response.headers)) };
+      } catch (cause) {
+        if (!(cause instanceof TypeError)) throw cause;
+        const answer = { status: response.status, headers: response.headers, body: '' };
+        const message = `the server answered ${answer.status}, but not as it should: ${cause.message}`;
+        throw new ResponseValidationError(answer, message, { cause });
+      } finally {
+        deadline.end();
+      }
     });
   }
 
@@ -200,6 +223,10 @@ function headersOf({ headers }: Response): Record<string, string[]> {
     all[name] = [value];
   });
   return all;
+}
+
+function streamOf(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> {
+  return new Blob([bytes]).stream();
 }
 
 /** The same bytes; the caller's signal is let go of when they end, and their failures are named as everywhere. */

@@ -2,10 +2,18 @@
  * What goes wrong between here and the server, on real connections to a server that is made to fail.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { getEventListeners, once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { ConnectionError, type RetryConfig, TimeoutError, Vitrine } from '@vitrine/client';
+import {
+  ConnectionError,
+  ResponseValidationError,
+  type RetryConfig,
+  TimeoutError,
+  Vitrine,
+} from '@vitrine/client';
 import { type FaultyServer, IMAGE, startFaulty } from './faulty.ts';
 
 const accountID = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';
@@ -123,7 +131,7 @@ describe('a connection', () => {
   });
 
   test('that breaks in the middle of an answer is a ConnectionError, and is tried again', async () => {
-    const halfway = (_: unknown, response: import('node:http').ServerResponse) => {
+    const halfway = (_: unknown, response: ServerResponse) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
       response.write('{"imageID"', () => response.destroy());
     };
@@ -145,11 +153,51 @@ describe('a connection', () => {
   });
 });
 
+describe('an original that is checked', () => {
+  const bytes = Buffer.from('the bytes of a picture');
+  const digest = `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`;
+  const original =
+    (headers: Record<string, string>, body: Uint8Array) => (_: unknown, response: ServerResponse) =>
+      response.writeHead(200, { 'content-type': 'image/png', ...headers }).end(body);
+  const call = () => vitrine.images.original({ accountID, imageID }, { verify: true });
+
+  test('comes, whatever else the server digests it by', async () => {
+    server.answer(original({ 'repr-digest': `sha-512=:AAAA:, ${digest}` }, bytes));
+    assert.equal(await new Response((await call()).result).text(), String(bytes));
+  });
+
+  test('is tried again where it breaks off', async () => {
+    const halfway = (_: unknown, response: ServerResponse) => {
+      response.writeHead(200, { 'repr-digest': digest, 'content-length': bytes.length });
+      response.write(bytes.subarray(3), () => response.destroy());
+    };
+    server.answer(halfway, original({ 'repr-digest': digest }, bytes));
+    assert.equal(await new Response((await call()).result).text(), String(bytes));
+    assert.equal(server.received.length, 2);
+  });
+
+  test('is refused if it is another, has no digest, or is larger than originals are', async () => {
+    for (const [headers, body, why] of [
+      [{ 'repr-digest': digest }, Buffer.from('the bytes of another'), /do not have the digest/],
+      [{}, bytes, /does not say which digest/],
+      [{ 'repr-digest': 'sha-256=:short:' }, bytes, /does not say which digest/],
+      [{ 'repr-digest': digest }, Buffer.alloc(16 * 1024 * 1024 + 1), /more bytes than the limit, 16777216/],
+    ] as const) {
+      server.answer(original(headers, body));
+      await assert.rejects(call(), (error) => {
+        assert.ok(error instanceof ResponseValidationError, String(error));
+        assert.match(error.message, why);
+        return true;
+      });
+    }
+  });
+});
+
 describe('a timeout', () => {
   const silent = () => undefined;
 
   test('is a TimeoutError, before the answer and in the middle of it', async () => {
-    const late = (_: unknown, response: import('node:http').ServerResponse) => {
+    const late = (_: unknown, response: ServerResponse) => {
       response.writeHead(200, { 'content-type': 'application/json' });
       response.write('{');
     };

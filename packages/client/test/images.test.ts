@@ -77,6 +77,24 @@ describe('images', () => {
     assert.deepEqual([width, height], [120, 80]);
   });
 
+  test('give their original back, to the byte, as a stream or checked first', async () => {
+    const image = await fresh();
+    const { imageID } = (await vitrine.images.upload({ accountID, image })).result;
+    const streamed = await vitrine.images.original({ accountID, imageID });
+    assert.deepEqual(await bytesOf(streamed.result), image);
+    const checked = await vitrine.images.original({ accountID, imageID }, { verify: true });
+    assert.deepEqual(await bytesOf(checked.result), image);
+    const [ifNoneMatch = ''] = checked.headers.etag ?? [];
+    for (const verify of [true, false]) {
+      const again = await vitrine.images.original({ accountID, imageID, ifNoneMatch }, { verify });
+      assert.equal('result' in again, false);
+    }
+    const strangers = new Vitrine({ serverURL: server.url });
+    await assert.rejects(strangers.images.original({ accountID, imageID }), status(401));
+    const nothing = { accountID, imageID: '00000000-0000-4000-8000-000000000000' };
+    await assert.rejects(vitrine.images.original(nothing, { verify: true }), status(404));
+  });
+
   test('can be given as the official SDK nests them', async () => {
     const { result } = await vitrine.images.upload({
       accountID,

@@ -116,6 +116,7 @@ export async function createApp(
       now,
       library: new Library({
         metadata,
+        blobs,
         ingest,
         imageQuota: config.imageQuota,
         byteQuota: config.byteQuota,

@@ -3,9 +3,10 @@
  * Owns the order in which a change is checked and what each refusal says. Refuses to know HTTP, SQL and pixels.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { nanoid } from 'nanoid';
 import type { Actor } from './audit.ts';
-import type { StagedBlob } from './blobs/store.ts';
+import type { BlobStore, StagedBlob } from './blobs/store.ts';
 import { AppError } from './errors.ts';
 import { type Description, type Digest, type Image, type Original, parseUUID } from './image.ts';
 import type { Ingest } from './ingest.ts';
@@ -38,6 +39,7 @@ export interface Update {
 
 export interface LibraryDependencies {
   readonly metadata: MetadataStore;
+  readonly blobs: BlobStore;
   readonly ingest: Ingest;
   /** How many images an account may have enabled, unless it sets its own limit. */
   readonly imageQuota: number;
@@ -50,6 +52,7 @@ export interface LibraryDependencies {
 
 export class Library {
   readonly #metadata: MetadataStore;
+  readonly #blobs: BlobStore;
   readonly #ingest: Ingest;
   readonly #imageQuota: number;
   readonly #byteQuota: number;
@@ -59,6 +62,7 @@ export class Library {
 
   constructor(dependencies: LibraryDependencies) {
     this.#metadata = dependencies.metadata;
+    this.#blobs = dependencies.blobs;
     this.#ingest = dependencies.ingest;
     this.#imageQuota = dependencies.imageQuota;
     this.#byteQuota = dependencies.byteQuota;
@@ -78,6 +82,20 @@ export class Library {
   /** @throws AppError `not-found` for an unknown or malformed image ID. */
   async get(accountID: string, imageID: string): Promise<Image> {
     return (await this.#metadata.forAccount(accountID).find(canonical(imageID))) ?? unknownImage();
+  }
+
+  /**
+   * The bytes that were uploaded, as many as the image says. The caller reads the stream to its end or destroys it; the
+   * stream errors if they are cut short.
+   * @throws AppError `unavailable` if they are lost or are not as many: a fault of the storage, which `cause` names.
+   */
+  async openOriginal({ imageID, original }: Image, signal?: AbortSignal): Promise<Readable> {
+    const blob = await this.#blobs.openOriginal(original.digest, signal);
+    if (blob?.size === original.size) return blob.stream;
+    blob?.stream.destroy();
+    const found = blob ? `has ${blob.size} bytes and not ${original.size}` : 'is not stored';
+    const cause = new Error(`The original ${original.digest} of image ${imageID} ${found}`);
+    throw new AppError('unavailable', 'the original of the image cannot be read now', { cause });
   }
 
   /** The image, if it may be changed. @throws AppError `not-found`; `conflict` if it is disabled. */

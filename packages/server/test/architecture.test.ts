@@ -51,7 +51,16 @@ const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
   { what: importing('kysely(?:/.*)?'), rooms: /^metadata\//, reason: 'SQL lives in metadata/' },
   { what: importing('@aws-sdk/.*'), rooms: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
   { what: importing('markdown-it'), rooms: /^markdown\.ts$/, reason: 'loaded when it is needed' },
-  { what: importing('commander'), rooms: /^cli\//, reason: 'the command line lives in cli/' },
+  {
+    what: importing('commander|cli-progress|open|node:readline'),
+    rooms: /^cli\//,
+    reason: 'the command line lives in cli/',
+  },
+  {
+    what: /import\(\s*'@vitrine\/client'|import \{[^}]*\} from '@vitrine\/client'/,
+    rooms: /^cli\//,
+    reason: 'the server knows the types of the contract, and only the command is a client',
+  },
   { what: importing('fastify|@fastify/.*'), rooms: /^(http\/|app\.ts$)/, reason: 'HTTP lives in http/' },
   {
     what: /process\??\.env\b|process\[\s*['"`]env|\benv\b[^{}]*\}\s*=\s*process\b|\{[^{}]*\benv\b[^{}]*\}\s*from\s*'(?:node:)?process'/,

@@ -9,37 +9,23 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { basicOf, bearer, call, done, type KeyJSON, newAccount, newKey, newToken } from './administration.ts';
+import { type Outcome, outcomeOf, VITRINE } from './cli/command.ts';
 import { startPostgres } from './postgres.ts';
 import { ACCOUNT, startServer, type TestServer } from './server.ts';
 
-const COMMAND = join(import.meta.dirname, '../vitrine.mjs');
 const MISSING = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** Runs `vitrine` with these words, on the data that the variables name. */
 async function vitrine(env: Record<string, string>, ...words: string[]): Promise<Outcome> {
-  const child = spawn(process.execPath, ['--conditions=vitrine-source', COMMAND, ...words], {
+  const [command, ...first] = VITRINE;
+  const child = spawn(command, [...first, ...words], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    err += chunk;
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, out, err };
+  return outcomeOf(child, words);
 }
 
 /** What a command that must succeed prints as JSON. */
@@ -55,6 +41,7 @@ interface AccountJSON {
   readonly suspendedOn?: string;
   readonly imageQuota?: number;
   readonly byteQuota?: number;
+  readonly disablePolicy?: string;
 }
 
 interface EntryJSON {
@@ -84,6 +71,9 @@ async function administers(env: Record<string, string>): Promise<void> {
   );
   assert.deepEqual([limited.imageQuota, limited.byteQuota], [undefined, 9]);
   await run('accounts', 'limit', accountID, '--byte-quota', 'default');
+  const strict = await run<AccountJSON>('accounts', 'policy', accountID, 'refuse-in-use');
+  assert.equal(strict.disablePolicy, 'refuse-in-use');
+  assert.equal((await run<AccountJSON>('accounts', 'policy', accountID, 'allow')).disablePolicy, undefined);
   assert.ok((await run<AccountJSON>('accounts', 'suspend', accountID)).suspendedOn);
   assert.equal((await run<AccountJSON>('accounts', 'resume', accountID)).suspendedOn, undefined);
   assert.deepEqual(await run('accounts', 'show', accountID), {
@@ -135,6 +125,8 @@ async function administers(env: Record<string, string>): Promise<void> {
       'key.create',
       'account.resume',
       'account.suspend',
+      'account.change',
+      'account.change',
       'account.change',
       'account.change',
       'account.change',
@@ -192,6 +184,7 @@ describe('the vitrine command', () => {
       [2, /missing required argument 'name'/, ['accounts', 'create']],
       [2, /displayName must be 1 to 200/, ['accounts', 'create', ' ']],
       [2, /imageQuota must be a whole number/, ['accounts', 'create', 'x', '--image-quota', 'many']],
+      [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', MISSING, 'never']],
       [2, /It must be a whole number/, ['accounts', 'list', '--count', '-1']],
       [2, /either accounts \(--account\) or all of them/, ['keys', 'create', 'x']],
       [2, /scopes must be such as/, ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense']],
@@ -235,7 +228,8 @@ describe('the vitrine command', () => {
 
   test('starts the server with "serve"', async () => {
     const env = { PATH: process.env.PATH, VITRINE_PORT: '0', VITRINE_DATA: join(folder, 'serve') };
-    const child = spawn(process.execPath, ['--conditions=vitrine-source', COMMAND, 'serve'], { env });
+    const [command, ...first] = VITRINE;
+    const child = spawn(command, [...first, 'serve'], { env });
     try {
       let output = '';
       for await (const chunk of child.stdout) {

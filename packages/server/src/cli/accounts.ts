@@ -96,6 +96,18 @@ export function addAccountCommands(program: Command, surroundings: Surroundings)
     );
 
   accounts
+    .command('policy')
+    .description('say whether images in use may be disabled')
+    .argument('<account>', 'its ID')
+    .argument('<policy>', 'allow (which all have at first) or refuse-in-use')
+    .option('--json', 'print JSON')
+    .action((account: string, disablePolicy: string, options: { json?: true }) =>
+      printing(options, ({ administration, caller }) =>
+        administration.changeAccount(caller, account, readAccountSettings({ disablePolicy })),
+      ),
+    );
+
+  accounts
     .command('suspend')
     .description('refuse the keys and tokens of an account; its public links stay')
     .argument('<account>', 'its ID')
@@ -125,7 +137,7 @@ function quota(text: string | undefined): unknown {
 }
 
 function text(account: Shown): string {
-  const { accountID, displayName, createdOn, suspendedOn, imageQuota, byteQuota } = account;
+  const { accountID, displayName, createdOn, suspendedOn, imageQuota, byteQuota, disablePolicy } = account;
   return lines({
     account: accountID,
     name: displayName,
@@ -133,5 +145,6 @@ function text(account: Shown): string {
     suspended: suspendedOn,
     'image quota': imageQuota ?? 'default',
     'byte quota': byteQuota ?? 'default',
+    policy: disablePolicy,
   });
 }

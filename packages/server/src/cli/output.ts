@@ -16,7 +16,7 @@ export function table<T>(records: readonly T[], columns: readonly Column<T>[], n
   if (records.length === 0) return `${nothing}\n`;
   const rows = [
     columns.map(([heading]) => heading),
-    ...records.map((record) => columns.map(([, cell]) => cell(record) ?? '-')),
+    ...records.map((record) => columns.map(([, cell]) => plain(cell(record) ?? '-'))),
   ];
   const widths = columns.map((_, column) => Math.max(...rows.map((row) => lengthOf(row[column]))));
   return rows.map((row) => `${padded(row, widths)}\n`).join('');
@@ -26,7 +26,12 @@ export function table<T>(records: readonly T[], columns: readonly Column<T>[], n
 export function lines(fields: Readonly<Record<string, string | number | undefined>>): string {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   const width = Math.max(...given.map(([name]) => name.length));
-  return given.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('');
+  return given.map(([name, value]) => `${name.padEnd(width)}  ${plain(String(value))}\n`).join('');
+}
+
+/** A text on one line, without what would steer a terminal or turn the order of what is read. */
+export function plain(text: string): string {
+  return text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '').replace(/[\p{Cc}\u2028\u2029]/gu, ' ');
 }
 
 function padded(row: readonly string[], widths: readonly number[]): string {

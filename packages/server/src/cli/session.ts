@@ -15,6 +15,12 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly write: (text: string) => void;
   readonly complain: (text: string) => void;
+  /** Where secrets are read from. */
+  readonly input: NodeJS.ReadStream;
+  /** Where prompts and bars are shown; never what a command gives back. */
+  readonly screen: NodeJS.WriteStream;
+  /** Whether people, not programs, read what is written. */
+  readonly isTerminal: boolean;
 }
 
 export interface Session {

@@ -48,7 +48,14 @@ export async function addCors(app: FastifyInstance, allowed: AllowedOrigins): Pr
       'X-Moov-Version',
       'X-Request-Id',
     ],
-    exposedHeaders: [...EXPOSED, 'Link', 'X-Moov-Version', 'X-Total-Count'],
+    exposedHeaders: [
+      ...EXPOSED,
+      'Content-Disposition',
+      'Link',
+      'Repr-Digest',
+      'X-Moov-Version',
+      'X-Total-Count',
+    ],
     maxAge: PREFLIGHT_LIFETIME,
     // Its own refusal of an OPTIONS that is no preflight is no JSON.
     strictPreflight: false,

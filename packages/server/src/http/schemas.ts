@@ -123,12 +123,12 @@ export const PublicParams = Type.Object({
 });
 
 export const ListQuery = Type.Object({
-  skip: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: 'How many images to pass over.' })),
+  skip: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: 'How many to pass over.' })),
   count: Type.Optional(
     Type.Integer({
       minimum: 1,
       default: 20,
-      description: 'How many images to return at most. Above 200 means 200.',
+      description: 'How many to return at most. Above 200 means 200.',
     }),
   ),
 });

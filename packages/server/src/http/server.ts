@@ -29,6 +29,7 @@ import { addLineItemRoutes } from './line-items.ts';
 import { MAX_HEADER_BYTES, refuseExpectation, refuseMalformed, refuseWithoutHost } from './malformed.ts';
 import { addOAuthRoutes } from './oauth.ts';
 import { DOCUMENT, referenceName } from './openapi.ts';
+import { addOriginalRoutes } from './originals.ts';
 import { addProbeRoutes } from './probes.ts';
 import { sendProblem } from './problems.ts';
 import { PRODUCT_SCHEMAS } from './product-schemas.ts';
@@ -186,6 +187,7 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   await app.register(async (scope) => {
     addImageRoutes(scope, dependencies);
     addImageUsageRoutes(scope, dependencies);
+    addOriginalRoutes(scope, dependencies);
     addProductRoutes(scope, dependencies);
     addLineItemRoutes(scope, dependencies);
     addAccountRoutes(scope, dependencies);

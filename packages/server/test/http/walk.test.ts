@@ -67,6 +67,7 @@ const TABLE: Readonly<Record<string, Line>> = {
   'PUT /accounts/:accountID/images/:imageID': { ok: 200, body: form(3) },
   'PUT /accounts/:accountID/images/:imageID/metadata': { ok: 200, body: () => ({ altText: 'new' }) },
   'DELETE /accounts/:accountID/images/:imageID': { ok: 204 },
+  'GET /accounts/:accountID/images/:imageID/original': { ok: 200 },
   'GET /accounts/:accountID/images/:imageID/usage': { ok: 200 },
   'POST /accounts/:accountID/images/:imageID/enable': { ok: 200 },
   'POST /accounts/:accountID/products': { ok: 201, body: () => PRODUCT },
