@@ -43,8 +43,8 @@ function importing(name: string): RegExp {
 const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
   {
     what: importing('sharp'),
-    rooms: /^imaging\/(worker|pixels|intake)\.ts$/,
-    reason: 'decoders run in child processes',
+    rooms: /^imaging\/(worker|pixels|intake|versions)\.ts$/,
+    reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
   { what: importing('pg'), rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },
   { what: importing('node:sqlite'), rooms: /^metadata\/sqlite\.ts$/, reason: 'one file per database' },
