@@ -16,9 +16,21 @@ export interface Job {
 
 export interface Resizer {
   readonly name: string;
+  /** Which one it is, where that makes a difference to who reads the results. */
+  readonly version?: string;
   /** The bytes of a rendition. Throws if it cannot be made. */
   render(job: Job): Promise<Uint8Array>;
+  /** What a browser is given that names the formats it takes, and leaves the choice to the resizer. */
+  renderForBrowser?(job: Omit<Job, 'format'>): Promise<Uint8Array>;
   stop(): Promise<void>;
+}
+
+/** What Chromium sends for an image in a page. */
+export const BROWSER_ACCEPT = 'image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8';
+
+/** How the results call a resizer. */
+export function fullName({ name, version }: Resizer): string {
+  return version === undefined ? name : `${name} ${version}`;
 }
 
 /** Starts a resizer for the originals in a folder; a text says why it cannot be. */

@@ -3,18 +3,18 @@
  */
 import { read } from '../http.ts';
 import { startVitrine } from '../vitrine.ts';
-import type { StartResizer } from './resizer.ts';
+import { BROWSER_ACCEPT, type Job, type StartResizer } from './resizer.ts';
 
 export const startVitrineResizer: StartResizer = async (folder, originals) => {
   const vitrine = await startVitrine({ parent: folder });
   const links = new Map<string, string>();
   for (const { name, bytes } of originals) links.set(name, (await vitrine.upload(bytes)).link);
+  const urlOf = ({ original, width, height, quality }: Omit<Job, 'format'>) =>
+    `${links.get(original.name)}?size=${width}x${height}${quality === undefined ? '' : `&quality=${quality}`}`;
   return {
     name: 'vitrine',
-    render: ({ original, width, height, format, quality }) => {
-      const suffix = quality === undefined ? '' : `&quality=${quality}`;
-      return read(`${links.get(original.name)}?size=${width}x${height}&format=${format}${suffix}`);
-    },
+    render: ({ format, ...job }) => read(`${urlOf(job)}&format=${format}`),
+    renderForBrowser: (job) => read(urlOf(job), { accept: BROWSER_ACCEPT }),
     stop: () => vitrine.stop(),
   };
 };

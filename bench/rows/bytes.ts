@@ -5,15 +5,17 @@
 import sharp from 'sharp';
 import { check, type Measure } from '../bench.ts';
 import { brief, median, type Row, type Skipped } from '../numbers.ts';
-import type { OriginalFile, SourceFormat } from '../originals.ts';
+import type { OriginalFile } from '../originals.ts';
 import { startImgproxy } from '../peers/imgproxy.ts';
 import { startLibvips } from '../peers/libvips.ts';
-import type { Resizer } from '../peers/resizer.ts';
+import { fullName, type Resizer } from '../peers/resizer.ts';
 import { startVitrineResizer } from '../peers/vitrine.ts';
 import { luma, ssim } from '../ssim.ts';
 
 const SIDES = [400, 800];
-const OUTPUTS: readonly SourceFormat[] = ['jpeg', 'webp'];
+/** The same format on both sides; and what a browser is given by each, at its defaults. */
+const OUTPUTS = ['jpeg', 'webp', 'browser'] as const;
+type Output = (typeof OUTPUTS)[number];
 
 interface Point {
   readonly bytes: number;
@@ -48,9 +50,10 @@ export const measureBytes: Measure = async (bench) => {
         continue;
       }
       try {
-        for (const format of OUTPUTS) {
-          bench.say(`bytes: ${format} against ${name}`);
-          rows.push(await compare(vitrine, peer, subjects, format, standsIn));
+        for (const output of OUTPUTS) {
+          if (output === 'browser' && peer.renderForBrowser === undefined) continue;
+          bench.say(`bytes: ${output} against ${name}`);
+          rows.push(await compare(vitrine, peer, subjects, output, standsIn));
         }
       } finally {
         await peer.stop();
@@ -66,7 +69,7 @@ async function compare(
   vitrine: Resizer,
   peer: Resizer,
   subjects: readonly Subject[],
-  format: SourceFormat,
+  output: Output,
   standsIn: boolean,
 ): Promise<Row | Skipped> {
   const ours: number[] = [];
@@ -75,9 +78,9 @@ async function compare(
   // Without a figure there is no ratio; left out of the median, and said.
   let unreached = 0;
   for (const subject of subjects) {
-    const reference = await pointOf(peer, subject, format, undefined);
+    const reference = await pointOf(peer, subject, output, undefined);
     const bytes = await bytesFor(reference.similarity, (quality) =>
-      pointOf(vitrine, subject, format, quality),
+      pointOf(vitrine, subject, output, quality),
     );
     if (bytes === undefined) {
       unreached += 1;
@@ -87,11 +90,12 @@ async function compare(
     theirs.push(reference.bytes);
     ours.push(bytes);
   }
-  const work = `bytes at equal SSIM, ${format.toUpperCase()} (${SIDES.join(' and ')} pixels)`;
+  const given = output === 'browser' ? 'what a browser is given' : output.toUpperCase();
+  const work = `bytes at equal SSIM, ${given} (${SIDES.join(' and ')} pixels)`;
   if (ours.length === 0) return { work, why: 'no quality of ours reaches the similarity' };
   return {
     work,
-    reference: peer.name === 'imgproxy' ? peer.name : `${peer.name} at imgproxy's defaults`,
+    reference: peer.name === 'imgproxy' ? fullName(peer) : `${peer.name} at imgproxy's defaults`,
     unit: 'B',
     compare: 'ratio',
     ours,
@@ -129,10 +133,14 @@ async function bytesFor(
 async function pointOf(
   resizer: Resizer,
   { original, side, exact }: Subject,
-  format: SourceFormat,
+  output: Output,
   quality: number | undefined,
 ): Promise<Point> {
-  const bytes = await resizer.render({ original, width: side, height: side, format, quality });
+  const job = { original, width: side, height: side, quality };
+  const bytes = await (output === 'browser'
+    ? resizer.renderForBrowser?.(job)
+    : resizer.render({ ...job, format: output }));
+  check(bytes !== undefined, `${resizer.name} knows no browsers`);
   const { data, info } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
   check(
     info.width === side && info.height === side && info.channels === 3,

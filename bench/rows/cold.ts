@@ -10,7 +10,7 @@ import { SOURCE_FORMATS, type SourceFormat } from '../originals.ts';
 import { startImgproxy } from '../peers/imgproxy.ts';
 import { startIpx } from '../peers/ipx.ts';
 import { startLibvips } from '../peers/libvips.ts';
-import type { Job, Resizer, StartResizer } from '../peers/resizer.ts';
+import { fullName, type Job, type Resizer, type StartResizer } from '../peers/resizer.ts';
 import { startSharp } from '../peers/sharp.ts';
 import { startVitrineResizer } from '../peers/vitrine.ts';
 
@@ -84,11 +84,13 @@ async function measurePair(
   );
   const work = `cold 400x400, ${output.toUpperCase()} of a ${source.toUpperCase()}`;
   const standsIn = !resizers.some(({ name }) => name === 'imgproxy');
-  return resizers.slice(1).flatMap(({ name }): Row[] => {
+  return resizers.slice(1).flatMap((resizer): Row[] => {
+    const { name } = resizer;
+    const reference = fullName(resizer);
     const target = targetOf(source, name, standsIn);
     const throughput: Row = {
       work: `${work}, 2 at a time`,
-      reference: name,
+      reference,
       unit: '/s',
       compare: 'ratio',
       ours: rates.vitrine ?? [],
@@ -98,7 +100,7 @@ async function measurePair(
     if (target === undefined) return [throughput];
     const latency: Row = {
       work: `${work}, 1 at a time`,
-      reference: name,
+      reference,
       unit: 'ms',
       compare: 'ratio',
       ours: latencies.get('vitrine') ?? [],

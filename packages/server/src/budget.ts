@@ -4,7 +4,7 @@
 import { LRUCache } from 'lru-cache';
 
 /** Names that are remembered. One that is forgotten has a full bucket again. */
-const MAX_NAMES = 100_000;
+const MAX_NAMES = 20_000;
 
 export interface BudgetOptions {
   /** What may be taken at once; 0: no limit. */

@@ -8,7 +8,7 @@ import { LRUCache } from 'lru-cache';
 import type { BlobStore } from './blobs/store.ts';
 import { Budget } from './budget.ts';
 import type { MemoryCache } from './caches/memory.ts';
-import { type RenditionCache, type RenditionKey, renditionName } from './caches/store.ts';
+import { type RenditionCache, type RenditionKey, renditionKey } from './caches/store.ts';
 import { AppError, isAppError } from './errors.ts';
 import { Flights } from './flights.ts';
 import { type Digest, type Image, isPublicID, type Original } from './image.ts';
@@ -65,7 +65,12 @@ export class Delivery {
   readonly #disk: RenditionCache;
   readonly #budget: Budget;
   readonly #rebuildLadder: DeliveryDependencies['rebuildLadder'];
-  readonly #records = new LRUCache<string, Image>({ max: MAX_RECORDS, ttl: RECORD_LIFETIME });
+  readonly #records = new LRUCache<string, Image>({
+    max: MAX_RECORDS,
+    ttl: RECORD_LIFETIME,
+    // The clock is asked this seldom, and not for every look.
+    ttlResolution: 50,
+  });
   readonly #lookups = new Map<string, Promise<Image | undefined>>();
   readonly #reads = new Flights<Buffer | undefined>();
   readonly #renders = new Flights<Buffer>();
@@ -130,8 +135,8 @@ export class Delivery {
   /** Decides what the rendition will be. Reads no pixel. */
   plan(image: Image, transform: Transform, format: OutputFormat): PlannedRendition {
     const plan = planRendition(transform, image.original, format, image.focalPoint);
-    const key = { digest: image.original.digest, plan: planKey(plan) };
-    const name = createHash('sha256').update(renditionName(key)).digest('base64url');
+    const key = renditionKey(image.original.digest, planKey(plan));
+    const name = createHash('sha256').update(key.name).digest('base64url');
     return { image, plan, key, etag: `W/"${name.slice(0, 22)}"` };
   }
 
@@ -144,7 +149,7 @@ export class Delivery {
    */
   async deliver(planned: PlannedRendition, signal?: AbortSignal, charge?: () => void): Promise<Buffer> {
     const { key } = planned;
-    const name = renditionName(key);
+    const { name } = key;
     const kept = this.peek(key) ?? (await this.#reads.run(name, () => this.#read(key), signal));
     // It may have been made while the disk was read.
     const bytes = kept ?? this.peek(key);
@@ -155,7 +160,7 @@ export class Delivery {
 
   /** Takes in a rendition that was made on the way of something else. */
   keep(digest: Digest, plan: Plan, { bytes }: Rendition): void {
-    const key = { digest, plan: planKey(plan) };
+    const key = renditionKey(digest, planKey(plan));
     const buffer = asBuffer(bytes);
     void this.#memory.put(key, buffer);
     void this.#disk.put(key, buffer);

@@ -14,7 +14,7 @@ const ADDRESS_PER_SECOND = 1;
 const PAIR_BURST = 100;
 const PAIR_PER_SECOND = 0.2;
 /** Pairs of address and public key that are remembered to have authenticated, and for how many milliseconds. */
-const MAX_ESTABLISHED = 100_000;
+const MAX_ESTABLISHED = 20_000;
 const ESTABLISHED_TIME = 24 * 60 * 60 * 1000;
 
 /** Somebody who tries to authenticate. */

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Digest } from '../image.ts';
 import { Entries } from './entries.ts';
-import type { DamagedRendition, RenditionCache, RenditionKey } from './store.ts';
+import { type DamagedRendition, type RenditionCache, type RenditionKey, renditionKey } from './store.ts';
 
 /** Magic, length of the bytes, their CRC-32; big endian, 4 bytes each. */
 const HEADER_BYTES = 12;
@@ -140,7 +140,7 @@ export class DiskCache implements RenditionCache {
       const { size, mtimeMs } = file;
       const digest = entry.parentPath.slice(-64);
       found.push({
-        key: { digest, plan: entry.name },
+        key: renditionKey(digest, entry.name),
         size: Math.max(0, size - HEADER_BYTES),
         used: mtimeMs,
       });

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../image.ts';
-import { type RenditionKey, renditionName } from './store.ts';
+import { type RenditionKey, renditionKey } from './store.ts';
 
 export interface EntriesOptions<Value> {
   /** 0: nothing is kept. */
@@ -29,7 +29,7 @@ export class Entries<Value extends object | number> {
         const plans = this.#plans.get(digest);
         plans?.delete(plan);
         if (plans?.size === 0) this.#plans.delete(digest);
-        onGone?.({ digest, plan });
+        onGone?.(renditionKey(digest, plan));
       },
     });
   }
@@ -45,27 +45,27 @@ export class Entries<Value extends object | number> {
 
   /** Counts as a use. */
   get(key: RenditionKey): Value | undefined {
-    return this.#entries.get(renditionName(key));
+    return this.#entries.get(key.name);
   }
 
   /** Does not count as a use. */
   has(key: RenditionKey): boolean {
-    return this.#entries.has(renditionName(key));
+    return this.#entries.has(key.name);
   }
 
   /** An entry larger than all there is room for is not kept. */
   set(key: RenditionKey, value: Value): void {
-    this.#entries.set(renditionName(key), value);
+    this.#entries.set(key.name, value);
     if (!this.has(key)) return;
     const plans = this.#plans.get(key.digest) ?? new Set();
     this.#plans.set(key.digest, plans.add(key.plan));
   }
 
   delete(key: RenditionKey): void {
-    this.#entries.delete(renditionName(key));
+    this.#entries.delete(key.name);
   }
 
   deleteAll(digest: Digest): void {
-    for (const plan of [...(this.#plans.get(digest) ?? [])]) this.delete({ digest, plan });
+    for (const plan of [...(this.#plans.get(digest) ?? [])]) this.delete(renditionKey(digest, plan));
   }
 }

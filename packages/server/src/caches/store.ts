@@ -6,20 +6,22 @@
  */
 import type { Digest } from '../image.ts';
 
-/** A rendition's name. */
+/** A rendition's name; `renditionKey` makes it. */
 export interface RenditionKey {
   readonly digest: Digest;
   /** As `planKey` gives it: characters `[a-z0-9.,-]`. */
   readonly plan: string;
+  /** Both as one text, with a space between them. Made once, because caches look for it with every request. */
+  readonly name: string;
 }
 
-/** The name as one text. Neither part has a space in it. */
-export function renditionName({ digest, plan }: RenditionKey): string {
-  return `${digest} ${plan}`;
+/** The key of a plan for an original. Neither part has a space in it. */
+export function renditionKey(digest: Digest, plan: string): RenditionKey {
+  return { digest, plan, name: `${digest} ${plan}` };
 }
 
 /** A file of a cache that does not hold what was once put there. */
-export interface DamagedRendition extends RenditionKey {
+export interface DamagedRendition extends Pick<RenditionKey, 'digest' | 'plan'> {
   /** Removes it. */
   drop(): Promise<void>;
 }

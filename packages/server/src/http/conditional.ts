@@ -34,7 +34,8 @@ export function isNotModified(
 ): boolean {
   const ifNoneMatch = headers['if-none-match'];
   if (ifNoneMatch !== undefined) {
-    if (ifNoneMatch.trim() === '*') return true;
+    // What nearly all send: the tag that they were given.
+    if (ifNoneMatch === current.etag || ifNoneMatch.trim() === '*') return true;
     const wanted = opaque(current.etag);
     return entityTags(ifNoneMatch).some((tag) => opaque(tag) === wanted);
   }

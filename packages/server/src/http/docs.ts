@@ -51,17 +51,18 @@ const FILES: Readonly<Record<string, { module: string; type: string }>> = {
   },
 };
 
-export function addDocsRoutes(app: FastifyInstance): void {
+/** `describe` makes the OpenAPI document; it is called once. */
+export function addDocsRoutes(app: FastifyInstance, describe: () => Promise<object>): void {
   const config = { scope: 'public' } as const;
   const schema = { hide: true };
-  let document: string | undefined;
+  let document: Promise<string> | undefined;
 
   app.get('/openapi.json', { config, schema }, async (_request, reply) => {
-    document ??= JSON.stringify(app.swagger());
+    document ??= describe().then((description) => JSON.stringify(description));
     return reply
       .type('application/json; charset=utf-8')
       .header('access-control-allow-origin', '*')
-      .send(document);
+      .send(await document);
   });
   for (const path of ['/docs', '/docs/', '/docs/api/']) {
     app.get(path, { config, schema }, async (_request, reply) => reply.redirect('/docs/api'));

@@ -8,7 +8,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
-import type { Asked, WarmAnswers } from './warm.ts';
+import type { Recalled, WarmAnswers } from './warm.ts';
 
 /** Heads that are remembered, and how many bytes one may have. */
 const MAX_HEADS = 10_000;
@@ -29,7 +29,7 @@ interface Connection {
 export class Repeats {
   readonly #warm: WarmAnswers;
   readonly #connections = new WeakMap<Socket, Connection>();
-  readonly #heads = new LRUCache<string, Asked>({ max: MAX_HEADS });
+  readonly #heads = new LRUCache<string, Recalled>({ max: MAX_HEADS });
   readonly #keepAlive: string;
 
   /** Takes its place between the server's connections and their parser. */
@@ -54,7 +54,8 @@ export class Repeats {
     response.once('finish', () => {
       if (connection.lost) return;
       connection.free = true;
-      if (warm && isPlain(request)) this.#heads.set(head, asked(request));
+      const recalled = warm && isPlain(request) ? this.#warm.recall(request) : undefined;
+      if (recalled) this.#heads.set(head, recalled);
     });
   }
 
@@ -87,15 +88,17 @@ export class Repeats {
     const found = this.#warm.find(asked);
     if (found === undefined) return false;
     const id = this.#warm.requestID(asked);
-    const { status, lines, bytes } = found;
-    const length = bytes === undefined ? '' : `content-length: ${bytes.length}\r\n`;
-    const reason = status === 304 ? '304 Not Modified' : '200 OK';
-    const text = `HTTP/1.1 ${reason}\r\n${lines}${length}x-request-id: ${id}\r\nDate: ${httpDate()}\r\n${this.#keepAlive}`;
-    socket.cork();
-    socket.write(text, 'latin1');
-    if (bytes !== undefined) socket.write(bytes);
-    socket.uncork();
-    this.#warm.answered(asked, id, status, socket.remoteAddress);
+    const { status, headers, bytes } = found;
+    const rest = `x-request-id: ${id}\r\nDate: ${httpDate()}\r\n${this.#keepAlive}`;
+    if (bytes === undefined) {
+      socket.write(headers.text + rest, 'latin1');
+    } else {
+      socket.cork();
+      socket.write(`${headers.text}content-length: ${bytes.length}\r\n${rest}`, 'latin1');
+      socket.write(bytes);
+      socket.uncork();
+    }
+    this.#warm.answered?.(asked, id, status, socket.remoteAddress);
     return true;
   }
 }
@@ -112,11 +115,6 @@ function isPlain({ httpVersion, headers }: IncomingMessage): boolean {
   const { connection = 'keep-alive', expect, upgrade } = headers;
   const goesOn = connection.toLowerCase() === 'keep-alive';
   return httpVersion === '1.1' && goesOn && expect === undefined && upgrade === undefined;
-}
-
-/** What is held on to of a request: the object itself would hold its connection. */
-function asked({ method, url, headers }: IncomingMessage): Asked {
-  return { method, url, headers };
 }
 
 let second = 0;

@@ -3,7 +3,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import swagger from '@fastify/swagger';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { pino } from 'pino';
 import type { TSchema } from 'typebox';
@@ -75,6 +74,12 @@ const QUIET = ['error', 'fatal', 'silent'];
 
 const DEFAULT_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
+/** The framework's types know only its own compilers. */
+const COMPILERS = {
+  buildValidator: () => compileSchema,
+  buildSerializer: () => () => JSON.stringify,
+} as object;
+
 const SCHEMAS = [
   ...NAMED_SCHEMAS,
   ...USAGE_SCHEMAS,
@@ -83,7 +88,15 @@ const SCHEMAS = [
   ...ADMINISTRATION_SCHEMAS,
 ];
 
-export async function createServer(dependencies: ServerDependencies): Promise<FastifyInstance> {
+export function createServer(dependencies: ServerDependencies): Promise<FastifyInstance> {
+  return buildServer(dependencies, async () => undefined);
+}
+
+/** `prepare` is called before there is any route. */
+async function buildServer(
+  dependencies: ServerDependencies,
+  prepare: (app: FastifyInstance) => Promise<void>,
+): Promise<FastifyInstance> {
   const { log, trustProxy, corsOrigins } = dependencies;
   const app = Fastify({
     // The framework says by itself where it listens; so does the process, in words that scripts wait for.
@@ -109,6 +122,10 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
       sendProblem(error, request, reply);
     },
     clientErrorHandler: refuseMalformed,
+    // To load the compilers of schemas, and to compile a serializer for every answer of every route, would be half of a
+    // start. Queries have a validator of our own, bodies are read by the entities, and what routes answer is made field
+    // by field, so that nothing is to be left out of it.
+    schemaController: { compilersFactory: COMPILERS },
   });
 
   // A client that asks first gets to send only once its headers were found good (see the body rules).
@@ -117,15 +134,19 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
     refuseExpectation(request, response, requestID(request)),
   );
 
+  const logsAnswers = ['trace', 'debug', 'info'].includes(log.level);
   const warm = new WarmAnswers({
     delivery: dependencies.delivery,
     requestID,
-    answered: ({ method, url }, id, status, ip) => {
-      log.info({ requestId: id, method, path: url?.split('?', 1)[0], status, ms: 0, ip }, 'answered');
-    },
+    // What is not written is not made either: it would be a good part of the work of such an answer.
+    ...(logsAnswers && {
+      answered: ({ method, url }, id, status, ip) => {
+        log.info({ requestId: id, method, path: url?.split('?', 1)[0], status, ms: 0, ip }, 'answered');
+      },
+    }),
   });
   // Behind proxies the router knows whose address counts; where it is to be logged, it has to be asked.
-  warm.enabled = trustProxy === false || !['trace', 'debug', 'info'].includes(log.level);
+  warm.enabled = trustProxy === false || !logsAnswers;
   const [route] = app.server.listeners('request') as ((...call: [IncomingMessage, ServerResponse]) => void)[];
   app.server.removeAllListeners('request');
   const connections = new Connections(app.server);
@@ -147,12 +168,6 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
     if (stopping) reply.header('connection', 'close');
   });
 
-  app.setValidatorCompiler(({ schema, httpPart }) =>
-    httpPart === 'querystring' ? compileQuery(schema as TSchema) : () => true,
-  );
-  // To compile a serializer for every answer of every route would add 0.3 s to a start, and gain nothing: what they
-  // answer is made field by field.
-  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
   app.setNotFoundHandler((request, reply) =>
     sendProblem(new AppError('not-found', `there is no ${request.method} at this path`), request, reply),
@@ -174,15 +189,14 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
   });
 
   addParsers(app);
-  for (const schema of SCHEMAS) app.addSchema(schema);
-  await app.register(swagger, { openapi: DOCUMENT, refResolver: { buildLocalReference: referenceName } });
+  await prepare(app);
   requireScopes(app);
   await addCors(app, corsOrigins);
   const rates = new RateLimits(dependencies.rateLimit);
   addRouteRules(app, { access: dependencies.access, rates, allowedOrigins: corsOrigins });
 
   addProbeRoutes(app, dependencies);
-  addDocsRoutes(app);
+  addDocsRoutes(app, describeAPI);
   await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, rates, warm }));
   await app.register(async (scope) => {
     addImageRoutes(scope, dependencies);
@@ -198,24 +212,31 @@ export async function createServer(dependencies: ServerDependencies): Promise<Fa
 }
 
 /**
- * The OpenAPI document of the routes. Routes only use what they are given when they answer, so nothing is needed to
+ * The OpenAPI document of the routes, made when it is asked for, by what a server that only serves does not load. Routes only use what they are given when they answer, so nothing is needed to
  * describe them.
  */
 export async function describeAPI(): Promise<object> {
   const nothing = {} as ServerDependencies;
   const log = pino({ level: 'silent' });
-  const app = await createServer({
-    ...nothing,
-    log,
-    corsOrigins: [],
-    rateLimit: 0,
-    trustProxy: false,
-    checks: {},
-  });
+  const app = await buildServer(
+    { ...nothing, log, corsOrigins: [], rateLimit: 0, trustProxy: false, checks: {} },
+    async (app) => {
+      const { default: swagger } = await import('@fastify/swagger');
+      for (const schema of SCHEMAS) app.addSchema(schema);
+      await app.register(swagger, {
+        openapi: DOCUMENT,
+        refResolver: { buildLocalReference: referenceName },
+      });
+    },
+  );
   await app.ready();
   const document = app.swagger();
   await app.close();
   return document;
+}
+
+function compileSchema({ schema, httpPart }: { schema: unknown; httpPart?: string }) {
+  return httpPart === 'querystring' ? compileQuery(schema as TSchema) : () => true;
 }
 
 /** JSON is parsed; a form goes to its route as the stream that it is; nothing else is a body here. */

@@ -20,26 +20,34 @@ const OWN_HEADERS = new Set(['x-request-id', 'date', 'connection', 'keep-alive',
 /** What of a request decides about its answer. */
 export type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-interface Answer {
-  readonly planned: PlannedRendition;
-  /** Names and values in turn, as `writeHead` takes them. */
-  readonly common: readonly string[];
-  readonly body: readonly string[];
-  /** The same as lines of text: of a 304, and of a 200. */
-  readonly lines: { readonly 304: string; readonly 200: string };
-  /** The image's date, for when a date can stand for it: name and value, and the same as a line. */
-  readonly dated: { readonly headers: readonly string[]; readonly line: string };
+/** The same, with what its answer is found by. */
+export interface Recalled extends Asked {
+  readonly key: string;
 }
 
-const UNDATED: Answer['dated'] = { headers: [], line: '' };
+interface Answer {
+  readonly planned: PlannedRendition;
+  /** Those headers of a 200 that tell of its body. */
+  readonly body: readonly string[];
+  /** For when a date can stand for the image, and for when it cannot. */
+  readonly dated: HeadersByStatus;
+  readonly undated: HeadersByStatus;
+}
+
+type HeadersByStatus = Readonly<Record<200 | 304, Headers>>;
+
+/** The headers of an answer, without those that differ each time, and without the length of the body. */
+interface Headers {
+  /** Names and values in turn, as `writeHead` takes them. */
+  readonly list: readonly string[];
+  /** As they go over the wire: the status line and the headers, each with its end. */
+  readonly text: string;
+}
 
 /** An answer from memory. */
 export interface Found {
   readonly status: 200 | 304;
-  /** Names and values in turn, but for `x-request-id`, and the length of the body. */
-  readonly headers: readonly string[];
-  /** The same as lines of text, each with its end. */
-  readonly lines: string;
+  readonly headers: Headers;
   /** Absent for a 304. */
   readonly bytes?: Buffer;
 }
@@ -48,7 +56,7 @@ export interface WarmOptions {
   readonly delivery: Delivery;
   readonly requestID: (request: Asked) => string;
   /** Called when an answer was sent. */
-  readonly answered: (request: Asked, id: string, status: number, address: string | undefined) => void;
+  readonly answered?: (request: Asked, id: string, status: number, address: string | undefined) => void;
 }
 
 export class WarmAnswers {
@@ -87,38 +95,38 @@ export class WarmAnswers {
     // A body that is not of this rendition would make an answer of two halves.
     const of = body.length > 0 ? body : earlier?.planned.etag === planned.etag ? earlier.body : undefined;
     if (of === undefined) return;
-    const lines = { 304: linesOf(common), 200: linesOf([...common, ...of]) };
-    const date = lastModified(planned.image.updatedOn, Number.POSITIVE_INFINITY) ?? 0;
-    const dated = ['last-modified', new Date(date).toUTCString()];
-    this.#answers.set(key, {
-      planned,
-      common,
-      body: of,
-      lines,
-      dated: { headers: dated, line: linesOf(dated) },
+    const modified = lastModified(planned.image.updatedOn, Number.POSITIVE_INFINITY) ?? 0;
+    const date = ['last-modified', new Date(modified).toUTCString()];
+    const byStatus = (dates: readonly string[]): HeadersByStatus => ({
+      200: headersOf('200 OK', [...common, ...of, ...dates]),
+      304: headersOf('304 Not Modified', [...common, ...dates]),
     });
+    this.#answers.set(key, { planned, body: of, dated: byStatus(date), undated: byStatus([]) });
+  }
+
+  /** What can be found again at once; undefined for what always takes the long way. */
+  recall({ method, url, headers }: Asked): Recalled | undefined {
+    const key = keyOf({ method, url, headers });
+    return key === undefined ? undefined : { method, url, headers, key };
   }
 
   /** The answer to such a request, if all of it is in memory and still true. Counts as a delivery. */
-  find(request: Asked): Found | undefined {
-    const key = this.enabled ? keyOf(request) : undefined;
+  find(request: Asked | Recalled): Found | undefined {
+    if (!this.enabled) return undefined;
+    const key = 'key' in request ? request.key : keyOf(request);
     const answer = key === undefined ? undefined : this.#answers.get(key);
     if (!answer) return undefined;
-    const { planned, common, body, lines } = answer;
+    const { planned } = answer;
     // The very record that the answer was made from: any change of the image makes another one.
     if (this.#delivery.peekRecord(planned.image.publicID) !== planned.image) return undefined;
     const current = {
       etag: planned.etag,
       lastModified: lastModified(planned.image.updatedOn, Date.now()),
     };
-    const dated = current.lastModified === undefined ? UNDATED : answer.dated;
-    if (isNotModified(request.headers, current)) {
-      return { status: 304, headers: [...common, ...dated.headers], lines: lines[304] + dated.line };
-    }
+    const headers = current.lastModified === undefined ? answer.undated : answer.dated;
+    if (isNotModified(request.headers, current)) return { status: 304, headers: headers[304] };
     const bytes = this.#delivery.peek(planned.key);
-    if (!bytes) return undefined;
-    const headers = [...common, ...body, ...dated.headers];
-    return { status: 200, headers, lines: lines[200] + dated.line, bytes };
+    return bytes && { status: 200, headers: headers[200], bytes };
   }
 
   /** True if the request was answered. */
@@ -128,15 +136,16 @@ export class WarmAnswers {
     const { status, headers, bytes } = found;
     const id = this.requestID(request);
     const length = bytes === undefined ? [] : ['content-length', String(bytes.length)];
-    response.writeHead(status, [...headers, ...length, 'x-request-id', id]);
+    response.writeHead(status, [...headers.list, ...length, 'x-request-id', id]);
     response.end(bytes);
-    this.answered(request, id, status, request.socket.remoteAddress);
+    this.answered?.(request, id, status, request.socket.remoteAddress);
     return true;
   }
 }
 
-function linesOf(headers: readonly string[]): string {
-  return headers.map((part, index) => `${part}${index % 2 === 0 ? ': ' : '\r\n'}`).join('');
+function headersOf(status: string, list: readonly string[]): Headers {
+  const lines = list.map((part, index) => `${part}${index % 2 === 0 ? ': ' : '\r\n'}`);
+  return { list, text: `HTTP/1.1 ${status}\r\n${lines.join('')}` };
 }
 
 /** What decides about the answer, as it was sent; undefined for what always takes the long way. */

@@ -5,13 +5,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { DiskCache } from '../../src/caches/disk.ts';
 import { MemoryCache } from '../../src/caches/memory.ts';
-import type { RenditionCache, RenditionKey } from '../../src/caches/store.ts';
+import { type RenditionCache, renditionKey } from '../../src/caches/store.ts';
 
 const digest = (number: number) => number.toString(16).padStart(64, '0');
-const key = (number: number, plan = '1.webp.400x400.cover-center.q80'): RenditionKey => ({
-  digest: digest(number),
-  plan,
-});
+const key = (number: number, plan = '1.webp.400x400.cover-center.q80') => renditionKey(digest(number), plan);
 const bytes = (length: number, fill = 7) => Buffer.alloc(length, fill);
 const KB = 1024;
 
