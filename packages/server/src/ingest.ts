@@ -75,6 +75,11 @@ export class Ingest {
     return { digest, size, ...ingested.inspection };
   }
 
+  /** Keeps the bytes of a received file that `accept` has decoded, but that were collected before a record named them. */
+  async keepAnew(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
+    await this.#blobs.keepOriginal(staged, signal);
+  }
+
   /**
    * Makes the ladder of a stored original anew, for rungs that are missing, damaged or of another revision. Never
    * rejects: what goes wrong is logged, and the same ladder is left alone for some minutes. However many ask at

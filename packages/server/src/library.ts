@@ -10,7 +10,13 @@ import type { BlobStore, StagedBlob } from './blobs/store.ts';
 import { AppError } from './errors.ts';
 import { type Description, type Digest, type Image, type Original, parseUUID } from './image.ts';
 import type { Ingest } from './ingest.ts';
-import type { ImageFilter, MetadataStore, ReadableImages, ReplaceOutcome } from './metadata/store.ts';
+import type {
+  Collected,
+  ImageFilter,
+  MetadataStore,
+  ReadableImages,
+  ReplaceOutcome,
+} from './metadata/store.ts';
 import type { ImageUsage } from './usage.ts';
 
 /** How long an idempotency key is remembered, in milliseconds. */
@@ -145,11 +151,14 @@ export class Library {
       ...(altText !== undefined && { altText }),
       ...(focalPoint && { focalPoint }),
     };
-    const outcome = await images.insert(image, {
-      defaultQuota: this.#imageQuota,
-      defaultByteQuota: this.#byteQuota,
-      ...(key && { remember: { ...key, notBefore } }),
-    });
+    const outcome = await this.#naming(file, signal, (since) =>
+      images.insert(image, {
+        defaultQuota: this.#imageQuota,
+        defaultByteQuota: this.#byteQuota,
+        ...since,
+        ...(key && { remember: { ...key, notBefore } }),
+      }),
+    );
     switch (outcome.kind) {
       case 'inserted':
       case 'replayed':
@@ -183,12 +192,15 @@ export class Library {
       const current = await this.getChangeable(accountID, imageID);
       const sameBytes = current.original.digest === update.file.digest;
       const original = sameBytes ? current.original : await this.#accept(images, update.file, signal);
-      const outcome = await images.replace(current.imageID, {
-        original,
-        defaultByteQuota: this.#byteQuota,
-        updatedOn: this.#now(),
-        ...(update.description && { description: update.description }),
-      });
+      const outcome = await this.#naming(update.file, signal, (since) =>
+        images.replace(current.imageID, {
+          original,
+          defaultByteQuota: this.#byteQuota,
+          updatedOn: this.#now(),
+          ...since,
+          ...(update.description && { description: update.description }),
+        }),
+      );
       const image = settled(outcome);
       this.#onChange(image, sameBytes ? undefined : current.original.digest);
       return image;
@@ -268,6 +280,20 @@ export class Library {
     return this.#ingest.accept(file, signal);
   }
 
+  /** Makes a change that names a file's bytes. If they were collected since they were stored, they are stored anew first. */
+  async #naming<Outcome extends { readonly kind: string }>(
+    file: StagedBlob,
+    signal: AbortSignal | undefined,
+    change: (since: { readonly storedAfter?: string }) => Promise<Outcome | Collected>,
+  ): Promise<Exclude<Outcome, Collected>> {
+    let outcome = await change({});
+    while (isCollected(outcome)) {
+      await this.#ingest.keepAnew(file, signal);
+      outcome = await change({ storedAfter: outcome.token });
+    }
+    return outcome as Exclude<Outcome, Collected>;
+  }
+
   /** A twin that comes while the first is still at work waits for it, and then finds its answer remembered. */
   async #oneAtATime<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#uploadsByKey.get(key) ?? Promise.resolve();
@@ -281,7 +307,11 @@ export class Library {
   }
 }
 
-function settled(outcome: ReplaceOutcome): Image {
+function isCollected(outcome: { readonly kind: string }): outcome is Collected {
+  return outcome.kind === 'collected';
+}
+
+function settled(outcome: Exclude<ReplaceOutcome, Collected>): Image {
   switch (outcome.kind) {
     case 'changed':
       return outcome.image;

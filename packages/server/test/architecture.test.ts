@@ -16,14 +16,16 @@ const RANKS: readonly (readonly RegExp[])[] = [
   ],
   // Ports and pure logic.
   [
-    /^metadata\/(store|access|catalog)\.ts$/,
+    /^metadata\/(store|access|catalog|maintenance)\.ts$/,
     /^blobs\/store\.ts$/,
     /^caches\/(store|entries|memory)\.ts$/,
     /^(flights|budget|throttle|markdown)\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,
     /^(config|log|secrets|settings)\.ts$/,
   ],
-  [/^(library|ingest|delivery|catalog|access|tokens|administration|maintenance)\.ts$/],
+  [
+    /^(library|ingest|delivery|catalog|access|tokens|administration|maintenance|backup|backup-format|restore)\.ts$/,
+  ],
   // Adapters, and http.
   [/^http\//, /^metadata\//, /^blobs\//, /^caches\//, /^imaging\//],
   [/^app\.ts$/],
@@ -41,8 +43,8 @@ function importing(name: string): RegExp {
 const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
   {
     what: importing('sharp'),
-    rooms: /^imaging\/(worker|pixels|intake)\.ts$/,
-    reason: 'decoders run in child processes',
+    rooms: /^imaging\/(worker|pixels|intake|versions)\.ts$/,
+    reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
   { what: importing('pg'), rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },
   { what: importing('node:sqlite'), rooms: /^metadata\/sqlite\.ts$/, reason: 'one file per database' },

@@ -59,6 +59,19 @@ export interface BlobDriver {
   close(): Promise<void>;
 }
 
+/** An original as it is stored. */
+export interface StoredOriginal {
+  readonly digest: Digest;
+  /** Length in bytes. */
+  readonly size: number;
+  readonly storedOn: Date;
+}
+
+/** A rung as it is stored. */
+export interface StoredRung extends StoredOriginal {
+  readonly name: string;
+}
+
 /** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
 export interface StagedBlob extends AsyncDisposable {
   readonly path: string;
@@ -310,11 +323,51 @@ export class BlobStore {
     }
   }
 
+  /** What is known of an original without reading it; undefined if it is not stored. */
+  async statOriginal(digest: Digest, signal?: AbortSignal): Promise<StoredOriginal | undefined> {
+    const stat = await this.#driver.stat(originalKey(digest), signal);
+    return stat && { digest, size: stat.size, storedOn: stat.storedOn };
+  }
+
+  /** True if the rung is stored, in whatever condition. */
+  async hasRung(digest: Digest, name: string, signal?: AbortSignal): Promise<boolean> {
+    return (await this.#driver.stat(rungKey(digest, name), signal)) !== undefined;
+  }
+
+  /** Every original that is stored, in no order. Those that come or go meanwhile may be missed. */
+  async *originals(signal?: AbortSignal): AsyncGenerator<StoredOriginal, void, undefined> {
+    for await (const { key, size, storedOn } of this.#driver.list('originals/', signal)) {
+      const [, folder, digest, ...rest] = key.split('/');
+      if (digest !== undefined && isPlaceOf(digest, folder, rest, 0)) yield { digest, size, storedOn };
+    }
+  }
+
+  /** Every rung that is stored, in no order but with those of an original together. As above. */
+  async *rungs(signal?: AbortSignal): AsyncGenerator<StoredRung, void, undefined> {
+    for await (const { key, size, storedOn } of this.#driver.list('rungs/', signal)) {
+      const [, folder, digest, ...rest] = key.split('/');
+      const [name] = rest;
+      if (digest === undefined || name === undefined || !isPlaceOf(digest, folder, rest, 1)) continue;
+      yield { digest, name, size, storedOn };
+    }
+  }
+
+  /**
+   * Removes an original with all its rungs; succeeds also if there are none. It is the caller's to know that nothing
+   * names it, and that nothing will: see MaintenanceRecords.collect.
+   */
+  async dropOriginal(digest: Digest, signal?: AbortSignal): Promise<void> {
+    await this.#driver.delete(originalKey(digest), signal);
+    for await (const { key } of this.#driver.list(rungKey(digest, ''), signal)) {
+      await this.#driver.delete(key, signal);
+    }
+  }
+
   /**
    * Removes what a crash left in staging and was last written before the date; what is still being written is
-   * younger. Returns the number of files removed.
+   * younger. Returns the number of files removed; or with `onlyCount`, of those that would be.
    */
-  async sweepStaging(olderThan: Date): Promise<number> {
+  async sweepStaging(olderThan: Date, onlyCount = false): Promise<number> {
     let removed = 0;
     for await (const entry of await onFile(opendir(this.#driver.stagingFolder))) {
       if (!entry.isFile() || !entry.name.endsWith(STAGED_SUFFIX)) continue;
@@ -322,7 +375,7 @@ export class BlobStore {
       const { mtime } = await lstat(path).catch(() => ({ mtime: undefined }));
       // Without a time it is gone already: its owner discarded it meanwhile.
       if (mtime === undefined || mtime >= olderThan) continue;
-      await onFile(rm(path, { force: true }));
+      if (!onlyCount) await onFile(rm(path, { force: true }));
       removed += 1;
     }
     return removed;
@@ -336,6 +389,16 @@ export class BlobStore {
   async close(): Promise<void> {
     await this.#driver.close();
   }
+}
+
+/** True if the parts of a key are as the keys of originals (`more` 0) and rungs (1) have them. */
+function isPlaceOf(
+  digest: string,
+  folder: string | undefined,
+  rest: readonly string[],
+  more: number,
+): boolean {
+  return DIGEST.test(digest) && folder === digest.slice(0, 2) && rest.length === more;
 }
 
 function missing(digest: Digest): AppError {

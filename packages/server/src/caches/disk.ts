@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Digest } from '../image.ts';
 import { Entries } from './entries.ts';
-import { type RenditionCache, type RenditionKey, renditionKey } from './store.ts';
+import { type DamagedRendition, type RenditionCache, type RenditionKey, renditionKey } from './store.ts';
 
 /** Magic, length of the bytes, their CRC-32; big endian, 4 bytes each. */
 const HEADER_BYTES = 12;
@@ -170,6 +170,28 @@ export class DiskCache implements RenditionCache {
   #folderOf(digest: Digest): string {
     return join(this.#folder, digest.slice(0, 2), digest);
   }
+}
+
+/** Every file in the folder of a disk cache that is damaged. A server may use the folder meanwhile. */
+export async function* damagedRenditions(folder: string): AsyncGenerator<DamagedRendition> {
+  // Folder by folder: a cache may hold a million files.
+  for (const group of await foldersIn(folder)) {
+    for (const digest of await foldersIn(join(folder, group))) {
+      const own = join(folder, group, digest);
+      for (const plan of await readdir(own).catch(() => [])) {
+        const path = join(own, plan);
+        const file = await readFile(path).catch(ignore);
+        // It may have been let go of meanwhile.
+        if (!file || unwrap(file)) continue;
+        yield { digest, plan, drop: () => rm(path, { force: true }) };
+      }
+    }
+  }
+}
+
+async function foldersIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
 function wrap(bytes: Buffer): Buffer {

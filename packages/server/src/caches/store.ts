@@ -20,6 +20,12 @@ export function renditionKey(digest: Digest, plan: string): RenditionKey {
   return { digest, plan, name: `${digest} ${plan}` };
 }
 
+/** A file of a cache that does not hold what was once put there. */
+export interface DamagedRendition extends Pick<RenditionKey, 'digest' | 'plan'> {
+  /** Removes it. */
+  drop(): Promise<void>;
+}
+
 export interface RenditionCache {
   /** The bytes, whole and undamaged, or undefined. Never rejects. */
   get(key: RenditionKey): Promise<Buffer | undefined>;

@@ -116,7 +116,8 @@ export function addKeyCommands(program: Command, surroundings: Surroundings): vo
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3_600, d: 86_400 };
 
-function seconds(text: string): number {
+/** Reads an option that is a span of time, as seconds. */
+export function seconds(text: string): number {
   const [, number, unit = ''] = /^(\d{1,7})([smhd])?$/.exec(text) ?? [];
   if (number === undefined) throw new InvalidArgumentError('It must be such as 0, 30s, 90m, 24h or 7d.');
   return Number(number) * (UNITS[unit] ?? 1);

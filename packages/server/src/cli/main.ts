@@ -8,15 +8,18 @@ import { ConfigError } from '../config.ts';
 import { type ErrorCode, isAppError } from '../errors.ts';
 import { addAccountCommands } from './accounts.ts';
 import { addAuditCommand } from './audit.ts';
+import { addDoctorCommand } from './doctor.ts';
 import { addExportCommand } from './export.ts';
 import { addImageCommands } from './images.ts';
 import { addImportCommand } from './import.ts';
 import { addKeyCommands } from './keys.ts';
 import { addLoginCommands } from './login.ts';
+import { addMaintenanceCommands } from './maintenance.ts';
 import { plain } from './output.ts';
 import { addProductCommands } from './products.ts';
 import { OnlyRenditions, PartlyDone } from './progress.ts';
 import type { Surroundings } from './session.ts';
+import { FoundWrong } from './steps.ts';
 import { addUploadCommand } from './upload.ts';
 
 /** What a script can tell apart. 0 is success. */
@@ -25,15 +28,15 @@ const EXIT = { failed: 1, usage: 2, notFound: 3, refused: 4, partly: 5, renditio
 const EXIT_CODES = `
 Exit codes:
   0  done
-  1  failed: the server or the database cannot be reached, or a defect
+  1  failed: the server or the database cannot be reached, or a defect; or verify or doctor found something wrong
   2  wrong arguments, or wrong VITRINE_ variables
   3  there is no such account, key, image, product or profile
   4  refused: by the server, or because the state does not allow it
   5  done in part: some files or images were not, and the output says which
   6  done, but some pictures are renditions, because the server gives no originals
 
-serve, accounts, keys and audit work on the data that the VITRINE_ variables name (docs/config.md), beside a server that
-runs on it. All others speak to a server, as "vitrine login" says (docs/cli.md).`;
+serve, accounts, keys, audit, verify, gc, backup, restore and doctor work on the data that the VITRINE_ variables name
+(docs/config.md, docs/operations.md), beside a server that runs on it. All others speak to a server, as "vitrine login" says (docs/cli.md).`;
 
 /** Whether the command is the server, which ends by itself. */
 let served = false;
@@ -55,6 +58,8 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   addAccountCommands(program, surroundings);
   addKeyCommands(program, surroundings);
   addAuditCommand(program, surroundings);
+  addMaintenanceCommands(program, surroundings);
+  addDoctorCommand(program, surroundings);
   addLoginCommands(program, surroundings);
   addUploadCommand(program, surroundings);
   addImageCommands(program, surroundings);
@@ -104,7 +109,7 @@ function exitCodeOfRefusal(error: VitrineError): number {
 }
 
 function isReport(error: unknown): error is Error {
-  return error instanceof PartlyDone || error instanceof OnlyRenditions;
+  return [PartlyDone, OnlyRenditions, FoundWrong].some((report) => error instanceof report);
 }
 
 /** Ends the process once everything that was written has left it. */

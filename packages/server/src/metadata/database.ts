@@ -23,7 +23,19 @@ export interface Database {
    */
   readonly locksRows: boolean;
   explain(error: unknown): Meaning;
-  migrate(): Promise<void>;
+  /**
+   * Locks a name that is no row, until the transaction ends. Absent where a transaction excludes all others anyway.
+   * @param patiently the transaction may then be idle for as long as it likes.
+   */
+  lockName?(trx: Transaction<Schema>, name: string, patiently: boolean): Promise<void>;
+  /** Runs `work` over the records as they are at one moment, whatever is written meanwhile, and for however long. */
+  snapshot<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /** Runs `work` in one transaction that may take long, and hold up others that write. */
+  longTransaction<T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T>;
+  /** What the database finds wrong with its own files; none where it has no way to say. */
+  damage(): Promise<string[]>;
+  /** @param upTo the name of a migration; absent: to this version's. */
+  migrate(upTo?: string): Promise<void>;
   close(): Promise<void>;
 }
 

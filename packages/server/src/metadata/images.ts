@@ -7,6 +7,7 @@ import { type Actor, type AuditAction, knownActor } from '../audit.ts';
 import type { Description, Digest, Image } from '../image.ts';
 import { type ImageUsage, isInUse } from '../usage.ts';
 import { record } from './audit.ts';
+import { claimOriginal } from './collecting.ts';
 import { type Database, guarded, inBatches, lockAccount, transact } from './database.ts';
 import { listMatching } from './filters.ts';
 import type { AccountRow, ImageRow, Schema } from './schema.ts';
@@ -114,6 +115,9 @@ export class SqlAccountImages implements AccountImages {
       const { size } = image.original;
       const excess = byteExcess(account, size, options.defaultByteQuota);
       if (excess !== undefined) return excess;
+      const { digest } = image.original;
+      const collected = await claimOriginal(this.#database, trx, digest, options.storedAfter);
+      if (collected !== undefined) return collected;
 
       const row = this.#newRow(image, account.image_count + 1);
       await trx.insertInto('images').values(row).execute();
@@ -154,6 +158,12 @@ export class SqlAccountImages implements AccountImages {
       const growth = change.original.size - before.size;
       const excess = growth > 0 ? byteExcess(account, growth, change.defaultByteQuota) : undefined;
       if (excess !== undefined) return excess;
+      const { digest } = change.original;
+      const collected =
+        digest === before.digest
+          ? undefined
+          : await claimOriginal(this.#database, trx, digest, change.storedAfter);
+      if (collected !== undefined) return collected;
 
       // `disabled_on` is asked again so that not even a writer who ignores the lock is overwritten.
       const after = await trx

@@ -8,7 +8,11 @@ import type { Migration } from 'kysely/migration';
 import { AppError } from '../errors.ts';
 import { accessMigration } from './access-migration.ts';
 import { catalogMigration } from './catalog-migration.ts';
+import { maintenanceMigration } from './maintenance-migration.ts';
 import type { Schema } from './schema.ts';
+
+/** Where Kysely writes down what it has applied: its DEFAULT_MIGRATION_TABLE. */
+const MIGRATION_TABLE = 'kysely_migration';
 
 // A migration sees the schema of its time, not today's; so it gets none.
 type AnySchema = Kysely<unknown>;
@@ -128,37 +132,49 @@ export function migrations(dialect: MigrationDialect): Record<string, Migration>
     '0003-limits': limits,
     '0004-catalog': catalogMigration,
     '0005-focal-points': focalPoints,
+    '0006-maintenance': maintenanceMigration,
   };
 }
 
 /**
  * Brings the schema to this version. Several processes may do so at once: one works, the others wait and find it
- * done. Throws an AppError `unavailable` that says so if the schema was made by a newer version, and whatever went wrong otherwise.
+ * done. `upTo` names the last migration to apply, for records from that time; a schema that has more than that loses it,
+ * so that is for whoever has looked before. Throws an AppError `unavailable` that says so if the schema was made by a newer version, and whatever went wrong otherwise.
  */
-export async function migrateToLatest(db: Kysely<Schema>, dialect: MigrationDialect): Promise<void> {
+export async function migrateToLatest(
+  db: Kysely<Schema>,
+  dialect: MigrationDialect,
+  upTo?: string,
+): Promise<void> {
   const known = migrations(dialect);
   // Loaded here because a server that is being started has better things to do until it needs it.
-  const { DEFAULT_MIGRATION_TABLE, Migrator } = await import('kysely/migration');
+  const { Migrator } = await import('kysely/migration');
   const migrator = new Migrator({
     // The migrator keeps its own tables beside ours; it does not look at the type.
     db: db as unknown as Kysely<Record<string, never>>,
     provider: { getMigrations: async () => known },
   });
-  const { error } = await migrator.migrateToLatest();
+  const { error } = await (upTo === undefined ? migrator.migrateToLatest() : migrator.migrateTo(upTo));
   if (error === undefined) return;
 
-  const applied = await db
-    .withTables<{ [DEFAULT_MIGRATION_TABLE]: { name: string } }>()
-    .selectFrom(DEFAULT_MIGRATION_TABLE)
-    .select('name')
-    .execute()
-    // The first error is the one that tells.
-    .catch(() => []);
-  const unknown = applied.map(({ name }) => name).filter((name) => !Object.hasOwn(known, name));
+  // The first error is the one that tells.
+  const applied = await appliedMigrations(db).catch(() => []);
+  const unknown = applied.filter((name) => !Object.hasOwn(known, name));
   if (unknown.length === 0) throw error;
   throw new AppError(
     'unavailable',
     `this database belongs to a newer version of Vitrine: it has the migration ${unknown.join(', ')}, ` +
       'which this version does not know. Run the newer version, or restore a backup from before it',
   );
+}
+
+/** The names of the migrations that a database has had, in order. Rejects if it has had none. */
+export async function appliedMigrations(db: Kysely<Schema>): Promise<string[]> {
+  const rows = await db
+    .withTables<{ [MIGRATION_TABLE]: { name: string } }>()
+    .selectFrom(MIGRATION_TABLE)
+    .select('name')
+    .orderBy('name')
+    .execute();
+  return rows.map(({ name }) => name);
 }

@@ -3,7 +3,7 @@
  * records. The only file that imports pg, and only once a store is opened, because loading it takes time that
  * a server on SQLite need not spend.
  */
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely';
 import type pg from 'pg';
 import { AppError } from '../errors.ts';
 import { type Database, type Meaning, storageFull, unavailable } from './database.ts';
@@ -57,19 +57,32 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
     query_timeout: ANSWER_TIMEOUT,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
   });
+  const patiently = async <T>(work: (patient: Kysely<Schema>) => Promise<T>): Promise<T> => {
+    const patient = kyselyOver({ max: 1 });
+    try {
+      return await work(patient);
+    } finally {
+      await patient.destroy();
+    }
+  };
   const database: Database = {
     db,
     locksRows: true,
     explain: explainPostgres,
-    async migrate() {
-      // Without timeouts: a migration may take long, and another process may have to wait for all of it.
-      const patient = kyselyOver({ max: 1 });
-      try {
-        await migrateToLatest(patient, postgresMigrations);
-      } finally {
-        await patient.destroy();
-      }
+    // Without timeouts: a migration may take long, and another process may have to wait for all of it.
+    migrate: (upTo) => patiently((patient) => migrateToLatest(patient, postgresMigrations, upTo)),
+    async lockName(trx, name, patientlyHeld) {
+      if (patientlyHeld) await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
+      // Two names with one hash wait for each other, and that is all.
+      await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx);
     },
+    snapshot: (work) =>
+      patiently((patient) =>
+        patient.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
+      ),
+    longTransaction: (work) => patiently((patient) => patient.transaction().execute(work)),
+    // PostgreSQL checks what it reads by itself, where it was made with checksums.
+    damage: async () => [],
     close: () => db.destroy(),
   };
   return new SqlMetadataStore(database);

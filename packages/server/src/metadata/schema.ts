@@ -25,6 +25,8 @@ export interface Schema {
   products: ProductRow;
   line_items: LineItemsRow;
   image_uses: ImageUseRow;
+  collected_originals: CollectedOriginalRow;
+  collection_holds: CollectionHoldRow;
 }
 
 /**
@@ -154,6 +156,22 @@ export interface IdempotencyKeyRow {
   /** JSON of the ImageRow as it was when the upload was answered. */
   image: string;
   created_on: number;
+}
+
+/** An original that was collected, or is about to be: who names it next must have stored it anew. See collecting.ts. */
+export interface CollectedOriginalRow {
+  digest: string;
+  /** Stands for the moment from which on the bytes must have been stored. */
+  token: string;
+  /** 1: a collector may still remove the bytes; 0: nobody will, until somebody marks the original again. */
+  collecting: number;
+  collected_on: number;
+}
+
+/** Somebody needs originals that are no longer named: while the time lasts, nothing is collected. */
+export interface CollectionHoldRow {
+  hold_id: string;
+  held_until: number;
 }
 
 export function accountFromRow(row: AccountRow): Account {

@@ -13,10 +13,12 @@ import type { AccountCatalog, ReadableCatalog } from './catalog.ts';
 import { type Database, guarded } from './database.ts';
 import { SqlAccountImages } from './images.ts';
 import { SqlKeys } from './keys.ts';
+import type { MaintenanceRecords } from './maintenance.ts';
 import { SqlAccountCatalog } from './products.ts';
 import { imageFromRow } from './schema.ts';
 import type { AccountImages, MetadataStore, ReadableImages } from './store.ts';
 import { SqlTokens } from './tokens.ts';
+import { SqlMaintenance } from './upkeep.ts';
 
 // Below the number of parameters that every dialect allows in one statement (SQLite: 32 766).
 const DIGESTS_A_STATEMENT = 500;
@@ -25,6 +27,7 @@ export class SqlMetadataStore implements MetadataStore {
   readonly keys: KeyRecords;
   readonly tokens: TokenRecords;
   readonly audit: AuditRecords;
+  readonly maintenance: MaintenanceRecords;
   readonly #database: Database;
   readonly #accounts: SqlAccounts;
 
@@ -34,6 +37,7 @@ export class SqlMetadataStore implements MetadataStore {
     this.keys = new SqlKeys(database);
     this.tokens = new SqlTokens(database);
     this.audit = new SqlAudit(database);
+    this.maintenance = new SqlMaintenance(database);
   }
 
   migrate(): Promise<void> {

@@ -6,8 +6,9 @@
  * does not: the lock is asked for again after a pause, for as long as a busy timeout would last.
  */
 import { closeSync, openSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
@@ -19,6 +20,7 @@ import {
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
+  sql,
 } from 'kysely';
 import { type Database, type Meaning, storageFull, unavailable } from './database.ts';
 import { type MigrationDialect, migrateToLatest } from './migrations.ts';
@@ -54,19 +56,15 @@ const CONSTRAINT_UNIQUE = 2_067;
 /** Opens, or creates, the database in a file. The schema is `migrate`'s to make. */
 export async function openSqlite(options: SqliteOptions): Promise<MetadataStore> {
   const connection = await openConnection(options);
-  const db = new Kysely<Schema>({
-    dialect: {
-      createAdapter: () => new OneConnectionAdapter(),
-      createDriver: () => new SqliteDriver(connection),
-      createIntrospector: (introspected) => new SqliteIntrospector(introspected),
-      createQueryCompiler: () => new SqliteQueryCompiler(),
-    },
-  });
+  const db = kyselyOver(connection);
   const database: Database = {
     db,
     locksRows: false,
     explain: explainSqlite,
-    migrate: () => migrateToLatest(db, sqliteMigrations),
+    migrate: (upTo) => migrateToLatest(db, sqliteMigrations, upTo),
+    snapshot: (work) => overCopy(db, options.path, work),
+    longTransaction: (work) => db.transaction().execute(work),
+    damage: () => findDamage(db),
     async close() {
       await db.destroy();
       // Kysely destroys only what it has used.
@@ -74,6 +72,58 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     },
   };
   return new SqlMetadataStore(database);
+}
+
+function kyselyOver(connection: SqliteConnection): Kysely<Schema> {
+  return new Kysely<Schema>({
+    dialect: {
+      createAdapter: () => new OneConnectionAdapter(),
+      createDriver: () => new SqliteDriver(connection),
+      createIntrospector: (introspected) => new SqliteIntrospector(introspected),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+  });
+}
+
+/**
+ * A copy, because a transaction that only reads would hold the one connection, and one of ours excludes all that write.
+ * Beside the database, where there is room for it or else for nothing, and for nobody but this user.
+ */
+async function overCopy<T>(
+  db: Kysely<Schema>,
+  path: string,
+  work: (db: Kysely<Schema>) => Promise<T>,
+): Promise<T> {
+  const beside = path === ':memory:' ? tmpdir() : dirname(path);
+  const folder = await mkdtemp(join(beside, 'vitrine-snapshot-'));
+  try {
+    const copy = join(folder, 'copy.db');
+    await sql`vacuum into ${copy}`.execute(db);
+    const connection = await openConnection({ path: copy });
+    try {
+      return await work(kyselyOver(connection));
+    } finally {
+      connection.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** What SQLite finds wrong: with its pages and indexes, and with references that lead nowhere. */
+async function findDamage(db: Kysely<Schema>): Promise<string[]> {
+  const pages = await sql<{ integrity_check: string }>`pragma integrity_check`.execute(db);
+  const references = await sql<{
+    table: string;
+    rowid: number | null;
+    parent: string;
+  }>`pragma foreign_key_check`.execute(db);
+  return [
+    ...pages.rows.map(({ integrity_check }) => integrity_check).filter((text) => text !== 'ok'),
+    ...references.rows.map(
+      ({ table, rowid, parent }) => `row ${rowid} of ${table} refers to nothing in ${parent}`,
+    ),
+  ];
 }
 
 export const sqliteMigrations: MigrationDialect = {

@@ -17,11 +17,13 @@ import type { Description, Digest, Image, Original } from '../image.ts';
 import type { ImageUsage } from '../usage.ts';
 import type { AccountRecords, AuditRecords, KeyRecords, Page, TokenRecords } from './access.ts';
 import type { AccountCatalog, ReadableCatalog } from './catalog.ts';
+import type { MaintenanceRecords } from './maintenance.ts';
 
 export interface MetadataStore extends AccountRecords {
   readonly keys: KeyRecords;
   readonly tokens: TokenRecords;
   readonly audit: AuditRecords;
+  readonly maintenance: MaintenanceRecords;
 
   /** Brings the schema to this version. Safe to call at once from several processes; a newer schema is refused. */
   migrate(): Promise<void>;
@@ -76,7 +78,7 @@ export interface ReadableImages {
 export interface AccountImages extends ReadableImages {
   /**
    * Adds an image. Settled in this order, in one transaction: account, idempotency key, duplicate, quota of
-   * images, quota of bytes.
+   * images, quota of bytes, whether the bytes were collected since they were stored.
    * With `remember`, the key and the image as it is now are kept in the same transaction.
    */
   insert(image: NewImage, options: InsertOptions): Promise<InsertOutcome>;
@@ -84,7 +86,7 @@ export interface AccountImages extends ReadableImages {
   /**
    * Gives an image other bytes; keeps imageID, publicID, createdOn and (unless one is given) the description.
    * The same bytes as before are a success, also when nothing else changes. Settled in this order: existence, disabled,
-   * duplicate, quota of bytes.
+   * duplicate, quota of bytes, as for an insert whether other bytes than before were collected.
    */
   replace(imageID: string, change: Replacement): Promise<ReplaceOutcome>;
 
@@ -127,6 +129,7 @@ export interface InsertOptions {
   readonly defaultQuota: number;
   /** How many bytes their originals may have, unless the account sets its own limit; 0, or absent: no limit. */
   readonly defaultByteQuota?: number;
+  readonly storedAfter?: Collected['token'];
   readonly remember?: {
     readonly key: string;
     /** Stands for everything the client sent: the same key with another fingerprint is `key-reused`. */
@@ -151,6 +154,7 @@ export type InsertOutcome =
   | { readonly kind: 'duplicate'; readonly existing: Image }
   | { readonly kind: 'quota-exceeded'; readonly limit: number }
   | ByteQuotaExceeded
+  | Collected
   | { readonly kind: 'no-account' };
 
 /** The originals of enabled images would have more bytes than the limit. Nothing was changed. */
@@ -159,10 +163,20 @@ export interface ByteQuotaExceeded {
   readonly limit: number;
 }
 
+/**
+ * No image named these bytes, and they were removed, or may be. Store them anew, and then come again with the token as
+ * `storedAfter`. Nothing was changed.
+ */
+export interface Collected {
+  readonly kind: 'collected';
+  readonly token: string;
+}
+
 export interface Replacement {
   readonly original: Original;
   /** As in InsertOptions. An original that is no larger than the one before is always within it. */
   readonly defaultByteQuota?: number;
+  readonly storedAfter?: Collected['token'];
   /** Absent: keep what is said about the picture. */
   readonly description?: Description;
   readonly updatedOn: Date;
@@ -176,7 +190,8 @@ export type ChangeOutcome =
 export type ReplaceOutcome =
   | ChangeOutcome
   | { readonly kind: 'duplicate'; readonly existing: Image }
-  | ByteQuotaExceeded;
+  | ByteQuotaExceeded
+  | Collected;
 
 export type DisableOutcome =
   | { readonly kind: 'disabled'; readonly image: Image }

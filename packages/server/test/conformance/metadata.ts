@@ -12,6 +12,8 @@ import { metadataCatalog } from './metadata-catalog.ts';
 import { metadataCatalogRaces } from './metadata-catalog-races.ts';
 import { metadataImages } from './metadata-images.ts';
 import { metadataKeys } from './metadata-keys.ts';
+import { metadataMaintenance } from './metadata-maintenance.ts';
+import { metadataMaintenanceRaces } from './metadata-maintenance-races.ts';
 import { metadataRaces } from './metadata-races.ts';
 import {
   accountOf,
@@ -32,6 +34,8 @@ export interface MetadataHarness {
   another(): Promise<MetadataStore>;
   /** Closes `store`, and opens the same database anew. */
   reopen(): Promise<MetadataStore>;
+  /** A store over another database, which was never used. Closed by `destroy`. */
+  unused(): Promise<MetadataStore>;
   /** Runs one statement of SQL, past the store. */
   run(statement: string): Promise<unknown>;
   /** Closes all stores and removes the database. */
@@ -190,5 +194,7 @@ export function metadataConformance(
     metadataCatalog(() => harness);
     metadataUsage(() => harness);
     metadataCatalogRaces(() => harness);
+    metadataMaintenance(() => harness);
+    metadataMaintenanceRaces(() => harness);
   });
 }

@@ -55,6 +55,9 @@ test('images from before the catalogue are searched, assigned and filtered like 
     'alter table images drop column focal_y',
     'alter table images drop column folded_alt_text',
     'alter table accounts drop column disable_policy',
+    'drop table collected_originals',
+    'drop table collection_holds',
+    'drop index audit_replacements',
     // And what came after it: migrations are only ever applied in their order.
     "delete from kysely_migration where name >= '0004-catalog'",
   ]) {

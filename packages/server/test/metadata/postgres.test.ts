@@ -46,6 +46,11 @@ metadataConformance(
         await store.close();
         return another();
       },
+      async unused() {
+        const other = await openPostgres({ url: await server().createDatabase() });
+        opened.push(other);
+        return other;
+      },
       run: (statement) => server().query(url, statement),
       async destroy() {
         for (const each of opened) await each.close();

@@ -15,8 +15,8 @@ import { INITIAL_DATABASE } from './initial.ts';
 metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-sqlite-'));
   const opened: MetadataStore[] = [];
-  const open = async () => {
-    const store = await openSqlite({ path: join(folder, 'made', 'on demand', 'vitrine.db') });
+  const open = async (name = 'vitrine.db') => {
+    const store = await openSqlite({ path: join(folder, 'made', 'on demand', name) });
     opened.push(store);
     return store;
   };
@@ -24,7 +24,8 @@ metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
   await store.migrate();
   return {
     store,
-    another: open,
+    another: () => open(),
+    unused: () => open('unused.db'),
     async reopen() {
       await store.close();
       return open();

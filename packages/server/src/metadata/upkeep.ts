@@ -1,0 +1,109 @@
+/**
+ * The MaintenanceRecords over any SQL database: which statement is in which file. Refuses to know dialects.
+ */
+import type { Digest, Image } from '../image.ts';
+import { checkRecords } from './checks.ts';
+import {
+  collectOriginal,
+  forgetCollected,
+  holdOriginals,
+  releaseOriginals,
+  unnamedDigests,
+} from './collecting.ts';
+import { type Database, guarded } from './database.ts';
+import type { MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
+import { type ImageRow, imageFromRow } from './schema.ts';
+import { readSchema, restoreRecords, takeSnapshot } from './snapshots.ts';
+
+const BATCH = 500;
+
+export class SqlMaintenance implements MaintenanceRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  schema() {
+    return readSchema(this.#database);
+  }
+
+  damage(): Promise<string[]> {
+    return guarded(this.#database, () => this.#database.damage());
+  }
+
+  countImages(): Promise<number> {
+    return guarded(this.#database, async () => {
+      const { count } = await this.#database.db
+        .selectFrom('accounts')
+        .select(({ fn }) => fn.sum<number | string | null>('image_count').as('count'))
+        .executeTakeFirstOrThrow();
+      return Number(count ?? 0);
+    });
+  }
+
+  async *imagesByOriginal(): AsyncGenerator<readonly Image[]> {
+    let group: Image[] = [];
+    for (let after = { digest: '', account_id: '' }; ; ) {
+      const rows = await guarded(this.#database, () => this.#imagesAfter(after));
+      for (const row of rows) {
+        if (group.length > 0 && group[0]?.original.digest !== row.digest) {
+          yield group;
+          group = [];
+        }
+        group.push(imageFromRow(row));
+      }
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      after = last;
+    }
+    if (group.length > 0) yield group;
+  }
+
+  #imagesAfter({ digest, account_id }: Pick<ImageRow, 'digest' | 'account_id'>): Promise<ImageRow[]> {
+    return (
+      this.#database.db
+        .selectFrom('images')
+        .selectAll()
+        // The first condition is the one that an index is read by.
+        .where('digest', '>=', digest)
+        .where((eb) => eb.or([eb('digest', '>', digest), eb('account_id', '>', account_id)]))
+        .orderBy('digest')
+        .orderBy('account_id')
+        .limit(BATCH)
+        .execute()
+    );
+  }
+
+  checkRecords({ repair }: { readonly repair: boolean }) {
+    return checkRecords(this.#database, repair);
+  }
+
+  unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>> {
+    return unnamedDigests(this.#database, digests);
+  }
+
+  collect(digest: Digest, on: Date, remove: () => Promise<void>) {
+    return collectOriginal(this.#database, digest, on, remove);
+  }
+
+  forgetCollected(before: Date): Promise<void> {
+    return forgetCollected(this.#database, before);
+  }
+
+  hold(holdID: string, until: Date): Promise<void> {
+    return holdOriginals(this.#database, holdID, until);
+  }
+
+  release(holdID: string): Promise<void> {
+    return releaseOriginals(this.#database, holdID);
+  }
+
+  snapshot<T>(work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+    return takeSnapshot(this.#database, work);
+  }
+
+  restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void> {
+    return restoreRecords(this.#database, schema, rows);
+  }
+}

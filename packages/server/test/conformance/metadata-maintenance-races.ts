@@ -1,0 +1,116 @@
+/**
+ * The part of the metadata contract that concerns maintenance beside a library at work: whoever names bytes has them, and
+ * what is being changed is no finding. Within one store, and between three over the same database.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Collected, MetadataStore } from '../../src/metadata/store.ts';
+import { contentOf, openShop } from './catalog-samples.ts';
+import type { MetadataHarness } from './metadata.ts';
+import { accountOf, BY, digestOf, later, newImage, originalOf, START } from './metadata-samples.ts';
+
+const ROUNDS = 12;
+const UPLOADS = 6;
+const COLLECTORS = 3;
+
+export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
+  const participants = {
+    'one store': async ({ store }: MetadataHarness) => [store],
+    'three stores': async (harness: MetadataHarness) => [
+      harness.store,
+      await harness.another(),
+      await harness.another(),
+    ],
+  };
+  for (const [name, stores] of Object.entries(participants)) {
+    describe(`maintenance within ${name}`, () => {
+      test('takes no bytes away that an upload of the same bytes is told it has', async () => {
+        const all: MetadataStore[] = await stores(current());
+        const pick = (i: number) => all[i % all.length] as MetadataStore;
+        for (let round = 0; round < ROUNDS; round += 1) {
+          const bytes = `round ${round}`;
+          const digest = digestOf(bytes);
+          // What a blob store is, for this race: bytes that are there or not.
+          const stored = new Set<string>([digest]);
+          const upload = async (i: number) => {
+            const account = accountOf();
+            await pick(i).createAccount(account, BY);
+            const images = pick(i).forAccount(account.accountID, BY);
+            await pause();
+            stored.add(digest);
+            await pause();
+            const replaced = newImage(`before ${round} ${i}`);
+            if (i % 2 === 1) await images.insert(replaced, { defaultQuota: 300 });
+            const change = (since: { storedAfter?: string }) =>
+              i % 2 === 0
+                ? images.insert(newImage(bytes), { defaultQuota: 300, ...since })
+                : images.replace(replaced.imageID, {
+                    original: originalOf(bytes),
+                    updatedOn: later(1),
+                    ...since,
+                  });
+            let outcome = await change({});
+            while (outcome.kind === 'collected') {
+              await pause();
+              stored.add(digest);
+              const { token }: Collected = outcome;
+              await pause();
+              outcome = await change({ storedAfter: token });
+            }
+            assert.ok(outcome.kind === 'inserted' || outcome.kind === 'changed', outcome.kind);
+            assert.ok(stored.has(digest), 'an acknowledged image has its bytes');
+          };
+          const collect = async (i: number) => {
+            for (let time = 0; time < 4; time += 1) {
+              await pick(i).maintenance.collect(digest, START, async () => {
+                await pause();
+                stored.delete(digest);
+                await pause();
+              });
+              await pause();
+            }
+          };
+          await Promise.all([
+            ...Array.from({ length: COLLECTORS }, (_, i) => collect(i)),
+            ...Array.from({ length: UPLOADS }, (_, i) => upload(i)),
+          ]);
+          assert.ok(stored.has(digest));
+          assert.equal(await pick(round).maintenance.collect(digest, START, async () => {}), 'named');
+        }
+      });
+
+      test('finds nothing in what is being changed', async () => {
+        const all: MetadataStore[] = await stores(current());
+        const { accountID } = await openShop(all[0] as MetadataStore);
+        const shops = await Promise.all(all.map((store) => openShop(store, accountID)));
+        let working = true;
+        const work = shops.map(async (shop, i) => {
+          for (let n = 0; n < 15; n += 1) {
+            const image = await shop.add(`${i} has ${n}`, { altText: `Bild ${n}` });
+            const product = await shop.sell(contentOf([image]));
+            await shop.images.describe(image, { altText: `BILD ${n}` }, later(n));
+            if (n % 2 === 0) await shop.catalog.disableProduct(product, later(n));
+            if (n % 3 === 0) await shop.images.disable(image, later(n));
+          }
+        });
+        const checks = all.map(async ({ maintenance }) => {
+          for (let n = 0; working || n === 0; n += 1) {
+            for await (const finding of maintenance.checkRecords({ repair: true })) assert.fail(finding.text);
+            // Where the database answers at once, nobody else would have a turn.
+            await turn();
+          }
+        });
+        await Promise.all(work).finally(() => {
+          working = false;
+        });
+        await Promise.all(checks);
+      });
+    });
+  }
+}
+
+/** Some turns of the event loop, another number each time. */
+async function pause(): Promise<void> {
+  for (let turns = Math.floor(Math.random() * 6); turns > 0; turns -= 1) await turn();
+}

@@ -1,0 +1,382 @@
+/**
+ * The part of the metadata contract that maintenance needs: what is checked and mended, collected, copied and restored.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, test } from 'node:test';
+import type { RecordFinding, TableRows } from '../../src/metadata/maintenance.ts';
+import type { MetadataStore } from '../../src/metadata/store.ts';
+import { contentOf, groupOf, itemOf, openShop } from './catalog-samples.ts';
+import type { MetadataHarness } from './metadata.ts';
+import {
+  accountOf,
+  BY,
+  digestOf,
+  furnishedAccount,
+  keyOf,
+  later,
+  newImage,
+  originalOf,
+  START,
+} from './metadata-samples.ts';
+
+const QUOTA = { defaultQuota: 300 };
+
+export function metadataMaintenance(current: () => MetadataHarness): void {
+  async function findings(repair = false): Promise<RecordFinding[]> {
+    return allOf(current().store.maintenance.checkRecords({ repair }));
+  }
+
+  /** A shop in which every table has something. */
+  async function furnishedShop() {
+    const { store } = current();
+    const shop = await openShop(store);
+    const pictures = [
+      await shop.add('one', { altText: 'STRASSE' }),
+      await shop.add('two'),
+      await shop.add('three'),
+    ];
+    const [one = '', two = '', three = ''] = pictures;
+    const product = await shop.sell(contentOf([one], { optionGroups: [groupOf([two], [one, two])] }));
+    await shop.write(itemOf({ imageIDs: [three] }), itemOf({ productID: product }));
+    await store.keys.create(keyOf({ accounts: [shop.accountID] }), digestOf('secret'), BY);
+    const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+    await shop.images.insert(newImage('four', { altText: 'Fünf “Vier”\n\u{1F3FA}' }), { ...QUOTA, remember });
+    return { shop, one, two, three, product };
+  }
+
+  describe('the records, for maintenance', () => {
+    test('have the schema of this version, and no damage', async () => {
+      const { maintenance } = current().store;
+      const { applied, known } = await maintenance.schema();
+      assert.deepEqual(applied, known);
+      assert.deepEqual(await maintenance.damage(), []);
+      const unused = await current().unused();
+      assert.deepEqual((await unused.maintenance.schema()).applied, []);
+    });
+
+    test('are met original by original, of all accounts', async () => {
+      const { store } = current();
+      const shops = [await openShop(store), await openShop(store), await openShop(store)];
+      for (const [i, shop] of shops.entries()) {
+        await shop.add('all');
+        await current().run(imagesOf(shop.accountID, 200, i));
+      }
+      const groups = await allOf(store.maintenance.imagesByOriginal());
+      assert.equal(groups.length, 601);
+      assert.equal(await store.maintenance.countImages(), 3);
+      const shared = groups.find((group) => group.length > 1);
+      assert.deepEqual(
+        new Set(shared?.map(({ accountID }) => accountID)),
+        new Set(shops.map(({ accountID }) => accountID)),
+      );
+      const digests = groups.map(([image]) => image?.original.digest);
+      assert.deepEqual(digests, [...new Set(digests)].sort());
+    });
+
+    test('are as they should be after everything that can be done', async () => {
+      const { shop, one, three, product } = await furnishedShop();
+      await shop.images.disable(three, later(1));
+      await shop.images.replace(one, { original: originalOf('other bytes'), updatedOn: later(2) });
+      await shop.images.describe(one, { altText: 'Ärmel' }, later(3));
+      await shop.catalog.disableProduct(product, later(4));
+      await shop.images.enable(three, { ...QUOTA, on: later(5) });
+      assert.deepEqual(await findings(), []);
+    });
+
+    test('have counters that are checked, and mended', async () => {
+      const { shop } = await furnishedShop();
+      await current().run(
+        `update accounts set image_count = 9, enabled_count = 2, byte_count = byte_count + 5 where account_id = '${shop.accountID}'`,
+      );
+      const [found, ...others] = await findings();
+      assert.deepEqual(others, []);
+      assert.equal(found?.kind, 'counters');
+      assert.equal(found?.accountID, shop.accountID);
+      assert.match(
+        found?.text ?? '',
+        /9 images for 4, 2 images that are not disabled for 4, 20 bytes for 15/,
+      );
+      assert.equal(found?.repaired, false);
+      assert.equal((await findings(true))[0]?.repaired, true);
+      assert.deepEqual(await findings(), []);
+      assert.equal((await shop.images.list({ skip: 0, count: 9 })).total, 4);
+      await shop.add('another');
+      assert.deepEqual(await findings(), []);
+    });
+
+    test('that are gone are told, and not mended', async () => {
+      const { shop } = await furnishedShop();
+      await current().run('delete from idempotency_keys');
+      await current().run(`delete from images where alt_text like 'F%'`);
+      await shop.add('five');
+      await findings(true);
+      const found = await findings();
+      assert.deepEqual(
+        found.map(({ kind, repaired }) => [kind, repaired]),
+        [['record', false]],
+      );
+      assert.match(found[0]?.text ?? '', /has 4 images, numbered up to 5/);
+    });
+
+    test('have uses of images that are checked, and mended', async () => {
+      const { shop, one, two, product } = await furnishedShop();
+      const usage = () => Promise.all([one, two].map((image) => shop.images.usage(image)));
+      const before = await usage();
+      await current().run(`delete from image_uses where kind = 'option' and image_id = '${two}'`);
+      await current().run(`update image_uses set outer_index = 7 where kind = 'line-item'`);
+      await current().run(
+        `insert into image_uses values ('${shop.accountID}', '${one}', 'product', 99, -1, -1)`,
+      );
+      const found = await findings();
+      assert.deepEqual(
+        found.map(({ kind, repaired }) => [kind, repaired]),
+        [
+          ['uses', false],
+          ['uses', false],
+          ['uses', false],
+        ],
+      );
+      assert.match(found[0]?.text ?? '', new RegExp(`the product ${product}`));
+      assert.match(found[1]?.text ?? '', /a product that is not there/);
+      assert.match(found[2]?.text ?? '', /the set of line items/);
+      assert.ok((await findings(true)).every(({ repaired }) => repaired));
+      assert.deepEqual(await findings(), []);
+      assert.deepEqual(await usage(), before);
+    });
+
+    test('have alt texts that are found, or are again after the repair', async () => {
+      const { shop, one } = await furnishedShop();
+      await current().run(`update images set folded_alt_text = 'x' where image_id = '${one}'`);
+      const [found, ...others] = await findings();
+      assert.deepEqual(others, []);
+      assert.equal(found?.imageID, one);
+      assert.match(found?.text ?? '', /alt text/);
+      await findings(true);
+      assert.deepEqual(await findings(), []);
+      assert.equal((await shop.images.list({ skip: 0, count: 9 }, { search: 'straße' })).total, 1);
+    });
+
+    test('that cannot be are told', async () => {
+      const { one } = await furnishedShop();
+      await current().run(
+        `update images set public_id = 'short', size = 0, digest = 'none', format = 'gif', width = 0 where image_id = '${one}'`,
+      );
+      const texts = (await findings()).filter(({ kind }) => kind === 'record').map(({ text }) => text);
+      assert.equal(texts.length, 5);
+    });
+  });
+
+  describe('originals that nothing names', () => {
+    test('are known, with the time at which they ceased to be named', async () => {
+      const { store } = current();
+      const { images, first } = await furnishedAccount(store);
+      const { images: theirs, first: other } = await furnishedAccount(store);
+      await images.replace(first.imageID, { original: originalOf('second'), updatedOn: later(5) });
+      const free = Array.from({ length: 1_200 }, (_, i) => digestOf(`free ${i}`));
+      const { maintenance } = store;
+      const asked = [...free, digestOf('first'), digestOf('second')];
+      assert.deepEqual(await maintenance.unnamed(asked), new Map(free.map((digest) => [digest, undefined])));
+      await theirs.replace(other.imageID, { original: originalOf('third'), updatedOn: later(9) });
+      assert.deepEqual(
+        await maintenance.unnamed([digestOf('first')]),
+        new Map([[digestOf('first'), later(9)]]),
+      );
+    });
+
+    test('are collected, and named again only by whoever stored them anew', async () => {
+      const { store } = current();
+      const { images, first } = await furnishedAccount(store);
+      const digest = digestOf('gone');
+      let removed = 0;
+      const remove = async () => {
+        removed += 1;
+      };
+      assert.equal(await store.maintenance.collect(first.original.digest, START, remove), 'named');
+      assert.equal(removed, 0);
+      assert.equal(await store.maintenance.collect(digest, START, remove), 'collected');
+      assert.equal(removed, 1);
+
+      const outcome = await images.insert(newImage('gone'), QUOTA);
+      assert.equal(outcome.kind, 'collected');
+      assert.ok(outcome.kind === 'collected');
+      const wrong = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: randomUUID() });
+      assert.deepEqual(wrong, outcome);
+      const change = { original: originalOf('gone'), updatedOn: later(1) };
+      assert.deepEqual(await images.replace(first.imageID, change), outcome);
+      assert.equal((await images.list({ skip: 0, count: 9 })).total, 1);
+
+      const { token: storedAfter } = outcome;
+      assert.equal((await images.replace(first.imageID, { ...change, storedAfter })).kind, 'changed');
+      assert.equal(await store.maintenance.collect(digest, START, remove), 'named');
+      // What is named needs no mark: another account adds the same bytes as if nothing had been.
+      const { images: theirs } = await furnishedAccount(store);
+      assert.equal((await theirs.insert(newImage('gone'), QUOTA)).kind, 'inserted');
+    });
+
+    test('that were collected once more since a token was given are stored anew once more', async () => {
+      const { store } = current();
+      const { images } = await furnishedAccount(store);
+      const collect = () => store.maintenance.collect(digestOf('gone'), START, async () => {});
+      await collect();
+      const first = await images.insert(newImage('gone'), QUOTA);
+      assert.ok(first.kind === 'collected');
+      await collect();
+      const second = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: first.token });
+      assert.ok(second.kind === 'collected');
+      assert.notEqual(second.token, first.token);
+      const third = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: second.token });
+      assert.equal(third.kind, 'inserted');
+    });
+
+    test('are not named after a removal that failed half-way, but by who stored them anew', async () => {
+      const { store } = current();
+      const { images } = await furnishedAccount(store);
+      const fault = new Error('the disk is gone');
+      const failing = store.maintenance.collect(digestOf('gone'), START, () => Promise.reject(fault));
+      await assert.rejects(failing, fault);
+      assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
+    });
+
+    test('stay while somebody holds on to them, and no longer', async () => {
+      const { store } = current();
+      const { maintenance } = store;
+      const collect = (on: Date) => maintenance.collect(digestOf('gone'), on, async () => {});
+      await maintenance.hold('one', later(10));
+      await maintenance.hold('two', later(20));
+      assert.equal(await collect(START), 'held');
+      assert.equal(await collect(later(15)), 'held');
+      await maintenance.hold('one', later(30));
+      await maintenance.release('two');
+      assert.equal(await collect(later(25)), 'held');
+      assert.equal(await collect(later(31)), 'collected');
+      await maintenance.release('one');
+      assert.equal(await collect(START), 'collected');
+      const { images } = await furnishedAccount(store);
+      await maintenance.forgetCollected(START);
+      assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
+      await maintenance.collect(digestOf('gone'), START, async () => {});
+      await maintenance.forgetCollected(later(40));
+      assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'inserted');
+    });
+  });
+
+  describe('a snapshot', () => {
+    const copyOf = (store: MetadataStore) =>
+      store.maintenance.snapshot(async (snapshot) => ({
+        schema: snapshot.schema,
+        rows: await allOf(snapshot.rows()),
+        originals: await allOf(snapshot.originals()),
+        count: await snapshot.countOriginals(),
+      }));
+
+    test('has every record, of one moment, and fills an empty database with them', async () => {
+      const { store } = current();
+      const { shop, one } = await furnishedShop();
+      await shop.images.describe(one, { altText: 'changed' }, later(1));
+      await current().run(imagesOf((await openShop(store)).accountID, 450, 7));
+      const copied = await store.maintenance.snapshot(async (snapshot) => {
+        const rows: TableRows[] = [];
+        for await (const batch of snapshot.rows()) {
+          // Somebody goes on writing meanwhile.
+          await shop.images.insert(newImage(`meanwhile ${rows.length}`), QUOTA);
+          rows.push(batch);
+        }
+        const originals = await allOf(snapshot.originals());
+        return { schema: snapshot.schema, rows, originals, count: await snapshot.countOriginals() };
+      });
+      const tables = new Set(copied.rows.map(({ table }) => table));
+      for (const table of [
+        'accounts',
+        'api_keys',
+        'key_secrets',
+        'audit',
+        'images',
+        'products',
+        'line_items',
+      ]) {
+        assert.ok(tables.has(table), table);
+      }
+      assert.equal(copied.originals.length, 454);
+      assert.equal(copied.count, 454);
+      assert.equal(copied.schema, (await store.maintenance.schema()).applied.at(-1));
+
+      const other = await current().unused();
+      await other.maintenance.restore(copied.schema, iterate(copied.rows));
+      assert.deepEqual(await copyOf(other), copied);
+      const again = other.forAccount(shop.accountID, BY);
+      assert.equal((await again.list({ skip: 0, count: 9 })).total, 4);
+      assert.equal((await again.insert(newImage('added'), QUOTA)).kind, 'inserted');
+    });
+
+    test('is not added to what is there, nor in part', async () => {
+      const { store } = current();
+      await furnishedShop();
+      const { schema, rows } = await copyOf(store);
+      await assert.rejects(store.maintenance.restore(schema, iterate(rows)), {
+        name: 'AppError',
+        code: 'conflict',
+        message: /not empty: there are accounts/,
+      });
+
+      const other = await current().unused();
+      const fault = new Error('cut short');
+      const cut = async function* () {
+        yield* rows.slice(0, -1);
+        throw fault;
+      };
+      await assert.rejects(other.maintenance.restore(schema, cut()), fault);
+      assert.equal(await other.isEmpty(), true);
+      await other.maintenance.restore(schema, iterate(rows));
+      assert.equal((await copyOf(other)).count, 4);
+    });
+
+    test('of an earlier version is brought to this one, and one of a later version is refused', async () => {
+      const other = await current().unused();
+      await assert.rejects(other.maintenance.restore('9999-later', iterate([])), {
+        code: 'conflict',
+        message: /another version of Vitrine: their schema is 9999-later/,
+      });
+      const account = accountOf();
+      const row = {
+        account_id: account.accountID,
+        display_name: account.displayName,
+        created_on: START.getTime(),
+        image_quota: null,
+        image_count: 0,
+        enabled_count: 0,
+        suspended_on: null,
+      };
+      // Before there were limits of bytes, and a catalogue.
+      await other.maintenance.restore('0002-access', iterate([{ table: 'accounts', rows: [row] }]));
+      await other.migrate();
+      assert.deepEqual(await other.findAccount(account.accountID), account);
+      const { applied, known } = await other.maintenance.schema();
+      assert.deepEqual(applied, known);
+      await assert.rejects(other.maintenance.restore('0002-access', iterate([])), {
+        code: 'conflict',
+        message: /has the schema .* already/,
+      });
+    });
+  });
+}
+
+/** A statement that adds as many images to an account, past its counters, for tests that need many. */
+function imagesOf(accountID: string, count: number, salt: number): string {
+  const rows = Array.from({ length: count }, (_, n) => {
+    const { imageID, publicID, original } = newImage(`${salt} has ${n}`);
+    return `('${accountID}', ${n + 1_000}, '${imageID}', '${publicID}', '${original.digest}', 1, 'png', 1, 1, 1, 0, 0, 0)`;
+  });
+  return `insert into images (account_id, sequence, image_id, public_id, digest, size, format, width, height, frames,
+    transparent, created_on, updated_on) values ${rows.join(', ')}`;
+}
+
+async function* iterate<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}

@@ -1,0 +1,337 @@
+/**
+ * Backups of libraries that are written to meanwhile, what is restored from them, onto either database; and backups that
+ * were cut, altered, or are for another place.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { after, before, describe, test } from 'node:test';
+import { extract, pack } from 'tar-stream';
+import { writeBackup } from '../../src/backup.ts';
+import { withNewStores } from '../../src/cli/stores.ts';
+import type { MaintenanceRecords, TableRows } from '../../src/metadata/maintenance.ts';
+import { restoreBackup } from '../../src/restore.ts';
+import { startPostgres } from '../postgres.ts';
+import { picture } from '../sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
+import { addPictures, besides, digestOf, envOf, maintaining, originalPath, verified } from './libraries.ts';
+
+const { postgres, skip } = await startPostgres();
+after(() => postgres?.stop());
+
+function backedUp(env: Record<string, string>, path: string, onOriginal?: (total: number) => void) {
+  return besides(env, ({ metadata, blobs }) =>
+    writeBackup({ metadata, blobs, path, ...(onOriginal && { onOriginal }) }),
+  );
+}
+
+function restored(env: Record<string, string>, path: string) {
+  return withNewStores({ env }, ({ metadata, blobs }) => restoreBackup({ metadata, blobs, path }));
+}
+
+/** Every record of a library. */
+function recordsOf(env: Record<string, string>): Promise<TableRows[]> {
+  return besides(env, ({ metadata }) => metadata.maintenance.snapshot(rowsOf));
+}
+
+async function rowsOf(snapshot: Parameters<Parameters<MaintenanceRecords['snapshot']>[0]>[0]) {
+  const all: TableRows[] = [];
+  for await (const rows of snapshot.rows()) all.push(rows);
+  return all;
+}
+
+async function allImages(server: TestServer, account = ACCOUNT): Promise<ImageJSON[]> {
+  const images: ImageJSON[] = [];
+  for (let skipped = 0; ; skipped += 200) {
+    const { body } = await server.send('GET', `/accounts/${account}/images?count=200&skip=${skipped}`);
+    images.push(...(body as ImageJSON[]));
+    if ((body as ImageJSON[]).length < 200) return images;
+  }
+}
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-backup-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+for (const [from, to, unavailable] of [
+  ['SQLite', 'SQLite', false],
+  ['SQLite', 'PostgreSQL', skip],
+  ['PostgreSQL', 'SQLite', skip],
+] as const) {
+  test(`a backup from ${from} while 8 clients upload is restored on ${to} bit for bit`, {
+    skip: unavailable,
+    timeout: 120_000,
+  }, async () => {
+    const urlFor = async (kind: string) =>
+      kind === 'PostgreSQL' ? await postgres?.createDatabase() : undefined;
+    const [url, other] = [await urlFor(from), await urlFor(to)];
+    const server = await startServer(url === undefined ? {} : { VITRINE_DATABASE: url });
+    const target = { VITRINE_DATA: join(folder, `${from}-${to}`), ...(other && { VITRINE_DATABASE: other }) };
+    const path = join(folder, `${from}-${to}.tar`);
+    const sent = new Map<string, Buffer>();
+    const acknowledged = new Map<string, string>();
+    try {
+      const upload = async (number: number) => {
+        const bytes = await picture(number);
+        sent.set(digestOf(bytes), bytes);
+        const { imageID } = await server.added(bytes, { metadata: { altText: `Bild ${number} “é”` } });
+        acknowledged.set(imageID, digestOf(bytes));
+      };
+      for (let n = 0; n < 10; n += 1) await upload(n);
+      const atLeast = [...acknowledged.keys()];
+      let working = true;
+      const clients = Array.from({ length: 8 }, async (_, client) => {
+        for (let n = 0; working && n < 30; n += 1) await upload(100 + client * 50 + n);
+      });
+      let during = 0;
+      const summary = await backedUp(envOf(server, url), path, () => {
+        during = acknowledged.size;
+      });
+      working = false;
+      await Promise.all(clients);
+      assert.deepEqual(summary.missing, []);
+      assert.ok(summary.originals >= atLeast.length);
+      assert.ok(during > atLeast.length, 'clients went on uploading while the backup was made');
+      assert.equal((await stat(path)).mode & 0o777, 0o600);
+
+      assert.deepEqual(await restored(target, path), summary);
+      const again = await startServer(target);
+      try {
+        const images = await allImages(again);
+        assert.equal(images.length, summary.records.images);
+        assert.equal(images.length, summary.originals);
+        const names = new Set(images.map(({ imageID }) => imageID));
+        for (const imageID of atLeast) assert.ok(names.has(imageID), 'what came before is in it');
+        for (const image of images) {
+          const digest = acknowledged.get(image.imageID) ?? '';
+          assert.deepEqual(await readFile(originalPath(again, digest)), sent.get(digest));
+          const { body } = await server.send('GET', `/accounts/${ACCOUNT}/images/${image.imageID}`);
+          const { link: _, ...here } = body as ImageJSON;
+          const { link: __, ...there } = image;
+          assert.deepEqual(there, here);
+        }
+        const [one] = images;
+        assert.equal((await fetch(`${again.url}${new URL(one?.link ?? '').pathname}`)).status, 200);
+        await again.added(await picture(9_999));
+        assert.deepEqual(await verified({ ...target }), []);
+      } finally {
+        await again.close();
+      }
+    } finally {
+      await server.close();
+    }
+  });
+}
+
+describe('a backup', () => {
+  let server: TestServer;
+  let env: Record<string, string>;
+  let path: string;
+  let images: ImageJSON[];
+  let targets = 0;
+  const target = () => {
+    targets += 1;
+    return { VITRINE_DATA: join(folder, `target-${targets}`) };
+  };
+
+  before(async () => {
+    server = await startServer();
+    env = envOf(server);
+    images = await addPictures(server, 0, 5);
+    await server.send('POST', `/accounts/${ACCOUNT}/products`, {
+      title: 'Lemonade',
+      basePrice: { currency: 'USD', valueDecimal: '1.5' },
+      images: [{ imageID: images[0]?.imageID }],
+    });
+    path = join(folder, 'sound.tar');
+    await backedUp(env, path);
+  });
+  after(() => server.close());
+
+  /** The file with some entries changed, renamed or left out, as another tar. */
+  async function changed(change: (name: string, bytes: Buffer) => Buffer | undefined): Promise<string> {
+    const tar = extract();
+    tar.end(await readFile(path));
+    const out = pack();
+    for await (const entry of tar) {
+      const bytes = change(entry.header.name, await buffer(entry));
+      if (bytes !== undefined) out.entry({ name: entry.header.name }, bytes);
+    }
+    out.finalize();
+    const file = join(folder, 'changed.tar');
+    await writeFile(file, await buffer(out));
+    return file;
+  }
+
+  /** Restores what must be refused, into a new place, and sees that nothing is left there. */
+  async function refuses(file: string, message: RegExp): Promise<void> {
+    const place = target();
+    await assert.rejects(restored(place, file), { name: 'AppError', code: 'conflict', message });
+    const left = await readdir(join(place.VITRINE_DATA, 'blobs'), { recursive: true, withFileTypes: true });
+    assert.deepEqual(
+      left.filter((entry) => entry.isFile()).map(({ name }) => name),
+      [],
+    );
+    await restored(place, path);
+  }
+
+  test('has every record, and is a tar that any tar lists', async () => {
+    const place = target();
+    const summary = await restored(place, path);
+    assert.equal(summary.records.images, 5);
+    assert.equal(summary.records.image_uses, 1);
+    assert.deepEqual(await recordsOf(place), await recordsOf(env));
+  });
+
+  test('that is cut anywhere is refused, and leaves nothing', async () => {
+    const { size } = await stat(path);
+    const bytes = await readFile(path);
+    // In the middle of an entry's bytes, in a header, between two entries, and without the end.
+    const places = [100, 512, Math.floor(size / 2), size - 1024 - 700, bytes.indexOf('originals/') - 1];
+    for (const end of places) {
+      const cut = join(folder, 'cut.tar');
+      await writeFile(cut, bytes);
+      await truncate(cut, end);
+      await refuses(cut, /cut short|altered|no backup/);
+    }
+    await writeFile(join(folder, 'cut.tar'), bytes.subarray(0, bytes.indexOf('originals/')));
+    await refuses(join(folder, 'cut.tar'), /cut short after the entry records\/\d+\.image_uses/);
+  });
+
+  test('of which a byte was changed is refused, and the entry named', async () => {
+    const entries: string[] = [];
+    await changed((name, bytes) => {
+      entries.push(name);
+      return bytes;
+    });
+    for (const victim of entries) {
+      const file = await changed((name, bytes) => {
+        const altered = Buffer.from(bytes);
+        const middle = Math.floor(altered.length / 2);
+        if (name === victim) altered.writeUInt8((altered[middle] ?? 0) ^ 1, middle);
+        return altered;
+      });
+      await refuses(file, new RegExp(`the entry ${victim.replaceAll('.', '\\.')} is altered`));
+    }
+  });
+
+  test('of which an entry is missing is refused', async () => {
+    await refuses(
+      await changed((name, bytes) => (name.includes('.images.') ? undefined : bytes)),
+      /an entry is missing between the entry records.* and the entry records/,
+    );
+    let first = true;
+    const file = await changed((name, bytes) => {
+      if (!name.startsWith('originals/') || !first) return bytes;
+      first = false;
+      return undefined;
+    });
+    await refuses(file, /some are missing/);
+  });
+
+  test('is no other file', async () => {
+    const other = join(folder, 'other');
+    for (const bytes of [Buffer.alloc(0), Buffer.from('nonsense'), await picture(1), Buffer.alloc(20_000)]) {
+      await writeFile(other, bytes);
+      await refuses(other, /no backup of Vitrine|cut short/);
+    }
+    await assert.rejects(restored(target(), folder), { code: 'conflict', message: /is not a file/ });
+    await assert.rejects(restored(target(), join(folder, 'absent.tar')), { code: 'ENOENT' });
+  });
+
+  test('is not restored over what is there', async () => {
+    const place = target();
+    await restored(place, path);
+    const before = await recordsOf(place);
+    await assert.rejects(restored(place, path), { code: 'conflict', message: /blobs are not empty/ });
+    const elsewhere = { ...place, VITRINE_BLOBS: `file:${join(folder, 'elsewhere')}` };
+    await assert.rejects(restored(elsewhere, path), { code: 'conflict', message: /database is not empty/ });
+    assert.deepEqual(await recordsOf(place), before);
+    assert.deepEqual(await verified(place, { rungs: false }), []);
+  });
+
+  test('takes the place of the one before only when it is whole', async () => {
+    const own = await startServer();
+    const place = join(folder, 'kept.tar');
+    try {
+      const small = await addPictures(own, 0, 3);
+      assert.equal(small.length, 3);
+      await backedUp(envOf(own), place);
+      const kept = await readFile(place);
+      const fault = new Error('the terminal is gone');
+      const failing = backedUp(envOf(own), place, () => {
+        throw fault;
+      });
+      await assert.rejects(failing, fault);
+      assert.deepEqual(await readFile(place), kept);
+      assert.deepEqual(
+        (await readdir(folder)).filter((name) => name.endsWith('.part')),
+        [],
+      );
+      // Nor does it hold on to anything.
+      assert.equal((await maintaining(envOf(own), (m) => m.collect({ grace: 0 }))).originals, 0);
+      assert.deepEqual(
+        (await readdir(own.folder)).filter((name) => name.includes('snapshot')),
+        [],
+      );
+    } finally {
+      await own.close();
+    }
+  });
+
+  test('keeps what it needs from being collected while it is made', async () => {
+    const own = await startServer();
+    const place = join(folder, 'held.tar');
+    try {
+      const [image] = await addPictures(own, 0, 4);
+      const replacing: Promise<unknown>[] = [];
+      const summary = await backedUp(envOf(own), place, () => {
+        // What the backup has yet to read is replaced now, and a collector comes without any grace.
+        if (replacing.length > 0) return;
+        replacing.push(
+          picture(77)
+            .then((bytes) => own.added(bytes, { replace: image?.imageID ?? '' }))
+            .then(() => maintaining(envOf(own), (m) => m.collect({ grace: 0 }))),
+        );
+      });
+      const [outcome] = await Promise.allSettled(replacing);
+      assert.equal(summary.originals, 4);
+      assert.deepEqual(summary.missing, []);
+      assert.ok(outcome !== undefined);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test('leaves out an original that is damaged, and says which', async () => {
+    const own = await startServer();
+    const place = join(folder, 'damaged.tar');
+    try {
+      await addPictures(own, 0, 3);
+      const [one, two] = [digestOf(await picture(0)), digestOf(await picture(1))];
+      await rm(originalPath(own, one));
+      await writeFile(originalPath(own, two), 'other bytes');
+      const summary = await backedUp(envOf(own), place);
+      assert.equal(summary.originals, 1);
+      assert.deepEqual(
+        new Map(summary.missing.map(({ digest, reason }) => [digest, reason])),
+        new Map([
+          [one, 'it is not stored'],
+          [two, 'its bytes are not those that were uploaded'],
+        ]),
+      );
+      const copy = target();
+      assert.deepEqual((await restored(copy, place)).missing, summary.missing);
+      assert.deepEqual(
+        (await verified(copy, { rungs: false })).map(({ kind }) => kind),
+        ['original-missing', 'original-missing'],
+      );
+    } finally {
+      await own.close();
+    }
+  });
+});

@@ -1,0 +1,69 @@
+/**
+ * Whole libraries for the tests of maintenance: a server that works, and beside it what a command opens.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { type Stores, withMaintenance, withStores } from '../../src/cli/stores.ts';
+import type { Finding, Maintenance, VerifyOptions } from '../../src/maintenance.ts';
+import { picture } from '../sample.ts';
+import { ACCOUNT, type ImageJSON, type TestServer } from '../server.ts';
+
+/** The variables under which a command finds the library of a server. */
+export function envOf({ folder }: TestServer, database?: string): Record<string, string> {
+  return {
+    VITRINE_DATA: folder,
+    VITRINE_RENDER_CONCURRENCY: '1',
+    ...(database !== undefined && { VITRINE_DATABASE: database }),
+  };
+}
+
+export function maintaining<T>(
+  env: Record<string, string>,
+  work: (maintenance: Maintenance) => Promise<T>,
+): Promise<T> {
+  return withMaintenance({ env }, work);
+}
+
+export function besides<T>(env: Record<string, string>, work: (stores: Stores) => Promise<T>): Promise<T> {
+  return withStores({ env }, work);
+}
+
+export function verified(env: Record<string, string>, options: VerifyOptions = {}): Promise<Finding[]> {
+  return maintaining(env, async (maintenance) => {
+    const findings: Finding[] = [];
+    for await (const finding of maintenance.verify(options)) findings.push(finding);
+    return findings;
+  });
+}
+
+/** A JPEG that is large enough for the rung of 1024 pixels, and hardly has any bytes. */
+export function largePicture(red: number): Promise<Buffer> {
+  const background = { r: red, g: 90, b: 120 };
+  return sharp({ create: { width: 1_400, height: 1_000, channels: 3, background } })
+    .jpeg()
+    .toBuffer();
+}
+
+export function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+export function originalPath(server: TestServer, digest: string): string {
+  return join(server.folder, 'blobs/originals', digest.slice(0, 2), digest);
+}
+
+export function rungPath(server: TestServer, digest: string, name: string): string {
+  return join(server.folder, 'blobs/rungs', digest.slice(0, 2), digest, name);
+}
+
+/** Adds as many small pictures. */
+export async function addPictures(server: TestServer, from: number, count: number): Promise<ImageJSON[]> {
+  const added: ImageJSON[] = [];
+  for (let number = from; number < from + count; number += 1) {
+    added.push(await server.added(await picture(number)));
+  }
+  return added;
+}
+
+export { ACCOUNT };

@@ -1,0 +1,223 @@
+/**
+ * What `verify` finds in a library that was damaged for real, and what it mends, beside a server that works on it.
+ */
+import assert from 'node:assert/strict';
+import { readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import type { Finding } from '../../src/maintenance.ts';
+import { startPostgres } from '../postgres.ts';
+import { picture } from '../sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
+import { addPictures, digestOf, envOf, largePicture, originalPath, rungPath, verified } from './libraries.ts';
+
+const { postgres, skip } = await startPostgres();
+after(() => postgres?.stop());
+
+/** Another byte in the middle of a file, as a disk that forgets would leave it: length and times are as before. */
+async function flipByte(path: string): Promise<void> {
+  const { atime, mtime } = await stat(path);
+  const bytes = await readFile(path);
+  const middle = Math.floor(bytes.length / 2);
+  bytes.writeUInt8((bytes[middle] ?? 0) ^ 0x55, middle);
+  await writeFile(path, bytes);
+  await utimes(path, atime, mtime);
+}
+
+function kinds(findings: readonly Finding[]): (string | undefined | boolean)[][] {
+  return findings.map(({ kind, imageID, repaired }) => [kind, imageID, repaired]);
+}
+
+describe('verify', () => {
+  let server: TestServer;
+  let env: Record<string, string>;
+  let small: ImageJSON;
+  let large: ImageJSON;
+  let smallBytes: Buffer;
+  let digest: string;
+
+  beforeEach(async () => {
+    server = await startServer();
+    env = envOf(server);
+    smallBytes = await picture(1);
+    small = await server.added(smallBytes);
+    const bytes = await largePicture(10);
+    large = await server.added(bytes);
+    digest = digestOf(bytes);
+  });
+  afterEach(() => server.close());
+
+  const link = (image: ImageJSON, size: string) => fetch(`${image.link}?size=${size}`);
+
+  test('finds nothing in a library that is well', async () => {
+    let originals = 0;
+    const findings = await verified(env, { onOriginal: () => (originals += 1) });
+    assert.deepEqual(findings, []);
+    assert.equal(originals, 2);
+  });
+
+  test('finds an original that is missing, and leaves it at that', async () => {
+    await rm(originalPath(server, digestOf(smallBytes)));
+    for (const repair of [false, true, false]) {
+      const findings = await verified(env, { repair, rungs: false });
+      assert.deepEqual(kinds(findings), [['original-missing', small.imageID, false]]);
+      assert.equal(findings[0]?.accountID, ACCOUNT);
+    }
+  });
+
+  test('finds a byte that changed, and one that is gone, and touches neither', async () => {
+    const [altered, cut] = [originalPath(server, digestOf(smallBytes)), originalPath(server, digest)];
+    await flipByte(altered);
+    await truncate(cut, 1_000);
+    const before = [await readFile(altered), await readFile(cut)];
+    const findings = await verified(env, { repair: true });
+    assert.deepEqual(
+      new Set(findings.map(({ kind, imageID }) => `${kind} ${imageID}`)),
+      new Set([`original-damaged ${small.imageID}`, `original-damaged ${large.imageID}`]),
+    );
+    assert.match(findings.map(({ text }) => text).join(), /its 1000 bytes have the digest [0-9a-f]{64}/);
+    assert.deepEqual([await readFile(altered), await readFile(cut)], before);
+  });
+
+  test('tells every image of an original that two accounts have', async () => {
+    const accountID = '5f3c2a10-9d2b-4a53-8a3f-3f1c2b4d5e6f';
+    assert.equal((await server.send('POST', '/accounts', { displayName: 'Two', accountID })).status, 201);
+    const theirs = await server.added(smallBytes, { account: accountID });
+    await rm(originalPath(server, digestOf(smallBytes)));
+    const found = new Set((await verified(env, { rungs: false })).map(({ imageID }) => imageID));
+    assert.deepEqual(found, new Set([small.imageID, theirs.imageID]));
+  });
+
+  test('finds rungs that are missing, damaged, or other than the ladder says, and makes them anew', async () => {
+    const path = rungPath(server, digest, '1-1024.jpeg');
+    const sound = await readFile(path);
+    const damages: [string, () => Promise<unknown>][] = [
+      ['is missing', () => rm(path)],
+      ['does not decode', () => truncate(path, Math.floor(sound.length / 2))],
+      ['is a jpeg of 64x49, and not a jpeg of 1024x731', () => writeFile(path, smallBytes)],
+    ];
+    for (const [text, damage] of damages) {
+      await damage();
+      const found = await verified(env);
+      const kind = text === 'is missing' ? 'rung-missing' : 'rung-damaged';
+      assert.deepEqual(kinds(found), [[kind, large.imageID, false]]);
+      assert.ok(found[0]?.text.startsWith(`the rung 1024 ${text}`), found[0]?.text);
+      assert.equal((await verified(env, { repair: true }))[0]?.repaired, true);
+      assert.deepEqual(await readFile(path), sound);
+    }
+    await rm(path);
+    assert.deepEqual(await verified(env, { rungs: false }), []);
+  });
+
+  test('finds cached renditions that are damaged, and drops them', async () => {
+    assert.equal((await link(large, '123x77')).status, 200);
+    server = await server.restart();
+    const cache = join(server.folder, 'cache', digest.slice(0, 2), digest);
+    const [file = ''] = (await readdir(cache)).filter((name) => name.includes('123'));
+    await flipByte(join(cache, file));
+    const found = await verified(env, { rungs: false });
+    assert.deepEqual(kinds(found), [['rendition-damaged', undefined, false]]);
+    assert.equal(found[0]?.digest, digest);
+    assert.equal((await verified(env, { repair: true, rungs: false }))[0]?.repaired, true);
+    assert.deepEqual(await verified(env, { rungs: false }), []);
+    assert.equal((await readdir(cache)).includes(file), false);
+  });
+
+  test('finds records that tell of other bytes', async () => {
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    raw.exec(`update images set size = size + 1 where image_id = '${small.imageID}'`);
+    raw.exec('update accounts set image_count = 7');
+    raw.close();
+    const found = await verified(env, { repair: true, rungs: false });
+    assert.deepEqual(
+      found.map(({ kind, repaired }) => [kind, repaired]),
+      [
+        ['counters', true],
+        ['record', false],
+      ],
+    );
+    const list = await server.send('GET', `/accounts/${ACCOUNT}/images`);
+    assert.equal(list.headers.get('x-total-count'), '2');
+  });
+
+  test('finds a database file that is damaged', async () => {
+    await server.close();
+    server = await startServer();
+    await addPictures(server, 0, 1);
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    raw.exec('pragma foreign_keys = off');
+    raw.exec("insert into image_uses values ('nobody', 'nothing', 'product', 1, -1, -1)");
+    raw.close();
+    const found = await verified(envOf(server));
+    assert.deepEqual(
+      found.map(({ kind }) => kind),
+      ['database'],
+    );
+    assert.match(found[0]?.text ?? '', /image_uses refers to nothing in images/);
+  });
+
+  test('says so where the schema is not that of this version, and looks no further', async () => {
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    raw.exec("insert into kysely_migration values ('9999-later', '2030-01-01T00:00:00.000Z')");
+    raw.close();
+    const found = await verified(env);
+    assert.deepEqual(
+      found.map(({ kind }) => kind),
+      ['schema'],
+    );
+    assert.match(found[0]?.text ?? '', /9999-later/);
+  });
+});
+
+test('verify finds nothing beside clients that upload, replace and disable', {
+  timeout: 60_000,
+}, async () => {
+  const server = await startServer();
+  try {
+    let working = true;
+    const clients = Array.from({ length: 4 }, async (_, client) => {
+      for (let n = 0; n < 6; n += 1) {
+        const first = await server.added(await picture(client * 100 + n));
+        await server.added(await picture(client * 100 + n + 50), { replace: first.imageID });
+        await server.fetch(`/accounts/${ACCOUNT}/images/${first.imageID}`, { method: 'DELETE' });
+      }
+    });
+    const work = Promise.all(clients).finally(() => {
+      working = false;
+    });
+    const runs: Finding[][] = [];
+    while (working) runs.push(await verified(envOf(server)));
+    await work;
+    assert.ok(runs.length > 0);
+    assert.deepEqual(runs.flat(), []);
+  } finally {
+    await server.close();
+  }
+});
+
+describe('verify on PostgreSQL', { skip }, () => {
+  let server: TestServer;
+  let url: string;
+  before(async () => {
+    assert.ok(postgres);
+    url = await postgres.createDatabase();
+    server = await startServer({ VITRINE_DATABASE: url });
+  });
+  after(() => server.close());
+
+  test('finds what is missing, and mends counters', async () => {
+    const bytes = await picture(3);
+    const image = await server.added(bytes);
+    const env = envOf(server, url);
+    assert.deepEqual(await verified(env), []);
+    await rm(originalPath(server, digestOf(bytes)));
+    await postgres?.query(url, 'update accounts set byte_count = 1, enabled_count = 9');
+    const found = await verified(env, { repair: true });
+    assert.deepEqual(kinds(found), [
+      ['counters', undefined, true],
+      ['original-missing', image.imageID, false],
+    ]);
+    assert.equal((await verified(env)).length, 1);
+  });
+});
