@@ -188,8 +188,10 @@ function readLine(text: string): LogLine | undefined {
   }
 }
 
+/** Those that are alive. */
 function childrenOf(pid: number): number[] {
-  return read(`/proc/${pid}/task/${pid}/children`).split(' ').map(Number).filter(Boolean);
+  const pids = read(`/proc/${pid}/task/${pid}/children`).split(' ').map(Number).filter(Boolean);
+  return pids.filter((child) => !/^[ZX]/.test(stateOf(child) ?? 'X'));
 }
 
 /** In MiB; 0 for a process that is gone. */
@@ -201,6 +203,17 @@ function peakOf(pid: number): number {
 /** The state of a process: `R`unning, `S`leeping, s`T`opped, `Z`ombie and so on; undefined if there is none. */
 export function stateOf(pid: number): string | undefined {
   return /^State:\s+(\S)/m.exec(read(`/proc/${pid}/status`))?.[1];
+}
+
+/** How long a process has worked so far, in hundredths of a second. */
+export function workOf(pid: number): number {
+  const stat = read(`/proc/${pid}/stat`);
+  const [user = 0, system = 0] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13)
+    .map(Number);
+  return user + system;
 }
 
 function read(path: string): string {
