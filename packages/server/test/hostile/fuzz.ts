@@ -20,6 +20,8 @@ export interface FuzzOptions {
   readonly keepIn: string;
   /** Told now and then how many were sent. */
   readonly onProgress?: (sent: number) => unknown;
+  /** Told of each fault at once: a run may be ended before its report. */
+  readonly onFault?: (fault: string) => void;
   /** Default: 500. */
   readonly progressEvery?: number;
 }
@@ -52,7 +54,7 @@ const DELIVERIES = ['?size=400x400', '?size=37x23&format=png', '?size=0x0&format
 /** Sends mutations until there are enough or the time is over. Takes turns between the formats. */
 export async function fuzz(server: ServingProcess, options: FuzzOptions): Promise<FuzzResult> {
   const { seed, perFormat, withinMs = Number.POSITIVE_INFINITY, keepIn, onProgress } = options;
-  const { progressEvery = 500 } = options;
+  const { progressEvery = 500, onFault } = options;
   const seeds = Object.fromEntries(
     await Promise.all(IMAGE_FORMATS.map(async (format) => [format, await seedsOf(format)] as const)),
   ) as Record<ImageFormat, readonly Buffer[]>;
@@ -80,7 +82,9 @@ export async function fuzz(server: ServingProcess, options: FuzzOptions): Promis
       const path = join(keepIn, `${seed}-${format}-${number}`);
       await mkdir(keepIn, { recursive: true });
       await writeFile(path, file);
-      faults.push(`${fault}: npm run fuzz -- --seed ${seed} --case ${format}:${number} (kept as ${path})`);
+      const told = `${fault}: npm run fuzz -- --seed ${seed} --case ${format}:${number} (kept as ${path})`;
+      faults.push(told);
+      onFault?.(told);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));

@@ -42,6 +42,7 @@ async function run(server: ServingProcess): Promise<number> {
     perFormat,
     ...(minutes !== undefined && { withinMs: Number(minutes) * 60_000 }),
     keepIn,
+    onFault: say,
     onProgress: (sent) => say(`${sent} sent`),
   });
   for (const line of report(result, server)) say(line);
