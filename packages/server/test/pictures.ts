@@ -293,7 +293,8 @@ export async function otherFormats(): Promise<Readonly<Record<string, Buffer>>> 
   };
 }
 
-function generator(seed: number): () => number {
+/** Numbers from 0 to below 1: the same for the same seed. */
+export function generator(seed: number): () => number {
   let state = seed * 2_654_435_761 + 1;
   return () => {
     // mulberry32
