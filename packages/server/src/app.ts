@@ -16,6 +16,7 @@ import { Catalog } from './catalog.ts';
 import type { Config } from './config.ts';
 import { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
+import type { ServerLimits } from './http/limits.ts';
 import { createServer } from './http/server.ts';
 import type { Digest, Image } from './image.ts';
 import { createPool } from './imaging/pool.ts';
@@ -47,11 +48,15 @@ export class StartError extends Error {
   override readonly name = 'StartError';
 }
 
-/** @param now the time by which keys and tokens expire; for tests. */
+/**
+ * @param now the time by which keys and tokens expire; for tests.
+ * @param limits other limits of the HTTP server than its own; for tests.
+ */
 export async function createApp(
   config: Config,
   log: FastifyBaseLogger,
   now: () => Date = () => new Date(),
+  limits: Partial<ServerLimits> = {},
 ): Promise<App> {
   const opened: { close(): Promise<void> }[] = [];
   const closeAll = async () => {
@@ -131,6 +136,7 @@ export async function createApp(
       rateLimit: config.rateLimit,
       corsOrigins: config.corsOrigins,
       trustProxy: config.trustProxy,
+      limits,
       checks: {
         database: (signal) => metadata.check(signal),
         blobs: (signal) => blobs.check(signal),

@@ -18,7 +18,7 @@ export interface Pace {
   readonly checkInterval: number;
 }
 
-const PACE: Pace = { maxSilence: 10_000, grace: 30_000, minRate: 64 * 1024, checkInterval: 1_000 };
+export const PACE: Pace = { maxSilence: 10_000, grace: 30_000, minRate: 64 * 1024, checkInterval: 1_000 };
 
 /** How long a refused body is read on, in milliseconds, so that the client gets to see the answer. */
 const LINGER_TIME = 2_000;
@@ -33,6 +33,15 @@ export function checkBodyHeaders(headers: IncomingMessage['headers'], limit: num
   }
   const length = headers['content-length'];
   if (length !== undefined && Number(length) > limit) throw tooLarge(limit);
+}
+
+/** The text of a body. @throws AppError `invalid-request` if it is not UTF-8, as JSON and forms have to be. */
+export function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new AppError('invalid-request', 'the body is not valid UTF-8', { cause });
+  }
 }
 
 function tooLarge(limit: number): AppError {
@@ -63,6 +72,8 @@ export function watchBody(raw: IncomingMessage, source: Readable, limit: number,
     source.unpipe(body);
   });
   source.pipe(body);
+  // It may have gone while its credentials were looked at: then no event will tell.
+  if (raw.destroyed) onClose();
   return body;
 }
 

@@ -7,6 +7,7 @@ import type { Static } from 'typebox';
 import type { Delivery } from '../delivery.ts';
 import { AppError, isAppError } from '../errors.ts';
 import { parseSize, type Transform } from '../imaging/plan.ts';
+import { Shares } from '../shares.ts';
 import { isNotModified, lastModified, type Validators } from './conditional.ts';
 import { PUBLIC_CORS } from './cors.ts';
 import { mediaType, negotiate } from './negotiate.ts';
@@ -20,6 +21,11 @@ const DEFAULT_SIZE = { width: 400, height: 400 };
 
 /** Milliseconds until a client is told that it asks for too much. */
 const REFUSAL_HELD = 100;
+/**
+ * Renditions that may be made, or wait to be, for one address at once: half the places there are in the queue of
+ * pictures. The rest is for others, however many one asks for (docs/adr/0039).
+ */
+const MAX_RENDERS_PER_ADDRESS = 128;
 
 export interface DeliveryRoutes {
   readonly delivery: Delivery;
@@ -34,6 +40,7 @@ export function addDeliveryRoutes(
   app: FastifyInstance,
   { delivery, cacheControl, rates, warm }: DeliveryRoutes,
 ): void {
+  const shares = new Shares(MAX_RENDERS_PER_ADDRESS);
   // Preflights, of pages that ask conditionally; answered by the rules for other origins.
   app.options(
     '/images/:publicID',
@@ -76,7 +83,15 @@ export function addDeliveryRoutes(
           warm.remember(request.raw, planned, reply.getHeaders());
           return reply.code(304).send();
         }
-        const bytes = await delivery.deliver(planned, request.aborted, charge);
+        let giveBack: (() => void) | undefined;
+        const take = () => {
+          charge();
+          giveBack = shares.take(clientName(request.ip));
+          if (giveBack) return;
+          const text = `one address may have ${MAX_RENDERS_PER_ADDRESS} renditions in the making at most`;
+          throw new AppError('rate-limited', text, { retryAfter: 1 });
+        };
+        const bytes = await delivery.deliver(planned, request.aborted, take).finally(() => giveBack?.());
         reply
           .type(mediaType(planned.plan.format))
           .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);

@@ -11,6 +11,7 @@ import type { Image } from '../image.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Library } from '../library.ts';
 import type { ImageFilter } from '../metadata/store.ts';
+import { Shares } from '../shares.ts';
 import { addPageHeaders, readPage, readSearch } from './paging.ts';
 import { sendProblem } from './problems.ts';
 import { accountOf, actorOf } from './routes.ts';
@@ -27,6 +28,12 @@ import { readDescription, readUploadForm, requireMultipart, type UploadForm } fr
 import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
 import { duplicateNamesExisting } from './version.ts';
 
+/**
+ * Uploads of one account at once, from the first byte to the answer: half the places that pictures can wait in. The rest
+ * is for others (docs/adr/0039).
+ */
+const MAX_UPLOADS_PER_ACCOUNT = 128;
+
 export interface ImageRoutes {
   readonly library: Library;
   readonly ingest: Ingest;
@@ -39,6 +46,15 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
   const readForm = (request: FastifyRequest): Promise<UploadForm> => {
     requireMultipart(request.headers['content-type']);
     return readUploadForm(request, request.body as Readable, (file) => ingest.receive(file, request.aborted));
+  };
+  const shares = new Shares(MAX_UPLOADS_PER_ACCOUNT);
+  const inItsShare = async (request: FastifyRequest, upload: () => Promise<Image>): Promise<Image> => {
+    const giveBack = shares.take(accountOf(request));
+    if (!giveBack) {
+      const text = `one account may have ${MAX_UPLOADS_PER_ACCOUNT} uploads at once at most`;
+      throw new AppError('rate-limited', text, { retryAfter: 1 });
+    }
+    return upload().finally(giveBack);
   };
   const tags = ['Images'];
   const form = { body: { $ref: 'ImageRequest#' }, consumes: ['multipart/form-data'] };
@@ -95,11 +111,13 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
     },
     async (request, reply) => {
       const idempotencyKey = parseIdempotencyKey(request.headers['x-idempotency-key']);
-      const upload = {
-        ...(await readForm(request)),
-        ...(idempotencyKey !== undefined && { idempotencyKey }),
-      };
-      const image = await library.upload(accountOf(request), actorOf(request), upload, request.aborted);
+      const image = await inItsShare(request, async () => {
+        const upload = {
+          ...(await readForm(request)),
+          ...(idempotencyKey !== undefined && { idempotencyKey }),
+        };
+        return library.upload(accountOf(request), actorOf(request), upload, request.aborted);
+      });
       return reply.code(201).send(show(image));
     },
   );
@@ -141,8 +159,11 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       const { imageID } = request.params;
       // Before the body: nobody should send 16 MiB to learn that there is no such image.
       await library.getChangeable(accountID, imageID);
-      const form = await readForm(request);
-      return show(await library.update(accountID, actorOf(request), imageID, form, request.aborted));
+      const image = await inItsShare(request, async () => {
+        const form = await readForm(request);
+        return library.update(accountID, actorOf(request), imageID, form, request.aborted);
+      });
+      return show(image);
     },
   );
 

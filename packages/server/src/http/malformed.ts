@@ -3,7 +3,7 @@
  * give. They look like all others: JSON `{error}` with a request ID. Refuses to know any route.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { claimBody, linger } from './body.ts';
 
@@ -11,7 +11,7 @@ import { claimBody, linger } from './body.ts';
 export const MAX_HEADER_BYTES = 16 * 1024;
 
 /** Answers what the parser refused, or gave up waiting for. There is no request to hang an answer on. */
-export function refuseMalformed(error: Error & { code?: string }, socket: Socket): void {
+export function refuseMalformed(error: Error & { code?: string; rawPacket?: unknown }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
@@ -22,10 +22,28 @@ export function refuseMalformed(error: Error & { code?: string }, socket: Socket
       : error.code === 'HPE_HEADER_OVERFLOW'
         ? ['431 Request Header Fields Too Large', `the headers are larger than ${MAX_HEADER_BYTES} bytes`]
         : ['400 Bad Request', 'the request is not well-formed HTTP'];
-  const body = JSON.stringify({ error: text });
+  // All that is known of the method: the answer to a HEAD has no body, whatever it is answered with.
+  const { rawPacket } = error;
+  const head = Buffer.isBuffer(rawPacket) && rawPacket.toString('latin1', 0, 5) === 'HEAD ';
+  lastWords(socket, status, text, { head });
+}
+
+/** Answers a connection that cannot be had, before anything is asked on it. `retryAfter`: seconds. */
+export function refuseConnection(socket: Socket, status: 429 | 503, text: string, retryAfter: number): void {
+  const line = `${status} ${STATUS_CODES[status]}`;
+  lastWords(socket, line, text, { headers: `Retry-After: ${retryAfter}\r\n` });
+}
+
+function lastWords(
+  socket: Socket,
+  status: string,
+  error: string,
+  { headers = '', head = false }: { headers?: string; head?: boolean },
+): void {
+  const body = JSON.stringify({ error });
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Cache-Control: no-store\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${body}`,
+      `${headers}Cache-Control: no-store\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${head ? '' : body}`,
   );
 }
 

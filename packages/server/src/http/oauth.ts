@@ -7,10 +7,10 @@ import { type Credentials, parseBasic } from '../access.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
 import type { IssuedTokens, Origin, Tokens } from '../tokens.ts';
 import { OAUTH_RESPONSES } from './administration-schemas.ts';
+import { textOf } from './body.ts';
 import { sendProblem } from './problems.ts';
 import { clientName } from './rates.ts';
 import { VersionHeader } from './schemas.ts';
-import { decodeUTF8 } from './upload.ts';
 
 /** Our refusals in the words of RFC 6749, section 5.2. Others keep our common `{error}`. */
 const CODES: Partial<Readonly<Record<ErrorCode, string>>> = {
@@ -27,7 +27,7 @@ const FORM = 'application/x-www-form-urlencoded';
 export function addOAuthRoutes(app: FastifyInstance, { tokens }: { readonly tokens: Tokens }): void {
   app.addContentTypeParser(FORM, { parseAs: 'buffer' }, (_request, bytes, done) => {
     try {
-      done(null, formFields(decodeUTF8(bytes as Buffer)));
+      done(null, formFields(textOf(bytes as Buffer)));
     } catch (error) {
       done(error as Error);
     }

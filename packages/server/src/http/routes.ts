@@ -9,9 +9,10 @@ import type { Principal, Scope } from '../account.ts';
 import type { Actor } from '../audit.ts';
 import { AppError } from '../errors.ts';
 import type { Caller } from '../rights.ts';
-import { checkBodyHeaders, claimBody, linger, watchBody } from './body.ts';
+import { checkBodyHeaders, claimBody, linger, type Pace, watchBody } from './body.ts';
 import { type AllowedOrigins, refuseForeignOrigin } from './cors.ts';
 import { clientName, type RateLimits } from './rates.ts';
+import { BODY_RESPONSES } from './schemas.ts';
 import { MAX_FORM_BYTES } from './upload.ts';
 import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
 
@@ -88,9 +89,14 @@ export interface RouteRules {
   readonly rates: RateLimits;
   /** Origins whose pages may send unsafe requests. */
   readonly allowedOrigins: AllowedOrigins;
+  /** How fast bodies must come. */
+  readonly pace?: Pace | undefined;
 }
 
-/** Lets no route start that declares no scope. Before any route, those of plugins included. */
+/**
+ * Lets no route start that declares no scope, and adds to what each documents what the rules for bodies answer. Before
+ * any route, those of plugins included.
+ */
 export function requireScopes(app: FastifyInstance): void {
   app.decorate('declarations', []);
   app.addHook('onRoute', (route) => {
@@ -100,6 +106,10 @@ export function requireScopes(app: FastifyInstance): void {
       throw new Error(`route ${String(route.method)} ${route.url} declares no scope`);
     }
     const { scope, allAccounts = false } = route.config;
+    if (route.schema?.response && !['GET', 'HEAD'].includes(String(route.method))) {
+      // The rules for bodies hold on every route, also where none is wanted.
+      route.schema = { ...route.schema, response: { ...BODY_RESPONSES, ...route.schema.response } };
+    }
     for (const method of [route.method].flat()) {
       app.declarations.push({ method, path: route.url, scope, allAccounts });
     }
@@ -130,7 +140,7 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
     const limit = request.routeOptions.config.form ? MAX_FORM_BYTES : MAX_JSON_BYTES;
     checkBodyHeaders(request.headers, limit);
     if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
-    request.watched = watchBody(request.raw, payload as Readable, limit);
+    request.watched = watchBody(request.raw, payload as Readable, limit, rules.pace);
     return request.watched;
   });
 

@@ -246,13 +246,18 @@ export const COMMON_RESPONSES = {
   503: generic('Cannot be served now; try again after the seconds in Retry-After.', retryAfter),
 } as const;
 
-export const WRITE_RESPONSES = {
-  ...COMMON_RESPONSES,
+/** What any operation may answer that changes something, and to which a body can therefore be sent. */
+export const BODY_RESPONSES = {
   408: generic('The body came too slowly.'),
-  409: generic('The state of the target does not allow it.'),
   413: generic('The body or the image is too large.'),
   415: generic('The body is of a type or encoding that is not accepted.'),
   507: generic('The storage is full.'),
+} as const;
+
+export const WRITE_RESPONSES = {
+  ...COMMON_RESPONSES,
+  ...BODY_RESPONSES,
+  409: generic('The state of the target does not allow it.'),
 } as const;
 
 export const RESPONSES = {

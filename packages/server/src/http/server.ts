@@ -16,6 +16,7 @@ import type { Library } from '../library.ts';
 import type { Tokens } from '../tokens.ts';
 import { addAccountRoutes } from './accounts.ts';
 import { ADMINISTRATION_SCHEMAS } from './administration-schemas.ts';
+import { textOf } from './body.ts';
 import { Connections } from './connections.ts';
 import { type AllowedOrigins, addCors } from './cors.ts';
 import { addDeliveryRoutes } from './delivery.ts';
@@ -23,9 +24,16 @@ import { addDocsRoutes } from './docs.ts';
 import { addImageUsageRoutes } from './image-usage.ts';
 import { addImageRoutes } from './images.ts';
 import { addKeyRoutes } from './keys.ts';
+import { SERVER_LIMITS, type ServerLimits } from './limits.ts';
 import { LINE_ITEM_SCHEMAS } from './line-item-schemas.ts';
 import { addLineItemRoutes } from './line-items.ts';
-import { MAX_HEADER_BYTES, refuseExpectation, refuseMalformed, refuseWithoutHost } from './malformed.ts';
+import {
+  MAX_HEADER_BYTES,
+  refuseConnection,
+  refuseExpectation,
+  refuseMalformed,
+  refuseWithoutHost,
+} from './malformed.ts';
 import { addOAuthRoutes } from './oauth.ts';
 import { DOCUMENT, referenceName } from './openapi.ts';
 import { addOriginalRoutes } from './originals.ts';
@@ -38,7 +46,6 @@ import { RateLimits } from './rates.ts';
 import { Repeats } from './repeats.ts';
 import { addRouteRules, requireScopes } from './routes.ts';
 import { NAMED_SCHEMAS } from './schemas.ts';
-import { decodeUTF8 } from './upload.ts';
 import { USAGE_SCHEMAS } from './usage-schemas.ts';
 import { WarmAnswers } from './warm.ts';
 
@@ -62,12 +69,9 @@ export interface ServerDependencies {
   readonly trustProxy: boolean | number | readonly string[];
   /** Resolves if the named dependency can be used now. */
   readonly checks: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>>;
+  /** Other limits than those of `limits.ts`; for tests. */
+  readonly limits?: Partial<ServerLimits> | undefined;
 }
-
-/** Milliseconds in which all headers of a request must have come. */
-const HEADERS_TIMEOUT = 10_000;
-/** Milliseconds in which a whole request must have come: 16 MiB at 64 KiB a second, and some. */
-const REQUEST_TIMEOUT = 300_000;
 
 /** Levels at which even the framework's own warnings are not logged. */
 const QUIET = ['error', 'fatal', 'silent'];
@@ -98,6 +102,7 @@ async function buildServer(
   prepare: (app: FastifyInstance) => Promise<void>,
 ): Promise<FastifyInstance> {
   const { log, trustProxy, corsOrigins } = dependencies;
+  const limits = { ...SERVER_LIMITS, ...dependencies.limits };
   const app = Fastify({
     // The framework says by itself where it listens; so does the process, in words that scripts wait for.
     loggerInstance: log.child({}, { level: QUIET.includes(log.level) ? log.level : 'warn' }),
@@ -105,14 +110,15 @@ async function buildServer(
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     trustProxy: trustedProxies(trustProxy),
     genReqId: requestID,
-    requestTimeout: REQUEST_TIMEOUT,
+    requestTimeout: limits.requestTimeout,
+    keepAliveTimeout: limits.keepAliveTimeout,
     // An ID that cannot be one is an unknown one, not a malformed request: the routes are to see it, however long.
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     rewriteUrl: ({ url = '/' }) => decodable(url),
     forceCloseConnections: 'idle',
     http: {
-      headersTimeout: HEADERS_TIMEOUT,
-      connectionsCheckingInterval: 1_000,
+      headersTimeout: limits.headersTimeout,
+      connectionsCheckingInterval: limits.checkInterval,
       maxHeaderSize: MAX_HEADER_BYTES,
       // Node's own refusal has neither a text nor an ID.
       requireHostHeader: false,
@@ -149,9 +155,16 @@ async function buildServer(
   warm.enabled = trustProxy === false || !logsAnswers;
   const [route] = app.server.listeners('request') as ((...call: [IncomingMessage, ServerResponse]) => void)[];
   app.server.removeAllListeners('request');
-  const connections = new Connections(app.server);
+  const { perAddress, ...others } = limits.connections;
+  const connections = new Connections(
+    app.server,
+    // Behind a proxy, every connection is from its address.
+    { ...others, perAddress: trustProxy === false ? perAddress : 0 },
+    refuseConnection,
+  );
   const repeats = new Repeats(app.server, warm);
   app.server.on('request', (request, response) => {
+    connections.answering(response);
     const refused = refuseWithoutHost(request, response, requestID);
     const answered = !refused && warm.answer(request, response);
     repeats.parsed(request, response, answered);
@@ -163,6 +176,7 @@ async function buildServer(
     stopping = true;
     await connections.settle();
   });
+  app.addHook('onClose', async () => connections.close());
   // A connection that is kept alive after its last answer would hold up the stop until it times out.
   app.addHook('onSend', async (_request, reply) => {
     if (stopping) reply.header('connection', 'close');
@@ -193,7 +207,7 @@ async function buildServer(
   requireScopes(app);
   await addCors(app, corsOrigins);
   const rates = new RateLimits(dependencies.rateLimit);
-  addRouteRules(app, { access: dependencies.access, rates, allowedOrigins: corsOrigins });
+  addRouteRules(app, { access: dependencies.access, rates, allowedOrigins: corsOrigins, pace: limits.pace });
 
   addProbeRoutes(app, dependencies);
   addDocsRoutes(app, describeAPI);
@@ -248,7 +262,7 @@ function addParsers(app: FastifyInstance): void {
     // On a form's route this is no form, whatever is in it.
     if (request.routeOptions.config.form) return done(null, undefined);
     try {
-      done(null, JSON.parse(decodeUTF8(bytes as Buffer)));
+      done(null, JSON.parse(textOf(bytes as Buffer)));
     } catch (cause) {
       if (cause instanceof AppError) return done(cause);
       done(new AppError('invalid-request', 'the body is not valid JSON', { cause }));

@@ -167,7 +167,7 @@ function malformed(cause: unknown): AppError {
  * The text that the bytes are in UTF-8.
  * @throws AppError `invalid-metadata` if they are in none: what is replaced silently would be stored for ever.
  */
-export function decodeUTF8(bytes: Uint8Array): string {
+function decodeUTF8(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {

@@ -86,6 +86,13 @@ describe('a body', () => {
     assert.ok(isAppError(await failure(body), 'cancelled'));
   });
 
+  test('whose sender is gone already ends as cancelled', async () => {
+    const raw = incoming();
+    raw.destroy();
+    await once(raw, 'close');
+    assert.ok(isAppError(await failure(watch(raw, 1000)), 'cancelled'));
+  });
+
   test('is refused by its headers alone if they say enough', () => {
     const refusal = (headers: IncomingMessage['headers']) => {
       try {

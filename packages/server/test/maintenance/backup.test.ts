@@ -84,18 +84,22 @@ for (const [from, to, unavailable] of [
       for (let n = 0; n < 10; n += 1) await upload(n);
       const atLeast = [...acknowledged.keys()];
       let working = true;
+      const begun = Promise.withResolvers<void>();
       const clients = Array.from({ length: 8 }, async (_, client) => {
-        for (let n = 0; working && n < 30; n += 1) await upload(100 + client * 50 + n);
+        for (let n = 0; working && n < 30; n += 1) {
+          const uploading = upload(100 + client * 50 + n);
+          if (client === 7) begun.resolve();
+          await uploading;
+        }
       });
-      let during = 0;
-      const summary = await backedUp(envOf(server, url), path, () => {
-        during = acknowledged.size;
-      });
+      await begun.promise;
+      const summary = await backedUp(envOf(server, url), path);
+      const during = acknowledged.size;
       working = false;
       await Promise.all(clients);
       assert.deepEqual(summary.missing, []);
       assert.ok(summary.originals >= atLeast.length);
-      assert.ok(during > atLeast.length, 'clients went on uploading while the backup was made');
+      assert.ok(acknowledged.size > during, 'clients were uploading until after the backup');
       assert.equal((await stat(path)).mode & 0o777, 0o600);
 
       assert.deepEqual(await restored(target, path), summary);

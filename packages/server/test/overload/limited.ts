@@ -1,0 +1,20 @@
+/**
+ * The server as `main.ts` has it, but with limits that a test can wait for. Run as a process of its own:
+ * `limited.ts '{"headersTimeout": 200}'`.
+ */
+import { createApp } from '../../src/app.ts';
+import { loadConfig } from '../../src/config.ts';
+import { SERVER_LIMITS, type ServerLimits } from '../../src/http/limits.ts';
+import { createLog } from '../../src/log.ts';
+
+const config = loadConfig(process.env);
+const log = createLog({ level: config.logLevel });
+const given = JSON.parse(process.argv[2] ?? '{}') as Partial<ServerLimits>;
+const app = await createApp(config, log, undefined, {
+  ...given,
+  connections: { ...SERVER_LIMITS.connections, ...given.connections },
+  pace: { ...SERVER_LIMITS.pace, ...given.pace },
+});
+const { url } = await app.listen();
+process.stdout.write(`listening on ${url}\n`);
+process.on('SIGTERM', () => app.close().then(() => process.exit(0)));

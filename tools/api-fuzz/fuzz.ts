@@ -1,0 +1,183 @@
+/**
+ * Fuzzes the API by its document: starts a server with something of every kind in it, and lets schemathesis ask for
+ * everything in every way that docs/openapi.json allows, and in many that it does not. No answer may be an internal
+ * error, have a status or a type that is not in the document, or differ from its schema. Owns the server, what is in
+ * it, and the fuzzer's installation; refuses to know how requests are made up.
+ *
+ * `npm run fuzz:api -- --minutes 20 --seed 7 --database postgres`
+ */
+import { type SpawnOptions, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startPostgres } from '../../packages/server/test/postgres.ts';
+import { picture } from '../../packages/server/test/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../packages/server/test/server.ts';
+
+const HERE = import.meta.dirname;
+const REQUIREMENTS = join(HERE, 'requirements.txt');
+const DOCUMENT = resolve(HERE, '../../docs/openapi.json');
+const CHECKS = [
+  'not_a_server_error',
+  'status_code_conformance',
+  'content_type_conformance',
+  'response_headers_conformance',
+  'response_schema_conformance',
+];
+
+const print = (text: string) => process.stdout.write(`${text}\n`);
+
+/** Runs a command to its end, and returns its exit code. */
+async function run(command: string, parameters: string[], options: SpawnOptions = {}): Promise<number> {
+  const child = spawn(command, parameters, { stdio: 'inherit', ...options });
+  return ((await once(child, 'exit'))[0] as number | null) ?? 1;
+}
+
+/** The fuzzer's program, of exactly the versions that are pinned; installed if it was not, apart from all else. */
+async function schemathesis(): Promise<string> {
+  const version = createHash('sha256').update(readFileSync(REQUIREMENTS)).digest('hex').slice(0, 12);
+  const folder = join(HERE, '../../node_modules/.cache', `api-fuzz-${version}`);
+  if (!existsSync(folder)) {
+    const partial = `${folder}.${process.pid}`;
+    const install = [
+      '-m',
+      'pip',
+      'install',
+      '--quiet',
+      '--require-hashes',
+      '--only-binary=:all:',
+      '-r',
+      REQUIREMENTS,
+    ];
+    const made =
+      (await run('python3', ['-m', 'venv', partial])) === 0 &&
+      (await run(join(partial, 'bin/python'), install)) === 0;
+    if (!made) {
+      await rm(partial, { recursive: true, force: true });
+      throw new Error('schemathesis could not be installed: it needs python3 with venv, and PyPI');
+    }
+    await rename(partial, folder);
+  }
+  return join(folder, 'bin/python');
+}
+
+/** Something of every kind, and the IDs of it by the names that the document has for them. */
+async function seed(server: TestServer) {
+  const post = async (path: string, body: unknown) => {
+    const { status, body: answer } = await server.send('POST', path, body);
+    if (status !== 201 && status !== 200)
+      throw new Error(`POST ${path}: ${status} ${JSON.stringify(answer)}`);
+    return answer;
+  };
+  const under = `/accounts/${ACCOUNT}`;
+  const images = await Promise.all([1, 2, 3, 4, 5].map(async (n) => server.added(await picture(n))));
+  const imageIDs = images.map(({ imageID }) => imageID);
+  const [first, second] = imageIDs;
+  const basePrice = { currency: 'USD', valueDecimal: '9.99' };
+  const title = 'Cup';
+  const product = await post(`${under}/products`, {
+    title,
+    description: 'A cup.',
+    basePrice,
+    images: [{ imageID: first }],
+  });
+  const another = await post(`${under}/products`, { title: 'Plate', description: '', basePrice });
+  const items = [{ name: 'Cup', basePrice, quantity: 2, productID: product.productID, imageIDs: [second] }];
+  const lineItems = await post(`${under}/line-items`, { items });
+  const other = await post('/accounts', { displayName: 'Other' });
+  const key = await post(`${under}/keys`, { name: 'one' });
+  const serverKey = await post('/keys', { name: 'two', accounts: [ACCOUNT] });
+  const keys = (await server.send('GET', '/keys?count=200')).body as { keyID: string; publicKey: string }[];
+  return {
+    accountID: [ACCOUNT, ACCOUNT, ACCOUNT, other.accountID],
+    imageID: imageIDs,
+    publicID: images.map(({ publicID }) => publicID),
+    productID: [product.productID, another.productID],
+    lineItemsID: [lineItems.lineItemsID],
+    keyID: [key.keyID, serverKey.keyID],
+    client_id: [key.publicKey, KEY.publicKey],
+    client_secret: [key.secretKey],
+    never: keys.filter(({ publicKey }) => publicKey === KEY.publicKey).map(({ keyID }) => keyID),
+  };
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '1.5' },
+      seed: { type: 'string', default: '1' },
+      database: { type: 'string', default: 'sqlite' },
+    },
+  });
+  const python = await schemathesis();
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-fuzz-'));
+  const { postgres } = values.database === 'postgres' ? await startPostgres() : { postgres: undefined };
+  const errors: string[] = [];
+  const statuses: Record<string, number> = {};
+  const server = await startServer(
+    {
+      VITRINE_RATE_LIMIT: '0',
+      VITRINE_IMAGE_QUOTA: '1000000',
+      VITRINE_SIZE_BUDGET: '0',
+      ...(postgres && { VITRINE_DATABASE: await postgres.createDatabase() }),
+    },
+    {
+      logTo: {
+        write(line) {
+          if (/"level":(50|60)/.test(line)) errors.push(line);
+          const status = /"status":(\d+),.*"msg":"answered"/.exec(line)?.[1];
+          if (status !== undefined) statuses[status] = (statuses[status] ?? 0) + 1;
+        },
+      },
+    },
+  );
+  try {
+    const known = await seed(server);
+    print(`seed ${values.seed}, ${values.minutes} min, ${values.database}, at ${server.url}`);
+    const code = await run(
+      python,
+      [
+        '-m',
+        'schemathesis.cli',
+        'run',
+        DOCUMENT,
+        `--url=${server.url}`,
+        `--auth=${KEY.publicKey}:${KEY.secretKey}`,
+        `--checks=${CHECKS.join(',')}`,
+        `--seed=${values.seed}`,
+        `--max-time=${Math.ceil(Number(values.minutes) * 60)}`,
+        '--generation-database=none',
+        '--continue-on-failure',
+        '--request-timeout=30',
+        '--workers=2',
+        '--warnings=off',
+        '--no-color',
+      ],
+      {
+        // It leaves what it needs to replay failures where it runs.
+        cwd: folder,
+        env: {
+          ...process.env,
+          SCHEMATHESIS_HOOKS: 'hooks',
+          PYTHONPATH: HERE,
+          API_FUZZ_KNOWN: JSON.stringify(known),
+        },
+      },
+    );
+    print(`answers by status: ${JSON.stringify(statuses)}`);
+    for (const line of errors.slice(0, 20)) print(`the server logged an error: ${line.trim()}`);
+    const alive = (await fetch(`${server.url}/livez`)).status === 200;
+    if (!alive) print('the server does not answer any more');
+    return code === 0 && errors.length === 0 && alive ? 0 : 1;
+  } finally {
+    await server.close();
+    await postgres?.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = await main();
