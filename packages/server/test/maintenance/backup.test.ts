@@ -86,8 +86,8 @@ for (const [from, to, unavailable] of [
       let working = true;
       const begun = Promise.withResolvers<void>();
       const clients = Array.from({ length: 8 }, async (_, client) => {
-        for (let n = 0; working && n < 30; n += 1) {
-          const uploading = upload(100 + client * 50 + n);
+        for (let n = 0; working; n += 1) {
+          const uploading = upload((client + 1) * 10_000 + n);
           if (client === 7) begun.resolve();
           await uploading;
         }
