@@ -21,6 +21,8 @@ import type { MetadataStore } from './metadata/store.ts';
 const MAX_RECORDS = 50_000;
 /** How long a record is believed, in milliseconds: after that, changes by other processes are seen. */
 const RECORD_LIFETIME = 5_000;
+/** How long the database may take to confirm a record before it is believed once more, in milliseconds. */
+const LOOKUP_PATIENCE = 250;
 
 const SECONDS_AN_HOUR = 60 * 60;
 
@@ -70,6 +72,8 @@ export class Delivery {
     ttl: RECORD_LIFETIME,
     // The clock is asked this seldom, and not for every look.
     ttlResolution: 50,
+    // One that is no longer believed stays, to be shown while the database cannot say what is true now.
+    noDeleteOnStaleGet: true,
   });
   readonly #lookups = new Map<string, Promise<Image | undefined>>();
   readonly #reads = new Flights<Buffer | undefined>();
@@ -87,7 +91,8 @@ export class Delivery {
   }
 
   /**
-   * The image behind a public link, disabled or not.
+   * The image behind a public link, disabled or not. While the database is away or slow, as it was when it was last
+   * read; what this process itself has changed since is never shown as it was.
    * @param charge is called for an ID that had to be looked up in vain, and may throw something else.
    * @throws AppError `not-found`.
    */
@@ -114,7 +119,9 @@ export class Delivery {
   #lookUp(publicID: string): Promise<Image | undefined> {
     const running = this.#lookups.get(publicID);
     if (running) return running;
-    const lookup = this.#metadata.findPublicImage(publicID).then(
+    const known = this.#records.get(publicID, { allowStale: true });
+    const found = this.#metadata.findPublicImage(publicID);
+    const lookup = (known ? confirmed(found, known) : found).then(
       (image) => {
         // A change that came meanwhile took this lookup off the list: it may have read what was before.
         if (this.#lookups.get(publicID) === lookup) {
@@ -264,6 +271,16 @@ export class Delivery {
   async #hasRung(digest: Digest, name: string, signal: AbortSignal): Promise<boolean> {
     return (await this.#blobs.withRungFile(digest, name, async () => true, signal)) ?? false;
   }
+}
+
+/** What is found; what was known, if the database is away or does not say in time. */
+function confirmed(found: Promise<Image | undefined>, known: Image): Promise<Image | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, LOOKUP_PATIENCE, known);
+    found
+      .then(resolve, (error: unknown) => (isAppError(error, 'unavailable') ? resolve(known) : reject(error)))
+      .finally(() => clearTimeout(timer));
+  });
 }
 
 function unknownImage(): AppError {

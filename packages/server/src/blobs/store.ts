@@ -78,7 +78,10 @@ export interface StagedBlob extends AsyncDisposable {
   /** Length in bytes. */
   readonly size: number;
   readonly digest: Digest;
-  /** Removes the file. May be called any number of times; what was kept of it stays. */
+  /**
+   * Removes the file. May be called any number of times; what was kept of it stays. Never rejects: a file that cannot
+   * be removed is swept later, and what was done with it is done.
+   */
   discard(): Promise<void>;
 }
 
@@ -124,7 +127,7 @@ export function cancellation(signal: AbortSignal): AppError {
 
 /**
  * Maps a failure of the local file system by its code: no room is `storage-full`, a disk, a permission or a lack
- * of descriptors is `unavailable`. Anything else comes back as it is.
+ * of descriptors or of memory is `unavailable`. Anything else comes back as it is.
  */
 export function fileFault(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error) || !('code' in error)) return error;
@@ -144,6 +147,10 @@ export function fileFault(error: unknown): unknown {
     case 'ENODEV':
     case 'ENXIO':
     case 'ETIMEDOUT':
+    case 'EFBIG':
+    case 'EBUSY':
+    case 'EAGAIN':
+    case 'ENOMEM':
       return new AppError('unavailable', 'The storage cannot be used now', { cause: error });
     default:
       return error;
@@ -175,7 +182,7 @@ export class BlobStore {
     if (source instanceof Readable) source.on('error', () => {});
     if (options.signal?.aborted) throw cancellation(options.signal);
     const path = join(this.#driver.stagingFolder, stagingName());
-    const discard = () => rm(path, { force: true });
+    const discard = () => rm(path, { force: true }).catch(() => {});
     try {
       const handle = await onFile(open(path, 'wx', 0o600));
       let received: { size: number; digest: Digest };
@@ -186,8 +193,7 @@ export class BlobStore {
       }
       return { path, ...received, discard, [Symbol.asyncDispose]: discard };
     } catch (error) {
-      // The failure itself is what the caller must learn; a leftover is swept later.
-      await discard().catch(() => {});
+      await discard();
       throw error;
     }
   }

@@ -77,15 +77,16 @@ function readParts(
     let metadata: Buffer[] | undefined;
     let settled = false;
 
-    const fail = (error: unknown) => {
+    /** What is not ours is the form's fault. */
+    const fail = (error: unknown, ours = error instanceof AppError) => {
       if (settled) return;
       settled = true;
-      const failure = error instanceof AppError ? error : malformed(error);
+      const failure = ours ? error : malformed(error);
       body.unpipe(parser);
       body.destroy();
       parser.destroy();
       // Whoever receives the file must not wait for the rest of it; one that did arrive goes with its form.
-      arriving?.destroy(failure);
+      arriving?.destroy(failure instanceof Error ? failure : undefined);
       Promise.resolve(receiving)
         .then((staged) => staged?.discard())
         .catch(() => undefined)
@@ -137,12 +138,15 @@ function readParts(
       }
       arriving = file;
       receiving = receive(file);
-      receiving.catch(fail);
+      // A system call that failed is no fault of the form, whatever it was.
+      receiving.catch((error: unknown) =>
+        fail(error, error instanceof Error && (error instanceof AppError || 'syscall' in error)),
+      );
     });
     parser.on('partsLimit', () =>
       fail(new AppError('invalid-request', `the form has more than ${MAX_PARTS} parts`)),
     );
-    parser.on('error', fail);
+    parser.on('error', (error: unknown) => fail(error));
     parser.on('finish', () => {
       if (settled) return;
       Promise.resolve(receiving).then((image) => {
@@ -154,7 +158,7 @@ function readParts(
         });
       }, fail);
     });
-    body.on('error', fail);
+    body.on('error', (error: unknown) => fail(error));
     body.pipe(parser);
   });
 }

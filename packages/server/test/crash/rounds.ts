@@ -1,0 +1,175 @@
+/**
+ * Rounds of writing, killing, starting again and comparing, over one library that grows. Owns when the server is
+ * killed: at a moment that the seed chooses, by the clock, by what was acknowledged, while it starts or while it stops.
+ * Refuses to know what is written and what is compared.
+ */
+import { mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { inspect, type Leftovers, leftovers } from './inspection.ts';
+import { Journal } from './journal.ts';
+import { type Chance, chance } from './random.ts';
+import { type Query, sqliteFaults, sqliteQuery, storedImages } from './records.ts';
+import { freePort, launch, type ServerProcess } from './server-process.ts';
+import { createSupply } from './supply.ts';
+import { Writers } from './writers.ts';
+
+export interface RoundsOptions {
+  readonly rounds: number;
+  /** Chooses what is written and when the server is killed; what of it happens at once is up to the machine. */
+  readonly seed: number;
+  /** Another database than the file in the library's folder. */
+  readonly postgres?: {
+    readonly url: string;
+    readonly query: Query;
+    /** Resolves when nothing of a killed server is still at work in the database. */
+    readonly settled: () => Promise<void>;
+  };
+  /** Told of each round when it is over. */
+  readonly onRound?: (round: number, report: RoundsReport) => void;
+}
+
+export interface RoundsReport {
+  rounds: number;
+  kills: Record<KillMoment, number>;
+  acknowledged: number;
+  unanswered: number;
+  images: number;
+  /** Milliseconds. */
+  longestStart: { wall: number; cpu: number };
+  /** What each start computed, in milliseconds. */
+  startCPU: number[];
+  /** What was not as it must be. Empty: nothing was lost, torn or invented. */
+  complaints: string[];
+  leftovers: Leftovers;
+}
+
+type KillMoment = 'writing' | 'starting' | 'stopping';
+
+const WRITERS = 6;
+/** Milliseconds. */
+const LONGEST_WRITING = 1_500;
+const LONGEST_START = 900;
+const LONGEST_STOP = 150;
+const MOST_ACKNOWLEDGED = 60;
+const TWO_HOURS = 2 * 60 * 60 * 1000;
+
+export async function crashRounds(options: RoundsOptions): Promise<RoundsReport> {
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-crash-'));
+  const running: { server?: ServerProcess } = {};
+  try {
+    return await crashRoundsIn(folder, options, running);
+  } finally {
+    await running.server?.kill();
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+async function crashRoundsIn(
+  data: string,
+  { rounds, seed, postgres, onRound }: RoundsOptions,
+  running: { server?: ServerProcess },
+): Promise<RoundsReport> {
+  const journal = new Journal();
+  const supply = await createSupply();
+  const blobs = join(data, 'blobs');
+  const query = postgres?.query ?? sqliteQuery(join(data, 'vitrine.db'));
+  const port = await freePort();
+  const launching = { data, port, env: postgres ? { VITRINE_DATABASE: postgres.url } : {} };
+  const report: RoundsReport = {
+    rounds: 0,
+    kills: { writing: 0, starting: 0, stopping: 0 },
+    acknowledged: 0,
+    unanswered: 0,
+    images: 0,
+    longestStart: { wall: 0, cpu: 0 },
+    startCPU: [],
+    complaints: [],
+    leftovers: { staged: 0, unnamed: 0, originals: 0 },
+  };
+
+  /** Starts the server, now and then after a start that is cut short: the very first one too. */
+  const start = async (fate: Chance): Promise<ServerProcess> => {
+    while (fate.next() < 0.2) {
+      const early = await launch({ ...launching, killAfter: fate.next() * LONGEST_START });
+      await early?.kill();
+      report.kills.starting += 1;
+    }
+    const server = await launch(launching);
+    const { wall, cpu = 0 } = server.startTimes;
+    report.longestStart.wall = Math.max(report.longestStart.wall, wall);
+    report.longestStart.cpu = Math.max(report.longestStart.cpu, cpu);
+    report.startCPU.push(cpu);
+    return server;
+  };
+
+  const faults = async (server: ServerProcess, whole: boolean): Promise<string[]> => [
+    ...(await inspect({ url: server.url, blobs, query, journal, supply, whole })),
+    ...(postgres ? [] : await sqliteFaults(query)),
+  ];
+
+  running.server = await start(chance(seed));
+  for (let round = 1; round <= rounds && report.complaints.length === 0; round += 1) {
+    const fate = chance(seed * 100_003 + round);
+    const { server } = running;
+    const moment = await writeAndKill(server, { journal, supply, fate, complaints: report.complaints });
+    report.kills[moment] += 1;
+    await postgres?.settled();
+    running.server = await start(fate);
+    report.complaints.push(...(await faults(running.server, round === rounds)));
+    report.rounds = round;
+    report.acknowledged = journal.acknowledged;
+    report.unanswered = journal.unanswered;
+    report.images = journal.images.size;
+    report.complaints = report.complaints.map((complaint) => `round ${round} of seed ${seed}: ${complaint}`);
+    onRound?.(round, report);
+  }
+
+  const found = await leftovers(blobs, await storedImages(query));
+  report.leftovers = found.leftovers;
+  report.complaints.push(...found.complaints, ...(await sweepFaults(blobs, running, launching)));
+  return report;
+}
+
+/** Writes, and kills the server at a moment of chance. Resolves when nothing of it runs. */
+async function writeAndKill(
+  server: ServerProcess,
+  options: Pick<ConstructorParameters<typeof Writers>[0], 'journal' | 'supply' | 'complaints'> & {
+    fate: Chance;
+  },
+): Promise<KillMoment> {
+  const { journal, supply, complaints, fate } = options;
+  const writers = new Writers({ url: server.url, journal, supply, complaints, chance: fate });
+  const stopping = fate.next() < 0.1;
+  const enough = journal.acknowledged + fate.whole(1, MOST_ACKNOWLEDGED);
+  const due =
+    fate.next() < 0.5
+      ? delay(fate.next() * LONGEST_WRITING)
+      : journal.when(() => journal.acknowledged >= enough).then(() => delay(fate.next() * 20));
+  const writing = writers.run(WRITERS);
+  // A server that ends by itself lets the writers end too.
+  await Promise.race([due, writing, server.ended]);
+  if (stopping) {
+    server.signal('SIGTERM');
+    await delay(fate.next() * LONGEST_STOP);
+  }
+  await server.kill();
+  await writing;
+  return stopping ? 'stopping' : 'writing';
+}
+
+/** What crashes left in staging is gone after a start, once it is old enough to be nobody's. */
+async function sweepFaults(
+  blobs: string,
+  running: { server?: ServerProcess },
+  launching: { data: string; port: number; env: Record<string, string> },
+): Promise<string[]> {
+  await running.server?.kill();
+  const staging = join(blobs, 'staging');
+  const old = new Date(Date.now() - TWO_HOURS);
+  for (const name of await readdir(staging)) await utimes(join(staging, name), old, old);
+  running.server = await launch(launching);
+  const left = await readdir(staging);
+  return left.length === 0 ? [] : [`${left.length} old files are left in staging after a start`];
+}
