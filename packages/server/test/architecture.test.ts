@@ -47,7 +47,11 @@ const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
     reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
   { what: importing('pg'), rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },
-  { what: importing('node:sqlite'), rooms: /^metadata\/sqlite\.ts$/, reason: 'one file per database' },
+  {
+    what: importing('node:sqlite'),
+    rooms: /^metadata\/sqlite-worker\.ts$/,
+    reason: 'it is synchronous, so it runs in threads',
+  },
   { what: importing('kysely(?:/.*)?'), rooms: /^metadata\//, reason: 'SQL lives in metadata/' },
   { what: importing('@aws-sdk/.*'), rooms: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
   { what: importing('markdown-it'), rooms: /^markdown\.ts$/, reason: 'loaded when it is needed' },
@@ -107,6 +111,7 @@ const code = (file: string) => read(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/
 /** Backends of one port, of which none may know another. */
 const SIBLINGS = [
   ['metadata/sqlite.ts', 'metadata/postgres.ts'],
+  ['metadata/sqlite-driver.ts', 'metadata/postgres.ts'],
   ['blobs/fs.ts', 'blobs/s3.ts'],
 ];
 

@@ -62,7 +62,6 @@ async function uploadInto({ server, journal, supply }: Library): Promise<number 
 
 test('while the database takes seconds to sync, /livez, warm links and lists are answered, and the write is kept', {
   skip,
-  todo: 'SQLite still syncs in the serving thread',
   timeout: TIMEOUT,
 }, async (t) => {
   const { library, link } = await warmLibrary(t);

@@ -1,0 +1,52 @@
+/**
+ * Owns what maintenance asks of SQLite in particular: all records as they are at one moment, and what is wrong with the
+ * file. Refuses to know threads, and what is done with the records. Loaded when it is needed.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from './schema.ts';
+import type { KyselyOverThreads } from './sqlite-driver.ts';
+
+/**
+ * A copy, because a transaction of ours excludes all that write.
+ * Beside the database, where there is room for it or else for nothing, and for nobody but this user.
+ */
+export async function overCopy<T>(
+  db: Kysely<Schema>,
+  path: string,
+  open: (path: string) => Promise<KyselyOverThreads>,
+  work: (db: Kysely<Schema>) => Promise<T>,
+): Promise<T> {
+  const beside = path === ':memory:' ? tmpdir() : dirname(path);
+  const folder = await mkdtemp(join(beside, 'vitrine-snapshot-'));
+  try {
+    const copy = join(folder, 'copy.db');
+    await sql`vacuum into ${copy}`.execute(db);
+    const { kysely, close } = await open(copy);
+    try {
+      return await work(kysely);
+    } finally {
+      await close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** What SQLite finds wrong: with its pages and indexes, and with references that lead nowhere. */
+export async function findDamage(db: Kysely<Schema>): Promise<string[]> {
+  const pages = await sql<{ integrity_check: string }>`pragma integrity_check`.execute(db);
+  const references = await sql<{
+    table: string;
+    rowid: number | null;
+    parent: string;
+  }>`pragma foreign_key_check`.execute(db);
+  return [
+    ...pages.rows.map(({ integrity_check }) => integrity_check).filter((text) => text !== 'ok'),
+    ...references.rows.map(
+      ({ table, rowid, parent }) => `row ${rowid} of ${table} refers to nothing in ${parent}`,
+    ),
+  ];
+}
