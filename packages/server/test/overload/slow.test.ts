@@ -73,10 +73,11 @@ describe('headers', () => {
 });
 
 describe('bodies', () => {
-  test('of 200 uploads that drip end in 408, and leave no file on its way in', LINUX, async () => {
+  test('of 120 uploads that drip end in 408, and leave no file on its way in', LINUX, async () => {
     await start({ pace: { grace: 3_000, minRate: 64 * 1024, checkInterval: 100 } });
     const before = await server.files();
-    const slow = open(200);
+    // Fewer than one account may send at once.
+    const slow = open(120);
     const answers = Promise.all(slow.map(heard));
     const { head, form } = uploadHead(1_000_000);
     for (const socket of slow) socket.write(Buffer.concat([Buffer.from(head), form, Buffer.alloc(1_000)]));
@@ -86,7 +87,7 @@ describe('bodies', () => {
       async () => (await server.staged()).length,
       (count) => Number(count) > 0,
     );
-    assert.deepEqual(counted(await drip(slow, answers)), { 408: 200 });
+    assert.deepEqual(counted(await drip(slow, answers)), { 408: 120 });
     await server.until('nothing is left', server.staged, (files) => (files as string[]).length === 0);
     await server.until('files are closed', server.files, (files) => Number(files) <= before + 2);
     await server.added(await picture(1));
