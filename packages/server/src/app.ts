@@ -17,12 +17,16 @@ import type { Config } from './config.ts';
 import { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
 import type { ServerLimits } from './http/limits.ts';
+import { DOCUMENT } from './http/openapi.ts';
 import { createServer } from './http/server.ts';
 import type { Digest, Image } from './image.ts';
 import { createPool } from './imaging/pool.ts';
 import { Ingest } from './ingest.ts';
 import { Library } from './library.ts';
 import { openMetadata } from './metadata/open.ts';
+import { Readiness } from './readiness.ts';
+import { observeBlobs, observeMetadata } from './telemetry/observed.ts';
+import { openTelemetry } from './telemetry/observer.ts';
 import { Tokens } from './tokens.ts';
 
 /** A file that has been on its way in for longer than this, in milliseconds, is left over from a crash. */
@@ -63,15 +67,17 @@ export async function createApp(
     for (const part of opened.reverse()) await part.close();
   };
   try {
-    const metadata = await starting(databaseName(config), openMetadata(config.database));
-    opened.push(metadata);
+    const telemetry = await openTelemetry(DOCUMENT.info.version);
+    const database = await starting(databaseName(config), openMetadata(config.database));
+    opened.push(database);
+    const metadata = observeMetadata(database, telemetry);
     await starting(databaseName(config), metadata.migrate());
 
     const { folder } = config.blobs;
     const driver = await openFileBlobs({ folder }).catch((error: unknown) => {
       throw new StartError(`${String((error as Error).message)}. See VITRINE_BLOBS and VITRINE_DATA.`);
     });
-    const blobs = new BlobStore(driver);
+    const blobs = new BlobStore(observeBlobs(driver, telemetry));
     opened.push(blobs);
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
@@ -82,8 +88,12 @@ export async function createApp(
     sweeping.unref();
     opened.push({ close: async () => clearInterval(sweeping) });
 
-    const processor = createPool({ size: config.renderConcurrency, log });
+    const processor = createPool({ size: config.renderConcurrency, log, telemetry });
     opened.push(processor);
+    telemetry.watch('tasksWaiting', {}, () => processor.waiting());
+    telemetry.watch('costWaiting', {}, () => processor.waitingCost() / 1_000);
+    telemetry.watch('tasksRunning', {}, () => processor.running());
+    telemetry.watch('workers', {}, () => processor.workerPids().length);
 
     const access = new Access({ metadata, now, log });
     opened.push(access);
@@ -95,6 +105,8 @@ export async function createApp(
     const disk = DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
     opened.push(disk);
     const memory = new MemoryCache(config.memoryCacheBytes);
+    telemetry.watch('cacheBytes', { tier: 'memory' }, () => memory.bytes);
+    telemetry.watch('cacheBytes', { tier: 'disk' }, () => disk.bytes);
     const { sizeBudget } = config;
     const delivery: Delivery = new Delivery({
       metadata,
@@ -104,11 +116,13 @@ export async function createApp(
       disk,
       sizeBudget,
       rebuildLadder: (digest, original) => ingest.rebuild(digest, original),
+      telemetry,
     });
     const ingest = new Ingest({
       blobs,
       processor,
       log,
+      telemetry,
       onRendition: (digest, plan, rendition) => delivery.keep(digest, plan, rendition),
     });
     const onChange = (image: Image, withdrawn?: Digest) => delivery.changed(image.publicID, withdrawn);
@@ -126,6 +140,7 @@ export async function createApp(
         imageQuota: config.imageQuota,
         byteQuota: config.byteQuota,
         onChange,
+        telemetry,
       }),
       catalog: new Catalog({ metadata, now }),
       ingest,
@@ -137,10 +152,16 @@ export async function createApp(
       corsOrigins: config.corsOrigins,
       trustProxy: config.trustProxy,
       limits,
-      checks: {
-        database: (signal) => metadata.check(signal),
-        blobs: (signal) => blobs.check(signal),
-      },
+      readiness: new Readiness({
+        checks: {
+          database: (signal) => metadata.check(signal),
+          blobs: (signal) => blobs.check(signal),
+          decoder: (signal) => processor.check(signal),
+        },
+        log,
+      }),
+      telemetry,
+      metrics: () => telemetry.metrics(),
     });
     opened.push(http);
     await http.ready();

@@ -16,6 +16,7 @@ import { type Rung, rungBlobName, rungFor } from './imaging/ladder.ts';
 import { type OutputFormat, type Plan, planKey, planRendition, type Transform } from './imaging/plan.ts';
 import type { Processor, Rendition } from './imaging/processor.ts';
 import type { MetadataStore } from './metadata/store.ts';
+import { type Telemetry, UNOBSERVED } from './telemetry.ts';
 
 /** Images whose records are held in memory. */
 const MAX_RECORDS = 50_000;
@@ -35,6 +36,15 @@ export interface PlannedRendition {
   readonly etag: string;
 }
 
+/** A rendition, and the way it came. */
+export interface Delivered {
+  readonly bytes: Buffer;
+  /** The place that had it, or what it was made from. */
+  readonly from: 'memory' | 'disk' | 'rung' | 'original';
+  /** What the way took, in milliseconds; of a rendition that somebody else had made at the same time, all of it. */
+  readonly times: { readonly read?: number; readonly queue?: number; readonly render?: number };
+}
+
 export interface DeliveryDependencies {
   readonly metadata: MetadataStore;
   readonly blobs: BlobStore;
@@ -45,6 +55,7 @@ export interface DeliveryDependencies {
   readonly sizeBudget: number;
   /** Makes the ladder of an original anew. Never rejects. */
   readonly rebuildLadder: (digest: Digest, original: Original) => Promise<void>;
+  readonly telemetry?: Telemetry;
 }
 
 /** What came from where, since the start. */
@@ -67,6 +78,7 @@ export class Delivery {
   readonly #disk: RenditionCache;
   readonly #budget: Budget;
   readonly #rebuildLadder: DeliveryDependencies['rebuildLadder'];
+  readonly #telemetry: Telemetry;
   readonly #records = new LRUCache<string, Image>({
     max: MAX_RECORDS,
     ttl: RECORD_LIFETIME,
@@ -77,7 +89,7 @@ export class Delivery {
   });
   readonly #lookups = new Map<string, Promise<Image | undefined>>();
   readonly #reads = new Flights<Buffer | undefined>();
-  readonly #renders = new Flights<Buffer>();
+  readonly #renders = new Flights<Delivered>();
 
   constructor(dependencies: DeliveryDependencies) {
     this.#metadata = dependencies.metadata;
@@ -88,6 +100,7 @@ export class Delivery {
     const burst = dependencies.sizeBudget;
     this.#budget = new Budget({ burst, perSecond: burst / SECONDS_AN_HOUR });
     this.#rebuildLadder = dependencies.rebuildLadder;
+    this.#telemetry = dependencies.telemetry ?? UNOBSERVED;
   }
 
   /**
@@ -154,15 +167,20 @@ export class Delivery {
    * @throws AppError `rate-limited` if too many different renditions of the image were made lately, `unavailable` if
    * it cannot be made now, `cancelled` when the signal fires; what `charge` throws.
    */
-  async deliver(planned: PlannedRendition, signal?: AbortSignal, charge?: () => void): Promise<Buffer> {
+  async deliver(planned: PlannedRendition, signal?: AbortSignal, charge?: () => void): Promise<Delivered> {
     const { key } = planned;
     const { name } = key;
-    let bytes = this.peek(key);
-    if (!bytes && this.#disk.mayHave(key)) {
+    const held = this.peek(key);
+    if (held) return { bytes: held, from: 'memory', times: {} };
+    if (this.#disk.mayHave(key)) {
+      const began = performance.now();
+      const kept = await this.#reads.run(name, () => this.#read(key), signal);
+      const times = { read: performance.now() - began };
+      if (kept) return { bytes: kept, from: 'disk', times };
       // It may have been made while the disk was read.
-      bytes = (await this.#reads.run(name, () => this.#read(key), signal)) ?? this.peek(key);
+      const made = this.peek(key);
+      if (made) return { bytes: made, from: 'memory', times };
     }
-    if (bytes) return bytes;
     if (!this.#renders.has(name)) {
       charge?.();
       this.#charge(planned.image);
@@ -199,36 +217,44 @@ export class Delivery {
     const wait = this.#budget.take(publicID, performance.now());
     if (wait === 0) return;
     const text = 'too many different renditions of this image were asked for; known ones are still served';
-    throw new AppError('rate-limited', text, { retryAfter: wait });
+    throw new AppError('rate-limited', text, { retryAfter: wait, shed: 'size-budget' });
   }
 
-  async #make(planned: PlannedRendition, signal: AbortSignal): Promise<Buffer> {
+  async #make(planned: PlannedRendition, signal: AbortSignal): Promise<Delivered> {
     const { key } = planned;
-    const bytes = asBuffer((await this.#render(planned, signal)).bytes);
+    const { from, rendition } = await this.#render(planned, signal);
+    const bytes = asBuffer(rendition.bytes);
     await this.#memory.put(key, bytes);
     // Nobody waits for the disk.
     void this.#disk.put(key, bytes);
-    return bytes;
+    const { waitMs: queue = 0, workMs: render = 0 } = rendition.times ?? {};
+    return { bytes, from, times: { queue, render } };
   }
 
   /** From the smallest sufficient rung; from the original where there is none. */
-  async #render({ image, plan }: PlannedRendition, signal: AbortSignal): Promise<Rendition> {
+  async #render(
+    { image, plan }: PlannedRendition,
+    signal: AbortSignal,
+  ): Promise<{ from: 'rung' | 'original'; rendition: Rendition }> {
     const { original } = image;
     const rung = rungFor(plan, original);
     if (rung) {
       const made = await this.#renderFromRung(original, rung, plan, signal);
-      if (made) return made;
+      if (made) return { from: 'rung', rendition: made };
       // What is missing or damaged is made again, so that the next one need not take the long way.
       void this.#rebuildLadder(original.digest, original);
     }
     try {
-      const made = await this.#blobs.withOriginalFile(
-        original.digest,
-        (path) => this.#processor.render(path, plan, { signal, source: original, original: original.digest }),
-        signal,
+      const made = await this.#telemetry.step({ kind: 'render', from: 'original', format: plan.format }, () =>
+        this.#blobs.withOriginalFile(
+          original.digest,
+          (path) =>
+            this.#processor.render(path, plan, { signal, source: original, original: original.digest }),
+          signal,
+        ),
       );
       this.counts.original += 1;
-      return made;
+      return { from: 'original', rendition: made };
     } catch (error) {
       // These bytes were decoded in full when they were uploaded, so it is not the caller's picture that is wrong.
       if (isAppError(error, 'invalid-image')) {
@@ -249,7 +275,10 @@ export class Delivery {
     signal: AbortSignal,
   ): Promise<Rendition | undefined> {
     const name = rungBlobName(rung);
-    const render = (path: string) => this.#processor.render(path, plan, { signal, original: digest });
+    const render = (path: string) =>
+      this.#telemetry.step({ kind: 'render', from: 'rung', format: plan.format }, () =>
+        this.#processor.render(path, plan, { signal, original: digest }),
+      );
     try {
       const made = await this.#blobs.withRungFile(digest, name, render, signal);
       if (made) this.counts.rung += 1;

@@ -57,6 +57,29 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
+/**
+ * Why a good request was turned away, finer than its code: for those who watch the server, not for clients.
+ * - `address-rate`, `key-rate`, `failed-authentication`, `size-budget`: the client, or what it asks for, had its share
+ * - `address-share`, `account-share`: it has as many renditions in the making, or uploads, as one may have at once
+ * - `queue-full`, `queue-wait`: more work than the decoding processes can do
+ * - `no-workers`, `worker-crash`, `worker-deadline`, `worker-memory`: the decoding process itself
+ * - `stopping`: the server is on its way out
+ */
+export type ShedReason =
+  | 'address-rate'
+  | 'key-rate'
+  | 'address-share'
+  | 'account-share'
+  | 'failed-authentication'
+  | 'size-budget'
+  | 'queue-full'
+  | 'queue-wait'
+  | 'no-workers'
+  | 'worker-crash'
+  | 'worker-deadline'
+  | 'worker-memory'
+  | 'stopping';
+
 /** Messages by the input field they concern, as the 422 bodies of the contract show them. */
 export interface FieldErrors {
   readonly image?: string;
@@ -76,6 +99,8 @@ export interface AppErrorOptions {
   readonly usage?: ImageUsage;
   /** For `unavailable` and `rate-limited`: whole seconds after which trying again makes sense. */
   readonly retryAfter?: number;
+  /** For `unavailable` and `rate-limited`: why, for the metrics. */
+  readonly shed?: ShedReason;
 }
 
 /** A failure that is part of the design. `message` is written for the client and safe to send. */
@@ -87,6 +112,7 @@ export class AppError extends Error {
   readonly violations: ViolationTree | undefined;
   readonly usage: ImageUsage | undefined;
   readonly retryAfter: number | undefined;
+  readonly shed: ShedReason | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -96,6 +122,7 @@ export class AppError extends Error {
     this.violations = options.violations;
     this.usage = options.usage;
     this.retryAfter = options.retryAfter;
+    this.shed = options.shed;
   }
 }
 

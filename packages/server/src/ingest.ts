@@ -12,6 +12,7 @@ import { rungBlobName, rungsOf } from './imaging/ladder.ts';
 import type { Plan } from './imaging/plan.ts';
 import type { Ingested, Processor, Rendition } from './imaging/processor.ts';
 import type { WarnLog } from './log.ts';
+import { type Telemetry, UNOBSERVED } from './telemetry.ts';
 
 /** How long a ladder that could not be mended is left alone, in milliseconds. */
 const MENDING_PAUSE = 5 * 60 * 1000;
@@ -23,6 +24,7 @@ export interface IngestDependencies {
   /** Told of every rendition that was made on the way, once the original is stored. */
   readonly onRendition?: (digest: Digest, plan: Plan, rendition: Rendition) => void;
   readonly log?: WarnLog;
+  readonly telemetry?: Telemetry;
 }
 
 export class Ingest {
@@ -30,6 +32,7 @@ export class Ingest {
   readonly #processor: Processor;
   readonly #onRendition: NonNullable<IngestDependencies['onRendition']>;
   readonly #log: WarnLog | undefined;
+  readonly #telemetry: Telemetry;
   readonly #rebuilds = new Flights<void>();
   readonly #paused = new LRUCache<Digest, true>({ max: MAX_PAUSED, ttl: MENDING_PAUSE });
 
@@ -38,6 +41,7 @@ export class Ingest {
     this.#processor = dependencies.processor;
     this.#onRendition = dependencies.onRendition ?? (() => undefined);
     this.#log = dependencies.log;
+    this.#telemetry = dependencies.telemetry ?? UNOBSERVED;
   }
 
   /**
@@ -46,7 +50,9 @@ export class Ingest {
    */
   async receive(source: Readable, signal?: AbortSignal): Promise<StagedBlob> {
     try {
-      return await this.#blobs.stage(source, { limit: MAX_ORIGINAL_BYTES, ...(signal && { signal }) });
+      return await this.#telemetry.step({ kind: 'receive' }, () =>
+        this.#blobs.stage(source, { limit: MAX_ORIGINAL_BYTES, ...(signal && { signal }) }),
+      );
     } catch (error) {
       if (!isAppError(error, 'too-large')) throw error;
       throw new AppError('too-large', `image is larger than ${MAX_ORIGINAL_BYTES} bytes (16 MiB)`, {
@@ -64,7 +70,9 @@ export class Ingest {
    */
   async accept(staged: StagedBlob, signal?: AbortSignal): Promise<Original> {
     const { digest, size } = staged;
-    const ingested = await this.#processor.ingest(staged.path, signal, size);
+    const ingested = await this.#telemetry.step({ kind: 'decode' }, () =>
+      this.#processor.ingest(staged.path, signal, size),
+    );
     const keeping = this.#keepLadder(digest, ingested, signal);
     try {
       await this.#blobs.keepOriginal(staged, signal);

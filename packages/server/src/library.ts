@@ -17,6 +17,7 @@ import type {
   ReadableImages,
   ReplaceOutcome,
 } from './metadata/store.ts';
+import { type Telemetry, UNOBSERVED } from './telemetry.ts';
 import type { ImageUsage } from './usage.ts';
 
 /** How long an idempotency key is remembered, in milliseconds. */
@@ -48,6 +49,7 @@ export interface LibraryDependencies {
   /** Told of every change to an image that the public can see, once it is settled; with the bytes it no longer shows. */
   readonly onChange?: (image: Image, withdrawn?: Digest) => void;
   readonly now?: () => Date;
+  readonly telemetry?: Telemetry;
 }
 
 export class Library {
@@ -58,6 +60,7 @@ export class Library {
   readonly #byteQuota: number;
   readonly #onChange: (image: Image, withdrawn?: Digest) => void;
   readonly #now: () => Date;
+  readonly #telemetry: Telemetry;
   readonly #uploadsByKey = new Map<string, Promise<unknown>>();
 
   constructor(dependencies: LibraryDependencies) {
@@ -68,6 +71,7 @@ export class Library {
     this.#byteQuota = dependencies.byteQuota;
     this.#onChange = dependencies.onChange ?? (() => undefined);
     this.#now = dependencies.now ?? (() => new Date());
+    this.#telemetry = dependencies.telemetry ?? UNOBSERVED;
   }
 
   /** Newest first, disabled ones included, with how many there are in all; with a filter, those that match it. */
@@ -110,7 +114,14 @@ export class Library {
    * @throws AppError `conflict` (the key was used for another upload), `invalid-image`, `duplicate`,
    * `quota-exceeded`; in this order.
    */
-  async upload(accountID: string, by: Actor, upload: Upload, signal?: AbortSignal): Promise<Image> {
+  upload(accountID: string, by: Actor, upload: Upload, signal?: AbortSignal): Promise<Image> {
+    const { size: bytes } = upload.file;
+    return this.#telemetry.step({ kind: 'ingest', operation: 'upload', bytes }, () =>
+      this.#upload(accountID, by, upload, signal),
+    );
+  }
+
+  async #upload(accountID: string, by: Actor, upload: Upload, signal?: AbortSignal): Promise<Image> {
     const { file, description = { altText: undefined }, idempotencyKey } = upload;
     try {
       if (idempotencyKey === undefined)
@@ -180,7 +191,20 @@ export class Library {
    * Gives an image other bytes; its IDs, link and createdOn stay. Its own current bytes are a success.
    * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`, `quota-exceeded` (of bytes).
    */
-  async update(
+  update(
+    accountID: string,
+    by: Actor,
+    imageID: string,
+    update: Update,
+    signal?: AbortSignal,
+  ): Promise<Image> {
+    const { size: bytes } = update.file;
+    return this.#telemetry.step({ kind: 'ingest', operation: 'update', bytes }, () =>
+      this.#update(accountID, by, imageID, update, signal),
+    );
+  }
+
+  async #update(
     accountID: string,
     by: Actor,
     imageID: string,

@@ -22,12 +22,13 @@ const RANKS: readonly (readonly RegExp[])[] = [
     /^(flights|budget|shares|throttle|markdown)\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,
     /^(config|log|secrets|settings)\.ts$/,
+    /^(telemetry|readiness)\.ts$/,
   ],
   [
     /^(library|ingest|delivery|catalog|access|tokens|administration|maintenance|backup|backup-format|restore)\.ts$/,
   ],
   // Adapters, and http.
-  [/^http\//, /^metadata\//, /^blobs\//, /^caches\//, /^imaging\//],
+  [/^http\//, /^metadata\//, /^blobs\//, /^caches\//, /^imaging\//, /^telemetry\//],
   [/^app\.ts$/],
   [/^main\.ts$/],
   // The command starts the server like anybody else.
@@ -64,6 +65,12 @@ const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
     what: /import\(\s*'@vitrine\/client'|import \{[^}]*\} from '@vitrine\/client'/,
     rooms: /^cli\//,
     reason: 'the server knows the types of the contract, and only the command is a client',
+  },
+  { what: importing('prom-client'), rooms: /^telemetry\/metrics\.ts$/, reason: 'one file per listener' },
+  {
+    what: importing('@opentelemetry/.*'),
+    rooms: /^telemetry\/traces\.ts$/,
+    reason: 'one file per listener',
   },
   { what: importing('fastify|@fastify/.*'), rooms: /^(http\/|app\.ts$)/, reason: 'HTTP lives in http/' },
   {

@@ -4,16 +4,18 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import type { Delivery } from '../delivery.ts';
+import type { Delivered, Delivery } from '../delivery.ts';
 import { AppError, isAppError } from '../errors.ts';
 import { parseSize, type Transform } from '../imaging/plan.ts';
 import { Shares } from '../shares.ts';
+import type { Count, Telemetry } from '../telemetry.ts';
 import { isNotModified, lastModified, type Validators } from './conditional.ts';
 import { PUBLIC_CORS } from './cors.ts';
 import { mediaType, negotiate } from './negotiate.ts';
 import { sendProblem } from './problems.ts';
 import { clientName, type RateLimits } from './rates.ts';
 import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from './schemas.ts';
+import { ServerTiming } from './timing.ts';
 import type { WarmAnswers } from './warm.ts';
 
 /** What clients get that ask for no size; the official SDKs then ask for exactly this. */
@@ -34,13 +36,15 @@ export interface DeliveryRoutes {
   readonly rates: RateLimits;
   /** Remembers answers, so that the next request for the same need not come this far. */
   readonly warm: WarmAnswers;
+  readonly telemetry: Telemetry;
 }
 
 export function addDeliveryRoutes(
   app: FastifyInstance,
-  { delivery, cacheControl, rates, warm }: DeliveryRoutes,
+  { delivery, cacheControl, rates, warm, telemetry }: DeliveryRoutes,
 ): void {
   const shares = new Shares(MAX_RENDERS_PER_ADDRESS);
+  const sent = (from: Delivered['from']): Count => telemetry.counter('deliveries', { from });
   // Preflights, of pages that ask conditionally; answered by the rules for other origins.
   app.options(
     '/images/:publicID',
@@ -72,14 +76,18 @@ export function addDeliveryRoutes(
         return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
       },
       handler: async (request, reply) => {
+        const timing = new ServerTiming();
         const transform = parseTransform(request.query);
         const charge = () => rates.charge(reply, 'address', clientName(request.ip), true);
         const image = await delivery.find(request.params.publicID, charge);
+        timing.mark('record');
         const format = request.query.format ?? negotiate(request.headers.accept, image.original);
         const planned = delivery.plan(image, transform, format);
+        timing.mark('plan');
         const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };
         setDeliveryHeaders(reply, current, cacheControl);
         if (isNotModified(request.headers, current)) {
+          reply.header('server-timing', timing.of('revalidated'));
           warm.remember(request.raw, planned, reply.getHeaders());
           return reply.code(304).send();
         }
@@ -89,10 +97,14 @@ export function addDeliveryRoutes(
           giveBack = shares.take(clientName(request.ip));
           if (giveBack) return;
           const text = `one address may have ${MAX_RENDERS_PER_ADDRESS} renditions in the making at most`;
-          throw new AppError('rate-limited', text, { retryAfter: 1 });
+          throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'address-share' });
         };
-        const bytes = await delivery.deliver(planned, request.aborted, take).finally(() => giveBack?.());
+        const { bytes, from, times } = await delivery
+          .deliver(planned, request.aborted, take)
+          .finally(() => giveBack?.());
+        sent(from).value += 1;
         reply
+          .header('server-timing', timing.of(from, times))
           .type(mediaType(planned.plan.format))
           .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);
         warm.remember(request.raw, planned, reply.getHeaders());
@@ -134,5 +146,7 @@ function setDeliveryHeaders(
     .header('cache-control', cacheControl)
     .header('vary', 'Accept')
     .header('cross-origin-resource-policy', 'cross-origin')
+    // Else pages of other origins, which is where pictures are shown, could not read how they came.
+    .header('timing-allow-origin', '*')
     .header('content-security-policy', "default-src 'none'; sandbox");
 }

@@ -52,7 +52,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
     const giveBack = shares.take(accountOf(request));
     if (!giveBack) {
       const text = `one account may have ${MAX_UPLOADS_PER_ACCOUNT} uploads at once at most`;
-      throw new AppError('rate-limited', text, { retryAfter: 1 });
+      throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'account-share' });
     }
     return upload().finally(giveBack);
   };

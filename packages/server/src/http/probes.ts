@@ -2,17 +2,14 @@
  * Probes for those who run the server, and `GET /ping` for those who use it.
  */
 import type { FastifyInstance } from 'fastify';
+import type { Readiness } from '../readiness.ts';
 import { RESPONSES, VersionHeader } from './schemas.ts';
 
 export interface ProbeRoutes {
-  /** Resolves if the named dependency can be used now. */
-  readonly checks: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>>;
+  readonly readiness: Readiness;
 }
 
-/** Milliseconds that a dependency may take to say that it is there. */
-const CHECK_TIMEOUT = 2_000;
-
-export function addProbeRoutes(app: FastifyInstance, { checks }: ProbeRoutes): void {
+export function addProbeRoutes(app: FastifyInstance, { readiness }: ProbeRoutes): void {
   const config = { scope: 'public' } as const;
   const schema = { hide: true };
 
@@ -21,23 +18,13 @@ export function addProbeRoutes(app: FastifyInstance, { checks }: ProbeRoutes): v
     reply.header('cache-control', 'no-store').send({ status: 'ok' }),
   );
 
-  /** Ready: every dependency answers. */
-  app.get('/readyz', { config, schema }, async (request, reply) => {
-    const names = Object.keys(checks);
-    const results = await Promise.allSettled(
-      names.map((name) => checks[name]?.(AbortSignal.timeout(CHECK_TIMEOUT))),
-    );
-    const dependencies = Object.fromEntries(
-      names.map((name, index) => [name, results[index]?.status === 'fulfilled' ? 'ok' : 'failed']),
-    );
-    for (const result of results) {
-      if (result.status === 'rejected') request.log.warn({ err: result.reason }, 'a dependency is not ready');
-    }
-    const ready = results.every((result) => result.status === 'fulfilled');
+  /** Ready: every dependency can be used. Says which, and nothing of why not: that is in the log. */
+  app.get('/readyz', { config, schema }, async (_request, reply) => {
+    const report = await readiness.report();
     return reply
-      .code(ready ? 200 : 503)
+      .code(report.status === 'ok' ? 200 : 503)
       .header('cache-control', 'no-store')
-      .send({ status: ready ? 'ok' : 'failed', dependencies });
+      .send(report);
   });
 
   app.get(

@@ -89,6 +89,9 @@ export async function sendProblem(
   const { status, body } = problem(known);
   if (status >= 500) request.log.error({ err: error, code: known?.code ?? 'internal' }, 'request failed');
   else request.log.debug({ code: known?.code, reason: known?.message }, 'request refused');
+  if (status === 429 || status >= 500) {
+    request.observed?.failed(known?.shed ?? known?.code ?? 'internal', error);
+  }
   if (known?.code === 'unauthenticated') reply.header('www-authenticate', [...CHALLENGES]);
   if (known?.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));
   // A route may have got as far as to say how its answer is to be kept: this is not that answer.

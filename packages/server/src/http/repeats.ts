@@ -98,6 +98,7 @@ export class Repeats {
       socket.write(bytes);
       socket.uncork();
     }
+    this.#warm.counted?.('repeat', status);
     this.#warm.answered?.(asked, id, status, socket.remoteAddress);
     return true;
   }

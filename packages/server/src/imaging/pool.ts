@@ -7,8 +7,9 @@
  * otherwise hold libuv's threads, and with them the file and DNS calls of the whole server.
  */
 import { availableParallelism } from 'node:os';
-import { AppError } from '../errors.ts';
+import { AppError, type ShedReason } from '../errors.ts';
 import type { WarnLog } from '../log.ts';
+import { type Telemetry, UNOBSERVED } from '../telemetry.ts';
 import { Child, type ChildOptions, type Outcome } from './child.ts';
 import { ingestCost, renderCost } from './cost.ts';
 import type { Task } from './messages.ts';
@@ -28,6 +29,7 @@ export interface PoolOptions {
   /** Milliseconds a task may wait for a worker, by kind; then it is refused as `unavailable`. */
   readonly maxWaitMs?: Partial<Readonly<Record<Task['kind'], number>>>;
   readonly log?: WarnLog;
+  readonly telemetry?: Telemetry;
 }
 
 /** The pool's own view of itself, for metrics and tests. */
@@ -36,8 +38,15 @@ export interface Pool extends Processor {
   workerPids(): number[];
   /** Tasks that wait for a worker. */
   waiting(): number;
+  /** What the tasks that wait are estimated to cost, in milliseconds of one worker. */
+  waitingCost(): number;
   /** Tasks that a worker has. */
   running(): number;
+  /**
+   * Resolves if there is a worker that is ready or at work, or else once one has started: a start loads the decoder, so it
+   * says whether pictures can be decoded. Does not wait behind tasks. @throws AppError `unavailable`; `cancelled`.
+   */
+  check(signal?: AbortSignal): Promise<void>;
 }
 
 const DEADLINE_MS = 15_000;
@@ -73,6 +82,10 @@ interface Job {
   retried: boolean;
   /** True once its caller has an answer. */
   settled: boolean;
+  /** When it was handed in, in milliseconds of a clock that does not jump. */
+  readonly since: number;
+  /** Milliseconds that it waited for a worker, once it has one. */
+  waited: number;
   /** Ends its wait. */
   readonly patience: NodeJS.Timeout;
 }
@@ -84,6 +97,8 @@ interface Slot {
   fresh: boolean;
   /** What it has to do while it is busy. */
   job?: Job;
+  /** True once its end was counted. */
+  counted?: true;
 }
 
 /** Starts one worker in the background and the others when they are needed. */
@@ -97,6 +112,7 @@ class ProcessPool implements Pool {
   readonly #childOptions: ChildOptions;
   readonly #maxWaitMs: Readonly<Record<Task['kind'], number>>;
   readonly #log: WarnLog | undefined;
+  readonly #telemetry: Telemetry;
   readonly #slots = new Set<Slot>();
   readonly #queue: TaskQueue<Job>;
   #startFailures = 0;
@@ -115,6 +131,7 @@ class ProcessPool implements Pool {
       maxCost: MAX_WAITING_COST * this.#size,
     });
     this.#log = options.log;
+    this.#telemetry = options.telemetry ?? UNOBSERVED;
     // After what the caller still does on the way to its first answer.
     setImmediate(() => this.#keepOneWarm());
   }
@@ -132,7 +149,7 @@ class ProcessPool implements Pool {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#rejectWaiting(SHUTTING_DOWN);
+    this.#rejectWaiting(SHUTTING_DOWN, 'stopping');
     const slots = [...this.#slots];
     for (const { child } of slots) {
       child.hold(true);
@@ -151,8 +168,25 @@ class ProcessPool implements Pool {
     return this.#queue.length;
   }
 
+  waitingCost(): number {
+    return this.#queue.cost;
+  }
+
   running(): number {
     return this.#count('busy');
+  }
+
+  async check(signal?: AbortSignal): Promise<void> {
+    if (this.#closed) throw unavailable(SHUTTING_DOWN, 'stopping');
+    if (signal?.aborted) throw cancelled();
+    const { promise: gone, resolve: leave } = Promise.withResolvers<'gone'>();
+    signal?.addEventListener('abort', () => leave('gone'), { once: true });
+    while (this.#count('idle') + this.#count('busy') === 0) {
+      if (this.#slots.size === 0 && !this.#start()) throw unavailable(NO_WORKERS, 'no-workers');
+      const ready = await Promise.race([gone, ...[...this.#slots].map(({ child }) => child.ready)]);
+      if (ready === 'gone') throw cancelled();
+      if (!ready) throw unavailable(NO_WORKERS, 'no-workers');
+    }
   }
 
   #submit(
@@ -164,7 +198,7 @@ class ProcessPool implements Pool {
     }: { cost: number; signal: AbortSignal | undefined; original?: string | undefined },
   ): Promise<Ingested | Rendition> {
     if (signal?.aborted === true) return Promise.reject(cancelled());
-    if (this.#closed) return Promise.reject(unavailable(SHUTTING_DOWN));
+    if (this.#closed) return Promise.reject(unavailable(SHUTTING_DOWN, 'stopping'));
     const { promise, resolve, reject } = Promise.withResolvers<Ingested | Rendition>();
     const settle = (): boolean => {
       if (job.settled) return false;
@@ -187,11 +221,13 @@ class ProcessPool implements Pool {
       reject: (error) => settle() && reject(error),
       retried: false,
       settled: false,
-      patience: setTimeout(() => giveUp(unavailable(TOO_MANY)), this.#maxWaitMs[task.kind]),
+      since: performance.now(),
+      waited: 0,
+      patience: setTimeout(() => giveUp(unavailable(TOO_MANY, 'queue-wait')), this.#maxWaitMs[task.kind]),
     };
     signal?.addEventListener('abort', abort, { once: true });
     if (this.#queue.add(job)) this.#dispatch();
-    else job.reject(unavailable(TOO_MANY));
+    else job.reject(unavailable(TOO_MANY, 'queue-full'));
     return promise;
   }
 
@@ -209,7 +245,7 @@ class ProcessPool implements Pool {
     }
     while (this.#queue.length > this.#count('starting') && this.#slots.size < this.#size) {
       if (this.#start()) continue;
-      if (this.#slots.size === 0) this.#rejectWaiting(NO_WORKERS);
+      if (this.#slots.size === 0) this.#rejectWaiting(NO_WORKERS, 'no-workers');
       return;
     }
   }
@@ -240,18 +276,23 @@ class ProcessPool implements Pool {
     slot.fresh = false;
     slot.job = job;
     clearTimeout(job.patience);
+    job.waited = performance.now() - job.since;
+    this.#telemetry.duration('taskWait', { task: job.task.kind }, job.waited / 1_000);
+    const began = performance.now();
     slot.child.hold(true);
     const outcome = await slot.child.run(job.task, this.#deadlineMs);
     slot.child.hold(false);
     slot.state = 'idle';
     delete slot.job;
-    this.#conclude(job, outcome);
+    if (outcome.kind === 'crashed') this.#ended(slot, 'crash');
+    else if (outcome.kind === 'deadline' || outcome.kind === 'memory') this.#ended(slot, outcome.kind);
+    this.#conclude(job, outcome, performance.now() - began);
     this.#dispatch();
   }
 
-  #conclude(job: Job, outcome: Outcome): void {
+  #conclude(job: Job, outcome: Outcome, workMs: number): void {
     if (outcome.kind === 'done') {
-      job.resolve(outcome.result);
+      job.resolve({ ...outcome.result, times: { waitMs: job.waited, workMs } });
       return;
     }
     if (outcome.kind !== 'refused' && !this.#closed) {
@@ -263,7 +304,7 @@ class ProcessPool implements Pool {
       this.#queue.putBack(job);
       return;
     }
-    job.reject(this.#closed ? unavailable(SHUTTING_DOWN) : this.#errorFor(job.task, outcome));
+    job.reject(this.#closed ? unavailable(SHUTTING_DOWN, 'stopping') : this.#errorFor(job.task, outcome));
   }
 
   #errorFor(task: Task, outcome: Exclude<Outcome, { kind: 'done' }>): AppError {
@@ -271,18 +312,18 @@ class ProcessPool implements Pool {
       case 'refused':
         return invalidImage(outcome.reason);
       case 'failed':
-        return unavailable('The picture could not be processed', outcome.message);
+        return unavailable('The picture could not be processed', undefined, outcome.message);
       case 'crashed':
-        return unavailable('The picture could not be processed', outcome.how);
+        return unavailable('The picture could not be processed', 'worker-crash', outcome.how);
       case 'deadline':
         // At render the picture was accepted before, so the server or the rendition is the cause.
         return task.kind === 'ingest'
           ? invalidImage(`it takes longer than ${this.#deadlineMs / 1_000} s to decode`)
-          : unavailable('Rendering the picture took too long');
+          : unavailable('Rendering the picture took too long', 'worker-deadline');
       case 'memory':
         return task.kind === 'ingest'
           ? invalidImage('it takes too much memory to decode')
-          : unavailable('Rendering the picture took too much memory');
+          : unavailable('Rendering the picture took too much memory', 'worker-memory');
     }
   }
 
@@ -307,11 +348,19 @@ class ProcessPool implements Pool {
     void child.ended.then((how) => {
       this.#slots.delete(slot);
       if (this.#closed) return;
+      this.#ended(slot, slot.state === 'starting' ? 'start' : 'crash');
       if (slot.state === 'starting') this.#startFailed(how);
       else this.#keepOneWarm();
       this.#dispatch();
     });
     return true;
+  }
+
+  /** Counts the end of a worker once, by the first that knows why. */
+  #ended(slot: Slot, reason: 'crash' | 'deadline' | 'memory' | 'start'): void {
+    if (this.#closed || slot.counted) return;
+    slot.counted = true;
+    this.#telemetry.counter('workerEnds', { reason }).value += 1;
   }
 
   #startFailed(how: string): void {
@@ -320,15 +369,15 @@ class ProcessPool implements Pool {
     // Those who wait get an answer instead of an endless row of attempts; whoever comes next tries anew.
     if (this.#startFailures < MAX_START_FAILURES) return;
     this.#startFailures = 0;
-    this.#rejectWaiting(NO_WORKERS);
+    this.#rejectWaiting(NO_WORKERS, 'no-workers');
   }
 
   #keepOneWarm(): void {
     if (!this.#closed && this.#slots.size === 0) this.#start();
   }
 
-  #rejectWaiting(message: string): void {
-    for (const job of this.#queue.drain()) job.reject(unavailable(message));
+  #rejectWaiting(message: string, shed: ShedReason): void {
+    for (const job of this.#queue.drain()) job.reject(unavailable(message, shed));
   }
 
   #count(state: Slot['state']): number {
@@ -348,6 +397,10 @@ function invalidImage(reason: string): AppError {
   });
 }
 
-function unavailable(message: string, cause?: string): AppError {
-  return new AppError('unavailable', message, { retryAfter: 1, ...(cause === undefined ? {} : { cause }) });
+function unavailable(message: string, shed?: ShedReason, cause?: string): AppError {
+  return new AppError('unavailable', message, {
+    retryAfter: 1,
+    ...(shed !== undefined && { shed }),
+    ...(cause !== undefined && { cause }),
+  });
 }

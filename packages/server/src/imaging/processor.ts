@@ -16,6 +16,12 @@ import type { OutputFormat, Plan, PlanSource } from './plan.ts';
 /** What one full decode finds out about uploaded bytes. */
 export type Inspection = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;
 
+/** How long a task took, in milliseconds: in the queue, and in a worker. */
+export interface TaskTimes {
+  readonly waitMs: number;
+  readonly workMs: number;
+}
+
 /** The bytes that a Plan produces: re-encoded, sRGB, upright, without any metadata. */
 export interface Rendition {
   readonly bytes: Uint8Array;
@@ -24,6 +30,8 @@ export interface Rendition {
   readonly width: number;
   /** Pixels, of one frame. */
   readonly height: number;
+  /** Only of what was asked for; not of what was made on the way of something else. */
+  readonly times?: TaskTimes;
 }
 
 /** A picture that was accepted, and what was made on the way. */
@@ -35,6 +43,7 @@ export interface Ingested {
   readonly renditions: readonly { readonly plan: Plan; readonly rendition: Rendition }[];
   /** Why rungs and renditions are missing, for the log. The picture is accepted all the same. */
   readonly ladderFault?: string;
+  readonly times?: TaskTimes;
 }
 
 /** What a file holds, for an estimate of what it costs to decode. */

@@ -59,7 +59,7 @@ export class TaskQueue<T extends Queued> {
     if (this.length >= this.#maxWaiting) return false;
     const { original } = task;
     if (original !== undefined && this.#waitingOf(original) >= Math.ceil(this.#maxWaiting / 2)) return false;
-    if (this.length > 0 && this.#cost() + task.cost > this.#maxCost) return false;
+    if (this.length > 0 && this.cost + task.cost > this.#maxCost) return false;
     (isLarge(task) ? this.#large : this.#small).push(task);
     return true;
   }
@@ -107,7 +107,8 @@ export class TaskQueue<T extends Queued> {
     return count;
   }
 
-  #cost(): number {
+  /** Of all of them together, in milliseconds. */
+  get cost(): number {
     let cost = 0;
     for (const tasks of [this.#retried, this.#small, this.#large])
       for (const task of tasks) cost += task.cost;

@@ -10,7 +10,7 @@ import type { AccountChange, AuditRecords, KeyRecords, Page, TokenRecords } from
 import { SqlAccounts } from './accounts.ts';
 import { SqlAudit } from './audit.ts';
 import type { AccountCatalog, ReadableCatalog } from './catalog.ts';
-import { type Database, guarded } from './database.ts';
+import { type Database, guarded, lockAccount, transact } from './database.ts';
 import { SqlAccountImages } from './images.ts';
 import { SqlKeys } from './keys.ts';
 import type { MaintenanceRecords } from './maintenance.ts';
@@ -45,21 +45,25 @@ export class SqlMetadataStore implements MetadataStore {
   }
 
   /**
-   * Reads the records themselves: a database that answers but has lost its tables is of no use.
+   * Reads the records themselves: a database that answers but has lost its tables is of no use. In a transaction that
+   * begins like one that writes, because neither is one that cannot be written.
    * Rejects with `cancelled` when the signal fires.
    */
   async check(signal?: AbortSignal): Promise<void> {
+    const cancelled = () => new AppError('cancelled', 'The check was cancelled.');
+    if (signal?.aborted) throw cancelled();
+    const { promise: gone, reject } = Promise.withResolvers<never>();
+    const onAbort = () => reject(cancelled());
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const checking = transact(this.#database, async (trx) => {
+      await trx.selectFrom('accounts').select('account_id').limit(1).execute();
+      // A lock of no row: it holds up nobody, and is refused where nothing may be written.
+      await lockAccount(this.#database, trx, '');
+    });
     try {
-      await guarded(this.#database, () =>
-        this.#database.db
-          .selectFrom('accounts')
-          .select('account_id')
-          .limit(1)
-          .execute(signal === undefined ? undefined : { signal }),
-      );
-    } catch (error) {
-      if (signal?.aborted) throw new AppError('cancelled', 'The check was cancelled.', { cause: error });
-      throw error;
+      await Promise.race([checking, gone]);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
     }
   }
 

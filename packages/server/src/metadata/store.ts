@@ -27,7 +27,7 @@ export interface MetadataStore extends AccountRecords {
 
   /** Brings the schema to this version. Safe to call at once from several processes; a newer schema is refused. */
   migrate(): Promise<void>;
-  /** Resolves if the database answers. */
+  /** Resolves if the records can be read and written now. Rejects with `cancelled` when the signal fires. */
   check(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 

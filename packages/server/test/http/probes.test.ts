@@ -1,35 +1,125 @@
 import assert from 'node:assert/strict';
-import { rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
+import type { ReadinessReport } from '../../src/readiness.ts';
 import { mountSmallDisk, remount } from '../disks.ts';
-import { startServer } from '../server.ts';
+import { startServer, type TestServer } from '../server.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly report: ReadinessReport;
+  readonly text: string;
+}
+
+async function ready(server: TestServer): Promise<Answer> {
+  const response = await server.fetch('/readyz');
+  assert.equal(response.headers.get('cache-control'), 'no-store');
+  const text = await response.text();
+  return { status: response.status, report: JSON.parse(text), text };
+}
+
+/** What each dependency is said to be. */
+function said({ report }: Answer): unknown {
+  const each = Object.entries(report.dependencies).map(([name, { status }]) => [name, status]);
+  return { status: report.status, ...Object.fromEntries(each) };
+}
+
+/** Asks until the answer has another status than before: each is good for a second. */
+async function changed(server: TestServer, from: number): Promise<Answer> {
+  for (;;) {
+    const answer = await ready(server);
+    if (answer.status !== from) return answer;
+  }
+}
+
+const WELL = { status: 'ok', database: 'ok', blobs: 'ok', decoder: 'ok' };
 
 describe('/readyz', () => {
+  test('names each dependency with its status and how long it took, and nothing else', async (t) => {
+    const server = await startServer();
+    t.after(() => server.close());
+    const answer = await ready(server);
+    assert.equal(answer.status, 200);
+    assert.deepEqual(said(answer), WELL);
+    for (const dependency of Object.values(answer.report.dependencies)) {
+      assert.deepEqual(Object.keys(dependency), ['status', 'latencyMs']);
+      assert.ok(dependency.latencyMs >= 0 && dependency.latencyMs < 2_000);
+    }
+  });
+
   test('is 503 while the blobs cannot be written: on a full disk and on a read-only one', async (t) => {
     const disk = await mountSmallDisk(t, '256k');
     if (disk === undefined) return;
     const server = await startServer({ VITRINE_BLOBS: `file:${join(disk, 'blobs')}` });
     t.after(() => server.close());
-    const ready = async () => {
-      const response = await server.fetch('/readyz');
-      assert.equal(response.headers.get('cache-control'), 'no-store');
-      return [response.status, await response.json()];
-    };
-    const well = [200, { status: 'ok', dependencies: { database: 'ok', blobs: 'ok' } }];
-    const failed = [503, { status: 'failed', dependencies: { database: 'ok', blobs: 'failed' } }];
-    assert.deepEqual(await ready(), well);
+    const failed = { ...WELL, status: 'failed', blobs: 'failed' };
+    assert.deepEqual(said(await ready(server)), WELL);
 
     const filler = join(disk, 'filler');
     await assert.rejects(writeFile(filler, Buffer.alloc(1024 * 1024)), { code: 'ENOSPC' });
-    assert.deepEqual(await ready(), failed);
+    assert.deepEqual(said(await changed(server, 200)), failed);
     assert.equal((await server.fetch('/livez')).status, 200, 'a restart would not help');
     await rm(filler);
-    assert.deepEqual(await ready(), well);
+    assert.deepEqual(said(await changed(server, 503)), WELL);
 
     await remount(disk, 'ro');
-    assert.deepEqual(await ready(), failed);
+    assert.deepEqual(said(await changed(server, 200)), failed);
     await remount(disk, 'rw');
-    assert.deepEqual(await ready(), well);
+    assert.deepEqual(said(await changed(server, 503)), WELL);
+  });
+
+  test('is 503 while the database can be read but not written, and tells neither paths nor reasons', async (t) => {
+    const server = await startServer();
+    t.after(() => server.close());
+    const path = join(server.folder, 'vitrine.db');
+    const other = new DatabaseSync(path);
+    t.after(() => other.close());
+    assert.deepEqual(said(await ready(server)), WELL);
+
+    other.exec('begin immediate');
+    const failed = await changed(server, 200);
+    assert.deepEqual(said(failed), { ...WELL, status: 'failed', database: 'failed' });
+    assert.doesNotMatch(failed.text, new RegExp(`${server.folder}|sqlite|locked|answer`, 'i'));
+    assert.equal((await server.fetch('/livez')).status, 200);
+    other.exec('rollback');
+    assert.deepEqual(said(await changed(server, 503)), WELL);
+  });
+
+  test('is 503 while the folder of the blobs is gone', async (t) => {
+    const server = await startServer();
+    t.after(() => server.close());
+    assert.deepEqual(said(await ready(server)), WELL);
+    const blobs = join(server.folder, 'blobs');
+    await rename(blobs, `${blobs}-elsewhere`);
+    assert.deepEqual(said(await changed(server, 200)), { ...WELL, status: 'failed', blobs: 'failed' });
+    await rename(`${blobs}-elsewhere`, blobs);
+    assert.deepEqual(said(await changed(server, 503)), WELL);
+  });
+
+  test('is not ready from the moment of a stop, though a request is still being answered', async () => {
+    const server = await startServer();
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    const began = new Promise((resolve) => server.app.http.server.once('request', resolve));
+    const body = JSON.stringify({ displayName: 'Late' });
+    socket.write(
+      `POST /accounts HTTP/1.1\r\nHost: x\r\nAuthorization: ${server.authorization}\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    await began;
+    const closing = server.close();
+    const status = await server.fetch('/readyz').then(
+      (response) => response.status,
+      () => 'refused',
+    );
+    assert.ok(status === 503 || status === 'refused', String(status));
+    socket.write(body);
+    const [answer] = await once(socket, 'data');
+    assert.match(String(answer), /^HTTP\/1\.1 201 /);
+    await closing;
   });
 });

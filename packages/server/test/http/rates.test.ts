@@ -276,7 +276,7 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
       assert.equal(first, joined);
       const other = await planned(701);
       const refused = assert.rejects(delivery.deliver(other, undefined, refuses), { code: 'rate-limited' });
-      assert.ok((await delivery.deliver(other, undefined, pays)).length > 0);
+      assert.ok((await delivery.deliver(other, undefined, pays)).bytes.length > 0);
       await refused;
       assert.equal(paid, 2);
     });

@@ -51,6 +51,7 @@ const TABLE: Readonly<Record<string, Line>> = {
   'GET /style.css': { ok: 200 },
   'GET /livez': { ok: 200 },
   'GET /readyz': { ok: 200 },
+  'GET /metrics': { ok: 200 },
   'GET /openapi.json': { ok: 200 },
   'GET /docs': { ok: 302 },
   'GET /docs/api': { ok: 200 },

@@ -162,6 +162,17 @@ describe('PostgreSQL in particular', { skip }, () => {
     }
   });
 
+  test('fails its check where records can be read but not written, as on a standby', async () => {
+    const { url, store } = await openNew();
+    const readOnly = `${url}${url.includes('?') ? '&' : '?'}options=-c%20default_transaction_read_only%3Don`;
+    const standby = await openPostgres({ url: readOnly });
+    assert.equal(await standby.isEmpty(), true);
+    await assert.rejects(standby.check(), { name: 'AppError', code: 'unavailable' });
+    await store.check();
+    await standby.close();
+    await store.close();
+  });
+
   test('survives a connection that is ended while idle and while in use', async () => {
     const { url, store } = await openNew();
     const account = accountOf();

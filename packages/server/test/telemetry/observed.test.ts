@@ -1,0 +1,93 @@
+/**
+ * What is observed behaves like what is not: the whole contracts of both ports, through the observers.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { openFileBlobs } from '../../src/blobs/fs.ts';
+import { openSqlite } from '../../src/metadata/sqlite.ts';
+import type { MetadataStore } from '../../src/metadata/store.ts';
+import { observeBlobs, observeMetadata } from '../../src/telemetry/observed.ts';
+import { openTelemetry } from '../../src/telemetry/observer.ts';
+import { blobConformance } from '../conformance/blobs.ts';
+import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
+import { accountOf, BY, newImage } from '../conformance/metadata-samples.ts';
+
+metadataConformance('SQLite that is observed', async (): Promise<MetadataHarness> => {
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
+  const path = join(folder, 'vitrine.db');
+  const telemetry = await openTelemetry('0.0.0');
+  const opened: MetadataStore[] = [];
+  const open = async (name = 'vitrine.db') => {
+    const store = observeMetadata(await openSqlite({ path: join(folder, name) }), telemetry);
+    opened.push(store);
+    return store;
+  };
+  const store = await open();
+  await store.migrate();
+  return {
+    store,
+    another: () => open(),
+    unused: () => open('unused.db'),
+    async reopen() {
+      await store.close();
+      return open();
+    },
+    async run(statement) {
+      const other = new DatabaseSync(path);
+      try {
+        other.exec(statement);
+      } finally {
+        other.close();
+      }
+    },
+    async destroy() {
+      for (const each of opened) await each.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+});
+
+blobConformance('The file driver that is observed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
+  const telemetry = await openTelemetry('0.0.0');
+  const open = async () => observeBlobs(await openFileBlobs({ folder }), telemetry);
+  return { driver: await open(), reopen: open, destroy: () => rm(folder, { recursive: true }) };
+});
+
+test('every call is told under the name of its part, with how it ended', async (t) => {
+  const telemetry = await openTelemetry('0.0.0');
+  const sqlite = await openSqlite({ path: ':memory:' });
+  const store = observeMetadata(sqlite, telemetry);
+  await store.migrate();
+  const account = accountOf();
+  await store.createAccount(account, BY);
+  await store.forAccount(account.accountID, BY).insert(newImage('a'), { defaultQuota: 1 });
+  await store.keys.find('none');
+  await store.catalogOf(account.accountID).findProduct('none');
+  await store.close();
+  await assert.rejects(store.findAccount(account.accountID));
+
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const driver = observeBlobs(await openFileBlobs({ folder }), telemetry);
+  await driver.stat('nothing/here');
+  assert.equal(await driver.open('nothing/here'), undefined);
+  for await (const _ of driver.list('')) assert.fail('nothing is stored');
+  assert.equal(driver.localPath?.('a/b'), join(folder, 'a/b'));
+
+  const { text } = await telemetry.metrics();
+  const counted = [...text.matchAll(/^vitrine_(database|blob)_duration_seconds_count\{(.*)\} (\d+)$/gm)];
+  assert.deepEqual(counted.map(([, kind, labels, value]) => `${kind} ${labels} ${value}`).toSorted(), [
+    'blob operation="open",outcome="ok" 1',
+    'blob operation="stat",outcome="ok" 1',
+    'database operation="catalog.findProduct",outcome="ok" 1',
+    'database operation="createAccount",outcome="ok" 1',
+    'database operation="findAccount",outcome="internal" 1',
+    'database operation="images.insert",outcome="ok" 1',
+    'database operation="keys.find",outcome="ok" 1',
+  ]);
+});

@@ -1,0 +1,131 @@
+/**
+ * What the pool of decoding processes tells of itself, and when it says that it can work.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Plan } from '../../src/imaging/plan.ts';
+import { createPool, type Pool, type PoolOptions } from '../../src/imaging/pool.ts';
+import { openTelemetry } from '../../src/telemetry/observer.ts';
+import * as pictures from '../pictures.ts';
+import { type Readings, readingsOf } from './readings.ts';
+
+const PLAN: Plan = {
+  ...{ width: 100, height: 100, fit: 'cover', position: 'center' },
+  ...{ format: 'webp', quality: 80, animated: false, flatten: false },
+};
+/** Takes long enough to be interrupted, on any machine: an AVIF of the largest size. */
+const SLOW: Plan = { ...PLAN, width: 2_048, height: 2_048, format: 'avif', quality: 100 };
+
+let folder: string;
+let small: string;
+let large: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-pool-told-'));
+  small = join(folder, 'small');
+  large = join(folder, 'large');
+  await writeFile(small, await pictures.jpeg());
+  await writeFile(large, await pictures.jpeg({ width: 3_000, height: 3_000 }));
+});
+after(() => rm(folder, { recursive: true }));
+
+async function withPool(
+  options: PoolOptions,
+  use: (pool: Pool, read: () => Promise<Readings>) => Promise<void>,
+) {
+  const telemetry = await openTelemetry('0.0.0');
+  const pool = createPool({
+    ...{ size: 1, deadlineMs: 60_000, maxWaitMs: { render: 60_000 }, telemetry },
+    ...options,
+  });
+  try {
+    await use(pool, async () => readingsOf((await telemetry.metrics()).text));
+  } finally {
+    await pool.close();
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
+
+const ends = (readings: Readings) => readings.all('vitrine_worker_ends_total');
+const ended = (reason: string, times: number) => [`vitrine_worker_ends_total{reason="${reason}"} ${times}`];
+
+test('tells of each worker that a task was the end of, once and by its reason', async () => {
+  await withPool({ deadlineMs: 100 }, async (pool, read) => {
+    await assert.rejects(pool.render(large, SLOW), { code: 'unavailable', shed: 'worker-deadline' });
+    await pool.check();
+    assert.deepEqual(ends(await read()), ended('deadline', 1));
+  });
+  await withPool({ memoryLimitBytes: 150 * 1024 * 1024 }, async (pool, read) => {
+    await assert.rejects(pool.render(large, SLOW), { code: 'unavailable', shed: 'worker-memory' });
+    await pool.check();
+    assert.deepEqual(ends(await read()), ended('memory', 1));
+  });
+});
+
+test('tells of a worker that ended while it was idle, and of none at the end of the pool', async () => {
+  await withPool({}, async (pool, read) => {
+    await pool.check();
+    const [pid = 0] = pool.workerPids();
+    process.kill(pid, 'SIGKILL');
+    await until(() => pool.workerPids()[0] !== undefined && pool.workerPids()[0] !== pid);
+    await pool.check();
+    assert.deepEqual(ends(await read()), ended('crash', 1));
+    await pool.close();
+    assert.deepEqual(ends(await read()), ended('crash', 1));
+  });
+});
+
+test('tells how long each task waited and worked, with its result too, and what still waits', async () => {
+  await withPool({}, async (pool, read) => {
+    const made = Promise.all([pool.render(small, PLAN), pool.render(small, PLAN)]);
+    assert.equal(pool.waiting(), 2);
+    assert.ok(pool.waitingCost() > 0);
+    const [first, second] = await made;
+    assert.ok((first.times?.workMs ?? 0) > 0);
+    assert.ok((second.times?.waitMs ?? 0) >= (first.times?.workMs ?? 0));
+    assert.equal(pool.waitingCost(), 0);
+    assert.equal((await read()).value('vitrine_task_wait_duration_seconds_count', { task: 'render' }), 2);
+  });
+});
+
+test('says why it turns a task away', async () => {
+  await withPool({ maxWaiting: 1, maxWaitMs: { render: 1 } }, async (pool) => {
+    const outcomes = await Promise.allSettled([pool.render(small, PLAN), pool.render(small, PLAN)]);
+    const reasons = outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.shed);
+    assert.deepEqual(reasons, ['queue-wait', 'queue-full']);
+    await pool.close();
+    await assert.rejects(pool.render(small, PLAN), { code: 'unavailable', shed: 'stopping' });
+  });
+});
+
+test('can work once a worker is ready, and as long as one is at work, however many tasks wait', async () => {
+  await withPool({}, async (pool) => {
+    await pool.check();
+    assert.equal(pool.workerPids().length, 1);
+    const slow = pool.render(large, SLOW);
+    const waits = pool.render(small, PLAN);
+    slow.catch(() => undefined);
+    waits.catch(() => undefined);
+    assert.equal(pool.waiting(), 1);
+    await pool.check();
+    assert.equal(pool.running(), 1, 'it did not wait for the task');
+  });
+});
+
+test('cannot work once it is closed, and a check that is given up ends', async () => {
+  await withPool({}, async (pool) => {
+    const controller = new AbortController();
+    const checking = pool.check(controller.signal);
+    controller.abort();
+    await assert.rejects(checking, { code: 'cancelled' });
+    await assert.rejects(pool.check(AbortSignal.abort()), { code: 'cancelled' });
+    await pool.close();
+    await assert.rejects(pool.check(), { code: 'unavailable', shed: 'stopping' });
+  });
+});

@@ -1,0 +1,40 @@
+/**
+ * Where no SDK is registered, OpenTelemetry is not even loaded; nor is the library of the metrics, until somebody looks.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+
+const SERVER = JSON.stringify(join(import.meta.dirname, '../server.ts'));
+
+/** Starts a server in a process of its own, lets it answer, and says which of the two are loaded then, and after a look. */
+const PROGRAM = `
+  const { registerHooks } = await import('node:module');
+  const loaded = new Set();
+  registerHooks({
+    load(url, context, next) {
+      for (const name of ['@opentelemetry/api', 'prom-client'])
+        if (url.includes('/node_modules/' + name + '/')) loaded.add(name);
+      return next(url, context);
+    },
+  });
+  const { startServer } = await import(${SERVER});
+  const server = await startServer();
+  if ((await server.fetch('/ping')).status !== 200) throw new Error('no answer');
+  const before = [...loaded];
+  if (!(await (await fetch(server.url + '/metrics')).text()).includes('vitrine_build_info')) throw new Error('no metrics');
+  console.log(JSON.stringify({ before, after: [...loaded].includes('prom-client') }));
+  await server.close();
+`;
+
+test('neither OpenTelemetry nor the library of the metrics is loaded before it is needed', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    '--conditions=vitrine-source',
+    '--input-type=module',
+    '--eval',
+    PROGRAM,
+  ]);
+  assert.deepEqual(JSON.parse(stdout), { before: [], after: true });
+});
