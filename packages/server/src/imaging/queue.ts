@@ -72,10 +72,8 @@ export class TaskQueue<T extends Queued> {
   /** Takes out the task that goes next to a worker. */
   take({ fresh, large, sated }: FreeWorker): T | undefined {
     const allowed = ({ original }: T): boolean => original === undefined || !sated.has(original);
-    if (fresh) {
-      const index = this.#retried.findIndex((task) => (large || !isLarge(task)) && allowed(task));
-      if (index >= 0) return this.#retried.splice(index, 1)[0];
-    }
+    // Whatever it is: a worker is fresh only once, so that one that passed it over would leave it waiting for ever.
+    if (fresh && this.#retried.length > 0) return this.#retried.shift();
     const small = this.#small.findIndex(allowed);
     const waiting = large ? this.#large.findIndex(allowed) : -1;
     if (waiting >= 0 && (small < 0 || this.#passed >= PATIENCE)) {

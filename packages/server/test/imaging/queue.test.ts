@@ -74,6 +74,13 @@ describe('the queue', () => {
     assert.deepEqual(served(waiting, { ...FREE, fresh: true, large: false }), ['crashed']);
   });
 
+  test('gives it to the next fresh worker, whatever else counts: there may be no other', () => {
+    const waiting = queue();
+    const unwelcome = { fresh: true, large: false, sated: new Set(['one']) };
+    waiting.putBack({ ...large('crashed'), retried: true, original: 'one' });
+    assert.deepEqual(served(waiting, unwelcome), ['crashed']);
+  });
+
   test('passes over what is of an original that has its share of the workers', () => {
     const waiting = queue();
     const of = (original: string, task: Named): Named => ({ ...task, original });
@@ -87,9 +94,7 @@ describe('the queue', () => {
       ['B'],
       'a large one that may not go does not hold up one that may',
     );
-    waiting.putBack({ ...of('one', small('crashed')), retried: true });
-    assert.deepEqual(served(waiting, { ...others, fresh: true }), []);
-    assert.deepEqual(served(waiting, { ...FREE, fresh: true }), ['crashed', '1', 'A']);
+    assert.deepEqual(served(waiting), ['1', 'A']);
   });
 
   test('lets an original take half of the places, and no more', () => {
