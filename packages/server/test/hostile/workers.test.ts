@@ -3,6 +3,7 @@
  * they held fail, and the server goes on.
  */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import * as pictures from '../pictures.ts';
 import { picture } from '../sample.ts';
@@ -161,7 +162,10 @@ describe('workers', () => {
   });
 
   test('that die while they have nothing to do are not missed', async () => {
-    for (const pid of await bothWorkers()) process.kill(pid, 'SIGKILL');
+    const pids = await bothWorkers();
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    // Until the server knows of it: a request that meets two dead workers is told so.
+    await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)));
     numbers += 1;
     assert.equal((await server.upload(await picture(numbers))).status, 201);
     await assertAlive();
