@@ -83,9 +83,19 @@ export class Ingest {
     return { digest, size, ...ingested.inspection };
   }
 
-  /** Keeps the bytes of a received file that `accept` has decoded, but that were collected before a record named them. */
+  /**
+   * Keeps the bytes of a received file that was decoded when they first came: they may be lost or damaged since, or
+   * collected before a record named them.
+   */
   async keepAnew(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     await this.#blobs.keepOriginal(staged, signal);
+  }
+
+  /** The same, for bytes that are only looked for by name and size. Never rejects: what is asked for is something else. */
+  async keepIfLost(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
+    await this.#blobs.restoreOriginal(staged, signal).catch((error: unknown) => {
+      this.#log?.warn({ err: error, digest: staged.digest }, 'a lost original could not be kept again');
+    });
   }
 
   /**

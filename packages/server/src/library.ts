@@ -215,6 +215,8 @@ export class Library {
       const images = this.#metadata.forAccount(accountID, by);
       const current = await this.getChangeable(accountID, imageID);
       const sameBytes = current.original.digest === update.file.digest;
+      // What is stored of its own bytes may be lost or damaged: here they are again.
+      if (sameBytes) await this.#ingest.keepAnew(update.file, signal);
       const original = sameBytes ? current.original : await this.#accept(images, update.file, signal);
       const outcome = await this.#naming(update.file, signal, (since) =>
         images.replace(current.imageID, {
@@ -300,7 +302,10 @@ export class Library {
     signal: AbortSignal | undefined,
   ): Promise<Original> {
     const existing = await images.findByDigest(file.digest);
-    if (existing) return duplicate(existing);
+    if (existing) {
+      await this.#ingest.keepIfLost(file, signal);
+      return duplicate(existing);
+    }
     return this.#ingest.accept(file, signal);
   }
 

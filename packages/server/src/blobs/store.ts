@@ -200,16 +200,35 @@ export class BlobStore {
 
   /**
    * Keeps a staged file as an original. When it resolves, the bytes are durable under their digest, whoever
-   * stored them first, and not older than an hour by `storedOn`. A blob of another size than ours is damaged and
-   * is replaced. A failure deletes nothing. The staged file remains, its owner's to discard.
+   * stored them first, and not older than an hour by `storedOn`. A blob that holds other bytes is damaged and is
+   * replaced. A failure deletes nothing. The staged file remains, its owner's to discard.
    */
   async keepOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     const key = originalKey(staged.digest);
     if ((await this.#driver.put(key, staged, signal)) === 'created') return;
     const stored = await this.#driver.stat(key, signal);
-    const sound = stored?.size === staged.size;
-    if (sound && Date.now() - stored.storedOn.getTime() < RENEW_AFTER_MS) return;
+    const recent = stored && Date.now() - stored.storedOn.getTime() < RENEW_AFTER_MS;
+    if (recent && stored.size === staged.size && (await this.#holds(key, staged.digest, signal))) return;
     await this.#driver.replace(key, staged, signal);
+  }
+
+  /** True if the blob can be read, and is what its name says. */
+  async #holds(key: string, digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    const blob = await this.#driver.open(key, signal);
+    if (!blob) return false;
+    const hash = createHash('sha256');
+    try {
+      for await (const chunk of blob.stream) hash.update(chunk as Buffer);
+    } catch {
+      return false;
+    }
+    return hash.digest('hex') === digest;
+  }
+
+  /** Keeps a staged file as an original if there is none of its digest and size: what was lost and comes again. */
+  async restoreOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
+    const stored = await this.#driver.stat(originalKey(staged.digest), signal);
+    if (stored?.size !== staged.size) await this.keepOriginal(staged, signal);
   }
 
   /**

@@ -11,20 +11,19 @@ export interface MetricsRoutes {
   readonly access: Access;
   /** All metrics, as Prometheus reads them. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
-  readonly trustProxy: boolean | number | readonly string[];
 }
 
 /** Ranges of addresses that no stranger has: this machine, and the networks that are not routed to the internet. */
 const NEAR = new Set(['loopback', 'private', 'linkLocal', 'uniqueLocal', 'carrierGradeNat']);
 
-/** By one of these, something that is not trusted says that it asks for somebody else. */
+/** By one of these, a proxy says that it asks for somebody else. */
 const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'];
 
-export function addMetricsRoute(app: FastifyInstance, { access, metrics, trustProxy }: MetricsRoutes): void {
+export function addMetricsRoute(app: FastifyInstance, { access, metrics }: MetricsRoutes): void {
   const config = { scope: 'public' } as const;
   app.get('/metrics', { config, schema: { hide: true } }, async (request, reply) => {
     reply.header('cache-control', 'no-store');
-    if (!isNear(request, trustProxy !== false)) {
+    if (!isNear(request)) {
       const principal = await access.authenticate(request.headers.authorization, clientName(request.ip));
       access.requireScope(principal, 'accounts.read');
       access.requireAllAccounts(principal, 'accounts.read');
@@ -34,8 +33,8 @@ export function addMetricsRoute(app: FastifyInstance, { access, metrics, trustPr
   });
 }
 
-/** @param trusted the address is the client's own, as a trusted proxy tells it. */
-function isNear({ ip, headers }: FastifyRequest, trusted: boolean): boolean {
-  if (!trusted && FORWARDED.some((name) => headers[name] !== undefined)) return false;
-  return ipaddr.isValid(ip) && NEAR.has(ipaddr.process(ip).range());
+/** The other end of the connection, and nobody behind it: what a proxy says of clients is often what they said themselves. */
+function isNear({ socket: { remoteAddress = '' }, headers }: FastifyRequest): boolean {
+  if (FORWARDED.some((name) => headers[name] !== undefined)) return false;
+  return ipaddr.isValid(remoteAddress) && NEAR.has(ipaddr.process(remoteAddress).range());
 }

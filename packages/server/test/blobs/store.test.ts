@@ -4,7 +4,18 @@
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { access, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  access,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
@@ -216,6 +227,18 @@ it('keeps one original when many keep the same bytes at once', async (t) => {
   let stored = 0;
   for await (const _stat of driver.list('')) stored += 1;
   assert.equal(stored, 1);
+});
+
+it('mends a damaged original of the right size when its bytes come again', async (t) => {
+  const { store, stage, pathOf } = await setUp(t);
+  const bytes = randomBytes(50_000);
+  const first = await stage(bytes);
+  await store.keepOriginal(first);
+  const file = await open(pathOf(first.digest), 'r+');
+  await file.write(Buffer.from([(bytes[100] ?? 0) ^ 1]), 0, 1, 100);
+  await file.close();
+  await store.keepOriginal(await stage(bytes));
+  assert.ok((await readFile(pathOf(first.digest))).equals(bytes));
 });
 
 it('mends a damaged original when its bytes come again', async (t) => {

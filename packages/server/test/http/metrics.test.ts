@@ -211,22 +211,10 @@ describe('who may read /metrics', () => {
   };
 
   test('is who is near, and who may see all accounts', async () => {
-    const server = await startServer({ VITRINE_TRUST_PROXY: 'true' });
+    const server = await startServer();
     try {
-      const near = [
-        '10.1.2.3',
-        '192.168.0.9',
-        '172.20.0.2',
-        '127.0.0.1',
-        '::1',
-        'fd00::7',
-        '::ffff:10.0.0.1',
-      ];
-      for (const address of near)
-        assert.equal(await statusOf(server, { 'x-forwarded-for': address }), 200, address);
-      const far = ['203.0.113.7', '8.8.8.8', '172.32.0.1', '2001:db8::1', '::ffff:8.8.8.8', 'nonsense'];
-      for (const address of far)
-        assert.equal(await statusOf(server, { 'x-forwarded-for': address }), 401, address);
+      assert.equal(await statusOf(server, {}), 200);
+      assert.equal(await statusOf(server, FAR), 401);
       const own = await newKey(server, ACCOUNT);
       assert.equal(await statusOf(server, { ...FAR, authorization: basicOf(own) }), 403);
       assert.equal(await statusOf(server, { ...FAR, authorization: server.authorization }), 200);
@@ -237,15 +225,17 @@ describe('who may read /metrics', () => {
     }
   });
 
-  test('is not who comes through a proxy that nobody said is to be trusted', async () => {
-    const server = await startServer();
-    try {
-      assert.equal(await statusOf(server, {}), 200);
-      for (const header of ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via']) {
-        assert.equal(await statusOf(server, { [header]: '10.0.0.1' }), 401, header);
+  for (const trusted of ['false', 'true', '1', '10.9.9.9']) {
+    test(`is not who comes through a proxy, with VITRINE_TRUST_PROXY=${trusted}`, async () => {
+      const server = await startServer({ VITRINE_TRUST_PROXY: trusted });
+      try {
+        assert.equal(await statusOf(server, {}), 200);
+        for (const header of ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via']) {
+          assert.equal(await statusOf(server, { [header]: '10.0.0.1' }), 401, header);
+        }
+      } finally {
+        await server.close();
       }
-    } finally {
-      await server.close();
-    }
-  });
+    });
+  }
 });

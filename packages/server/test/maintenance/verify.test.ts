@@ -66,6 +66,22 @@ describe('verify', () => {
     }
   });
 
+  test('finds nothing any more once the bytes came again: to their image, or as the duplicate that they are', async () => {
+    const path = originalPath(server, digestOf(smallBytes));
+    await rm(path);
+    await server.added(smallBytes, { replace: small.imageID });
+    assert.deepEqual(await verified(env, { rungs: false }), []);
+    await flipByte(path);
+    await server.added(smallBytes, { replace: small.imageID });
+    assert.deepEqual(await verified(env, { rungs: false }), []);
+    await rm(path);
+    const form = new FormData();
+    form.set('image', new Blob([new Uint8Array(smallBytes)]), 'again.png');
+    const again = await server.fetch(`/accounts/${ACCOUNT}/images`, { method: 'POST', body: form });
+    assert.equal(again.status, 409);
+    assert.deepEqual(await verified(env, { rungs: false }), []);
+  });
+
   test('finds a byte that changed, and one that is gone, and touches neither', async () => {
     const [altered, cut] = [originalPath(server, digestOf(smallBytes)), originalPath(server, digest)];
     await flipByte(altered);
