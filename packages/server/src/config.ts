@@ -227,7 +227,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: '`true`, `false`, a number of proxies, or IP addresses and networks separated by commas',
     default: 'false',
     description:
-      'Whose `X-Forwarded-*` headers are believed. `true` believes everyone: only for a server that nobody reaches but through a proxy.',
+      'Whose `X-Forwarded-*` headers are believed. `true` believes everyone, and takes the first address of the header, which may be what a stranger wrote there: a number of proxies or their addresses is better. With any of them, and answers logged (`VITRINE_LOG_LEVEL` of `info` and below), pictures in memory take the way through the router, which alone knows whose address to log; at `warn` they do not.',
     example: '10.0.0.0/8, 127.0.0.1',
     parse: parseTrustProxy,
   },

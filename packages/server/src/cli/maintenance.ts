@@ -2,8 +2,11 @@
  * `vitrine verify`, `gc`, `backup` and `restore`. Owns the words of these commands and how their outcomes are printed; what
  * they do is the services'.
  */
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { BackupSummary } from '../backup-format.ts';
+import { AppError } from '../errors.ts';
 import type { Collection, Finding } from '../maintenance.ts';
 import { seconds } from './keys.ts';
 import { json, lines, plain } from './output.ts';
@@ -89,14 +92,21 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
     .option('--json', 'print JSON')
     .action(async (path: string, options: { json?: true }) => {
       const { json: asJSON = false } = options;
+      if (await isFolder(path)) throw new AppError('invalid-request', `${path} is a folder: name a file`);
+      const interruption = watchForInterruption();
       const summary = await withStores(surroundings, async ({ metadata, blobs }) => {
         const { writeBackup } = await import('../backup.ts');
         const total = await metadata.maintenance.countImages();
         const { step, end } = await startSteps(surroundings, total, 'originals', asJSON);
         try {
-          return await writeBackup({ metadata, blobs, path, onOriginal: step });
+          const onOriginal = () => {
+            interruption.check();
+            step();
+          };
+          return await writeBackup({ metadata, blobs, path, onOriginal });
         } finally {
           end();
+          interruption.end();
         }
       });
       tellSummary(surroundings, summary, asJSON);
@@ -110,6 +120,10 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
     .option('--json', 'print JSON')
     .action(async (path: string, options: { json?: true }) => {
       const { json: asJSON = false } = options;
+      // Before there are stores: a name that was mistyped should not leave a library behind.
+      await access(path, constants.R_OK).catch((cause: unknown) => {
+        throw new AppError('invalid-request', `the backup ${path} cannot be read`, { cause });
+      });
       const summary = await withNewStores(surroundings, async ({ metadata, blobs }) => {
         const { restoreBackup } = await import('../restore.ts');
         return restoreBackup({ metadata, blobs, path });
@@ -117,6 +131,35 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
       tellSummary(surroundings, summary, asJSON);
       check(summary, 'all that the backup has is restored, but it is without');
     });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+/** So that what was begun is cleaned up: `check` throws once the process was told to end. */
+function watchForInterruption(): { check(): void; end(): void } {
+  let by: string | undefined;
+  const tell = (signal: string) => {
+    by = signal;
+  };
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const signal of signals) process.on(signal, tell);
+  return {
+    check() {
+      if (by !== undefined)
+        throw new AppError(
+          'cancelled',
+          `interrupted by ${by}: there is no backup, and nothing of it is left`,
+        );
+    },
+    end() {
+      for (const signal of signals) process.off(signal, tell);
+    },
+  };
 }
 
 function findingText({ kind, accountID, imageID, digest, text, repaired }: Finding): string {

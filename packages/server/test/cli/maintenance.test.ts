@@ -132,6 +132,12 @@ describe('the commands of maintenance', () => {
     const nowhere = await user.run(['backup', join(folder, 'absent', 'x.tar')], { env });
     assert.equal(nowhere.code, 1);
     assert.match(nowhere.err, /^ENOENT/);
+    const onFolder = await user.run(['backup', folder], { env });
+    assert.deepEqual([onFolder.code, onFolder.err], [2, `${folder} is a folder: name a file\n`]);
+    const mistyped = { VITRINE_DATA: join(folder, 'mistyped') };
+    const absent = await user.run(['restore', join(folder, 'absent.tar')], { env: mistyped });
+    assert.equal(absent.code, 2);
+    await assert.rejects(stat(mistyped.VITRINE_DATA), 'no library is left behind');
   });
 
   test('those of a library that is not there say so, and make none', async () => {
