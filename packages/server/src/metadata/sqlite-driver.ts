@@ -19,7 +19,7 @@ import {
 import { unavailable } from './database.ts';
 import type { Schema } from './schema.ts';
 import type { Result, Statement } from './sqlite-messages.ts';
-import type { SqliteThread } from './sqlite-thread.ts';
+import { SqliteError, type SqliteThread } from './sqlite-thread.ts';
 
 export interface Threads {
   /** The first one; it has opened the file. */
@@ -169,14 +169,14 @@ class Lease implements DatabaseConnection {
   async executeQuery<R>(query: CompiledQuery, options?: AbortableOperationOptions): Promise<QueryResult<R>> {
     const { sql, parameters } = query;
     const statement = { sql, parameters, within: this.#writer !== undefined };
-    if (this.#writer !== undefined) return resultOf(await this.#writer.run(statement));
-    if (query.query.kind !== 'SelectQueryNode') return resultOf(await this.#driver.write(statement));
+    const reads = this.#writer === undefined && query.query.kind === 'SelectQueryNode';
     try {
-      return resultOf(await this.#driver.read(statement));
+      if (this.#writer !== undefined) return resultOf(await this.#writer.run(statement));
+      return resultOf(await (reads ? this.#driver.read(statement) : this.#driver.write(statement)));
     } catch (error) {
       // Nobody listens any more; but Kysely would write it to the terminal.
-      if (options?.signal?.aborted) return { rows: [] };
-      throw error;
+      if (reads && options?.signal?.aborted) return { rows: [] };
+      throw asCalledFrom(error);
     }
   }
 
@@ -279,4 +279,13 @@ function resultOf<R>({ columns, rows, changes }: Result): QueryResult<R> {
 
 function closed(): Error {
   return new Error('The database is closed.');
+}
+
+/** The error with the stack of who asked, which the thread cannot know, before the thread's own. */
+function asCalledFrom(error: unknown): unknown {
+  if (!(error instanceof SqliteError)) return error;
+  const { stack } = error;
+  Error.captureStackTrace(error, asCalledFrom);
+  error.stack += `\nin the thread of the database: ${stack}`;
+  return error;
 }

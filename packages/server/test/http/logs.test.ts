@@ -65,7 +65,8 @@ async function answered(): Promise<Line[]> {
 async function raw(text: string): Promise<void> {
   const { hostname, port } = new URL(server.url);
   const socket = connect(Number(port), hostname);
-  socket.resume().end(Buffer.from(text, 'latin1'));
+  // Not ended: whoever ends its side is taken for gone, and what takes a moment is not answered any more.
+  socket.resume().write(Buffer.from(text, 'latin1'));
   await once(socket, 'close');
 }
 
