@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -208,6 +209,7 @@ describe('a form', () => {
   test('whose sender goes away in the middle leaves nothing behind', async () => {
     const whole = rawForm([{ name: 'image', fileName: 'a.jpg', content: await picture(12) }]);
     for (const length of [10, 150, 300, whole.length - 30]) {
+      const begun = once(server.app.http.server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
       const sender = httpRequest(`${server.url}${IMAGES}`, {
         method: 'POST',
         headers: {
@@ -219,8 +221,10 @@ describe('a form', () => {
       const gone = new Promise((resolve) => sender.once('close', resolve));
       sender.on('error', () => undefined);
       await new Promise<void>((resolve) => sender.write(whole.subarray(0, length), () => resolve()));
+      const [, response] = await begun;
+      const over = once(response, 'close');
       sender.destroy();
-      await gone;
+      await Promise.all([gone, over]);
     }
     while ((await staged()).length > 0) await new Promise(setImmediate);
     await unchanged();
