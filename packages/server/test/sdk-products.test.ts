@@ -153,9 +153,9 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
       });
       const unknown = { accountID, productID: '7cec5bd3-6340-4de4-a923-bf6ec0f7e921' };
       for (const call of [
-        moov.products.get(unknown),
-        moov.products.disable(unknown),
-        moov.products.update({ ...unknown, productRequest }),
+        () => moov.products.get(unknown),
+        () => moov.products.disable(unknown),
+        () => moov.products.update({ ...unknown, productRequest }),
       ]) {
         await assert.rejects(call, (error) => error instanceof MoovError && error.statusCode === 404);
       }
