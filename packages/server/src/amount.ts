@@ -66,3 +66,17 @@ export function parseAmount(value: unknown, path: Path, rules: AmountRules, viol
   }
   return amount;
 }
+
+/**
+ * Reads what an option adds to a price, or takes from it: an amount in the currency of `basePrice`, below zero too;
+ * undefined where there is none. Otherwise as `parseAmount`.
+ */
+export function parsePriceModifier(
+  value: unknown,
+  path: Path,
+  basePrice: Amount,
+  violations: Violations,
+): Amount | undefined {
+  if (value === undefined || value === null) return undefined;
+  return parseAmount(value, path, { signed: true, currency: basePrice.currency }, violations);
+}

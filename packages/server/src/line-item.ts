@@ -2,7 +2,7 @@
  * Owns what line items are: one set of them, written once and never changed, and the rules about a request for one.
  * Refuses to know where they are stored.
  */
-import { type Amount, parseAmount } from './amount.ts';
+import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
 import { type ImageReference, MAX_IMAGES_A_LIST, parseImageID } from './assignment.ts';
 import { parseUUID } from './image.ts';
 import type { Product } from './product.ts';
@@ -155,11 +155,12 @@ class LineItemsReader {
     const name = readName(given.name, [...path, 'name'], violations);
     const quantity = this.#quantity(given.quantity, path);
     const group = readOptionalName(given.group, [...path, 'group'], violations);
-    const rules = { signed: true, currency: basePrice.currency };
-    const priceModifier =
-      given.priceModifier === undefined || given.priceModifier === null
-        ? undefined
-        : parseAmount(given.priceModifier, [...path, 'priceModifier'], rules, violations);
+    const priceModifier = parsePriceModifier(
+      given.priceModifier,
+      [...path, 'priceModifier'],
+      basePrice,
+      violations,
+    );
     return {
       name,
       quantity,

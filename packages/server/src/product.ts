@@ -2,7 +2,7 @@
  * Owns what a Product is and the rules about it that need nothing but a request: its fields, their limits, its option
  * groups. Refuses to know where products are stored and which images may be assigned.
  */
-import { type Amount, parseAmount } from './amount.ts';
+import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
 import { type ImageReference, MAX_IMAGES_A_LIST, parseImageID } from './assignment.ts';
 import {
   asObject,
@@ -158,11 +158,12 @@ class ProductReader {
     }
     const name = readName(given.name, [...path, 'name'], violations);
     const description = this.#describe(given.description, path);
-    const rules = { signed: true, currency: basePrice.currency };
-    const priceModifier =
-      given.priceModifier === undefined || given.priceModifier === null
-        ? undefined
-        : parseAmount(given.priceModifier, [...path, 'priceModifier'], rules, violations);
+    const priceModifier = parsePriceModifier(
+      given.priceModifier,
+      [...path, 'priceModifier'],
+      basePrice,
+      violations,
+    );
     return {
       name,
       ...(description !== undefined && { description }),
