@@ -78,7 +78,12 @@ export function addDeliveryRoutes(
       handler: async (request, reply) => {
         const timing = new ServerTiming();
         const transform = parseTransform(request.query);
-        const charge = () => rates.charge(reply, 'address', clientName(request.ip), true);
+        let name: string | undefined;
+        const client = () => {
+          name ??= clientName(request.ip);
+          return name;
+        };
+        const charge = () => rates.charge(reply, 'address', client(), true);
         const image = await delivery.find(request.params.publicID, charge);
         timing.mark('record');
         const format = request.query.format ?? negotiate(request.headers.accept, image.original);
@@ -94,7 +99,7 @@ export function addDeliveryRoutes(
         let giveBack: (() => void) | undefined;
         const take = () => {
           charge();
-          giveBack = shares.take(clientName(request.ip));
+          giveBack = shares.take(client());
           if (giveBack) return;
           const text = `one address may have ${MAX_RENDERS_PER_ADDRESS} renditions in the making at most`;
           throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'address-share' });
