@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect, type Leftovers, leftovers } from './inspection.ts';
 import { Journal } from './journal.ts';
+import { type Keeping, keep } from './keeping.ts';
 import { type Chance, chance } from './random.ts';
 import { type Query, sqliteFaults, sqliteQuery, storedImages } from './records.ts';
 import { freePort, launch, type ServerProcess } from './server-process.ts';
@@ -43,6 +44,8 @@ export interface RoundsReport {
   /** What was not as it must be. Empty: nothing was lost, torn or invented. */
   complaints: string[];
   leftovers: Leftovers;
+  /** What `vitrine verify` and `vitrine gc` made of it in the end. */
+  kept: Omit<Keeping, 'complaints'>;
 }
 
 type KillMoment = 'writing' | 'starting' | 'stopping';
@@ -87,6 +90,7 @@ async function crashRoundsIn(
     startCPU: [],
     complaints: [],
     leftovers: { staged: 0, unnamed: 0, originals: 0 },
+    kept: { derived: 0, collected: 0 },
   };
 
   /** Starts the server, now and then after a start that is cut short: the very first one too. */
@@ -128,7 +132,15 @@ async function crashRoundsIn(
 
   const found = await leftovers(blobs, await storedImages(query));
   report.leftovers = found.leftovers;
-  report.complaints.push(...found.complaints, ...(await sweepFaults(blobs, running, launching)));
+  report.complaints.push(...found.complaints);
+  if (report.complaints.length > 0) return report;
+  const { complaints, ...kept } = await keep(data, launching.env);
+  report.kept = kept;
+  const { unnamed } = (await leftovers(blobs, await storedImages(query))).leftovers;
+  if (unnamed > 0) complaints.push(`${unnamed} originals that no record names are left after vitrine gc`);
+  // The collector was let loose without any grace: everything that was acknowledged is to be there all the same.
+  complaints.push(...(await faults(running.server, true)), ...(await sweepFaults(blobs, running, launching)));
+  report.complaints.push(...complaints);
   return report;
 }
 

@@ -33,8 +33,10 @@ async function main(): Promise<void> {
       },
     });
     const { staged, unnamed, originals } = report.leftovers;
+    const { derived, collected } = report.kept;
     process.stdout.write(
-      `${line(report)}\n${originals} originals re-hashed, ${unnamed} of them named by no record, ${staged} files cut off on their way in\n`,
+      `${line(report)}\n${originals} originals re-hashed, ${unnamed} of them named by no record, ${staged} files cut off on their way in\n` +
+        `vitrine verify made ${derived} rungs and renditions anew, vitrine gc collected ${collected} originals\n`,
     );
     for (const complaint of report.complaints) process.stdout.write(`NOT AS IT MUST BE: ${complaint}\n`);
     if (report.complaints.length > 0) process.exitCode = 1;
