@@ -6,8 +6,9 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import * as pictures from '../pictures.ts';
+import { stateOf, workOf } from '../processes.ts';
 import { picture } from '../sample.ts';
-import { type Answer, type ServingProcess, startProcess, stateOf, until, workOf } from './process.ts';
+import { type Answer, type ServingProcess, startProcess, until } from './process.ts';
 
 const WORKERS = 2;
 
@@ -57,8 +58,8 @@ async function bothWorkers(): Promise<number[]> {
 
 /** Waits until one of them has worked for a while, stops it there, and says which it was. */
 async function stopBusy(pids: readonly number[]): Promise<number[]> {
-  const before = new Map(pids.map((pid) => [pid, workOf(pid)]));
-  const busy = () => pids.filter((pid) => workOf(pid) - (before.get(pid) ?? 0) >= 5);
+  const before = new Map(pids.map((pid) => [pid, workOf(pid) ?? 0]));
+  const busy = () => pids.filter((pid) => (workOf(pid) ?? 0) - (before.get(pid) ?? 0) >= 50);
   await until(() => busy().length > 0);
   const stopped = busy().slice(0, 1);
   for (const pid of stopped) process.kill(pid, 'SIGSTOP');
