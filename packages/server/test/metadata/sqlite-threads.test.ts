@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -19,6 +19,7 @@ import { explainSqlite, openSqlite, type SqliteOptions } from '../../src/metadat
 import { type KyselyOverThreads, kyselyOver } from '../../src/metadata/sqlite-driver.ts';
 import type { Statement } from '../../src/metadata/sqlite-messages.ts';
 import { SqliteThread } from '../../src/metadata/sqlite-thread.ts';
+import { assertCheckedOnceWhileItHangs } from '../conformance/metadata-check.ts';
 import { accountOf, BY, furnishedAccount, newImage } from '../conformance/metadata-samples.ts';
 
 /** Far longer than any test: who waits this long would fail it. */
@@ -164,6 +165,8 @@ describe('what is read', () => {
   test('is not held up by searches', async (t) => {
     const over = await openThreads(t);
     await insert('a').execute(over.kysely);
+    // Kysely takes its time over the first of its statements.
+    await slowly(over.searching).execute();
     await over.kysely.transaction().execute(async () => {
       const searches = Array.from({ length: 20 }, () => watched(slowly(over.searching).execute()));
       assert.deepEqual(await over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute(), [{ a: 'a' }]);
@@ -181,6 +184,34 @@ describe('what is read', () => {
       const refused = outcomes.filter(({ status }) => status === 'rejected');
       assert.ok(refused.length > 0 && refused.length < 1_000, `${refused.length} were refused`);
     });
+  });
+});
+
+describe('the check', () => {
+  test('fails when only who writes can still read', async () => {
+    const { path, store } = await furnished();
+    await store.check();
+    // The writer has the file open; whoever opens it from now on finds none.
+    await rename(path, `${path}-elsewhere`);
+    // At once, so that somebody would have to wait, and there is a thread that reads.
+    const read = await Promise.allSettled([store.isEmpty(), store.isEmpty()]);
+    assert.deepEqual(
+      read.map(({ status }) => status),
+      ['fulfilled', 'rejected'],
+    );
+    await assert.rejects(store.check(), UNAVAILABLE);
+    await rename(`${path}-elsewhere`, path);
+    await store.check();
+    await store.close();
+  });
+
+  test('that hangs is not begun again before it has ended, though it is told to stop', async () => {
+    const { store, holdWrites } = await furnished();
+    await assertCheckedOnceWhileItHangs(store, async () => {
+      const release = holdWrites();
+      return async () => release();
+    });
+    await store.close();
   });
 });
 
