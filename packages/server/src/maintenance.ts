@@ -284,6 +284,12 @@ export class Maintenance {
     const outcome = await this.#metadata.maintenance.collect(digest, this.#now(), () =>
       this.#blobs.dropOriginal(digest),
     );
+    if (outcome === 'collected') {
+      // Only now, when nobody who writes records waits for it. Whoever stored the bytes anew meanwhile keeps their rungs; if
+      // they come between these two lines, the ladder is made anew when it is missed.
+      const isBack = (await this.#blobs.statOriginal(digest)) !== undefined;
+      if (!isBack) await this.#blobs.dropRungs(digest);
+    }
     if (outcome !== 'held') return outcome === 'collected';
     throw new AppError(
       'conflict',

@@ -35,7 +35,8 @@ export interface MaintenanceRecords {
   /**
    * Removes an original that nothing names. Whatever runs on this node or another, `remove` runs only while no image
    * names the digest, and every later insert of it is answered with `collected` until the bytes were stored anew. So no
-   * row ever names bytes that were removed, however old they were and however the two meet. If `remove` fails, or the
+   * row ever names bytes that were removed, however old they were and however the two meet. Who writes records may have to wait
+   * for `remove`, so it does one thing and no more. If `remove` fails, or the
    * process ends, the bytes may be there or not; that is as safe.
    * @param remove may be called again. What it throws is thrown.
    * @returns `named`: an image names it; `wanted`: an upload of the same bytes came in between; `held`: somebody
