@@ -10,7 +10,14 @@ import type { LineItem } from '../line-item.ts';
 import type { ProductContent } from '../product.ts';
 import { fold } from '../text.ts';
 import { insertUses } from './assignments.ts';
-import { type ImageUseRow, type UseKind, usesOfLineItems, usesOfProduct } from './catalog-schema.ts';
+import {
+  type ImageUseRow,
+  type LineItemsRow,
+  type ProductRow,
+  type UseKind,
+  usesOfLineItems,
+  usesOfProduct,
+} from './catalog-schema.ts';
 import { type Database, guarded, lockAccount, transact } from './database.ts';
 import type { RecordFinding } from './maintenance.ts';
 import type { AccountRow, ImageRow, Schema } from './schema.ts';
@@ -274,35 +281,30 @@ async function confirmUses(
 async function readOwners(
   db: Kysely<Schema>,
   accountID: string,
-  { table }: Owners,
+  owners: Owners,
   after: number,
   limit: number,
 ): Promise<{ sequence: number; id: string; uses: Use[] }[]> {
-  if (table === 'products') {
-    const rows = await db
-      .selectFrom('products')
-      .selectAll()
-      .where('account_id', '=', accountID)
-      .where('sequence', '>', after)
-      .orderBy('sequence')
-      .limit(limit)
-      .execute();
-    return rows.map(({ sequence, product_id: id, content, disabled_on }) => {
-      // A disabled product shows nothing to anybody who asks what is used.
-      const uses = disabled_on === null ? usesOfProduct(JSON.parse(content) as ProductContent, sequence) : [];
-      return { sequence, id, uses };
-    });
-  }
   const rows = await db
-    .selectFrom('line_items')
+    .selectFrom(db.dynamic.table(owners.table).as('owner'))
     .selectAll()
-    .where('account_id', '=', accountID)
-    .where('sequence', '>', after)
-    .orderBy('sequence')
+    .where('owner.account_id', '=', accountID)
+    .where('owner.sequence', '>', after)
+    .orderBy('owner.sequence')
     .limit(limit)
+    // Of either table, and of each all columns; the builder only knows those that both have.
+    .$castTo<ProductRow | LineItemsRow>()
     .execute();
-  return rows.map(({ sequence, line_items_id: id, content }) => {
-    return { sequence, id, uses: usesOfLineItems(JSON.parse(content) as LineItem[], sequence) };
+  return rows.map((row) => {
+    const { sequence } = row;
+    if ('line_items_id' in row) {
+      const uses = usesOfLineItems(JSON.parse(row.content) as LineItem[], sequence);
+      return { sequence, id: row.line_items_id, uses };
+    }
+    const { product_id: id, content, disabled_on } = row;
+    // A disabled product shows nothing to anybody who asks what is used.
+    const uses = disabled_on === null ? usesOfProduct(JSON.parse(content) as ProductContent, sequence) : [];
+    return { sequence, id, uses };
   });
 }
 
