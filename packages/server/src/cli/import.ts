@@ -67,7 +67,7 @@ export function addImportCommand(program: Command, surroundings: Surroundings): 
     const placing = new Placing(target, ledger, work);
     // Disabled images go first: while they are not disabled yet they need room in the quota, which later is full.
     const order = work.origin.toSorted((a, b) => Number(!a.disabledOn) - Number(!b.disabledOn));
-    const progress = await startProgress(surroundings, order.length, options.json === true);
+    const progress = await startProgress(surroundings, order.length, 'images', options.json === true);
     const results: Result[] = [];
     try {
       await forEach(order, options.parallel, async ({ imageID }) => {

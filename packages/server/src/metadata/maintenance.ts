@@ -25,9 +25,9 @@ export interface MaintenanceRecords {
    * Checks what is derived in the records: the counters of accounts, what shows which image, searched texts; and what
    * can be seen of the others. Each finding was confirmed under the lock of its account, so what runs meanwhile is none.
    * With `repair`, what is derived is made anew in the same transaction. That changes nothing that anybody said, so the
-   * audit trail does not tell of it.
+   * audit trail does not tell of it. Ends with AppError `cancelled` when the signal fires, or its reason if it is one.
    */
-  checkRecords(options: { readonly repair: boolean }): AsyncIterable<RecordFinding>;
+  checkRecords(options: CheckOptions): AsyncIterable<RecordFinding>;
 
   /** Of these digests, those that no image of any account names; with the time at which the last one ceased to. */
   unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>>;
@@ -65,6 +65,11 @@ export interface MaintenanceRecords {
    * what `rows` throws, and then nothing was added.
    */
   restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void>;
+}
+
+export interface CheckOptions {
+  readonly repair: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What is wrong in the records. */
