@@ -27,6 +27,8 @@ export const ERROR_CODES = [
   'not-found',
   /** The state of the target does not allow it (a disabled image, an idempotency key used for something else). */
   'conflict',
+  /** What the request is to be done on condition of is not so: the bytes are others by now. */
+  'precondition-failed',
   /** The account already holds an image with these bytes; `existing` says which. */
   'duplicate',
   /** The account may not hold more images, or more bytes of them. */

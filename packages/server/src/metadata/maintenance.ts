@@ -25,9 +25,9 @@ export interface MaintenanceRecords {
    * Checks what is derived in the records: the counters of accounts, what shows which image, searched texts; and what
    * can be seen of the others. Each finding was confirmed under the lock of its account, so what runs meanwhile is none.
    * With `repair`, what is derived is made anew in the same transaction. That changes nothing that anybody said, so the
-   * audit trail does not tell of it.
+   * audit trail does not tell of it. Ends with AppError `cancelled` when the signal fires, or its reason if it is one.
    */
-  checkRecords(options: { readonly repair: boolean }): AsyncIterable<RecordFinding>;
+  checkRecords(options: CheckOptions): AsyncIterable<RecordFinding>;
 
   /** Of these digests, those that no image of any account names; with the time at which the last one ceased to. */
   unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>>;
@@ -35,7 +35,8 @@ export interface MaintenanceRecords {
   /**
    * Removes an original that nothing names. Whatever runs on this node or another, `remove` runs only while no image
    * names the digest, and every later insert of it is answered with `collected` until the bytes were stored anew. So no
-   * row ever names bytes that were removed, however old they were and however the two meet. If `remove` fails, or the
+   * row ever names bytes that were removed, however old they were and however the two meet. Who writes records may have to wait
+   * for `remove`, so it does one thing and no more. If `remove` fails, or the
    * process ends, the bytes may be there or not; that is as safe.
    * @param remove may be called again. What it throws is thrown.
    * @returns `named`: an image names it; `wanted`: an upload of the same bytes came in between; `held`: somebody
@@ -64,6 +65,11 @@ export interface MaintenanceRecords {
    * what `rows` throws, and then nothing was added.
    */
   restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void>;
+}
+
+export interface CheckOptions {
+  readonly repair: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What is wrong in the records. */

@@ -11,7 +11,7 @@ import {
   unnamedDigests,
 } from './collecting.ts';
 import { type Database, guarded } from './database.ts';
-import type { MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
+import type { CheckOptions, MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
 import { type ImageRow, imageFromRow } from './schema.ts';
 import { readSchema, restoreRecords, takeSnapshot } from './snapshots.ts';
 
@@ -75,8 +75,8 @@ export class SqlMaintenance implements MaintenanceRecords {
     );
   }
 
-  checkRecords({ repair }: { readonly repair: boolean }) {
-    return checkRecords(this.#database, repair);
+  checkRecords(options: CheckOptions) {
+    return checkRecords(this.#database, options);
   }
 
   unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>> {
