@@ -189,22 +189,26 @@ export class Maintenance {
     digest: Digest,
     signal: AbortSignal | undefined,
   ): Promise<Pick<Finding, 'kind' | 'text'> | undefined> {
-    const blob = await this.#blobs.openOriginal(digest, signal);
-    if (blob === undefined) return { kind: 'original-missing', text: 'the original is not stored' };
     const hash = createHash('sha256');
+    let size = 0;
     try {
-      for await (const chunk of blob.stream) hash.update(chunk as Buffer);
+      const blob = await this.#blobs.openOriginal(digest, signal);
+      if (blob === undefined) return { kind: 'original-missing', text: 'the original is not stored' };
+      for await (const chunk of blob.stream as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        size += chunk.length;
+      }
     } catch (error) {
       if (!isAppError(error) || signal?.aborted) throw error;
+      // One that cannot be read is a finding; where nothing can, there is nothing to be found.
+      await this.#blobs.check(signal);
       return { kind: 'original-damaged', text: `the original cannot be read: ${reasonOf(error)}` };
-    } finally {
-      blob.stream.destroy();
     }
     const found = hash.digest('hex');
     if (found === digest) return undefined;
     return {
       kind: 'original-damaged',
-      text: `the original is altered: its ${blob.size} bytes have the digest ${found}`,
+      text: `the original is altered: its ${size} bytes have the digest ${found}`,
     };
   }
 
@@ -250,8 +254,10 @@ export class Maintenance {
       if (width === rung.width && height === rung.height && format === rung.format) return undefined;
       return `is a ${format} of ${width}x${height}, and not a ${rung.format} of ${rung.width}x${rung.height}`;
     } catch (error) {
-      if (isAppError(error, 'invalid-image')) return `does not decode: ${reasonOf(error)}`;
-      throw error;
+      if (!isAppError(error) || signal?.aborted) throw error;
+      if (error.code === 'invalid-image') return `does not decode: ${reasonOf(error)}`;
+      await this.#blobs.check(signal);
+      return `cannot be looked at: ${reasonOf(error)}`;
     }
   }
 

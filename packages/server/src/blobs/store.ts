@@ -151,9 +151,15 @@ export function fileFault(error: unknown): unknown {
     case 'EBUSY':
     case 'EAGAIN':
     case 'ENOMEM':
+    case 'ELOOP':
+    case 'EISDIR':
+    case 'ENOTCONN':
       return new AppError('unavailable', 'The storage cannot be used now', { cause: error });
     default:
-      return error;
+      // Codes that libuv has no name for, such as EUCLEAN: a file system that found itself damaged.
+      return String(error.code).startsWith('Unknown system error')
+        ? new AppError('unavailable', 'The storage cannot be used now', { cause: error })
+        : error;
   }
 }
 

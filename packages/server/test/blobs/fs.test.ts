@@ -174,6 +174,7 @@ it('leaves no folder behind of an original that was dropped, and makes it again 
   const inside = () => readdir(join(folder, 'rungs', digest.slice(0, 2)));
   assert.deepEqual(await inside(), [digest]);
   await store.dropOriginal(digest);
+  await store.dropRungs(digest);
   assert.deepEqual(await inside(), []);
   await keep();
   assert.deepEqual(await inside(), [digest]);
@@ -223,7 +224,7 @@ it('maps faults of the file system by their code, and defects not at all', () =>
   const native = (code: string) => Object.assign(new Error('text that says ENOSPC'), { code });
   for (const code of ['ENOSPC', 'EDQUOT'])
     assert.ok(isAppError(fileFault(native(code)), 'storage-full'), code);
-  for (const code of ['EIO', 'EACCES', 'EROFS', 'EMFILE', 'ENFILE']) {
+  for (const code of ['EIO', 'EACCES', 'EROFS', 'EMFILE', 'ENFILE', 'ELOOP', 'Unknown system error -117']) {
     assert.ok(isAppError(fileFault(native(code)), 'unavailable'), code);
   }
   const defect = native('ERR_INVALID_ARG_TYPE');

@@ -3,7 +3,7 @@
  * were cut, altered, or are for another place.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -315,10 +315,15 @@ describe('a backup', () => {
     const own = await startServer();
     const place = join(folder, 'damaged.tar');
     try {
-      await addPictures(own, 0, 3);
-      const [one, two] = [digestOf(await picture(0)), digestOf(await picture(1))];
+      await addPictures(own, 0, 4);
+      const [one = '', two = '', three = ''] = await Promise.all(
+        [0, 1, 2].map(async (number) => digestOf(await picture(number))),
+      );
       await rm(originalPath(own, one));
       await writeFile(originalPath(own, two), 'other bytes');
+      // A link to itself: nobody can open it, not even root.
+      await rm(originalPath(own, three));
+      await symlink(originalPath(own, three), originalPath(own, three));
       const summary = await backedUp(envOf(own), place);
       assert.equal(summary.originals, 1);
       assert.deepEqual(
@@ -326,13 +331,14 @@ describe('a backup', () => {
         new Map([
           [one, 'it is not stored'],
           [two, 'its bytes are not those that were uploaded'],
+          [three, 'it cannot be read: The storage cannot be used now'],
         ]),
       );
       const copy = target();
       assert.deepEqual((await restored(copy, place)).missing, summary.missing);
       assert.deepEqual(
         (await verified(copy, { rungs: false })).map(({ kind }) => kind),
-        ['original-missing', 'original-missing'],
+        ['original-missing', 'original-missing', 'original-missing'],
       );
     } finally {
       await own.close();

@@ -2,7 +2,7 @@
  * What `verify` finds in a library that was damaged for real, and what it mends, beside a server that works on it.
  */
 import assert from 'node:assert/strict';
-import { readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -94,6 +94,25 @@ describe('verify', () => {
     );
     assert.match(findings.map(({ text }) => text).join(), /its 1000 bytes have the digest [0-9a-f]{64}/);
     assert.deepEqual([await readFile(altered), await readFile(cut)], before);
+  });
+
+  test('finds an original and a rung that cannot be opened, and goes on with the others', async () => {
+    for (const place of [
+      originalPath(server, digestOf(smallBytes)),
+      rungPath(server, digest, '1-1024.jpeg'),
+    ]) {
+      await rm(place);
+      // A link to itself: nobody can open it, not even root.
+      await symlink(place, place);
+    }
+    const found = await verified(env);
+    assert.deepEqual(
+      new Map(found.map(({ imageID, text }) => [imageID, text.slice(0, text.indexOf(':'))])),
+      new Map([
+        [small.imageID, 'the original cannot be read'],
+        [large.imageID, 'the rung 1024 cannot be looked at'],
+      ]),
+    );
   });
 
   test('tells every image of an original that two accounts have', async () => {
