@@ -21,8 +21,8 @@ const M_APP1 = 0xe1;
 const M_APP2 = 0xe2;
 const M_APP14 = 0xee;
 
-/** Huffman and quantisation tables, restart intervals, the number of lines. */
-const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdc, 0xdd]);
+/** Huffman and quantisation tables, restart intervals. Not the number of lines (DNL): libjpeg skips it. */
+const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdd]);
 
 interface Frame {
   readonly width: number;

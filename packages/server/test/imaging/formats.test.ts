@@ -103,8 +103,56 @@ describe('the header walk', () => {
       'iCCP',
       Buffer.concat([Buffer.from('icc\0\0'), deflateSync(Buffer.alloc(400))]),
     );
-    good.writeUInt32BE(0, good.length - 4);
-    assert.ok(walkPicture(pictures.withPngChunks(small, good)).bytes.equals(plain.bytes));
+    const sound = pictures.withPngChunks(small, good);
+    assert.ok(
+      walkPicture(sound).bytes.includes('iCCP'),
+      'a good one must be kept for the test to mean anything',
+    );
+    const damaged = Buffer.from(good);
+    damaged.writeUInt32BE(0, damaged.length - 4);
+    const unnamed = pictures.pngChunk('iCCP', Buffer.concat([Buffer.from('\0\0'), good.subarray(13, -4)]));
+    for (const bad of [damaged, unnamed])
+      assert.ok(walkPicture(pictures.withPngChunks(small, bad)).bytes.equals(plain.bytes));
+    // One is looked at: each of thousands would be inflated.
+    assert.ok(walkPicture(pictures.withPngChunks(small, damaged, good)).bytes.equals(plain.bytes));
+  });
+
+  test('drops a profile of a JPEG or a WebP that is larger than 2 MiB', async () => {
+    const part = Buffer.alloc(65_000, 7);
+    part.set([0xff, 0xe2, (part.length - 2) >> 8, (part.length - 2) & 255]);
+    part.write('ICC_PROFILE\0', 4);
+    const jpeg = await pictures.jpeg();
+    const withParts = (count: number) =>
+      Buffer.concat([jpeg.subarray(0, 2), ...Array.from({ length: count }, () => part), jpeg.subarray(2)]);
+    assert.ok(walkPicture(withParts(32)).bytes.length > 2_000_000);
+    assert.ok(walkPicture(withParts(33)).bytes.equals(walkPicture(jpeg).bytes));
+    const still = (await pictures.webp()).subarray(12);
+    const withProfile = (bytes: number) =>
+      pictures.webpOf(
+        pictures.webpHeader(320, 240, 0x20),
+        pictures.webpChunk('ICCP', Buffer.alloc(bytes)),
+        still,
+      );
+    assert.ok(walkPicture(withProfile(2 * 1024 * 1024)).bytes.length > 2_000_000);
+    assert.ok(walkPicture(withProfile(2 * 1024 * 1024 + 1)).bytes.length < 200_000);
+  });
+
+  test('takes the first palette, transparency and orientation of a PNG, and none that is damaged or behind the rows', async () => {
+    const file = await pictures.photo().png({ palette: true, colours: 16 }).toBuffer();
+    const rows = file.indexOf('IDAT') - 4;
+    const [head, tail] = [file.subarray(0, rows), file.subarray(rows, -12)];
+    const colours = pictures.pngChunk('PLTE', Buffer.alloc(48, 7));
+    const clear = (alpha: number) => pictures.pngChunk('tRNS', Buffer.alloc(16, alpha));
+    const whole = walkPicture(file);
+    const late = walkPicture(pictures.pngOf(head.subarray(8), colours, tail, colours, clear(0)));
+    assert.ok(late.bytes.equals(whole.bytes));
+    assert.equal(late.facts.alpha, false);
+    const twice = walkPicture(pictures.pngOf(head.subarray(8), clear(9), clear(0), tail));
+    const once = walkPicture(pictures.pngOf(head.subarray(8), clear(9), tail));
+    assert.ok(twice.bytes.equals(once.bytes) && once.facts.alpha);
+    const turned = await pictures.quad(6, 'png');
+    turned.writeUInt8(8, turned.indexOf('eXIf') + 4 + 18);
+    assert.equal(walkPicture(turned).facts.orientation, 1, 'its checksum is that of another orientation');
   });
 
   test('is not impressed by compressed text that would inflate to gigabytes', async () => {
@@ -210,15 +258,32 @@ describe('the limits on a picture', () => {
     scans.writeUInt16BE(8_500, at + 5);
     scans.writeUInt16BE(8_500, at + 7);
     assert.match(refusal(scans), /414 MiB to decode, because it is a JPEG in several scans/);
-    const baseline = await pictures.lyingJpeg(10_000, 10_000);
+    const baseline = await pictures.photo().jpeg({ chromaSubsampling: '4:4:4' }).toBuffer();
+    const lines = pictures.jpegMarker(baseline, 0xc0) + 5;
+    baseline.writeUInt16BE(8_500, lines);
+    baseline.writeUInt16BE(8_500, lines + 2);
     walkPicture(baseline);
+    // A scan of one component of three: the others must come in scans of their own.
+    baseline.writeUInt8(1, pictures.jpegMarker(baseline, 0xda) + 4);
+    assert.match(refusal(baseline), /414 MiB to decode, because it is a JPEG in several scans/);
+    const still = await pictures.flat(1, 1, '#345').webp({ lossless: true }).toBuffer();
+    const size = still.indexOf('VP8L') + 9;
+    still.writeUInt32LE(((still.readUInt32LE(size) & 0xf0000000) | 7_999 | (7_999 << 14)) >>> 0, size);
+    const extended = pictures.webpOf(pictures.webpHeader(8_000, 8_000, 0), still.subarray(12));
+    for (const file of [still, extended]) assert.match(refusal(file), /458 MiB to decode/);
     assert.match(refusal(await pictures.frameFlood(1, 8_000, 8_000)), /because it is an animation/);
   });
 
   test('are one honest header and one process that browsers know', async () => {
     const header = pictures.pngHeader(9, 9);
     assert.match(refusal(pictures.pngOf(header, header)), /more than one PNG header/);
-    assert.match(refusal(pictures.pngOf(pictures.pngHeader(9, 9, 3))), /header is damaged/);
+    const interlacedTwice = pictures.pngHeader(9, 9, 8, 2, 2);
+    const long = pictures.pngChunk('IHDR', Buffer.concat([header.subarray(8, -4), Buffer.alloc(1)]));
+    for (const wrong of [pictures.pngHeader(9, 9, 3), interlacedTwice, long])
+      assert.match(
+        refusal(pictures.pngOf(wrong, pictures.pngChunk('IDAT', Buffer.alloc(9)))),
+        /header is damaged/,
+      );
     assert.match(refusal(pictures.pngOf(pictures.pngChunk('IDAT', Buffer.alloc(9)))), /header is missing/);
     const jpeg = await pictures.jpeg();
     const at = pictures.jpegMarker(jpeg, 0xc0);
@@ -244,6 +309,20 @@ describe('the limits on a picture', () => {
       refusal(Buffer.concat([jpeg.subarray(0, at), frame, jpeg.subarray(at)])),
       /more than one JPEG frame header/,
     );
+    assert.match(refusal(Buffer.concat([jpeg.subarray(0, -2), jpeg])), /second JPEG start/);
+    const scan = pictures.jpegMarker(jpeg, 0xda);
+    assert.match(
+      refusal(Buffer.concat([jpeg.subarray(0, 2), jpeg.subarray(scan)])),
+      /JPEG frame header is missing/,
+    );
+    assert.match(
+      changed((file) => file.writeUInt8(0x51, at + 11)),
+      /frame header is damaged/,
+    );
+    assert.match(
+      changed((file) => file.writeUInt8(4, at + 9)),
+      /cut short or damaged/,
+    );
     const still = (await pictures.webp()).subarray(12);
     assert.match(
       refusal(pictures.webpOf(pictures.webpHeader(9, 9, 0), still)),
@@ -255,5 +334,10 @@ describe('the limits on a picture', () => {
     outside.writeUIntLE(239, 9, 3);
     const frames = pictures.webpChunk('ANMF', Buffer.concat([outside, still]));
     assert.match(refusal(pictures.webpOf(pictures.webpHeader(320, 240, 2), frames)), /outside of the canvas/);
+    const larger = pictures.webpChunk('ANMF', Buffer.concat([Buffer.alloc(16), still]));
+    assert.match(
+      refusal(pictures.webpOf(pictures.webpHeader(320, 240, 2), larger)),
+      /not the size it claims/,
+    );
   });
 });
