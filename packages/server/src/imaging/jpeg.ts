@@ -50,12 +50,9 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
 
   for (let at = SOI.length; ; ) {
     const found = findMarker(file, at);
-    if (found === undefined) {
-      // Whether the scans are complete is for the decoder to find out, and only where it is not given the end marker
-      // that the file lacks: with one, the scans that are missing would be none.
-      if (scans === 0) throw cutShort();
-      break;
-    }
+    // Whether the scans are complete is for the decoder to find out, and only where it is not given the end marker
+    // that the file lacks: with one, the scans that are missing would be none.
+    if (found === undefined) break;
     const { marker } = found;
     if (marker === M_EOI) {
       ended = true;

@@ -65,7 +65,11 @@ const MAX_WAIT_MS: Readonly<Record<Task['kind'], number>> = { render: 5_000, ing
 /** A worker is ready in a fraction of a second; this is for a machine in trouble. */
 const START_DEADLINE_MS = 30_000;
 
-/** After as many workers in a row that ended before they were ready, those who wait are told. */
+/**
+ * After as many workers in a row that ended before they were ready, those who wait are told. Not counting those that
+ * were killed from outside: a worker that starts holds nobody's picture, so its end is to cost nobody anything but
+ * time, and how long a task waits is bounded anyway.
+ */
 const MAX_START_FAILURES = 3;
 
 const SHUTTING_DOWN = 'The server is shutting down';
@@ -345,12 +349,13 @@ class ProcessPool implements Pool {
       child.hold(false);
       this.#dispatch();
     });
-    void child.ended.then((how) => {
+    void child.ended.then(({ how, taken }) => {
       this.#slots.delete(slot);
       if (this.#closed) return;
       this.#ended(slot, slot.state === 'starting' ? 'start' : 'crash');
-      if (slot.state === 'starting') this.#startFailed(how);
-      else this.#keepOneWarm();
+      if (slot.state !== 'starting') this.#keepOneWarm();
+      else if (taken) this.#log?.warn({ how }, 'an imaging worker was killed before it had started');
+      else this.#startFailed(how);
       this.#dispatch();
     });
     return true;

@@ -56,12 +56,16 @@ export interface RequestOptions {
   readonly body?: Buffer;
 }
 
-/** Starts a server without limits on how often is asked, with two workers. */
-export async function startProcess(env: Readonly<Record<string, string>> = {}): Promise<ServingProcess> {
+/** Starts a server without limits on how often is asked, with two workers; by `entry`, if that is given. */
+export async function startProcess(
+  env: Readonly<Record<string, string>> = {},
+  entry?: readonly string[],
+): Promise<ServingProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-hostile-'));
   const serving = serve({
     cwd: folder,
     env: { ...UNLIMITED, VITRINE_DATA: join(folder, 'data'), ...env },
+    ...(entry && { entry }),
   });
   const remove = () => rm(folder, { recursive: true, force: true });
   try {

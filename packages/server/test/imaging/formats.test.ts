@@ -323,6 +323,14 @@ describe('the limits on a picture', () => {
       changed((file) => file.writeUInt8(4, at + 9)),
       /cut short or damaged/,
     );
+    const nothing = Buffer.from([0xff, 0xe5, 0, 0]);
+    assert.match(refusal(Buffer.concat([jpeg.subarray(0, 2), nothing, jpeg.subarray(2)])), /cut short/);
+    // The length of the whole, and that of a chunk.
+    for (const at of [4, 16]) {
+      const webp = await pictures.webp();
+      webp.writeUInt32LE(2 ** 32 - 1, at);
+      assert.match(refusal(webp), /cut short/);
+    }
     const still = (await pictures.webp()).subarray(12);
     assert.match(
       refusal(pictures.webpOf(pictures.webpHeader(9, 9, 0), still)),
