@@ -77,6 +77,15 @@ describe('the header walk', () => {
       assert.ok(!walked.bytes.includes('marker'));
       assert.ok((await pixelsOf(walked.bytes)).equals(await pixelsOf(file)));
     }
+    const jfif = Buffer.concat([
+      Buffer.from([0xff, 0xe0, 0, 36]),
+      Buffer.from('JFIF\0'),
+      Buffer.alloc(6),
+      garbage,
+    ]);
+    const jpeg = await pictures.jpeg();
+    const withThumbnail = Buffer.concat([jpeg.subarray(0, 2), jfif, jpeg.subarray(2)]);
+    assert.ok(!walkPicture(withThumbnail).bytes.includes('marker'));
     const pixel = (await pictures.flat(1, 1, '#f00').webp().toBuffer()).subarray(12);
     const frame = Buffer.concat([Buffer.alloc(16), pixel, pictures.webpChunk('EXIF', garbage)]);
     const animation = pictures.webpOf(pictures.webpHeader(1, 1, 2), pictures.webpChunk('ANMF', frame));

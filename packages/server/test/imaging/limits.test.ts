@@ -64,12 +64,18 @@ describe('the limits on a picture', () => {
     baseline.writeUInt16BE(8_500, lines);
     baseline.writeUInt16BE(8_500, lines + 2);
     walkPicture(baseline);
+    const progressive = Buffer.from(baseline);
+    progressive.writeUInt8(0xc2, lines - 4);
+    assert.match(refusal(progressive), /414 MiB to decode, because it is a JPEG in several scans/);
     // A scan of one component of three: the others must come in scans of their own.
     baseline.writeUInt8(1, pictures.jpegMarker(baseline, 0xda) + 4);
     assert.match(refusal(baseline), /414 MiB to decode, because it is a JPEG in several scans/);
     const still = await pictures.flat(1, 1, '#345').webp({ lossless: true }).toBuffer();
     const size = still.indexOf('VP8L') + 9;
     still.writeUInt32LE(((still.readUInt32LE(size) & 0xf0000000) | 7_999 | (7_999 << 14)) >>> 0, size);
+    const huge = Buffer.from(still);
+    huge.writeUInt32LE(((still.readUInt32LE(size) & 0xf0000000) | 16_382 | (16_382 << 14)) >>> 0, size);
+    assert.match(refusal(huge), /268.5 megapixels, at most 100/);
     const extended = pictures.webpOf(pictures.webpHeader(8_000, 8_000, 0), still.subarray(12));
     for (const file of [still, extended]) assert.match(refusal(file), /458 MiB to decode/);
     assert.match(refusal(await pictures.frameFlood(1, 8_000, 8_000)), /because it is an animation/);
