@@ -40,13 +40,14 @@ async function withPool(options: PoolOptions, use: (pool: Pool) => Promise<void>
   }
 }
 
-/** Ends workers before they have started, so many of them. */
+/** Ends workers before they have started, so many of them, as long as somebody waits for one. */
 async function endStarting(pool: Pool, count: number, signal: NodeJS.Signals): Promise<void> {
   const ended = new Set<number>();
   while (ended.size < count) {
     const living = () => pool.workerPids().find((pid) => !ended.has(pid));
-    await until(() => living() !== undefined);
-    const pid = living() ?? assert.fail('no worker');
+    await until(() => living() !== undefined || pool.waiting() === 0);
+    const pid = living();
+    if (pid === undefined) return;
     process.kill(pid, signal);
     ended.add(pid);
   }
@@ -56,9 +57,10 @@ describe('the pool', () => {
   test('lets nobody’s task fail for workers that are killed while they start, however many', async () => {
     const warnings: string[] = [];
     await withPool({ log: { warn: (_, message) => warnings.push(message) } }, async (pool) => {
-      const tasks = [pool.ingest(small), pool.ingest(small), pool.render(small, LONG)];
+      const tasks = Promise.all([pool.ingest(small), pool.ingest(small), pool.render(small, LONG)]);
+      tasks.catch(() => undefined);
       await endStarting(pool, 8, 'SIGKILL');
-      await Promise.all(tasks);
+      await tasks;
     });
     assert.ok(warnings.length >= 8);
     assert.deepEqual(new Set(warnings), new Set(['an imaging worker was killed before it had started']));
