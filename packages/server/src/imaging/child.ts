@@ -22,7 +22,7 @@ export type Outcome =
 export interface End {
   /** Written for the log. */
   readonly how: string;
-  /** True if it was killed, and not by its parent or itself: nothing about it was wrong. */
+  /** True if a signal ended it that its parent did not send: one that starts did nothing to deserve it. */
   readonly taken: boolean;
 }
 
@@ -101,7 +101,7 @@ export class Child {
     // 'close' and not 'exit': by then the last messages were read too, and one of them may say why it ended.
     this.#process.on('close', (code, signal) => {
       const how = signal === null ? `exit code ${String(code)}` : `signal ${signal}`;
-      end(this.#stderr === '' ? how : `${how}: ${this.#stderr}`, signal === 'SIGKILL' && this.#usable);
+      end(this.#stderr === '' ? how : `${how}: ${this.#stderr}`, signal !== null && this.#usable);
     });
     this.#process.on('error', (error) => {
       this.kill();

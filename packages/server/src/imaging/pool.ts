@@ -22,6 +22,8 @@ export interface PoolOptions {
   readonly size?: number;
   /** Milliseconds a task may run, not counting its wait in the queue. */
   readonly deadlineMs?: number;
+  /** Milliseconds from the start of a worker until it must be ready. */
+  readonly startDeadlineMs?: number;
   /** Resident bytes a worker may hold. */
   readonly memoryLimitBytes?: number;
   /** Tasks that may wait; one more is refused as `unavailable`. */
@@ -67,7 +69,7 @@ const START_DEADLINE_MS = 30_000;
 
 /**
  * After as many workers in a row that ended before they were ready, those who wait are told. Not counting those that
- * were killed from outside: a worker that starts holds nobody's picture, so its end is to cost nobody anything but
+ * a signal ended that was not ours: a worker that starts holds nobody's picture, so its end is to cost nobody anything but
  * time, and how long a task waits is bounded anyway.
  */
 const MAX_START_FAILURES = 3;
@@ -127,7 +129,7 @@ class ProcessPool implements Pool {
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
     this.#childOptions = {
       memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
-      startDeadlineMs: START_DEADLINE_MS,
+      startDeadlineMs: options.startDeadlineMs ?? START_DEADLINE_MS,
     };
     this.#maxWaitMs = { ...MAX_WAIT_MS, ...options.maxWaitMs };
     this.#queue = new TaskQueue({
