@@ -42,7 +42,7 @@ before(async () => {
 after(() => rm(folder, { recursive: true }));
 
 async function withPool(options: PoolOptions, use: (pool: Pool) => Promise<void>): Promise<void> {
-  const pool = createPool({ size: 1, deadlineMs: 60_000, ...options });
+  const pool = createPool({ size: 1, deadlineMs: 60_000, maxWaitMs: { render: 60_000 }, ...options });
   try {
     await use(pool);
   } finally {
