@@ -60,8 +60,10 @@ export async function collectOriginal(
   const mark = { token: randomUUID(), collecting: 1, collected_on: on.getTime() };
   const refusal = await transact(database, async (trx) => {
     await database.lockName?.(trx, digest, false);
-    if (await isHeld(trx, on)) return 'held';
+    // In this order: whoever holds first and reads the records then, reads them after nothing named the digest. The other
+    // way round they could hold, read that an image names it, and lose it when that image is replaced before the second look.
     if (await isNamed(trx, digest)) return 'named';
+    if (await isHeld(trx, on)) return 'held';
     await trx
       .insertInto('collected_originals')
       .values({ digest, ...mark })
