@@ -19,6 +19,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
     /^metadata\/(store|access|catalog|maintenance)\.ts$/,
     /^blobs\/store\.ts$/,
     /^caches\/(store|entries|memory)\.ts$/,
+    /^belonging\.ts$/,
     /^(flights|budget|shares|throttle|markdown)\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,
     /^(config|log|secrets|settings)\.ts$/,

@@ -8,6 +8,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { lstat, open, opendir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { AppError, isAppError } from '../errors.ts';
 import type { Digest } from '../image.ts';
 
@@ -72,6 +73,16 @@ export interface StoredRung extends StoredOriginal {
   readonly name: string;
 }
 
+/** The removal of one original by one collector, which can be taken back until `finish`. */
+export interface Removal {
+  /** Removes the original, with all its rungs. Succeeds also if there are none, and when called again. */
+  remove(): Promise<void>;
+  /** The original is there again, unless somebody stored it anew, or there was none. Rungs are made when they are missed. */
+  takeBack(): Promise<void>;
+  /** Lets go of what could be taken back. */
+  finish(): Promise<void>;
+}
+
 /** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
 export interface StagedBlob extends AsyncDisposable {
   readonly path: string;
@@ -88,6 +99,13 @@ export interface StagedBlob extends AsyncDisposable {
 const KEY = /^(?!staging(?:\/|$))(?!\.+(?:\/|$))[a-z0-9._-]+(?:\/(?!\.+(?:\/|$))[a-z0-9._-]+)*$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 const STAGED_SUFFIX = '.part';
+const REMOVED_PREFIX = 'removed/';
+
+/** The blob that says whose these are. */
+const LIBRARY_KEY = 'library';
+
+// Far longer than one removal can take: who removes must still find what it could take back.
+const REMOVAL_MEMORY_MS = 24 * 60 * 60 * 1000;
 
 // A blob that is met again at this age is stored anew, so that a collector of unnamed blobs whose grace period is
 // longer than this never takes away what a twin upload has just been told exists.
@@ -110,6 +128,12 @@ export function rungKey(digest: Digest, name: string): string {
   if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
   // The digest first, so that whoever collects what no record names finds all of an original's rungs together.
   return `rungs/${digest.slice(0, 2)}/${digest}/${name}`;
+}
+
+/** The key of an original that is being removed, one for each collector. TypeError if the digest is none. */
+function removedKey(digest: Digest): string {
+  if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
+  return `${REMOVED_PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
 }
 
 /** A new, unused name for a file in staging, of the form that `sweepStaging` recognises. */
@@ -287,21 +311,30 @@ export class BlobStore {
     const outcomes = await Promise.allSettled(
       rungs.map(async ({ name, bytes }) => {
         const key = rungKey(digest, name);
-        const path = join(this.#driver.stagingFolder, stagingName());
-        const file = { path, size: bytes.byteLength };
-        try {
-          await onFile(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
+        await this.#withFile(bytes, async (file) => {
           // What is there may be damaged, and cannot be told from what is sound.
           if ((await this.#driver.put(key, file, signal)) === 'exists') {
             await this.#driver.replace(key, file, signal);
           }
-        } finally {
-          // A leftover is swept later.
-          await rm(path, { force: true }).catch(() => {});
-        }
+        });
       }),
     );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+
+  /** Runs `use` with a file in staging that has these bytes. */
+  async #withFile(
+    bytes: Uint8Array,
+    use: (file: { path: string; size: number }) => Promise<unknown>,
+  ): Promise<void> {
+    const path = join(this.#driver.stagingFolder, stagingName());
+    try {
+      await onFile(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
+      await use({ path, size: bytes.byteLength });
+    } finally {
+      // A leftover is swept later.
+      await rm(path, { force: true }).catch(() => {});
+    }
   }
 
   /**
@@ -379,13 +412,94 @@ export class BlobStore {
 
   /**
    * Removes an original with all its rungs; succeeds also if there are none. It is the caller's to know that nothing
-   * names it, and that nothing will: see MaintenanceRecords.collect.
+   * names it, and that nothing will. A collector beside uploads cannot know: see `removalOf`.
    */
   async dropOriginal(digest: Digest, signal?: AbortSignal): Promise<void> {
     await this.#driver.delete(originalKey(digest), signal);
     for await (const { key } of this.#driver.list(rungKey(digest, ''), signal)) {
       await this.#driver.delete(key, signal);
     }
+  }
+
+  /**
+   * The removal of an original for MaintenanceRecords.collect: its bytes stay under another key until it is known that
+   * nobody can have named them meanwhile. A process that ends in between leaves them there: see `takeBackRemovals`.
+   */
+  removalOf(digest: Digest): Removal {
+    const [key, kept] = [originalKey(digest), removedKey(digest)];
+    let begun = false;
+    return {
+      remove: async () => {
+        begun = true;
+        await this.#copy(key, kept);
+        await this.dropOriginal(digest);
+      },
+      takeBack: async () => {
+        if (!begun) return;
+        await this.#copy(kept, key);
+        await this.#driver.delete(kept);
+      },
+      finish: () => this.#driver.delete(kept),
+    };
+  }
+
+  /**
+   * Takes back every removal that was not finished. Safe at any time, beside collectors too: bytes come back only to
+   * where there are none, and what nothing names is collected one day. A removal that may still be going on keeps what it
+   * could take back by itself, for a day.
+   * @returns how many there were.
+   */
+  async takeBackRemovals(now = new Date()): Promise<number> {
+    let count = 0;
+    for await (const { key } of this.#driver.list(REMOVED_PREFIX)) {
+      const [digest = '', begunOn] = key.slice(REMOVED_PREFIX.length).split('.');
+      if (!DIGEST.test(digest)) continue;
+      await this.#copy(key, originalKey(digest));
+      if (now.getTime() - Number(begunOn) > REMOVAL_MEMORY_MS) await this.#driver.delete(key);
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Puts a blob under another key as well, if it is there and the other is not. */
+  async #copy(from: string, to: string): Promise<void> {
+    try {
+      const path = this.#driver.localPath?.(from);
+      const stored = await this.#driver.stat(from);
+      if (stored === undefined) return;
+      if (path !== undefined) {
+        await this.#driver.put(to, { path, size: stored.size });
+        return;
+      }
+      const blob = await this.#driver.open(from);
+      if (blob === undefined) return;
+      try {
+        await using fetched = await this.#fetch(blob, undefined);
+        await this.#driver.put(to, fetched);
+      } finally {
+        blob.stream.destroy();
+      }
+    } catch (error) {
+      // Whoever was removing it has finished meanwhile.
+      if ((await this.#driver.stat(from)) !== undefined) throw error;
+    }
+  }
+
+  /** Which library these blobs belong to; undefined: nobody has said. */
+  async libraryID(): Promise<string | undefined> {
+    const blob = await this.#driver.open(LIBRARY_KEY);
+    return blob && (await text(blob.stream)).trim();
+  }
+
+  /** Says whose they are, if nobody has: of several that do so at once, one does. @returns whose they are. */
+  async nameLibrary(libraryID: string): Promise<string> {
+    await this.#withFile(Buffer.from(`${libraryID}\n`), (file) => this.#driver.put(LIBRARY_KEY, file));
+    return (await this.libraryID()) ?? libraryID;
+  }
+
+  /** Says whose they are, whatever anybody said before. */
+  async renameLibrary(libraryID: string): Promise<void> {
+    await this.#withFile(Buffer.from(`${libraryID}\n`), (file) => this.#driver.replace(LIBRARY_KEY, file));
   }
 
   /**

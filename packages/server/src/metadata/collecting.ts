@@ -9,6 +9,8 @@
  *   collector's, which ends its work; store the bytes anew; and come again with the token.
  * - If the token stands then, nobody removed anything since: the mark goes, and the image is added.
  * A mark outlives the removal, and whoever made it; so an end in the middle is as safe.
+ * A database may end the transaction, and with it the lock, while the bytes are being removed. Then it does not commit, and the
+ * collector takes its removal back.
  */
 import { randomUUID } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
@@ -73,7 +75,7 @@ export async function collectOriginal(
   });
   if (refusal !== undefined) return refusal;
   return transact(database, async (trx) => {
-    // If the database took the lock away while the disk is slow, the bytes could go under an image.
+    // Patiently, for a disk that is slow. Where the lock is lost nevertheless, this does not commit.
     await database.lockName?.(trx, digest, true);
     const found = await trx
       .selectFrom('collected_originals')

@@ -28,6 +28,24 @@ export class SqlMaintenance implements MaintenanceRecords {
     return readSchema(this.#database);
   }
 
+  libraryID(): Promise<string | undefined> {
+    return guarded(this.#database, async () => {
+      const row = await this.#database.db.selectFrom('library').select('library_id').executeTakeFirst();
+      return row?.library_id;
+    });
+  }
+
+  async nameLibrary(library_id: string): Promise<string> {
+    await guarded(this.#database, () =>
+      this.#database.db
+        .insertInto('library')
+        .values({ only_row: 1, library_id })
+        .onConflict((conflict) => conflict.column('only_row').doNothing())
+        .execute(),
+    );
+    return (await this.libraryID()) ?? library_id;
+  }
+
   damage(): Promise<string[]> {
     return guarded(this.#database, () => this.#database.damage());
   }
