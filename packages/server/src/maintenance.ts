@@ -121,7 +121,9 @@ export class Maintenance {
       yield { ...obstacle, repaired: false };
       return;
     }
-    for (const text of await maintenance.damage()) yield { kind: 'database', text, repaired: false };
+    const damage = await maintenance.damage();
+    for (const { text } of damage) yield { kind: 'database', text, repaired: false };
+    if (damage.some(({ isReadable }) => !isReadable)) return;
     if (repair) await this.#blobs.takeBackRemovals();
     yield* maintenance.checkRecords({ repair });
     for await (const groups of inGroups(maintenance.imagesByOriginal(), AT_ONCE)) {

@@ -1,6 +1,7 @@
 /**
  * The BlobStore: where originals and rungs live. Owns staging, digests and keys, once for all backends;
  * a BlobDriver is the thin part that each backend brings. Refuses to know records, accounts and HTTP.
+ * Longer than other files, since a port and the one class over it are read together; removals.ts has what can be taken back.
  * `test/conformance/blobs.ts` is the driver's contract in executable form and runs whole against every driver.
  */
 import { createHash, randomUUID } from 'node:crypto';
@@ -11,6 +12,7 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { AppError, isAppError } from '../errors.ts';
 import type { Digest } from '../image.ts';
+import { type Removal, Removals } from './removals.ts';
 
 /** What is known of a stored blob without reading it. */
 export interface BlobStat {
@@ -73,16 +75,6 @@ export interface StoredRung extends StoredOriginal {
   readonly name: string;
 }
 
-/** The removal of one original by one collector, which can be taken back until `finish`. */
-export interface Removal {
-  /** Removes the original, with all its rungs. Succeeds also if there are none, and when called again. */
-  remove(): Promise<void>;
-  /** The original is there again, unless somebody stored it anew, or there was none. Rungs are made when they are missed. */
-  takeBack(): Promise<void>;
-  /** Lets go of what could be taken back. */
-  finish(): Promise<void>;
-}
-
 /** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
 export interface StagedBlob extends AsyncDisposable {
   readonly path: string;
@@ -99,13 +91,9 @@ export interface StagedBlob extends AsyncDisposable {
 const KEY = /^(?!staging(?:\/|$))(?!\.+(?:\/|$))[a-z0-9._-]+(?:\/(?!\.+(?:\/|$))[a-z0-9._-]+)*$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 const STAGED_SUFFIX = '.part';
-const REMOVED_PREFIX = 'removed/';
 
 /** The blob that says whose these are. */
 const LIBRARY_KEY = 'library';
-
-// Far longer than one removal can take: who removes must still find what it could take back.
-const REMOVAL_MEMORY_MS = 24 * 60 * 60 * 1000;
 
 // A blob that is met again at this age is stored anew, so that a collector of unnamed blobs whose grace period is
 // longer than this never takes away what a twin upload has just been told exists.
@@ -128,12 +116,6 @@ export function rungKey(digest: Digest, name: string): string {
   if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
   // The digest first, so that whoever collects what no record names finds all of an original's rungs together.
   return `rungs/${digest.slice(0, 2)}/${digest}/${name}`;
-}
-
-/** The key of an original that is being removed, one for each collector. TypeError if the digest is none. */
-function removedKey(digest: Digest): string {
-  if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
-  return `${REMOVED_PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
 }
 
 /** A new, unused name for a file in staging, of the form that `sweepStaging` recognises. */
@@ -184,9 +166,16 @@ export function fileFault(error: unknown): unknown {
 /** Originals and their rungs by digest, over any driver. One instance serves the whole process. */
 export class BlobStore {
   readonly #driver: BlobDriver;
+  readonly #removals: Removals;
 
   constructor(driver: BlobDriver) {
     this.#driver = driver;
+    this.#removals = new Removals({
+      driver,
+      keyOf: originalKey,
+      drop: (digest) => this.dropOriginal(digest),
+      fetch: (blob) => this.#fetch(blob, undefined),
+    });
   }
 
   /**
@@ -421,68 +410,14 @@ export class BlobStore {
     }
   }
 
-  /**
-   * The removal of an original for MaintenanceRecords.collect: its bytes stay under another key until it is known that
-   * nobody can have named them meanwhile. A process that ends in between leaves them there: see `takeBackRemovals`.
-   */
+  /** The removal of an original, for MaintenanceRecords.collect. */
   removalOf(digest: Digest): Removal {
-    const [key, kept] = [originalKey(digest), removedKey(digest)];
-    let begun = false;
-    return {
-      remove: async () => {
-        begun = true;
-        await this.#copy(key, kept);
-        await this.dropOriginal(digest);
-      },
-      takeBack: async () => {
-        if (!begun) return;
-        await this.#copy(kept, key);
-        await this.#driver.delete(kept);
-      },
-      finish: () => this.#driver.delete(kept),
-    };
+    return this.#removals.of(digest);
   }
 
-  /**
-   * Takes back every removal that was not finished. Safe at any time, beside collectors too: bytes come back only to
-   * where there are none, and what nothing names is collected one day. A removal that may still be going on keeps what it
-   * could take back by itself, for a day.
-   * @returns how many there were.
-   */
-  async takeBackRemovals(now = new Date()): Promise<number> {
-    let count = 0;
-    for await (const { key } of this.#driver.list(REMOVED_PREFIX)) {
-      const [digest = '', begunOn] = key.slice(REMOVED_PREFIX.length).split('.');
-      if (!DIGEST.test(digest)) continue;
-      await this.#copy(key, originalKey(digest));
-      if (now.getTime() - Number(begunOn) > REMOVAL_MEMORY_MS) await this.#driver.delete(key);
-      count += 1;
-    }
-    return count;
-  }
-
-  /** Puts a blob under another key as well, if it is there and the other is not. */
-  async #copy(from: string, to: string): Promise<void> {
-    try {
-      const path = this.#driver.localPath?.(from);
-      const stored = await this.#driver.stat(from);
-      if (stored === undefined) return;
-      if (path !== undefined) {
-        await this.#driver.put(to, { path, size: stored.size });
-        return;
-      }
-      const blob = await this.#driver.open(from);
-      if (blob === undefined) return;
-      try {
-        await using fetched = await this.#fetch(blob, undefined);
-        await this.#driver.put(to, fetched);
-      } finally {
-        blob.stream.destroy();
-      }
-    } catch (error) {
-      // Whoever was removing it has finished meanwhile.
-      if ((await this.#driver.stat(from)) !== undefined) throw error;
-    }
+  /** Takes back every removal that was not finished. Safe at any time. @returns how many there were. */
+  takeBackRemovals(now = new Date()): Promise<number> {
+    return this.#removals.takeBack(now);
   }
 
   /** Which library these blobs belong to; undefined: nobody has said. */

@@ -225,6 +225,7 @@ async function* checkUses(
         batch.flatMap((owner) => owner.uses),
       ).map((u) => u.owner_sequence),
     );
+    for (const { sequence, isReadable } of batch) if (!isReadable) suspects.add(sequence);
     for (const sequence of suspects) {
       const finding = await transact(database, (trx) =>
         confirmUses(database, trx, accountID, owners, sequence, repair),
@@ -247,6 +248,11 @@ async function confirmUses(
   await lockAccount(database, trx, accountID);
   const [owner] = await readOwners(trx, accountID, owners, sequence - 1, 1);
   const own = owner?.sequence === sequence ? owner : undefined;
+  if (own?.isReadable === false) {
+    // What it shows cannot be told, so what is written down of that stays.
+    const text = `the content of the ${owners.name} ${own.id} cannot be read`;
+    return { kind: 'record', accountID, text, repaired: false };
+  }
   const uses = await readUses(trx, accountID, owners, sequence - 1, sequence);
   const right = await ofExistingImages(trx, accountID, own?.uses ?? []);
   const wrong = difference(uses, right);
@@ -270,6 +276,14 @@ async function confirmUses(
   return { kind: 'uses', accountID, text, repaired: repair && lost === 0 };
 }
 
+interface Owner {
+  readonly sequence: number;
+  readonly id: string;
+  readonly uses: readonly Use[];
+  /** False: its content is no JSON, or not that of such a record; then its uses are not known. */
+  readonly isReadable: boolean;
+}
+
 /** What can show images, with the uses that it makes of them. */
 async function readOwners(
   db: Kysely<Schema>,
@@ -277,7 +291,7 @@ async function readOwners(
   { table }: Owners,
   after: number,
   limit: number,
-): Promise<{ sequence: number; id: string; uses: Use[] }[]> {
+): Promise<Owner[]> {
   if (table === 'products') {
     const rows = await db
       .selectFrom('products')
@@ -289,8 +303,9 @@ async function readOwners(
       .execute();
     return rows.map(({ sequence, product_id: id, content, disabled_on }) => {
       // A disabled product shows nothing to anybody who asks what is used.
-      const uses = disabled_on === null ? usesOfProduct(JSON.parse(content) as ProductContent, sequence) : [];
-      return { sequence, id, uses };
+      const usesOf = (read: unknown) =>
+        disabled_on === null ? usesOfProduct(read as ProductContent, sequence) : [];
+      return { sequence, id, ...readContent(content, usesOf) };
     });
   }
   const rows = await db
@@ -302,8 +317,20 @@ async function readOwners(
     .limit(limit)
     .execute();
   return rows.map(({ sequence, line_items_id: id, content }) => {
-    return { sequence, id, uses: usesOfLineItems(JSON.parse(content) as LineItem[], sequence) };
+    return {
+      sequence,
+      id,
+      ...readContent(content, (read) => usesOfLineItems(read as LineItem[], sequence)),
+    };
   });
+}
+
+function readContent(content: string, usesOf: (read: unknown) => Use[]): Pick<Owner, 'isReadable' | 'uses'> {
+  try {
+    return { isReadable: true, uses: usesOf(JSON.parse(content)) };
+  } catch {
+    return { isReadable: false, uses: [] };
+  }
 }
 
 /** The uses written down of whatever has a number in this range; `to` undefined: of all above. */

@@ -15,7 +15,7 @@ export interface MaintenanceRecords {
   nameLibrary(libraryID: string): Promise<string>;
 
   /** What the database finds wrong with its own files. PostgreSQL checks those itself, when it reads. */
-  damage(): Promise<string[]>;
+  damage(): Promise<readonly DatabaseDamage[]>;
 
   /** How many images there are in all accounts, by their counters: how far there is to go. */
   countImages(): Promise<number>;
@@ -71,6 +71,14 @@ export interface MaintenanceRecords {
    * what `rows` throws, and then nothing was added.
    */
   restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void>;
+}
+
+/** What is wrong with the files of the database itself. */
+export interface DatabaseDamage {
+  /** A sentence for people. */
+  readonly text: string;
+  /** False: what the records say may be wrong, or not come out at all. */
+  readonly isReadable: boolean;
 }
 
 /** What is wrong in the records. */

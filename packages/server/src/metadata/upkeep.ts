@@ -11,7 +11,7 @@ import {
   unnamedDigests,
 } from './collecting.ts';
 import { type Database, guarded } from './database.ts';
-import type { MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
+import type { DatabaseDamage, MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
 import { type ImageRow, imageFromRow } from './schema.ts';
 import { readSchema, restoreRecords, takeSnapshot } from './snapshots.ts';
 
@@ -46,7 +46,7 @@ export class SqlMaintenance implements MaintenanceRecords {
     return (await this.libraryID()) ?? library_id;
   }
 
-  damage(): Promise<string[]> {
+  damage(): Promise<readonly DatabaseDamage[]> {
     return guarded(this.#database, () => this.#database.damage());
   }
 
