@@ -14,7 +14,7 @@ import { check } from './bench.ts';
 import { closedLoop, read, request } from './http.ts';
 import { brief, quantile } from './numbers.ts';
 import { makeOriginals } from './originals.ts';
-import { run } from './process.ts';
+import { goAhead, latencies } from './pace.ts';
 import { startVitrine, type Vitrine } from './vitrine.ts';
 
 const SIZES = 2_000;
@@ -39,34 +39,16 @@ async function flood(link: string): Promise<Statuses> {
   return statuses;
 }
 
-/** Latencies in milliseconds of requests at a steady pace until the promise is settled. */
-async function latencies(url: string, until: Promise<unknown>): Promise<number[]> {
-  const values: number[] = [];
-  let over = false;
-  const end = () => {
-    over = true;
-  };
-  until.then(end, end);
-  while (!over) {
-    const begun = performance.now();
-    await read(url);
-    const latency = performance.now() - begun;
-    values.push(latency);
-    await pause(Math.max(0, PACE - latency));
-  }
-  return values;
-}
-
 async function measure(vitrine: Vitrine, flooded: string, warm: string): Promise<string> {
   await read(warm);
-  const quiet = await latencies(warm, pause(4_000));
+  const quiet = await latencies(warm, PACE, pause(4_000));
   const child = fork(import.meta.filename, ['--flood', flooded]);
   const answered = once(child, 'message').then(([statuses]) => statuses as Statuses);
   const ended = once(child, 'exit');
-  const under = await latencies(warm, answered);
+  const under = await latencies(warm, PACE, answered);
   const statuses = await answered;
   await ended;
-  const after = await latencies(warm, pause(4_000));
+  const after = await latencies(warm, PACE, pause(4_000));
   for (const status of Object.keys(statuses))
     check(['200', '429', '503'].includes(status), `the flood was answered ${status}`);
   check((await vitrine.get('/livez')).status === 200, 'the server does not answer afterwards');
@@ -80,17 +62,6 @@ ${line('quiet again', after)}
 the flood's answers: ${JSON.stringify(statuses)}
 p95 under flood: ${brief(ratio)}x of quiet (target ≤ ${TARGET}x, ${ratio <= TARGET ? 'met' : 'MISSED'})
 `;
-}
-
-/**
- * What a client waits for is measured, and not how long the measuring process waits for a core: that is no part of any
- * client elsewhere. Where it may not (it takes root, and Linux), its own waits are counted too. Children begin anew.
- */
-function goAhead(): Promise<boolean> {
-  return run('chrt', ['--reset-on-fork', '--rr', '--pid', '1', String(process.pid)]).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function main(): Promise<void> {
@@ -108,8 +79,7 @@ async function main(): Promise<void> {
     return;
   }
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-flood-'));
-  const ahead = await goAhead();
-  process.stdout.write(`the measuring process ${ahead ? 'goes ahead of all others' : 'shares the cores'}\n`);
+  process.stdout.write(`${await goAhead()}\n`);
   try {
     const photos = values.photos === undefined ? undefined : resolve(values.photos);
     const [flooded, other] = (await makeOriginals(join(folder, 'originals'), photos, 2)).filter(

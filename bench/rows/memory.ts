@@ -63,7 +63,7 @@ export const measureMemory: Measure = async (bench) => {
 };
 
 /** The same picture at the best quality that fits, filled up with comments to just below the limit. */
-async function enlarged(jpeg: Buffer): Promise<Buffer> {
+export async function enlarged(jpeg: Buffer): Promise<Buffer> {
   let best = jpeg;
   for (let quality = 80; quality <= 100; quality += 2) {
     const bytes = await sharp(jpeg).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer();

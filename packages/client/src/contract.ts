@@ -2648,6 +2648,8 @@ export interface operations {
                 "x-moov-version"?: string;
                 /** @description Entity tags of what the client has; answered with 304 if one is current. */
                 "if-none-match"?: string;
+                /** @description Entity tags: the answer is 412 if the bytes have none of them. */
+                "if-match"?: string;
             };
             path: {
                 /** @description The account, a UUID. */
@@ -2712,6 +2714,15 @@ export interface operations {
             };
             /** @description There is no such thing, or no such version. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenericError"];
+                };
+            };
+            /** @description The bytes are not those that If-Match names. */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };

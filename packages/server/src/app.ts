@@ -21,7 +21,7 @@ import type { ServerLimits } from './http/limits.ts';
 import { DOCUMENT } from './http/openapi.ts';
 import { createServer } from './http/server.ts';
 import type { Digest, Image } from './image.ts';
-import { createPool } from './imaging/pool.ts';
+import { createPool, type PoolOptions } from './imaging/pool.ts';
 import { Ingest } from './ingest.ts';
 import { Library } from './library.ts';
 import { openMetadata } from './metadata/open.ts';
@@ -56,12 +56,14 @@ export class StartError extends Error {
 /**
  * @param now the time by which keys and tokens expire; for tests.
  * @param limits other limits of the HTTP server than its own; for tests.
+ * @param workers other limits of the workers than their own; for tests.
  */
 export async function createApp(
   config: Config,
   log: FastifyBaseLogger,
   now: () => Date = () => new Date(),
   limits: Partial<ServerLimits> = {},
+  workers: Pick<PoolOptions, 'memoryLimitBytes'> = {},
 ): Promise<App> {
   const opened: { close(): Promise<void> }[] = [];
   const closeAll = async () => {
@@ -92,7 +94,7 @@ export async function createApp(
     sweeping.unref();
     opened.push({ close: async () => clearInterval(sweeping) });
 
-    const processor = createPool({ size: config.renderConcurrency, log, telemetry });
+    const processor = createPool({ ...workers, size: config.renderConcurrency, log, telemetry });
     opened.push(processor);
     telemetry.watch('tasksWaiting', {}, () => processor.waiting());
     telemetry.watch('costWaiting', {}, () => processor.waitingCost() / 1_000);

@@ -21,7 +21,7 @@ import {
   Seal,
   sha256,
 } from './backup-format.ts';
-import type { BlobStore } from './blobs/store.ts';
+import { type BlobStore, cancellation } from './blobs/store.ts';
 import { isAppError } from './errors.ts';
 import type { Digest } from './image.ts';
 import type { Snapshot, TableRows } from './metadata/maintenance.ts';
@@ -37,6 +37,8 @@ export interface BackupOptions {
   readonly path: string;
   /** Told of every original that is done. `total` is how many there are, as far as that is known. */
   readonly onOriginal?: (total: number) => void;
+  /** Ends it, with AppError `cancelled` or the reason. As after every failure, nothing of it is left, nor held. */
+  readonly signal?: AbortSignal;
   readonly now?: () => Date;
 }
 
@@ -68,12 +70,13 @@ type Add = (name: string, bytes: Buffer) => Promise<void>;
 
 async function writeEntries(
   snapshot: Snapshot,
-  { blobs, onOriginal }: BackupOptions,
+  { blobs, onOriginal, signal }: BackupOptions,
   createdOn: Date,
   add: Add,
 ): Promise<BackupSummary> {
   const seal = new Seal();
   const addSealed: Add = async (name, bytes) => {
+    if (signal?.aborted) throw cancellation(signal);
     seal.add(name, bytes.length);
     await add(name, bytes);
   };
@@ -97,7 +100,7 @@ async function writeEntries(
   let originals = 0;
   let bytes = 0;
   for await (const { digest } of snapshot.originals()) {
-    const read = await readOriginal(blobs, digest);
+    const read = await readOriginal(blobs, digest, signal);
     if (typeof read === 'string') missing.push({ digest, reason: read });
     else {
       await addSealed(nameOfOriginal(digest), read);
@@ -140,8 +143,12 @@ async function* inEntries(
 }
 
 /** The bytes if they are what was uploaded; otherwise why not. At most 16 MiB: they are checked before any is written. */
-async function readOriginal(blobs: BlobStore, digest: Digest): Promise<Buffer | string> {
-  const blob = await blobs.openOriginal(digest);
+async function readOriginal(
+  blobs: BlobStore,
+  digest: Digest,
+  signal: AbortSignal | undefined,
+): Promise<Buffer | string> {
+  const blob = await blobs.openOriginal(digest, signal);
   if (blob === undefined) return 'it is not stored';
   try {
     const chunks: Buffer[] = [];
@@ -149,7 +156,7 @@ async function readOriginal(blobs: BlobStore, digest: Digest): Promise<Buffer | 
     const bytes = Buffer.concat(chunks);
     return sha256(bytes) === digest ? bytes : 'its bytes are not those that were uploaded';
   } catch (error) {
-    if (!isAppError(error)) throw error;
+    if (!isAppError(error) || signal?.aborted) throw error;
     return `it cannot be read: ${error.message}`;
   } finally {
     blob.stream.destroy();

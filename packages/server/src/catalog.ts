@@ -80,8 +80,13 @@ export class Catalog {
   }
 
   /** Those that are not disabled, newest first; with a title, those that have it in theirs. */
-  async listProducts(accountID: string, page: Page, title?: string): Promise<ListWithImages<Product>> {
-    const { products, total } = await this.#metadata.catalogOf(accountID).listProducts(page, title);
+  async listProducts(
+    accountID: string,
+    page: Page,
+    title?: string,
+    signal?: AbortSignal,
+  ): Promise<ListWithImages<Product>> {
+    const { products, total } = await this.#metadata.catalogOf(accountID).listProducts(page, title, signal);
     const shown = products.flatMap(({ content }) => [...imagesOf(content)]);
     return { records: products, images: await this.#images(accountID, shown), total };
   }

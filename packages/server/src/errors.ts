@@ -27,6 +27,8 @@ export const ERROR_CODES = [
   'not-found',
   /** The state of the target does not allow it (a disabled image, an idempotency key used for something else). */
   'conflict',
+  /** What the request is to be done on condition of is not so: the bytes are others by now. */
+  'precondition-failed',
   /** The account already holds an image with these bytes; `existing` says which. */
   'duplicate',
   /** The account may not hold more images, or more bytes of them. */
@@ -60,7 +62,7 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 /**
  * Why a good request was turned away, finer than its code: for those who watch the server, not for clients.
  * - `address-rate`, `key-rate`, `failed-authentication`, `size-budget`: the client, or what it asks for, had its share
- * - `address-share`, `account-share`: it has as many renditions in the making, or uploads, as one may have at once
+ * - `address-share`, `account-share`: it has as many renditions in the making, or uploads or searches, as one may have at once
  * - `queue-full`, `queue-wait`: more work than the decoding processes can do
  * - `no-workers`, `worker-crash`, `worker-deadline`, `worker-memory`: the decoding process itself
  * - `stopping`: the server is on its way out

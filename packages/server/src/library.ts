@@ -79,8 +79,9 @@ export class Library {
     accountID: string,
     page: { skip: number; count: number },
     filter?: ImageFilter,
+    signal?: AbortSignal,
   ): Promise<{ images: Image[]; total: number }> {
-    return this.#metadata.forAccount(accountID).list(page, filter);
+    return this.#metadata.forAccount(accountID).list(page, filter, signal);
   }
 
   /** @throws AppError `not-found` for an unknown or malformed image ID. */
@@ -252,8 +253,8 @@ export class Library {
   }
 
   /** Where the image is used. @throws AppError `not-found`. */
-  async usage(accountID: string, imageID: string): Promise<ImageUsage> {
-    return (await this.#metadata.forAccount(accountID).usage(canonical(imageID))) ?? unknownImage();
+  async usage(accountID: string, imageID: string, signal?: AbortSignal): Promise<ImageUsage> {
+    return (await this.#metadata.forAccount(accountID).usage(canonical(imageID), signal)) ?? unknownImage();
   }
 
   /**

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { strangersBecause } from './belonging.ts';
-import type { BlobStore } from './blobs/store.ts';
+import { type BlobStore, cancellation } from './blobs/store.ts';
 import type { DamagedRendition } from './caches/store.ts';
 import { AppError, isAppError } from './errors.ts';
 import type { Digest, Image } from './image.ts';
@@ -27,6 +27,9 @@ const COLLECTED_MEMORY = 24 * 60 * 60 * 1000;
 /** Originals that are looked at together: their records in one query, their files at the same time. */
 const BATCH = 500;
 const AT_ONCE = 4;
+
+/** Rungs of a picture that is large enough for all: what is left to look at is guessed by it. */
+const MOST_RUNGS = 2;
 
 export type FindingKind =
   | 'schema'
@@ -60,6 +63,8 @@ export interface VerifyOptions {
   readonly rungs?: boolean;
   /** Told of every original that was looked at. */
   readonly onOriginal?: () => void;
+  /** Ends it, with AppError `cancelled` or the reason: what is looked at comes to its end, and nothing more is begun. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CollectOptions {
@@ -69,6 +74,12 @@ export interface CollectOptions {
   readonly dryRun?: boolean;
   /** Told of every original that was collected, or would be. */
   readonly onOriginal?: (digest: Digest, size: number) => void;
+  /** Told before all originals are looked at, and again before all rungs are; with how many there are, more or less. */
+  readonly onStage?: (what: 'originals' | 'rungs', total: number) => void | Promise<void>;
+  /** Told of each of them. */
+  readonly onLooked?: () => void;
+  /** Ends it, with AppError `cancelled` or the reason, between two originals. What was collected is. */
+  readonly signal?: AbortSignal;
 }
 
 /** What was collected, or would be. */
@@ -114,7 +125,8 @@ export class Maintenance {
    * a server that works, what changes in between is no finding.
    * @throws AppError `unavailable` if the database or the blobs cannot be read at all.
    */
-  async *verify({ repair = false, rungs = true, onOriginal }: VerifyOptions = {}): AsyncGenerator<Finding> {
+  async *verify(options: VerifyOptions = {}): AsyncGenerator<Finding> {
+    const { repair = false, onOriginal, signal } = options;
     const { maintenance } = this.#metadata;
     const obstacle = await this.#obstacle();
     if (obstacle !== undefined) {
@@ -125,11 +137,12 @@ export class Maintenance {
     for (const { text } of damage) yield { kind: 'database', text, repaired: false };
     if (damage.some(({ isReadable }) => !isReadable)) return;
     if (repair) await this.#blobs.takeBackRemovals();
-    yield* maintenance.checkRecords({ repair });
+    yield* maintenance.checkRecords({ repair, signal });
     for await (const groups of inGroups(maintenance.imagesByOriginal(), AT_ONCE)) {
+      throwIfFired(signal);
       const found = await Promise.all(
         groups.map(async (images) => {
-          const findings = await this.#verifyOriginal(images, repair, rungs);
+          const findings = await this.#verifyOriginal(images, options);
           onOriginal?.();
           return findings;
         }),
@@ -137,6 +150,7 @@ export class Maintenance {
       yield* found.flat();
     }
     for await (const { digest, plan, drop } of this.#damagedRenditions()) {
+      throwIfFired(signal);
       if (repair) await drop();
       const text = `the cached rendition ${plan} is damaged`;
       yield { kind: 'rendition-damaged', digest, text, repaired: repair };
@@ -160,13 +174,14 @@ export class Maintenance {
   }
 
   /** @param images all of one original. */
-  async #verifyOriginal(images: readonly Image[], repair: boolean, rungs: boolean): Promise<Finding[]> {
+  async #verifyOriginal(images: readonly Image[], options: VerifyOptions): Promise<Finding[]> {
+    const { repair = false, rungs = true, signal } = options;
     const [first] = images;
     if (first === undefined) return [];
     const { original } = first;
     // What is no digest has been told as a record that cannot be, and has no place where bytes could be.
     if (!/^[0-9a-f]{64}$/.test(original.digest)) return [];
-    const damage = await this.#damageOf(original.digest);
+    const damage = await this.#damageOf(original.digest, signal);
     if (damage !== undefined) {
       // It may have been replaced, and collected, since the record was read.
       if ((await this.#metadata.maintenance.unnamed([original.digest])).size > 0) return [];
@@ -182,18 +197,21 @@ export class Maintenance {
       const text = `the record says ${original.size} bytes, and the original has ${stored.size}`;
       findings.push({ kind: 'record', ...nameOf(first), text, repaired: false });
     }
-    return [...findings, ...(rungs ? await this.#verifyLadder(first, repair) : [])];
+    return [...findings, ...(rungs ? await this.#verifyLadder(first, repair, signal) : [])];
   }
 
   /** What is wrong with the bytes of an original: nothing if every one is as it was uploaded. */
-  async #damageOf(digest: Digest): Promise<Pick<Finding, 'kind' | 'text'> | undefined> {
-    const blob = await this.#blobs.openOriginal(digest);
+  async #damageOf(
+    digest: Digest,
+    signal: AbortSignal | undefined,
+  ): Promise<Pick<Finding, 'kind' | 'text'> | undefined> {
+    const blob = await this.#blobs.openOriginal(digest, signal);
     if (blob === undefined) return { kind: 'original-missing', text: 'the original is not stored' };
     const hash = createHash('sha256');
     try {
       for await (const chunk of blob.stream) hash.update(chunk as Buffer);
     } catch (error) {
-      if (!isAppError(error)) throw error;
+      if (!isAppError(error) || signal?.aborted) throw error;
       return { kind: 'original-damaged', text: `the original cannot be read: ${reasonOf(error)}` };
     } finally {
       blob.stream.destroy();
@@ -206,12 +224,12 @@ export class Maintenance {
     };
   }
 
-  async #verifyLadder(image: Image, repair: boolean): Promise<Finding[]> {
+  async #verifyLadder(image: Image, repair: boolean, signal: AbortSignal | undefined): Promise<Finding[]> {
     const { original } = image;
     const { digest } = original;
     const wrong: { rung: Rung; kind: 'rung-missing' | 'rung-damaged'; text: string }[] = [];
     for (const rung of rungsOf(original)) {
-      const problem = await this.#problemOfRung(digest, rung);
+      const problem = await this.#problemOfRung(digest, rung, signal);
       if (problem === undefined) continue;
       const kind = problem === 'is missing' ? 'rung-missing' : 'rung-damaged';
       wrong.push({ rung, kind, text: `the rung ${rung.name} ${problem}` });
@@ -231,10 +249,17 @@ export class Maintenance {
   }
 
   /** Why a rung is not what the ladder says, to follow "the rung …". */
-  async #problemOfRung(digest: Digest, rung: Rung): Promise<string | undefined> {
+  async #problemOfRung(
+    digest: Digest,
+    rung: Rung,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
     try {
-      const decoded = await this.#blobs.withRungFile(digest, rungBlobName(rung), (path) =>
-        this.#processor.ingest(path),
+      const decoded = await this.#blobs.withRungFile(
+        digest,
+        rungBlobName(rung),
+        (path) => this.#processor.ingest(path, signal),
+        signal,
       );
       if (decoded === undefined) return 'is missing';
       const { width, height, format } = decoded.inspection;
@@ -253,11 +278,8 @@ export class Maintenance {
    * @throws AppError `conflict` if a backup needs what is there (what was collected before stays so), or if the database
    * is not that of these blobs or has not the schema of this version.
    */
-  async collect({
-    grace = DEFAULT_GRACE,
-    dryRun = false,
-    onOriginal,
-  }: CollectOptions = {}): Promise<Collection> {
+  async collect(options: CollectOptions = {}): Promise<Collection> {
+    const { grace = DEFAULT_GRACE, dryRun = false, onOriginal, onStage, onLooked, signal } = options;
     const done: Collection = { originals: 0, rungs: 0, bytes: 0, stagedFiles: 0, waiting: 0 };
     const { maintenance } = this.#metadata;
     const obstacle = await this.#obstacle();
@@ -267,9 +289,14 @@ export class Maintenance {
     const isOld = (...times: (Date | undefined)[]) =>
       times.every((time) => time === undefined || now - time.getTime() >= grace);
 
-    for await (const batch of inGroups(this.#blobs.originals(), BATCH)) {
+    let looked = 0;
+    await onStage?.('originals', await maintenance.countImages());
+    for await (const batch of inGroups(this.#blobs.originals(signal), BATCH)) {
       const unnamed = await maintenance.unnamed(batch.map(({ digest }) => digest));
       for (const { digest, size, storedOn } of batch) {
+        throwIfFired(signal);
+        looked += 1;
+        onLooked?.();
         if (!unnamed.has(digest)) continue;
         if (!isOld(storedOn, unnamed.get(digest))) {
           done.waiting += 1;
@@ -282,9 +309,12 @@ export class Maintenance {
       }
     }
     // An original that is there was looked at above, and takes its rungs along.
-    for await (const batch of inGroups(this.#blobs.rungs(), BATCH)) {
+    await onStage?.('rungs', looked * MOST_RUNGS);
+    for await (const batch of inGroups(this.#blobs.rungs(signal), BATCH)) {
       const unnamed = await maintenance.unnamed(batch.map(({ digest }) => digest));
       for (const { digest, name, size, storedOn } of batch) {
+        throwIfFired(signal);
+        onLooked?.();
         if (!unnamed.has(digest) || !isOld(storedOn)) continue;
         if ((await this.#blobs.statOriginal(digest)) !== undefined) continue;
         // If the same picture is uploaded right now, its ladder is made anew when it is missed.
@@ -302,6 +332,7 @@ export class Maintenance {
   /** True if it is gone; false if somebody wants it after all. */
   async #collectOriginal(digest: Digest): Promise<boolean> {
     const removal = this.#blobs.removalOf(digest);
+    await removal.prepare();
     let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
     try {
       outcome = await this.#metadata.maintenance.collect(digest, this.#now(), removal.remove);
@@ -310,8 +341,13 @@ export class Maintenance {
       await removal.takeBack().catch(() => undefined);
       throw error;
     }
-    if (outcome === 'collected') await removal.finish();
-    else await removal.takeBack();
+    if (outcome === 'collected') {
+      await removal.finish();
+      // Only now, when nobody who writes records waits for it. Whoever stored the bytes anew meanwhile keeps their rungs; if
+      // they come between these two lines, the ladder is made anew when it is missed.
+      const isBack = (await this.#blobs.statOriginal(digest)) !== undefined;
+      if (!isBack) await this.#blobs.dropRungs(digest);
+    } else await removal.takeBack();
     if (outcome !== 'held') return outcome === 'collected';
     throw new AppError(
       'conflict',
@@ -327,6 +363,10 @@ function nameOf({ accountID, imageID, original }: Image) {
 function reasonOf(error: AppError): string {
   if (error.fields?.image !== undefined) return error.fields.image;
   return error.cause instanceof Error ? error.cause.message : error.message;
+}
+
+function throwIfFired(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw cancellation(signal);
 }
 
 async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {

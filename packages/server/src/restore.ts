@@ -18,7 +18,7 @@ import {
   sha256,
 } from './backup-format.ts';
 import { claimBlobs } from './belonging.ts';
-import type { BlobStore } from './blobs/store.ts';
+import { type BlobStore, cancellation } from './blobs/store.ts';
 import { AppError, isAppError } from './errors.ts';
 import { type Digest, MAX_ORIGINAL_BYTES } from './image.ts';
 import type { Row, TableRows } from './metadata/maintenance.ts';
@@ -32,29 +32,29 @@ export interface RestoreOptions {
   readonly path: string;
   /** Told of every original that is done. */
   readonly onOriginal?: () => void;
+  /** Told how many bytes of the file were read. */
+  readonly onRead?: (bytes: number) => void;
+  /** Ends it, with AppError `cancelled` or the reason. As after every failure, nothing of it is left. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Fills an empty library from a backup, of whichever kind of database it is. Each byte is checked on the way; the records
  * count only after all of them and all originals are there and the manifest agrees. Otherwise nothing is left.
  * @throws AppError `conflict` if the library is not empty, or the file is not a whole, unaltered backup that this version
- * can read; it names the entry that is wrong.
+ * can read; it names the entry that is wrong. `unavailable` if it failed and originals that it had stored cannot be removed.
  */
-export async function restoreBackup({
-  metadata,
-  blobs,
-  path,
-  onOriginal,
-}: RestoreOptions): Promise<BackupSummary> {
+export async function restoreBackup(options: RestoreOptions): Promise<BackupSummary> {
+  const { metadata, blobs, path, onOriginal, signal } = options;
   for await (const { digest } of blobs.originals()) {
     throw new AppError('conflict', `the blobs are not empty: there is the original ${digest}`);
   }
-  const reader = await BackupReader.open(path);
+  const reader = await BackupReader.open(path, options);
   const stored: Digest[] = [];
   try {
     const preface = await reader.preface();
     const rows = reader.rows(async (digest, bytes) => {
-      await using file = await blobs.stage(oneChunk(bytes), { limit: MAX_ORIGINAL_BYTES });
+      await using file = await blobs.stage(oneChunk(bytes), { limit: MAX_ORIGINAL_BYTES, signal });
       stored.push(digest);
       await blobs.keepOriginal(file);
       onOriginal?.();
@@ -64,7 +64,7 @@ export async function restoreBackup({
     // They were not here before. If the records are here, or nobody can say, then nothing of theirs may go: what no record
     // names is collected one day.
     const isEmpty = await metadata.isEmpty().catch(() => false);
-    if (isEmpty) for (const digest of stored) await blobs.dropOriginal(digest).catch(() => undefined);
+    if (isEmpty) await dropAll(blobs, stored, error);
     throw error;
   } finally {
     await reader.close();
@@ -74,6 +74,16 @@ export async function restoreBackup({
   return reader.summary();
 }
 
+/** @throws AppError `unavailable` if some could not be removed. */
+async function dropAll(blobs: BlobStore, digests: readonly Digest[], cause: unknown): Promise<void> {
+  let kept = 0;
+  for (const digest of digests) await blobs.dropOriginal(digest).catch(() => kept++);
+  if (kept === 0) return;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const text = `${why}; and ${kept} originals that were stored before cannot be removed: empty the folder of the blobs before the next restore`;
+  throw new AppError('unavailable', text, { cause });
+}
+
 async function* oneChunk(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
 }
@@ -81,17 +91,19 @@ async function* oneChunk(bytes: Buffer): AsyncGenerator<Buffer> {
 /** Reads a backup from its first entry to its last, and lets nothing out that is not as its name says. */
 class BackupReader {
   readonly #entries: AsyncIterator<TarEntry>;
+  readonly #options: ReadOptions;
   readonly #seal = new Seal();
   #last = 'its beginning';
   #manifest: Manifest | undefined;
 
-  private constructor(entries: AsyncIterator<TarEntry>) {
+  private constructor(entries: AsyncIterator<TarEntry>, options: ReadOptions) {
     this.#entries = entries;
+    this.#options = options;
   }
 
-  static async open(path: string): Promise<BackupReader> {
+  static async open(path: string, options: ReadOptions): Promise<BackupReader> {
     if (!(await stat(path)).isFile()) throw new AppError('conflict', `${path} is not a file`);
-    return new BackupReader(tarEntries(path));
+    return new BackupReader(tarEntries(path), options);
   }
 
   async preface(): Promise<Preface> {
@@ -157,6 +169,8 @@ class BackupReader {
 
   /** The next entry, if its bytes are those that it is named by; undefined: there is none. */
   async #next(): Promise<{ name: string; bytes: Buffer; is: EntryKind } | undefined> {
+    const { signal, onRead } = this.#options;
+    if (signal?.aborted) throw cancellation(signal);
     let next: IteratorResult<TarEntry>;
     try {
       next = await this.#entries.next();
@@ -165,7 +179,8 @@ class BackupReader {
       throw refused(`it is cut short or altered after ${this.#last} (${error.message})`);
     }
     if (next.done) return undefined;
-    const { name, bytes } = next.value;
+    const { name, bytes, read } = next.value;
+    onRead?.(read);
     const is = entryNamed(name);
     if (is === undefined) throw refused(`the entry ${JSON.stringify(name)} does not belong there`);
     if (sha256(bytes) !== is.digest) throw refused(`the entry ${name} is altered`);
@@ -178,13 +193,17 @@ class BackupReader {
   }
 }
 
+type ReadOptions = Pick<RestoreOptions, 'signal' | 'onRead'>;
+
 interface TarEntry {
   readonly name: string;
   readonly bytes: Buffer;
+  /** How many bytes of the file were read by then. */
+  readonly read: number;
 }
 
 /** Every file of a tar, with its bytes. Rejects if the tar is cut, or is none. */
-async function* tarEntries(path: string): AsyncGenerator<{ name: string; bytes: Buffer }> {
+async function* tarEntries(path: string): AsyncGenerator<TarEntry> {
   const { extract } = await import('tar-stream');
   const tar = extract();
   const source = createReadStream(path);
@@ -199,7 +218,7 @@ async function* tarEntries(path: string): AsyncGenerator<{ name: string; bytes: 
       for await (const chunk of entry) chunks.push(chunk);
       const bytes = Buffer.concat(chunks);
       if (bytes.length !== size) throw refused(`the entry ${name} is cut short`);
-      yield { name, bytes };
+      yield { name, bytes, read: source.bytesRead };
     }
   } finally {
     source.destroy();

@@ -109,8 +109,8 @@ export async function quad(orientation: number, format: 'jpeg' | 'png' | 'webp' 
 /** With GPS, camera, author and software in EXIF, XMP with a marker, and a colour profile. */
 export const PRIVATE_MARKERS = ['48/1', 'Secret Author', 'SN-4711', 'xmp-secret-marker'] as const;
 
-export async function withPrivateMetadata(format: 'jpeg' | 'png' | 'webp'): Promise<Buffer> {
-  return photo()
+export async function withPrivateMetadata(format: 'jpeg' | 'png' | 'webp', orientation = 1): Promise<Buffer> {
+  return (orientation === 1 ? photo() : photo().withMetadata({ orientation }))
     .withExif({
       IFD0: { Artist: 'Secret Author', Software: 'SN-4711' },
       IFD3: {

@@ -2,9 +2,9 @@
  * The server as a process: what a newcomer runs, what an operator sends it, what the machine does to it.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,11 +14,12 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { openSqlite } from '../src/metadata/sqlite.ts';
+import { childrenOf, isAlive } from './processes.ts';
 import { picture } from './sample.ts';
 import { ACCOUNT, basic } from './server.ts';
+import { serve } from './serving.ts';
 
 const START = join(import.meta.dirname, '../start.mjs');
-const NODE_OPTIONS = ['--conditions=vitrine-source'];
 
 let folder: string;
 let running: ChildProcess[] = [];
@@ -34,24 +35,9 @@ afterEach(async () => {
 
 /** Starts the server in an empty folder and waits until it says where it listens. */
 async function start(env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [...NODE_OPTIONS, START], {
-    cwd: folder,
-    env: { PATH: process.env.PATH, VITRINE_PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const { child, pid, listening, output } = serve({ cwd: folder, env });
   running.push(child);
-  let output = '';
-  const url = await new Promise<string>((resolve, reject) => {
-    const read = (chunk: Buffer) => {
-      output += chunk;
-      const found = /"msg":"listening on (http[^"]+)"/.exec(output)?.[1];
-      if (found !== undefined) resolve(found);
-    };
-    child.stdout?.on('data', read);
-    child.stderr?.on('data', read);
-    child.once('exit', (code) => reject(new Error(`exited with ${code}: ${output}`)));
-  });
-  return { child, url, output: () => output };
+  return { child, pid, url: await listening, output };
 }
 
 async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<unknown> {
@@ -134,7 +120,7 @@ describe('the first start', () => {
     for (const [env, expected] of cases) {
       await assert.rejects(start(env), ({ message }: Error) => {
         const [status = '', text = ''] = message.split(/: (.*)/s);
-        assert.equal(status, 'exited with 1');
+        assert.equal(status, 'the server ended with 1');
         assert.match(text, expected);
         assert.equal(text.trimEnd().split('\n').length, 1, text);
         assert.equal(text.includes('hunter2'), false);
@@ -209,16 +195,10 @@ describe('the processes that decode', () => {
     VITRINE_RENDER_CONCURRENCY: '1',
   };
 
-  /** The process IDs of a process's children. */
-  async function childrenOf(pid: number | undefined): Promise<number[]> {
-    const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-    return text.trim().split(' ').filter(Boolean).map(Number);
-  }
-
   test('can be killed during an upload, and that upload and the next one work', {
     skip: process.platform !== 'linux',
   }, async () => {
-    const { child, url } = await start(env);
+    const { pid, url } = await start(env);
     const upload = async (bytes: Uint8Array) => {
       const form = new FormData();
       form.append('image', new Blob([Uint8Array.from(bytes)]), 'a');
@@ -231,7 +211,7 @@ describe('the processes that decode', () => {
     const large = await sharp({ create: { width: 9_000, height: 9_000, channels: 3, background: 'teal' } })
       .png()
       .toBuffer();
-    const before = await childrenOf(child.pid);
+    const before = childrenOf(pid);
     assert.ok(before.length > 0, 'decoding is done in child processes');
     const answer = upload(large);
     let settled = false;
@@ -239,13 +219,13 @@ describe('the processes that decode', () => {
       settled = true;
     });
     // Killed again and again for as long as it takes would be a refusal; once is a crash like any other.
-    for (const pid of before) process.kill(pid, 'SIGKILL');
+    for (const decoder of before) process.kill(decoder, 'SIGKILL');
     assert.equal(await answer, 201);
     assert.equal(settled, true);
     assert.equal(await upload(await picture(4)), 201);
-    const after = await childrenOf(child.pid);
+    const after = childrenOf(pid);
     assert.equal(
-      after.some((pid) => before.includes(pid)),
+      after.some((decoder) => before.includes(decoder)),
       false,
       'others have taken their place',
     );
@@ -253,7 +233,7 @@ describe('the processes that decode', () => {
   });
 
   test('end with the server, also when it is killed', { skip: process.platform !== 'linux' }, async () => {
-    const { child, url } = await start(env);
+    const { child, pid, url } = await start(env);
     await fetch(url);
     const form = new FormData();
     form.append('image', new Blob([Uint8Array.from(await picture(5))]), 'a');
@@ -262,13 +242,9 @@ describe('the processes that decode', () => {
       body: form,
       headers: { authorization: basic('a', 'b') },
     });
-    const decoders = await childrenOf(child.pid);
+    const decoders = childrenOf(pid);
     assert.ok(decoders.length > 0);
     await stopped(child, 'SIGKILL');
-    const isAlive = async (pid: number) => {
-      const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-      return status !== '' && !/\) Z /.test(status);
-    };
-    for (const pid of decoders) while (await isAlive(pid)) await new Promise(setImmediate);
+    while (decoders.some(isAlive)) await new Promise(setImmediate);
   });
 });

@@ -11,6 +11,7 @@ import { constants, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
 import type { BlobDriver, BlobStat } from './store.ts';
 import { cancellation, fileFault, isBlobKey, stagingName } from './store.ts';
@@ -21,6 +22,10 @@ const BESIDE_PREFIX = '~';
 const CRUMB_AGE_MS = 24 * 60 * 60 * 1000;
 const CLAIM_AGE_MS = 60 * 1000;
 const CLAIM_POLL_MS = 20;
+const REMEMBERED_FOLDERS = 4_096;
+const FOLDER_ATTEMPTS = 3;
+/** Folders down to this level fan out what is in them, and stay when they are empty: `originals/4f`. */
+const LASTING_LEVELS = 2;
 
 /**
  * Opens the folder as a BlobDriver, creating it if it is absent.
@@ -43,8 +48,9 @@ export async function openFileBlobs(options: { folder: string }): Promise<BlobDr
 class FileBlobs implements BlobDriver {
   readonly stagingFolder: string;
   readonly #root: string;
-  // Folders that this process has made durable, or is about to: an entry may be used once it resolves.
-  readonly #folders = new Map<string, Promise<void>>();
+  // Folders that this process has made durable, or is about to: an entry may be used once it resolves. Those of rungs are
+  // as many as there are originals: what is forgotten is only made durable once more.
+  readonly #folders = new LRUCache<string, Promise<void>>({ max: REMEMBERED_FOLDERS });
 
   constructor(root: string) {
     this.#root = root;
@@ -108,7 +114,11 @@ class FileBlobs implements BlobDriver {
     const path = this.#path(key);
     await guard(signal, async () => {
       const gone = await unlessAbsent(fs.unlink(path).then(() => true));
-      if (gone) await sync(dirname(path));
+      if (!gone) return;
+      const folder = dirname(path);
+      const levels = key.split('/').length - 1;
+      if (levels > LASTING_LEVELS && (await this.#removeIfEmpty(folder))) await sync(dirname(folder));
+      else await sync(folder);
     });
   }
 
@@ -179,17 +189,26 @@ class FileBlobs implements BlobDriver {
     }
   }
 
-  /** Runs the work in a folder that is there and durable. Made once more if somebody removed it meanwhile. */
+  /** Runs the work in a folder that is there and durable. Made again if somebody removes it meanwhile. */
   async #inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
-    await this.#ensureFolder(folder);
-    try {
-      return await work();
-    } catch (error) {
-      if (!hasCode(error, 'ENOENT')) throw error;
-      this.#folders.delete(folder);
+    for (let attempt = 1; ; attempt += 1) {
       await this.#ensureFolder(folder);
-      return work();
+      try {
+        return await work();
+      } catch (error) {
+        if (!hasCode(error, 'ENOENT') || attempt === FOLDER_ATTEMPTS) throw error;
+        this.#folders.delete(folder);
+      }
     }
+  }
+
+  /** True if it was. Whoever stores in it at the same time makes it anew. */
+  async #removeIfEmpty(folder: string): Promise<boolean> {
+    this.#folders.delete(folder);
+    return fs.rmdir(folder).then(
+      () => true,
+      () => false,
+    );
   }
 
   async #ensureFolder(folder: string): Promise<void> {

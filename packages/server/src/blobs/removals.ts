@@ -8,9 +8,11 @@ import type { BlobDriver, StagedBlob } from './store.ts';
 
 /** The removal of one original by one collector, which can be taken back until `finish`. */
 export interface Removal {
-  /** Removes the original, with all its rungs. Succeeds also if there are none, and when called again. */
+  /** Keeps what could be taken back. Comes first, and before any lock. */
+  prepare(): Promise<void>;
+  /** Removes the original, and not its rungs: one call of the driver. Succeeds also if there is none, and when called again. */
   remove(): Promise<void>;
-  /** The original is there again, unless somebody stored it anew, or there was none. Rungs are made when they are missed. */
+  /** The original is there again, unless somebody stored it anew, or there was none. */
   takeBack(): Promise<void>;
   /** Lets go of what could be taken back. */
   finish(): Promise<void>;
@@ -20,7 +22,7 @@ export interface RemovalsDependencies {
   readonly driver: BlobDriver;
   /** The key of an original. TypeError if the digest is none. */
   readonly keyOf: (digest: Digest) => string;
-  /** Removes an original with its rungs, for good. */
+  /** Removes an original, for good. */
   readonly drop: (digest: Digest) => Promise<void>;
   /** A blob as a file in staging. */
   readonly fetch: (blob: NonNullable<Awaited<ReturnType<BlobDriver['open']>>>) => Promise<StagedBlob>;
@@ -52,11 +54,11 @@ export class Removals {
     const kept = `${PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
     let begun = false;
     return {
-      remove: async () => {
+      prepare: async () => {
         begun = true;
         await this.#copy(key, kept);
-        await this.#drop(digest);
       },
+      remove: () => this.#drop(digest),
       takeBack: async () => {
         if (!begun) return;
         await this.#copy(kept, key);

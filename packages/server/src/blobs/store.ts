@@ -400,11 +400,15 @@ export class BlobStore {
   }
 
   /**
-   * Removes an original with all its rungs; succeeds also if there are none. It is the caller's to know that nothing
+   * Removes an original, and none of its rungs; succeeds also if there is none. It is the caller's to know that nothing
    * names it, and that nothing will. A collector beside uploads cannot know: see `removalOf`.
    */
   async dropOriginal(digest: Digest, signal?: AbortSignal): Promise<void> {
     await this.#driver.delete(originalKey(digest), signal);
+  }
+
+  /** Removes all rungs of an original. They are made anew if they are missed. */
+  async dropRungs(digest: Digest, signal?: AbortSignal): Promise<void> {
     for await (const { key } of this.#driver.list(rungKey(digest, ''), signal)) {
       await this.#driver.delete(key, signal);
     }

@@ -2,7 +2,7 @@
  * Owns what a client's command works with: a server, an account on it and a client with its credentials, from a profile.
  * Refuses to know commands.
  */
-import type { Image, Vitrine } from '@vitrine/client';
+import type { Image, RetryConfig, Vitrine } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../errors.ts';
 import { MAX_ORIGINAL_BYTES } from '../image.ts';
@@ -21,12 +21,19 @@ export interface Connection {
   readonly vitrine: Vitrine;
   /**
    * The bytes that were uploaded, checked; undefined from a server that does not give them.
-   * @throws AppError `invalid-image` if they are not what the server says they are.
+   * @throws AppError `invalid-image` if they are not what the server says they are; what the client throws, and soon where the
+   * server is well and only this picture fails.
    */
   original(imageID: string): Promise<Buffer | undefined>;
   /** An image by its ID, its public ID or its link. @throws AppError `not-found`. */
   find(name: string): Promise<Image>;
 }
+
+/** Some attempts in about two seconds. */
+const BRIEFLY: RetryConfig = {
+  strategy: 'backoff',
+  backoff: { initialInterval: 250, maxInterval: 1_000, maxElapsedTime: 2_000 },
+};
 
 /** The options that every client's command has. */
 export function clientCommand(parent: Command, name: string, description: string): Command {
@@ -64,9 +71,21 @@ export async function connect(profile: Profile, { patient = false } = {}): Promi
     serverURL,
     vitrine,
     async original(imageID) {
+      const asked = { accountID, imageID };
+      const ask = async (options: { retries?: RetryConfig }) => {
+        const { result } = await vitrine.images.original(asked, { verify: true, ...options });
+        return readWhole(result);
+      };
       try {
-        const { result } = await vitrine.images.original({ accountID, imageID }, { verify: true });
-        return await readWhole(result);
+        return await ask({ retries: { strategy: 'none' } }).catch(async (error: unknown) => {
+          const status = error instanceof client.APIError ? error.status : 0;
+          if (status > 0 && ![429, 500, 502, 503, 504].includes(status)) throw error;
+          if (status < 500) return ask({});
+          // The server may be ill, or this picture lost, which no patience brings back. What needs no picture tells which: it
+          // is waited for as long as anything is, and the picture then no longer than a moment.
+          await vitrine.images.getMetadata(asked);
+          return ask({ retries: BRIEFLY });
+        });
       } catch (error) {
         if (!(error instanceof client.APIError)) throw error;
         // The image is known to be there, so what is missing is the operation; elsewhere any page may be in its place.

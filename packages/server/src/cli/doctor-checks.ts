@@ -33,7 +33,12 @@ const CLOCK_DIFFERENCE = 5_000;
 const EARLIEST = Date.UTC(2026, 0, 1);
 const ANSWER_TIMEOUT = 3_000;
 /** What SQLite's log of writes does not work on: files that several machines may share. */
-const NETWORK_DISKS: Readonly<Record<number, string>> = { 26985: 'NFS', 20859: 'SMB', 4283649346: 'CIFS' };
+const NETWORK_DISKS: ReadonlyMap<number, string> = new Map([
+  [0x6969, 'NFS'],
+  [0x517b, 'SMB'],
+  [0xff534d42, 'SMB'],
+  [0xfe534d42, 'SMB'],
+]);
 
 /** Everything that is looked at, in order; as soon as it is known. */
 export async function* examine(env: Readonly<Record<string, string | undefined>>): AsyncGenerator<Check> {
@@ -153,7 +158,7 @@ async function checkDatabase({ database }: Config): Promise<Finding> {
   const sqlite = database.kind === 'sqlite' && database.path !== ':memory:' ? database.path : undefined;
   if (sqlite !== undefined) {
     const { type } = await statfs(await nearestFolder(sqlite));
-    const disk = NETWORK_DISKS[type];
+    const disk = networkDisk(type);
     if (disk !== undefined) return fail(`${sqlite} is on a ${disk} disk, where SQLite loses data`);
     if (!(await exists(database))) return ok(`${sqlite} will be made at the first start`);
   }
@@ -173,6 +178,11 @@ async function checkDatabase({ database }: Config): Promise<Finding> {
   } finally {
     await metadata.close();
   }
+}
+
+/** What a disk that several machines may share is called; undefined: it is none. @param type as statfs tells it */
+export function networkDisk(type: number): string | undefined {
+  return NETWORK_DISKS.get(type);
 }
 
 /** By the header of the file: bytes 18 and 19 are 2 where a write-ahead log is used. */

@@ -34,7 +34,7 @@ export function addExportCommand(program: Command, surroundings: Surroundings): 
     for await (const image of vitrine.images.list({ accountID })) images.push(image);
     images.reverse();
     const pictures = new Pictures(connection);
-    const progress = await startProgress(surroundings, images.length, options.json === true);
+    const progress = await startProgress(surroundings, images.length, 'images', options.json === true);
     const results = new Map<string, Result>();
     try {
       await forEach(images, options.parallel, async (image) => {

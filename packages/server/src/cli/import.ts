@@ -67,7 +67,7 @@ export function addImportCommand(program: Command, surroundings: Surroundings): 
     const placing = new Placing(target, ledger, work);
     // Disabled images go first: while they are not disabled yet they need room in the quota, which later is full.
     const order = work.origin.toSorted((a, b) => Number(!a.disabledOn) - Number(!b.disabledOn));
-    const progress = await startProgress(surroundings, order.length, options.json === true);
+    const progress = await startProgress(surroundings, order.length, 'images', options.json === true);
     const results: Result[] = [];
     try {
       await forEach(order, options.parallel, async ({ imageID }) => {
@@ -89,8 +89,8 @@ class Placing {
   readonly #target: Connection;
   readonly #ledger: Ledger;
   readonly #work: Work;
-  /** Renditions of different originals may be the same: the image that brought each picture, by digest. */
-  readonly #seen = new Map<string, string>();
+  /** Renditions of different originals may be the same: the image that brings each picture, by digest, and if it could. */
+  readonly #seen = new Map<string, { readonly imageID: string; readonly placed: Promise<boolean> }>();
 
   constructor(target: Connection, ledger: Ledger, work: Work) {
     this.#target = target;
@@ -99,18 +99,23 @@ class Placing {
   }
 
   async place(imageID: string): Promise<Result> {
+    const { promise: placed, resolve: settle } = Promise.withResolvers<boolean>();
     try {
       const entry = await this.#work.entryOf(imageID);
       const { digest, kind } = entry;
-      const first = this.#seen.get(digest);
-      if (first !== undefined)
-        return { imageID, outcome: 'same picture', kind, note: `the same as ${first}` };
-      this.#seen.set(digest, imageID);
+      // One that failed brought nothing, and the next of them tries its own luck.
+      for (let first = this.#seen.get(digest); first !== undefined; first = this.#seen.get(digest)) {
+        if (await first.placed)
+          return { imageID, outcome: 'same picture', kind, note: `the same as ${first.imageID}` };
+        if (this.#seen.get(digest) === first) break;
+      }
+      this.#seen.set(digest, { imageID, placed });
       const { outcome, image } = await this.#put(entry);
       const note = image
         ? await this.#follow(entry, image)
         : 'the server does not say which image has its bytes: alt text and state were left alone';
       await this.#work.placed(entry);
+      settle(true);
       return {
         imageID,
         outcome,
@@ -121,6 +126,8 @@ class Placing {
     } catch (error) {
       const why = isAppError(error) ? error.message : await refusalOf(error);
       return { imageID, outcome: 'failed', note: why };
+    } finally {
+      settle(false);
     }
   }
 

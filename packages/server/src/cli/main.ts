@@ -12,6 +12,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { addExportCommand } from './export.ts';
 import { addImageCommands } from './images.ts';
 import { addImportCommand } from './import.ts';
+import { Interrupted } from './interruption.ts';
 import { addKeyCommands } from './keys.ts';
 import { addLoginCommands } from './login.ts';
 import { addMaintenanceCommands } from './maintenance.ts';
@@ -21,6 +22,7 @@ import { OnlyRenditions, PartlyDone } from './progress.ts';
 import type { Surroundings } from './session.ts';
 import { FoundWrong } from './steps.ts';
 import { addUploadCommand } from './upload.ts';
+import { addVerifyCommand } from './verify.ts';
 
 /** What a script can tell apart. 0 is success. */
 const EXIT = { failed: 1, usage: 2, notFound: 3, refused: 4, partly: 5, renditions: 6 } as const;
@@ -34,6 +36,7 @@ Exit codes:
   4  refused: by the server, or because the state does not allow it
   5  done in part: some files or images were not, and the output says which
   6  done, but some pictures are renditions, because the server gives no originals
+  130, 143  interrupted, by Ctrl-C or SIGTERM
 
 serve, accounts, keys, audit, verify, gc, backup, restore and doctor work on the data that the VITRINE_ variables name
 (docs/config.md, docs/operations.md), beside a server that runs on it. All others speak to a server, as "vitrine login" says (docs/cli.md).`;
@@ -58,6 +61,7 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   addAccountCommands(program, surroundings);
   addKeyCommands(program, surroundings);
   addAuditCommand(program, surroundings);
+  addVerifyCommand(program, surroundings);
   addMaintenanceCommands(program, surroundings);
   addDoctorCommand(program, surroundings);
   addLoginCommands(program, surroundings);
@@ -89,6 +93,7 @@ function explain(error: unknown): string {
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof ConfigError) return EXIT.usage;
+  if (error instanceof Interrupted) return error.exitCode;
   if (error instanceof PartlyDone) return EXIT.partly;
   if (error instanceof OnlyRenditions) return EXIT.renditions;
   const codes: Partial<Record<ErrorCode, number>> = {
@@ -109,7 +114,7 @@ function exitCodeOfRefusal(error: VitrineError): number {
 }
 
 function isReport(error: unknown): error is Error {
-  return [PartlyDone, OnlyRenditions, FoundWrong].some((report) => error instanceof report);
+  return [PartlyDone, OnlyRenditions, FoundWrong, Interrupted].some((report) => error instanceof report);
 }
 
 /** Ends the process once everything that was written has left it. */

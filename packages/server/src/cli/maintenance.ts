@@ -1,5 +1,5 @@
 /**
- * `vitrine verify`, `gc`, `backup` and `restore`. Owns the words of these commands and how their outcomes are printed; what
+ * `vitrine gc`, `backup` and `restore`. Owns the words of these commands and how their outcomes are printed; what
  * they do is the services'.
  */
 import { constants } from 'node:fs';
@@ -7,56 +7,29 @@ import { access, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { BackupSummary } from '../backup-format.ts';
 import { AppError } from '../errors.ts';
-import type { Collection, Finding } from '../maintenance.ts';
+import type { Collection } from '../maintenance.ts';
+import { interruptible } from './interruption.ts';
 import { seconds } from './keys.ts';
-import { json, lines, plain } from './output.ts';
+import { counted, json, lines, plain } from './output.ts';
 import { PartlyDone } from './progress.ts';
 import type { Surroundings } from './session.ts';
-import { FoundWrong, startSteps } from './steps.ts';
+import { type Steps, startSteps } from './steps.ts';
 import { withMaintenance, withNewStores, withStores } from './stores.ts';
 
 const DEFAULT_GRACE_SECONDS = 24 * 60 * 60;
 
+/** What people call the records of a table. Of other tables they need not know. */
+const NAMES = [
+  ['accounts', 'account'],
+  ['api_keys', 'key'],
+  ['images', 'image'],
+  ['products', 'product'],
+  ['line_items', 'set of line items', 'sets of line items'],
+  ['audit', 'line of the audit trail', 'lines of the audit trail'],
+] as const satisfies (readonly [string, string, string?])[];
+
 export function addMaintenanceCommands(program: Command, surroundings: Surroundings): void {
   const { write } = surroundings;
-
-  program
-    .command('verify')
-    .description('check every record, original, rung and cached rendition, beside a server or without one')
-    .option('--repair', 'make anew what is derived: rungs, counters, uses of images; never originals')
-    .option('--no-rungs', 'do not decode the rungs, which takes most of the time')
-    .option('--json', 'print JSON')
-    .action(async (options: { repair?: true; rungs: boolean; json?: true }) => {
-      const { repair = false, rungs, json: asJSON = false } = options;
-      const findings: Finding[] = [];
-      let originals = 0;
-      await withMaintenance(surroundings, async (maintenance) => {
-        const total = await maintenance.countOriginals().catch(() => 0);
-        const { step, end } = await startSteps(surroundings, total, 'originals', asJSON);
-        const onOriginal = () => {
-          originals += 1;
-          step();
-        };
-        try {
-          for await (const finding of maintenance.verify({ repair, rungs, onOriginal })) {
-            findings.push(finding);
-            // Where a bar has the terminal, what was found comes after it.
-            if (!asJSON && !surroundings.screen.isTTY) write(findingText(finding));
-          }
-        } finally {
-          end();
-        }
-      });
-      const left = findings.filter(({ repaired }) => !repaired).length;
-      if (asJSON) write(json({ originals, findings, repaired: findings.length - left }));
-      else {
-        if (surroundings.screen.isTTY) for (const finding of findings) write(findingText(finding));
-        write(
-          `${originals} originals checked, ${findings.length} findings, ${findings.length - left} repaired\n`,
-        );
-      }
-      if (left > 0) throw new FoundWrong(`something is wrong: ${left} findings`);
-    });
 
   program
     .command('gc')
@@ -72,15 +45,38 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
     .option('--dry-run', 'only say what would be removed')
     .option('--json', 'print JSON')
     .action(async (options: { grace: number; dryRun?: true; json?: true }) => {
-      const { dryRun = false } = options;
-      const collection = await withMaintenance(surroundings, (maintenance) =>
-        maintenance.collect({
-          grace: options.grace * 1_000,
-          dryRun,
-          onOriginal: (digest, size) => options.json || write(`original ${digest}, ${size} bytes\n`),
-        }),
+      const { dryRun = false, json: asJSON = false } = options;
+      let found = 0;
+      const collection = await interruptible(
+        surroundings,
+        (signal) =>
+          withMaintenance(surroundings, async (maintenance) => {
+            let steps: Steps | undefined;
+            try {
+              return await maintenance.collect({
+                grace: options.grace * 1_000,
+                dryRun,
+                signal,
+                async onStage(what, total) {
+                  steps?.end();
+                  steps = await startSteps(surroundings, { what, total, json: asJSON });
+                },
+                onLooked: () => steps?.step(),
+                onOriginal(digest, size) {
+                  found += 1;
+                  if (!asJSON) steps?.tell(`original ${digest}, ${size} bytes\n`);
+                },
+              });
+            } finally {
+              steps?.end();
+            }
+          }),
+        () =>
+          dryRun
+            ? 'nothing was removed'
+            : `${counted(found, 'original')} removed before; what is left is for the next run`,
       );
-      write(options.json ? json({ dryRun, ...collection }) : collectionText(collection, dryRun));
+      write(asJSON ? json({ dryRun, ...collection }) : collectionText(collection, dryRun));
     });
 
   program
@@ -92,23 +88,28 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
     .option('--json', 'print JSON')
     .action(async (path: string, options: { json?: true }) => {
       const { json: asJSON = false } = options;
-      if (await isFolder(path)) throw new AppError('invalid-request', `${path} is a folder: name a file`);
-      const interruption = watchForInterruption();
-      const summary = await withStores(surroundings, async ({ metadata, blobs }) => {
-        const { writeBackup } = await import('../backup.ts');
-        const total = await metadata.maintenance.countImages();
-        const { step, end } = await startSteps(surroundings, total, 'originals', asJSON);
-        try {
-          const onOriginal = () => {
-            interruption.check();
-            step();
-          };
-          return await writeBackup({ metadata, blobs, path, onOriginal });
-        } finally {
-          end();
-          interruption.end();
-        }
-      });
+      const found = await stat(path).catch(() => undefined);
+      // A device or a pipe would be replaced like an older backup.
+      if (found !== undefined && !found.isFile())
+        throw new AppError(
+          'invalid-request',
+          `${path} is ${found.isDirectory() ? 'a folder' : 'no file'}: name a file`,
+        );
+      const summary = await interruptible(
+        surroundings,
+        (signal) =>
+          withStores(surroundings, async ({ metadata, blobs }) => {
+            const { writeBackup } = await import('../backup.ts');
+            const total = await metadata.maintenance.countImages();
+            const { step, end } = await startSteps(surroundings, { what: 'originals', total, json: asJSON });
+            try {
+              return await writeBackup({ metadata, blobs, path, signal, onOriginal: step });
+            } finally {
+              end();
+            }
+          }),
+        () => 'there is no new backup, and nothing of it is left',
+      );
       tellSummary(surroundings, summary, asJSON);
       check(summary, 'the backup is without');
     });
@@ -124,52 +125,30 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
       await access(path, constants.R_OK).catch((cause: unknown) => {
         throw new AppError('invalid-request', `the backup ${path} cannot be read`, { cause });
       });
-      const summary = await withNewStores(surroundings, async ({ metadata, blobs }) => {
-        const { restoreBackup } = await import('../restore.ts');
-        return restoreBackup({ metadata, blobs, path });
-      });
+      const summary = await interruptible(
+        surroundings,
+        (signal) =>
+          withNewStores(surroundings, async ({ metadata, blobs }) => {
+            const { restoreBackup } = await import('../restore.ts');
+            const { size } = await stat(path);
+            const steps = await startSteps(surroundings, { what: 'originals', size, json: asJSON });
+            const onOriginal = () => steps.step();
+            const onRead = (bytes: number) => steps.reach(bytes);
+            try {
+              return await restoreBackup({ metadata, blobs, path, signal, onOriginal, onRead });
+            } finally {
+              steps.end();
+            }
+          }),
+        () => 'nothing was restored, and the library is as empty as it was',
+      );
       tellSummary(surroundings, summary, asJSON);
+      if (!asJSON)
+        write(
+          'next       vitrine verify --repair makes all rungs, which no backup has; or each is made when it is missed\n',
+        );
       check(summary, 'all that the backup has is restored, but it is without');
     });
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-}
-
-/** So that what was begun is cleaned up: `check` throws once the process was told to end. */
-function watchForInterruption(): { check(): void; end(): void } {
-  let by: string | undefined;
-  const tell = (signal: string) => {
-    by = signal;
-  };
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const signal of signals) process.on(signal, tell);
-  return {
-    check() {
-      if (by !== undefined)
-        throw new AppError(
-          'cancelled',
-          `interrupted by ${by}: there is no backup, and nothing of it is left`,
-        );
-    },
-    end() {
-      for (const signal of signals) process.off(signal, tell);
-    },
-  };
-}
-
-function findingText({ kind, accountID, imageID, digest, text, repaired }: Finding): string {
-  const about = [
-    accountID && `account ${accountID}`,
-    imageID && `image ${imageID}`,
-    !imageID && digest && `original ${digest}`,
-  ].filter(Boolean);
-  const place = about.length === 0 ? '' : ` (${about.join(', ')})`;
-  return `${kind}: ${plain(text)}${place}${repaired ? ': repaired' : ''}\n`;
 }
 
 function collectionText(
@@ -178,9 +157,10 @@ function collectionText(
 ): string {
   return lines({
     [dryRun ? 'would remove' : 'removed']:
-      `${originals} originals with their rungs, ${rungs} rungs without one, ${stagedFiles} unfinished uploads`,
+      `${counted(originals, 'original')} with all rungs, ${counted(rungs, 'rung')} without an original, ` +
+      counted(stagedFiles, 'unfinished upload'),
     bytes,
-    waiting: `${waiting} originals that are without a name, but not for long enough`,
+    waiting: `${counted(waiting, 'original')} without a name, but not for long enough`,
   });
 }
 
@@ -191,11 +171,17 @@ function tellSummary({ write }: Surroundings, summary: BackupSummary, asJSON: bo
   }
   for (const { digest, reason } of summary.missing) write(`missing: original ${digest}: ${plain(reason)}\n`);
   const { records, originals, bytes } = summary;
-  const counts = Object.entries(records).map(([table, count]) => `${count} ${table.replaceAll('_', ' ')}`);
-  write(lines({ records: counts.join(', '), originals, bytes }));
+  const told = NAMES.flatMap(([table, one, many]) => {
+    const count = records[table] ?? 0;
+    return count > 0 ? counted(count, one, many) : [];
+  });
+  const rest = Object.entries(records).filter(([table]) => !NAMES.some(([named]) => named === table));
+  const others = rest.reduce((sum, [, count]) => sum + count, 0);
+  if (others > 0) told.push(counted(others, 'other'));
+  write(lines({ records: told.join(', '), originals, bytes }));
 }
 
 function check({ missing }: BackupSummary, words: string): void {
   if (missing.length > 0)
-    throw new PartlyDone(`${words} ${missing.length} originals that were missing or damaged`);
+    throw new PartlyDone(`${words} ${counted(missing.length, 'original')} that were missing or damaged`);
 }

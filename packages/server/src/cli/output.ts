@@ -22,6 +22,11 @@ export function table<T>(records: readonly T[], columns: readonly Column<T>[], n
   return rows.map((row) => `${padded(row, widths)}\n`).join('');
 }
 
+/** A number of things in words, such as "1 original" and "2 originals". */
+export function counted(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
 /** One record, a line for each field that it has. */
 export function lines(fields: Readonly<Record<string, string | number | undefined>>): string {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);

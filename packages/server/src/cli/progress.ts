@@ -3,6 +3,7 @@
  * And how many things a run does at once. Refuses to know what is done.
  */
 import { type Command, InvalidArgumentError } from 'commander';
+import { counting, startBar } from './bar.ts';
 import { plain } from './output.ts';
 import type { Surroundings } from './session.ts';
 
@@ -26,41 +27,26 @@ export class OnlyRenditions extends Error {
 export interface Progress {
   /** One more is done. @param notable whether people want to know of it even where a bar stands for the rest. */
   done(line: string, notable?: boolean): void;
-  /** Ends the bar, and shows what was kept back for it. */
   end(): void;
 }
 
-/** @param total how many there will be. */
+/** @param total how many there will be. @param what they are, in the plural. */
 export async function startProgress(
-  { write, screen, isTerminal }: Surroundings,
+  surroundings: Surroundings,
   total: number,
+  what: string,
   json: boolean,
 ): Promise<Progress> {
-  if (!screen.isTTY) return { done: (line) => json || write(`${plain(line)}\n`), end: () => undefined };
-  const { SingleBar } = await import('cli-progress');
-  const bar = new SingleBar({
-    stream: screen,
-    format: '{bar} {value} of {total}, {eta_formatted} left',
-    clearOnComplete: true,
-    // A run that is interrupted must leave the terminal as it was.
-    hideCursor: false,
-    linewrap: true,
-    gracefulExit: false,
-  });
-  const kept: string[] = [];
-  bar.start(total, 0);
+  const bar = await startBar(surroundings, total, counting(what));
+  const { screen, isTerminal } = surroundings;
   return {
     done(line, notable = false) {
-      bar.increment();
+      bar.add(1);
       if (json) return;
-      // Lines for a file or pipe do not disturb the bar.
-      if (!isTerminal) write(`${plain(line)}\n`);
-      else if (notable) kept.push(line);
+      // The bar stands for what went well, where people look at both.
+      if (notable || !screen.isTTY || !isTerminal) bar.tell(`${plain(line)}\n`);
     },
-    end() {
-      bar.stop();
-      for (const line of kept) write(`${plain(line)}\n`);
-    },
+    end: () => bar.end(),
   };
 }
 

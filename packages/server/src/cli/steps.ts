@@ -2,7 +2,7 @@
  * Owns how a run over a whole library shows how far it is: a bar on a terminal, a line now and then elsewhere. And the
  * outcome that something is wrong. Refuses to know what is done.
  */
-import { startProgress } from './progress.ts';
+import { counting, SHARED, startBar } from './bar.ts';
 import type { Surroundings } from './session.ts';
 
 /** The run is done, and found something that is not as it should be; it has said what. */
@@ -11,29 +11,47 @@ export class FoundWrong extends Error {}
 /** Where there is no bar, a line stands for as many steps. */
 const STEPS_A_LINE = 1_000;
 
-export interface Steps {
-  /** One more is done. */
-  readonly step: () => void;
-  readonly end: () => void;
+export interface StepsOptions {
+  /** What is counted, in the plural. */
+  readonly what: string;
+  /** How many steps there will be, as far as that is known. */
+  readonly total?: number;
+  /** What there is of something else, such as bytes: then the run is shown as a share of that. */
+  readonly size?: number;
+  /** No lines for people, where there is no bar. */
+  readonly json: boolean;
 }
 
-/** @param total how many there will be, as far as that is known. @param what they are, in the plural. */
-export async function startSteps(
-  surroundings: Surroundings,
-  total: number,
-  what: string,
-  json: boolean,
-): Promise<Steps> {
-  // Its lines are for things that each deserve one.
-  const bar = await startProgress(surroundings, Math.max(1, total), true);
+export interface Steps {
+  /** One more is done. */
+  step(): void;
+  /** So much of `size` is done. */
+  reach(amount: number): void;
+  /** Writes whole lines, above the bar if there is one. */
+  tell(lines: string): void;
+  end(): void;
+}
+
+export async function startSteps(surroundings: Surroundings, options: StepsOptions): Promise<Steps> {
+  const { what, total = 0, size, json } = options;
+  const bar = await startBar(surroundings, size ?? total, size === undefined ? counting(what) : SHARED);
   const speaks = !json && !surroundings.screen.isTTY;
-  let steps = 0;
+  let [steps, reached] = [0, 0];
+  const line = () => {
+    if (size === undefined) return `${steps} of ${Math.max(steps, total)} ${what}\n`;
+    return `${steps} ${what}, ${Math.floor((100 * reached) / Math.max(1, size))} %\n`;
+  };
   return {
     step() {
       steps += 1;
-      bar.done('');
-      if (speaks && steps % STEPS_A_LINE === 0) surroundings.write(`${steps} of ${total} ${what}\n`);
+      if (size === undefined) bar.add(1);
+      if (speaks && steps % STEPS_A_LINE === 0) surroundings.write(line());
     },
+    reach(amount) {
+      reached = amount;
+      bar.reach(amount);
+    },
+    tell: (lines) => bar.tell(lines),
     end: () => bar.end(),
   };
 }

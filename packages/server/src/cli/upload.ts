@@ -45,7 +45,7 @@ export function addUploadCommand(program: Command, surroundings: Surroundings): 
     const files = await expand(words);
     const connection = await connectAs(options, surroundings, { patient: true });
     const ledger = await Ledger.open(configFolder(surroundings.env), connection);
-    const progress = await startProgress(surroundings, files.length, options.json === true);
+    const progress = await startProgress(surroundings, files.length, 'files', options.json === true);
     const results = new Map<string, Result>();
     try {
       await forEach(files, options.parallel, async (file) => {

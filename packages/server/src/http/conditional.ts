@@ -1,5 +1,5 @@
 /**
- * Owns conditional requests (RFC 9110, section 13) for renditions: is what the client has still current? Pure.
+ * Owns conditional requests (RFC 9110, section 13) for renditions and originals: is what the client has still current? Pure.
  */
 
 /** How long after a change no date may stand for it, in milliseconds. Dates have whole seconds; two are enough. */
@@ -43,6 +43,12 @@ export function isNotModified(
   if (ifModifiedSince === undefined || current.lastModified === undefined) return false;
   const since = parseDate(ifModifiedSince);
   return since !== undefined && current.lastModified <= since;
+}
+
+/** False if `If-Match` (a list of tags, compared strongly, or `*`) is there and names other bytes than the strong `etag`. */
+export function isMatched(headers: { 'if-match'?: string | undefined }, etag: string): boolean {
+  const ifMatch = headers['if-match'];
+  return ifMatch === undefined || ifMatch.trim() === '*' || entityTags(ifMatch).includes(etag);
 }
 
 const ASCTIME = /^[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d:\d\d:\d\d) (\d{4})$/;

@@ -59,6 +59,7 @@ export class Connections {
   readonly #byAddress = new Map<string, number>();
   readonly #refuse: Refuse;
   readonly #checking: NodeJS.Timeout;
+  #stopping = false;
 
   /** Takes its place before everything else that a server does with a connection. */
   constructor(server: Server, limits: ConnectionLimits, refuse: Refuse) {
@@ -91,6 +92,11 @@ export class Connections {
     clearInterval(this.#checking);
   }
 
+  /** From now on nobody is let in: the port is still open for as long as what was answered is on its way. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
   /** Ends connections that never carried a byte; resolves when all that was answered on the others is sent. */
   async settle(): Promise<void> {
     await Promise.all(
@@ -103,6 +109,7 @@ export class Connections {
 
   #admit(socket: Socket): boolean {
     const { total, perAddress } = this.#limits;
+    if (this.#stopping) return this.#turnAway(socket, 503, 'the server is stopping');
     const address = perAddress === 0 ? '' : clientName(socket.remoteAddress);
     const fromThere = this.#byAddress.get(address) ?? 0;
     if (this.#open.size >= total) return this.#turnAway(socket, 503, 'the server has too many connections');

@@ -26,7 +26,8 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
         response: USAGE_RESPONSES.usage,
       },
     },
-    async (request) => usageJSON(await library.usage(accountOf(request), request.params.imageID)),
+    async (request) =>
+      usageJSON(await library.usage(accountOf(request), request.params.imageID, request.aborted)),
   );
 
   app.post<{ Params: Static<typeof ImageParams> }>(

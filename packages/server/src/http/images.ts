@@ -78,7 +78,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       const accountID = accountOf(request);
       const page = readPage(request.query);
       const filters = filtersOf(request.query);
-      const { images, total } = await library.list(accountID, page, imageFilter(filters));
+      const { images, total } = await library.list(accountID, page, imageFilter(filters), request.aborted);
       const url = `${baseURL()}/accounts/${accountID}/images`;
       addPageHeaders(reply, { url, page, length: images.length, total, filters });
       return images.map(show);
@@ -192,7 +192,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
     },
     async (request, reply) => {
       if (request.query.dryRun === 'true') {
-        return usageJSON(await library.usage(accountOf(request), request.params.imageID));
+        return usageJSON(await library.usage(accountOf(request), request.params.imageID, request.aborted));
       }
       await library.disable(accountOf(request), actorOf(request), request.params.imageID);
       return reply.code(204).send();

@@ -1,6 +1,6 @@
 /**
- * Owns how long the server waits for a client, and how many clients it has at once. One place, so that tests can try
- * the real behaviour with other numbers. Refuses to know what happens when a limit is reached.
+ * Gathers how long the server waits for a client and how many clients it has at once, from where each number is kept and
+ * explained, so that tests can try the real behaviour with others. Refuses to know what happens when a limit is reached.
  */
 import { PACE, type Pace } from './body.ts';
 import { CONNECTION_LIMITS, type ConnectionLimits } from './connections.ts';

@@ -4,9 +4,10 @@
  */
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { AppError } from '../errors.ts';
 import type { Digest, Image, ImageFormat } from '../image.ts';
 import type { Library } from '../library.ts';
-import { isNotModified } from './conditional.ts';
+import { isMatched, isNotModified } from './conditional.ts';
 import { mediaType } from './negotiate.ts';
 import { sendProblem } from './problems.ts';
 import { accountOf } from './routes.ts';
@@ -17,7 +18,13 @@ const STALL_TIMEOUT = 30_000;
 
 const EXTENSIONS: Readonly<Record<ImageFormat, string>> = { jpeg: 'jpg', png: 'png', webp: 'webp' };
 
-const OriginalHeaders = Type.Object({ ...VersionHeader.properties, ...DeliveryHeaders.properties });
+const OriginalHeaders = Type.Object({
+  ...VersionHeader.properties,
+  ...DeliveryHeaders.properties,
+  'if-match': Type.Optional(
+    Type.String({ description: 'Entity tags: the answer is 412 if the bytes have none of them.' }),
+  ),
+});
 
 const ANSWERED = {
   ETag: { description: 'Strong entity tag: the SHA-256 of the bytes.', type: 'string' },
@@ -37,6 +44,7 @@ const RESPONSES = {
     ),
   },
   304: described('The bytes have not changed.'),
+  412: described('The bytes are not those that If-Match names.', Type.Ref('GenericError')),
   ...COMMON_RESPONSES,
 } as const;
 
@@ -72,6 +80,8 @@ export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly 
           .header('content-security-policy', "default-src 'none'; sandbox")
           // Credentials that a browser remembers must not let another site embed it.
           .header('cross-origin-resource-policy', 'same-origin');
+        if (!isMatched(request.headers, etag))
+          throw new AppError('precondition-failed', 'the original has none of the entity tags of If-Match');
         if (isNotModified(request.headers, { etag, lastModified: undefined })) return reply.code(304).send();
         // Also for HEAD: it is not to promise bytes that are lost.
         const stream = await library.openOriginal(image, request.aborted);

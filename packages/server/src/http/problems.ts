@@ -15,6 +15,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   forbidden: 403,
   'not-found': 404,
   conflict: 409,
+  'precondition-failed': 412,
   duplicate: 409,
   'quota-exceeded': 400,
   'too-large': 413,
@@ -36,15 +37,13 @@ const CHALLENGES = ['Basic realm="Vitrine", charset="UTF-8"', 'Bearer realm="Vit
 
 const INTERNAL = 'internal error; quote the x-request-id of this response when you report it';
 
-/** Fastify's own refusals that need our words; the rest keep their status and text. */
+/** Fastify's own refusals that need our words; the rest of its 4xx are a 400 with its text. */
 const FRAMEWORK: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: { code: 'too-large', message: 'the request body is larger than 64 KiB' },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: 'unsupported-media',
     message: 'Content-Type must be application/json',
   },
-  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid-request', message: 'the body must be JSON, but it is empty' },
-  FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid-request', message: 'the body is not valid JSON' },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
     code: 'invalid-request',
     message: 'the body is not as long as Content-Length says',
@@ -58,9 +57,6 @@ export function asAppError(error: unknown): AppError | undefined {
   const { code, statusCode, validation } = error as Partial<FastifyError>;
   const known = code === undefined ? undefined : FRAMEWORK[code];
   if (known) return new AppError(known.code, known.message, { cause: error });
-  if (error instanceof SyntaxError && statusCode === 400) {
-    return new AppError('invalid-request', 'the body is not valid JSON', { cause: error });
-  }
   if (validation) return new AppError('invalid-request', error.message, { cause: error });
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new AppError('invalid-request', error.message, { cause: error });

@@ -122,6 +122,9 @@ async function buildServer(
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     rewriteUrl: ({ url = '/' }) => decodable(url),
     forceCloseConnections: 'idle',
+    // Its own refusal while it stops is no answer of ours, and neither logged nor counted: what still comes on an open
+    // connection is answered, and the connection ended with it.
+    return503OnClosing: false,
     http: {
       headersTimeout: limits.headersTimeout,
       connectionsCheckingInterval: limits.checkInterval,
@@ -201,6 +204,7 @@ async function buildServer(
     readiness.stop();
     warm.enabled = false;
     stopping = true;
+    connections.stop();
     await connections.settle();
   });
   app.addHook('onClose', async () => connections.close());

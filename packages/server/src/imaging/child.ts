@@ -18,6 +18,14 @@ export type Outcome =
   /** Ended for any other reason; `how` is written for the log. */
   | { readonly kind: 'crashed'; readonly how: string };
 
+/** How the process ended, whatever it was doing. */
+export interface End {
+  /** Written for the log. */
+  readonly how: string;
+  /** True if a signal ended it that its parent did not send: one that starts did nothing to deserve it. */
+  readonly taken: boolean;
+}
+
 export interface ChildOptions {
   /** Resident bytes above which the worker ends itself. */
   readonly memoryLimitBytes: number;
@@ -43,8 +51,8 @@ interface Running {
 export class Child {
   /** Resolves once: true when it can take tasks, false if it ended before. */
   readonly ready: Promise<boolean>;
-  /** Resolves once, when the process is gone and everything it said was heard; says how, for the log. */
-  readonly ended: Promise<string>;
+  /** Resolves once, when the process is gone and everything it said was heard. */
+  readonly ended: Promise<End>;
 
   readonly #process: ChildProcess;
   #running: Running | undefined;
@@ -66,17 +74,17 @@ export class Child {
     });
     if (this.#process.pid !== undefined) giveWay(this.#process.pid);
     const { promise: ready, resolve: settleReady } = Promise.withResolvers<boolean>();
-    const { promise: ended, resolve: settleEnded } = Promise.withResolvers<string>();
+    const { promise: ended, resolve: settleEnded } = Promise.withResolvers<End>();
     this.ready = ready;
     this.ended = ended;
     const startDeadline = setTimeout(() => this.kill(), options.startDeadlineMs);
 
-    const end = (how: string): void => {
+    const end = (how: string, taken: boolean): void => {
       clearTimeout(startDeadline);
       this.#usable = false;
       settleReady(false);
       this.#settle(this.#killed ?? { kind: 'crashed', how });
-      settleEnded(how);
+      settleEnded({ how, taken });
     };
     this.#process.on('message', (message) => {
       // Only ever our own worker speaks on this channel.
@@ -93,12 +101,12 @@ export class Child {
     // 'close' and not 'exit': by then the last messages were read too, and one of them may say why it ended.
     this.#process.on('close', (code, signal) => {
       const how = signal === null ? `exit code ${String(code)}` : `signal ${signal}`;
-      end(this.#stderr === '' ? how : `${how}: ${this.#stderr}`);
+      end(this.#stderr === '' ? how : `${how}: ${this.#stderr}`, signal !== null && this.#usable);
     });
     this.#process.on('error', (error) => {
       this.kill();
       // A process that never started has no 'close' to wait for.
-      if (this.#process.pid === undefined) end(error.message);
+      if (this.#process.pid === undefined) end(error.message, false);
     });
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_CHARACTERS);

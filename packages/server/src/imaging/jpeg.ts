@@ -21,8 +21,8 @@ const M_APP1 = 0xe1;
 const M_APP2 = 0xe2;
 const M_APP14 = 0xee;
 
-/** Huffman and quantisation tables, restart intervals, the number of lines. */
-const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdc, 0xdd]);
+/** Huffman and quantisation tables, restart intervals. Not the number of lines (DNL): libjpeg skips it. */
+const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdd]);
 
 interface Frame {
   readonly width: number;
@@ -50,12 +50,9 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
 
   for (let at = SOI.length; ; ) {
     const found = findMarker(file, at);
-    if (found === undefined) {
-      // Whether the scans are complete is for the decoder to find out, and only where it is not given the end marker
-      // that the file lacks: with one, the scans that are missing would be none.
-      if (scans === 0) throw cutShort();
-      break;
-    }
+    // Whether the scans are complete is for the decoder to find out, and only where it is not given the end marker
+    // that the file lacks: with one, the scans that are missing would be none.
+    if (found === undefined) break;
     const { marker } = found;
     if (marker === M_EOI) {
       ended = true;

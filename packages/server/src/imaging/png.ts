@@ -40,6 +40,7 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   let palette = false;
   let transparency = false;
   let data = false;
+  let profiled = false;
   let profile: Buffer | undefined;
   let count = 0;
 
@@ -69,7 +70,7 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
         // Rows come after everything that says how to read them.
         if (!data && profile !== undefined) kept.push(profile);
         data = true;
-        if (length > 0) kept.push(whole);
+        kept.push(whole);
         break;
       case 'PLTE':
         if (data || palette) break;
@@ -85,8 +86,9 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
         kept.push(whole);
         break;
       case 'iCCP':
-        if (!data && !palette && profile === undefined && isIntact(whole) && isSmallProfile(body))
-          profile = whole;
+        // Only the first is looked at, whatever it is: thousands fit into a file, and each takes a millisecond to inflate.
+        if (!data && !palette && !profiled && isIntact(whole) && isSmallProfile(body)) profile = whole;
+        profiled = true;
         break;
       case 'eXIf':
         // Also behind the rows, where libpng allows it. The first that turns the picture counts.

@@ -22,6 +22,8 @@ export interface PoolOptions {
   readonly size?: number;
   /** Milliseconds a task may run, not counting its wait in the queue. */
   readonly deadlineMs?: number;
+  /** Milliseconds from the start of a worker until it must be ready. */
+  readonly startDeadlineMs?: number;
   /** Resident bytes a worker may hold. */
   readonly memoryLimitBytes?: number;
   /** Tasks that may wait; one more is refused as `unavailable`. */
@@ -65,7 +67,11 @@ const MAX_WAIT_MS: Readonly<Record<Task['kind'], number>> = { render: 5_000, ing
 /** A worker is ready in a fraction of a second; this is for a machine in trouble. */
 const START_DEADLINE_MS = 30_000;
 
-/** After as many workers in a row that ended before they were ready, those who wait are told. */
+/**
+ * After as many workers in a row that ended before they were ready, those who wait are told. Not counting those that
+ * a signal ended that was not ours: a worker that starts holds nobody's picture, so its end is to cost nobody anything but
+ * time, and how long a task waits is bounded anyway.
+ */
 const MAX_START_FAILURES = 3;
 
 const SHUTTING_DOWN = 'The server is shutting down';
@@ -123,7 +129,7 @@ class ProcessPool implements Pool {
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
     this.#childOptions = {
       memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
-      startDeadlineMs: START_DEADLINE_MS,
+      startDeadlineMs: options.startDeadlineMs ?? START_DEADLINE_MS,
     };
     this.#maxWaitMs = { ...MAX_WAIT_MS, ...options.maxWaitMs };
     this.#queue = new TaskQueue({
@@ -345,12 +351,13 @@ class ProcessPool implements Pool {
       child.hold(false);
       this.#dispatch();
     });
-    void child.ended.then((how) => {
+    void child.ended.then(({ how, taken }) => {
       this.#slots.delete(slot);
       if (this.#closed) return;
       this.#ended(slot, slot.state === 'starting' ? 'start' : 'crash');
-      if (slot.state === 'starting') this.#startFailed(how);
-      else this.#keepOneWarm();
+      if (slot.state !== 'starting') this.#keepOneWarm();
+      else if (taken) this.#log?.warn({ how }, 'an imaging worker was killed before it had started');
+      else this.#startFailed(how);
       this.#dispatch();
     });
     return true;

@@ -3,14 +3,7 @@
  * Refuses to know the other formats, and sharp; the bitstreams are libwebp's to judge.
  */
 import { orientationTiff, readOrientation } from './exif.ts';
-import {
-  checkBudget,
-  checkSize,
-  MAX_FRAMES,
-  MAX_PROFILE_BYTES,
-  type PictureFacts,
-  Refusal,
-} from './limits.ts';
+import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
 
 const MAX_CHUNKS = 20_000;
 
@@ -68,7 +61,6 @@ function walkExtended(header: Buffer, chunks: readonly Chunk[]): { bytes: Buffer
   const picture = animated ? walkFrames(chunks, width, height) : walkStill(chunks, width, height);
   const exif = animated ? undefined : chunks.find(({ type }) => type === 'EXIF');
   const orientation = exif === undefined ? 1 : readOrientation(exif.body);
-  if (!animated) checkStill(width, height);
   const alpha = picture.alpha || (flags & FLAG_ALPHA) !== 0;
 
   const extended = Buffer.alloc(10);
@@ -96,7 +88,7 @@ interface Kept {
 }
 
 function walkStill(chunks: readonly Chunk[], width: number, height: number): Kept {
-  checkSize(width, height, 1);
+  checkStill(width, height);
   const bitstream = chunks.find(isBitstream);
   if (bitstream === undefined) throw cutShort();
   const read = readBitstream(bitstream);
@@ -114,10 +106,6 @@ function walkStill(chunks: readonly Chunk[], width: number, height: number): Kep
 function walkFrames(chunks: readonly Chunk[], width: number, height: number): Kept {
   const frames = chunks.filter(({ type }) => type === 'ANMF');
   if (frames.length === 0) throw cutShort();
-  // Before the product of all, so that the reason is the number that is wrong.
-  if (frames.length > MAX_FRAMES) {
-    throw new Refusal(`it has ${frames.length} frames: at most ${MAX_FRAMES} are accepted`);
-  }
   checkSize(width, height, frames.length);
   checkBudget(width * height * Math.max(CANVAS_BYTES, FRAME_BYTES * frames.length), 'an animation');
   const animation = chunks.find(({ type, body }) => type === 'ANIM' && body.length >= 6);

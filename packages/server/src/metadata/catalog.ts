@@ -16,10 +16,14 @@ export interface ReadableCatalog {
   findProduct(productID: string): Promise<Product | undefined>;
 
   /**
-   * Those that are not disabled, newest first by order of insertion.
+   * Those that are not disabled, newest first by order of insertion. A search (store.ts).
    * @param title Only those whose title has this text in it, in whatever case. No character of it is special.
    */
-  listProducts(page: Page, title?: string): Promise<{ products: Product[]; total: number }>;
+  listProducts(
+    page: Page,
+    title?: string,
+    signal?: AbortSignal,
+  ): Promise<{ products: Product[]; total: number }>;
 
   /**
    * What of these images may not be assigned, to a new product or to the product named, as things are now. Only to say

@@ -5,14 +5,22 @@
  * what a running server changes in between is never a finding, and never overwritten.
  */
 import type { Kysely, Transaction } from 'kysely';
+import { AppError } from '../errors.ts';
 import { isPublicID, MAX_ORIGINAL_BYTES, parseUUID } from '../image.ts';
 import type { LineItem } from '../line-item.ts';
 import type { ProductContent } from '../product.ts';
 import { fold } from '../text.ts';
 import { insertUses } from './assignments.ts';
-import { type ImageUseRow, type UseKind, usesOfLineItems, usesOfProduct } from './catalog-schema.ts';
+import {
+  type ImageUseRow,
+  type LineItemsRow,
+  type ProductRow,
+  type UseKind,
+  usesOfLineItems,
+  usesOfProduct,
+} from './catalog-schema.ts';
 import { type Database, guarded, lockAccount, transact } from './database.ts';
-import type { RecordFinding } from './maintenance.ts';
+import type { CheckOptions, RecordFinding } from './maintenance.ts';
 import type { AccountRow, ImageRow, Schema } from './schema.ts';
 
 const BATCH = 500;
@@ -25,18 +33,31 @@ const OWNERS = [
 type Owners = (typeof OWNERS)[number];
 
 /** See MaintenanceRecords. */
-export async function* checkRecords(database: Database, repair: boolean): AsyncGenerator<RecordFinding> {
+export async function* checkRecords(
+  database: Database,
+  options: CheckOptions,
+): AsyncGenerator<RecordFinding> {
   const { db } = database;
+  const { repair } = options;
   for await (const accounts of accountsInBatches(database)) {
     for (const account of accounts) {
+      throwIfFired(options);
       const { account_id } = account;
       if (!(await guarded(database, () => hasRightCounters(db, account_id)))) {
         yield* await transact(database, (trx) => confirmCounters(database, trx, account_id, repair));
       }
-      yield* checkImages(database, account_id, repair);
-      for (const owners of OWNERS) yield* checkUses(database, account_id, owners, repair);
+      yield* checkImages(database, account_id, options);
+      for (const owners of OWNERS) yield* checkUses(database, account_id, owners, options);
     }
   }
+}
+
+function throwIfFired({ signal }: CheckOptions): void {
+  if (!signal?.aborted) return;
+  const reason: unknown = signal.reason;
+  throw reason instanceof AppError
+    ? reason
+    : new AppError('cancelled', 'the check was cancelled', { cause: reason });
 }
 
 async function* accountsInBatches(database: Database): AsyncGenerator<AccountRow[]> {
@@ -134,9 +155,10 @@ async function confirmCounters(
 async function* checkImages(
   database: Database,
   accountID: string,
-  repair: boolean,
+  options: CheckOptions,
 ): AsyncGenerator<RecordFinding> {
   for (let after = 0; ; ) {
+    throwIfFired(options);
     const rows = await guarded(database, () =>
       database.db
         .selectFrom('images')
@@ -151,8 +173,8 @@ async function* checkImages(
       const about = { kind: 'record', accountID, imageID: row.image_id } as const;
       for (const text of problemsOf(row)) yield { ...about, text, repaired: false };
       if (row.folded_alt_text === foldedAltText(row)) continue;
-      if (!(await transact(database, (trx) => confirmAltText(database, trx, row, repair)))) continue;
-      yield { ...about, text: 'the alt text is not found as it should be', repaired: repair };
+      if (!(await transact(database, (trx) => confirmAltText(database, trx, row, options.repair)))) continue;
+      yield { ...about, text: 'the alt text is not found as it should be', repaired: options.repair };
     }
     const last = rows.at(-1);
     if (last === undefined) return;
@@ -213,9 +235,10 @@ async function* checkUses(
   database: Database,
   accountID: string,
   owners: Owners,
-  repair: boolean,
+  options: CheckOptions,
 ): AsyncGenerator<RecordFinding> {
   for (let after = 0; ; ) {
+    throwIfFired(options);
     const batch = await guarded(database, () => readOwners(database.db, accountID, owners, after, BATCH));
     const last = batch.at(-1)?.sequence;
     const uses = await guarded(database, () => readUses(database.db, accountID, owners, after, last));
@@ -228,7 +251,7 @@ async function* checkUses(
     for (const { sequence, isReadable } of batch) if (!isReadable) suspects.add(sequence);
     for (const sequence of suspects) {
       const finding = await transact(database, (trx) =>
-        confirmUses(database, trx, accountID, owners, sequence, repair),
+        confirmUses(database, trx, accountID, owners, sequence, options.repair),
       );
       if (finding !== undefined) yield finding;
     }
@@ -288,40 +311,31 @@ interface Owner {
 async function readOwners(
   db: Kysely<Schema>,
   accountID: string,
-  { table }: Owners,
+  owners: Owners,
   after: number,
   limit: number,
 ): Promise<Owner[]> {
-  if (table === 'products') {
-    const rows = await db
-      .selectFrom('products')
-      .selectAll()
-      .where('account_id', '=', accountID)
-      .where('sequence', '>', after)
-      .orderBy('sequence')
-      .limit(limit)
-      .execute();
-    return rows.map(({ sequence, product_id: id, content, disabled_on }) => {
-      // A disabled product shows nothing to anybody who asks what is used.
-      const usesOf = (read: unknown) =>
-        disabled_on === null ? usesOfProduct(read as ProductContent, sequence) : [];
-      return { sequence, id, ...readContent(content, usesOf) };
-    });
-  }
   const rows = await db
-    .selectFrom('line_items')
+    .selectFrom(db.dynamic.table(owners.table).as('owner'))
     .selectAll()
-    .where('account_id', '=', accountID)
-    .where('sequence', '>', after)
-    .orderBy('sequence')
+    .where('owner.account_id', '=', accountID)
+    .where('owner.sequence', '>', after)
+    .orderBy('owner.sequence')
     .limit(limit)
+    // Of either table, and of each all columns; the builder only knows those that both have.
+    .$castTo<ProductRow | LineItemsRow>()
     .execute();
-  return rows.map(({ sequence, line_items_id: id, content }) => {
-    return {
-      sequence,
-      id,
-      ...readContent(content, (read) => usesOfLineItems(read as LineItem[], sequence)),
-    };
+  return rows.map((row): Owner => {
+    const { sequence } = row;
+    if ('line_items_id' in row) {
+      const usesOf = (read: unknown) => usesOfLineItems(read as LineItem[], sequence);
+      return { sequence, id: row.line_items_id, ...readContent(row.content, usesOf) };
+    }
+    const { product_id: id, content, disabled_on } = row;
+    // A disabled product shows nothing to anybody who asks what is used.
+    const usesOf = (read: unknown) =>
+      disabled_on === null ? usesOfProduct(read as ProductContent, sequence) : [];
+    return { sequence, id, ...readContent(content, usesOf) };
   });
 }
 

@@ -11,6 +11,13 @@
  * A mark outlives the removal, and whoever made it; so an end in the middle is as safe.
  * A database may end the transaction, and with it the lock, while the bytes are being removed. Then it does not commit, and the
  * collector takes its removal back.
+ *
+ * The removal cannot come after the lock. Whoever stores the bytes anew could do so between the look at the token and the
+ * removal, and their bytes would go. A lock of another kind would have to end with the process that holds it, and a lease
+ * that runs out does not: a collector that the disk kept waiting would wake up and remove what is named by then. On SQLite
+ * that lock is the one of all who write, so a transaction is of one original, and `remove` is one call of the driver: one
+ * file, and its folder synced. If even that takes seconds, writes of the server wait as long, and answer 503 after their
+ * patience; uploads to such a disk would do no better.
  */
 import { randomUUID } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';

@@ -29,6 +29,17 @@ export interface Database {
    * @param patiently the transaction may then be idle for as long as it likes.
    */
   lockName?(trx: Transaction<Schema>, name: string, patiently: boolean): Promise<void>;
+  /**
+   * Runs `work`, which looks through many records of one account, when it is the account's turn: others who search get
+   * theirs between, and who looks something up waits for none of them.
+   * @param signal gives up the place of one that has not begun.
+   * @throws AppError `rate-limited` if the account has as many as it may; `unavailable`; `cancelled` by the signal.
+   */
+  search<T>(
+    accountID: string,
+    signal: AbortSignal | undefined,
+    work: (db: Kysely<Schema>) => Promise<T>,
+  ): Promise<T>;
   /** Runs `work` over the records as they are at one moment, whatever is written meanwhile, and for however long. */
   snapshot<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   /** Runs `work` in one transaction that may take long, and hold up others that write. */

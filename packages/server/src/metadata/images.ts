@@ -44,9 +44,14 @@ export class SqlAccountImages implements AccountImages {
   list(
     page: { readonly skip: number; readonly count: number },
     filter?: ImageFilter,
+    signal?: AbortSignal,
   ): Promise<{ images: Image[]; total: number }> {
     return guarded(this.#database, async () => {
-      if (filter !== undefined) return listMatching(this.#database.db, this.#accountID, page, filter);
+      if (filter !== undefined) {
+        return this.#database.search(this.#accountID, signal, (db) =>
+          listMatching(db, this.#accountID, page, filter),
+        );
+      }
       const account = await this.#account(this.#database.db);
       const total = account?.image_count ?? 0;
       if (page.skip >= total) return { images: [], total };
@@ -78,11 +83,11 @@ export class SqlAccountImages implements AccountImages {
     });
   }
 
-  usage(imageID: string): Promise<ImageUsage | undefined> {
+  usage(imageID: string, signal?: AbortSignal): Promise<ImageUsage | undefined> {
     return guarded(this.#database, async () => {
-      const { db } = this.#database;
-      const row = await this.#row(db, imageID);
-      return row === undefined ? undefined : readUsage(db, this.#accountID, imageID);
+      const row = await this.#row(this.#database.db, imageID);
+      if (row === undefined) return undefined;
+      return this.#database.search(this.#accountID, signal, (db) => readUsage(db, this.#accountID, imageID));
     });
   }
 

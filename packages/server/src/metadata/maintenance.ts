@@ -30,9 +30,9 @@ export interface MaintenanceRecords {
    * Checks what is derived in the records: the counters of accounts, what shows which image, searched texts; and what
    * can be seen of the others. Each finding was confirmed under the lock of its account, so what runs meanwhile is none.
    * With `repair`, what is derived is made anew in the same transaction. That changes nothing that anybody said, so the
-   * audit trail does not tell of it.
+   * audit trail does not tell of it. Ends with AppError `cancelled` when the signal fires, or its reason if it is one.
    */
-  checkRecords(options: { readonly repair: boolean }): AsyncIterable<RecordFinding>;
+  checkRecords(options: CheckOptions): AsyncIterable<RecordFinding>;
 
   /** Of these digests, those that no image of any account names; with the time at which the last one ceased to. */
   unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>>;
@@ -43,7 +43,8 @@ export interface MaintenanceRecords {
    * resolves to `collected`, that was so until `remove` had ended: no row names bytes that it took. If it ends otherwise,
    * `remove` may have run beside others, since a database that loses its connection gives the lock away and cannot stop
    * who works under it: whoever calls takes back what `remove` did. An original that is there though nothing names it
-   * does no harm, nor does a process that ends in the middle, if another one takes back for it.
+   * does no harm, nor does a process that ends in the middle, if another one takes back for it. Who writes
+   * records may have to wait for `remove`, so it does one thing and no more.
    * @param remove may be called again. What it throws is thrown.
    * @returns `named`: an image names it; `wanted`: an upload of the same bytes came in between; `held`: somebody
    * holds on to what is there, as long as that may take.
@@ -79,6 +80,11 @@ export interface DatabaseDamage {
   readonly text: string;
   /** False: what the records say may be wrong, or not come out at all. */
   readonly isReadable: boolean;
+}
+
+export interface CheckOptions {
+  readonly repair: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What is wrong in the records. */

@@ -9,6 +9,7 @@ import { AppError } from '../errors.ts';
 import { type Database, type Meaning, storageFull, unavailable } from './database.ts';
 import { type MigrationDialect, migrateToLatest } from './migrations.ts';
 import type { Schema } from './schema.ts';
+import { Searches } from './searches.ts';
 import { SqlMetadataStore } from './sql.ts';
 import type { MetadataStore } from './store.ts';
 
@@ -25,6 +26,9 @@ const IDLE_IN_TRANSACTION_TIMEOUT = 10_000;
 const ANSWER_TIMEOUT = 8_000;
 
 const MAX_CONNECTIONS = 10;
+
+/** Half of the connections: the others are there for who looks something up, or writes. */
+const SEARCHES_AT_ONCE = 5;
 
 /** The type of counters and times. */
 const INT8 = 20;
@@ -65,10 +69,12 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
       await patient.destroy();
     }
   };
+  const searches = new Searches({ atOnce: SEARCHES_AT_ONCE, patience: ANSWER_TIMEOUT });
   const database: Database = {
     db,
     locksRows: true,
     explain: explainPostgres,
+    search: (accountID, signal, work) => searches.run(accountID, signal, () => work(db)),
     // Without timeouts: a migration may take long, and another process may have to wait for all of it.
     migrate: (upTo) => patiently((patient) => migrateToLatest(patient, postgresMigrations, upTo)),
     async lockName(trx, name, patientlyHeld) {

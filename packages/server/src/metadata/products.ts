@@ -101,9 +101,13 @@ export class SqlAccountCatalog implements AccountCatalog {
     });
   }
 
-  listProducts(page: Page, title?: string): Promise<{ products: Product[]; total: number }> {
-    return guarded(this.#database, async () => {
-      let query = this.#database.db
+  listProducts(
+    page: Page,
+    title?: string,
+    signal?: AbortSignal,
+  ): Promise<{ products: Product[]; total: number }> {
+    const list = async (db: Kysely<Schema>) => {
+      let query = db
         .selectFrom('products')
         .where('account_id', '=', this.#accountID)
         .where('disabled_on', 'is', null);
@@ -119,7 +123,9 @@ export class SqlAccountCatalog implements AccountCatalog {
         .offset(page.skip)
         .execute();
       return { products: rows.map(productFromRow), total };
-    });
+    };
+    // Without a title too: what is not disabled is counted.
+    return guarded(this.#database, () => this.#database.search(this.#accountID, signal, list));
   }
 
   refusals(imageIDs: readonly string[], productID?: string): Promise<AssignmentRefusals> {

@@ -45,26 +45,29 @@ export class SqlMetadataStore implements MetadataStore {
   }
 
   /**
-   * Reads the records themselves: a database that answers but has lost its tables is of no use. In a transaction that
-   * begins like one that writes, because neither is one that cannot be written.
-   * Rejects with `cancelled` when the signal fires.
+   * Reads the records themselves: a database that answers but has lost its tables is of no use. Once in a transaction that
+   * begins like one that writes, because neither is one that cannot be written; and once like whoever looks something up,
+   * who may have another connection.
+   *
+   * Ends only when what it does has ended, because whoever asks again believes by then that nothing is left of it: the
+   * signal only keeps it from going on.
    */
   async check(signal?: AbortSignal): Promise<void> {
-    const cancelled = () => new AppError('cancelled', 'The check was cancelled.');
-    if (signal?.aborted) throw cancelled();
-    const { promise: gone, reject } = Promise.withResolvers<never>();
-    const onAbort = () => reject(cancelled());
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const checking = transact(this.#database, async (trx) => {
+    const goOn = () => {
+      if (signal?.aborted) throw new AppError('cancelled', 'The check was cancelled.');
+    };
+    goOn();
+    await transact(this.#database, async (trx) => {
       await trx.selectFrom('accounts').select('account_id').limit(1).execute();
       // A lock of no row: it holds up nobody, and is refused where nothing may be written.
       await lockAccount(this.#database, trx, '');
     });
-    try {
-      await Promise.race([checking, gone]);
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
-    }
+    goOn();
+    // Not beside the transaction: nobody had to wait for it then, and a server with little to do needs no second thread.
+    await guarded(this.#database, () =>
+      this.#database.db.selectFrom('accounts').select('account_id').limit(1).execute(),
+    );
+    goOn();
   }
 
   close(): Promise<void> {

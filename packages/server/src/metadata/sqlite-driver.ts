@@ -2,11 +2,11 @@
  * Owns which connection a statement of Kysely goes to, and whose turn it is to write. Refuses to know node:sqlite, which
  * lives in the threads, and what errors mean.
  *
- * One thread writes, because SQLite lets only one write at a time; another reads, because in WAL mode readers wait for
- * nobody. So a commit that waits for a slow disk holds up other writes only, and nothing holds up the event loop.
+ * One thread writes, because SQLite lets only one write at a time; another looks up, because in WAL mode readers wait for
+ * nobody; a third searches, because what takes long must not hold up what does not. So a commit that waits for a slow disk
+ * holds up other writes only, a search other searches only, and nothing holds up the event loop.
  */
 import {
-  type AbortableOperationOptions,
   type CompiledQuery,
   type DatabaseConnection,
   type Driver,
@@ -16,10 +16,20 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
-import { unavailable } from './database.ts';
 import type { Schema } from './schema.ts';
 import type { Result, Statement } from './sqlite-messages.ts';
+import { answered, SqliteReader } from './sqlite-reader.ts';
 import { SqliteError, type SqliteThread } from './sqlite-thread.ts';
+import { type Turn, type TurnRules, Turns } from './turns.ts';
+
+/**
+ * Lookups that the thread has at once, so that it need not wait for us between two; few, because they can no longer be given
+ * up there. And how many may wait: in the time that anybody waits, a thread answers more.
+ */
+const LOOKUPS = { atOnce: 8, waiting: 4_096 };
+
+/** Searches, one by one. Who searches for whom, and how many may wait, is settled before (searches.ts). */
+const SEARCHES = { atOnce: 1 };
 
 export interface Threads {
   /** The first one; it has opened the file. */
@@ -34,27 +44,28 @@ export interface Threads {
 
 export interface KyselyOverThreads {
   readonly kysely: Kysely<Schema>;
+  /** The same records, for statements that may take long: what they read holds up nobody who looks something up. */
+  readonly searching: Kysely<Schema>;
   /** Waits for what runs, then ends the threads. */
   close(): Promise<void>;
 }
 
 export function kyselyOver(threads: Threads): KyselyOverThreads {
-  const driver = new SqliteDriver(threads);
-  const kysely = new Kysely<Schema>({
-    dialect: {
-      createAdapter: () => new Adapter(),
-      createDriver: () => driver,
-      createIntrospector: (introspected) => new SqliteIntrospector(introspected),
-      createQueryCompiler: () => new SqliteQueryCompiler(),
-    },
-  });
-  const close = async () => {
-    await kysely.destroy();
-    // Kysely destroys only what it has used.
-    await driver.destroy();
-  };
-  return { kysely, close };
+  const router = new Router(threads);
+  const over = (reads: Reads) =>
+    new Kysely<Schema>({
+      dialect: {
+        createAdapter: () => new Adapter(),
+        createDriver: () => new SqliteDriver(router, reads),
+        createIntrospector: (introspected) => new SqliteIntrospector(introspected),
+        createQueryCompiler: () => new SqliteQueryCompiler(),
+      },
+    });
+  return { kysely: over('lookups'), searching: over('searches'), close: () => router.close() };
 }
+
+/** What the statements that only read are: it decides which thread they go to. */
+type Reads = 'lookups' | 'searches';
 
 /** Says what Kysely may expect. */
 class Adapter extends SqliteAdapter {
@@ -69,23 +80,20 @@ class Adapter extends SqliteAdapter {
   }
 }
 
-/** Kysely may use any number of its connections at once: what must not meet takes turns here. */
+/** Kysely may use any number of its connections at once: what must not meet takes turns behind them. */
 class SqliteDriver implements Driver {
-  readonly #threads: Threads;
-  readonly #turns = new Turns();
-  #writer: SqliteThread;
-  #reader: SqliteThread | undefined;
-  #closing: Promise<void> | undefined;
+  readonly #router: Router;
+  readonly #reads: Reads;
 
-  constructor(threads: Threads) {
-    this.#threads = threads;
-    this.#writer = threads.writer;
+  constructor(router: Router, reads: Reads) {
+    this.#router = router;
+    this.#reads = reads;
   }
 
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<Lease> {
-    return new Lease(this);
+    return new Lease(this.#router, this.#reads);
   }
 
   async beginTransaction(lease: Lease): Promise<void> {
@@ -104,78 +112,98 @@ class SqliteDriver implements Driver {
     lease.release();
   }
 
+  /** The threads are not its own: there is another one over them. */
+  async destroy(): Promise<void> {}
+}
+
+/** The threads, and which of them a statement goes to. */
+class Router {
+  readonly #patience: number;
+  readonly #newWriter: () => SqliteThread;
+  readonly #writes = new Turns({ atOnce: 1 });
+  readonly #readers: Readonly<Record<Reads, SqliteReader>> | undefined;
+  #writer: SqliteThread;
+  #closing: Promise<void> | undefined;
+
+  constructor({ writer, newWriter, newReader, patience }: Threads) {
+    this.#writer = writer;
+    this.#newWriter = newWriter;
+    this.#patience = patience;
+    if (newReader === undefined) return;
+    const reader = (rules: TurnRules) => new SqliteReader({ newThread: newReader, patience, ...rules });
+    this.#readers = { lookups: reader(LOOKUPS), searches: reader(SEARCHES) };
+  }
+
   /** Waits for everyone who has a turn, or waits for one. */
-  destroy(): Promise<void> {
+  close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   /** The thread that writes, for as long as the turn is held. @throws AppError `unavailable`. */
-  async takeTurn(): Promise<SqliteThread> {
+  async takeTurn(): Promise<{ turn: Turn; writer: SqliteThread }> {
     if (this.#closing !== undefined) throw closed();
-    await this.#turns.take(this.#threads.patience);
+    const turn = await this.#writes.take({ patience: this.#patience });
     try {
-      if (!this.#writer.usable) this.#writer = this.#threads.newWriter();
-      return this.#writer;
+      return { turn, writer: this.#usableWriter() };
     } catch (error) {
-      this.#turns.pass();
+      turn.end();
       throw error;
     }
   }
 
-  passTurn(): void {
-    this.#turns.pass();
-  }
-
   /** Runs a statement that is no part of a transaction and may change something. */
   async write(statement: Statement): Promise<Result> {
-    const writer = await this.takeTurn();
+    const { turn, writer } = await this.takeTurn();
     try {
       return await writer.run(statement);
     } finally {
-      this.passTurn();
+      turn.end();
     }
   }
 
   /** Runs a statement that changes nothing, and is no part of a transaction. */
-  async read(statement: Statement): Promise<Result> {
+  async read(statement: Statement, reads: Reads): Promise<Result> {
     if (this.#closing !== undefined) throw closed();
-    const { newReader, patience } = this.#threads;
     // As long as nobody had to wait, there is one thread: a command, or a server with little to do, needs no more.
-    const alone = newReader === undefined || (this.#reader === undefined && this.#turns.free);
-    if (alone) return inTime(this.write(statement), patience);
-    if (this.#reader?.usable !== true) this.#reader = newReader();
-    return inTime(this.#reader.run(statement), patience);
+    const alone = this.#readers?.lookups.started !== true && this.#writes.free;
+    if (this.#readers !== undefined && !alone) return this.#readers[reads].run(statement);
+    return answered(this.#writes, this.#patience, async () => this.#usableWriter().run(statement));
+  }
+
+  #usableWriter(): SqliteThread {
+    if (!this.#writer.usable) this.#writer = this.#newWriter();
+    return this.#writer;
   }
 
   async #close(): Promise<void> {
-    await this.#turns.take();
+    await this.#writes.idle();
     // The last connection to close is the one that writes the log back into the database.
-    await this.#reader?.close();
+    await Promise.all([this.#readers?.lookups.close(), this.#readers?.searches.close()]);
     await this.#writer.close();
   }
 }
 
 /** What Kysely takes for a connection: one statement, or the statements of one transaction. */
 class Lease implements DatabaseConnection {
-  readonly #driver: SqliteDriver;
+  readonly #router: Router;
+  readonly #reads: Reads;
   /** The thread of the transaction, while this has the turn to write. */
-  #writer: SqliteThread | undefined;
+  #transaction: { readonly turn: Turn; readonly writer: SqliteThread } | undefined;
 
-  constructor(driver: SqliteDriver) {
-    this.#driver = driver;
+  constructor(router: Router, reads: Reads) {
+    this.#router = router;
+    this.#reads = reads;
   }
 
-  async executeQuery<R>(query: CompiledQuery, options?: AbortableOperationOptions): Promise<QueryResult<R>> {
-    const { sql, parameters } = query;
-    const statement = { sql, parameters, within: this.#writer !== undefined };
-    const reads = this.#writer === undefined && query.query.kind === 'SelectQueryNode';
+  async executeQuery<R>({ sql, parameters, query }: CompiledQuery): Promise<QueryResult<R>> {
     try {
-      if (this.#writer !== undefined) return resultOf(await this.#writer.run(statement));
-      return resultOf(await (reads ? this.#driver.read(statement) : this.#driver.write(statement)));
+      const writer = this.#transaction?.writer;
+      if (writer !== undefined) return resultOf(await writer.run({ sql, parameters, within: true }));
+      const statement = { sql, parameters, within: false };
+      if (query.kind !== 'SelectQueryNode') return resultOf(await this.#router.write(statement));
+      return resultOf(await this.#router.read(statement, this.#reads));
     } catch (error) {
-      // Nobody listens any more; but Kysely would write it to the terminal.
-      if (reads && options?.signal?.aborted) return { rows: [] };
       throw asCalledFrom(error);
     }
   }
@@ -186,14 +214,13 @@ class Lease implements DatabaseConnection {
   }
 
   async begin(): Promise<void> {
-    const writer = await this.#driver.takeTurn();
-    this.#writer = writer;
+    this.#transaction = await this.#router.takeTurn();
     // Immediate: whoever reads first and writes later would be refused if another had written in between.
-    await writer.run({ sql: 'begin immediate', parameters: [], within: false });
+    await this.#transaction.writer.run({ sql: 'begin immediate', parameters: [], within: false });
   }
 
   async end(sql: 'commit' | 'rollback'): Promise<void> {
-    await this.#writer?.run({ sql, parameters: [], within: true });
+    await this.#transaction?.writer.run({ sql, parameters: [], within: true });
   }
 
   /** Never throws: whatever led here tells more. */
@@ -202,65 +229,13 @@ class Lease implements DatabaseConnection {
       await this.end('rollback');
     } catch (error) {
       // Who comes next would find this transaction open.
-      await this.#writer?.kill(error);
+      await this.#transaction?.writer.kill(error);
     }
   }
 
   release(): void {
-    if (this.#writer === undefined) return;
-    this.#writer = undefined;
-    this.#driver.passTurn();
-  }
-}
-
-/** Whose turn it is, in the order of asking. */
-class Turns {
-  #free = true;
-  readonly #waiting = new Set<() => void>();
-
-  get free(): boolean {
-    return this.#free;
-  }
-
-  /** Resolves when the turn is the caller's, until it passes it on. @throws AppError `unavailable` after `patience` ms. */
-  take(patience?: number): Promise<void> {
-    if (this.#free) {
-      this.#free = false;
-      return Promise.resolve();
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const giveUp = () => {
-      this.#waiting.delete(begin);
-      reject(unavailable(new Error('Too many wait to write.')));
-    };
-    const timer = patience === undefined ? undefined : setTimeout(giveUp, patience);
-    const begin = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    this.#waiting.add(begin);
-    return promise;
-  }
-
-  pass(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.#free = true;
-      return;
-    }
-    this.#waiting.delete(next);
-    next();
-  }
-}
-
-/** The answer, if it comes in time; a late one is of no use, as nothing was changed. */
-async function inTime<T>(answer: Promise<T>, patience: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(unavailable(new Error('The database took too long.'))), patience);
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
+    this.#transaction?.turn.end();
+    this.#transaction = undefined;
   }
 }
 

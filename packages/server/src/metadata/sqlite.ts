@@ -5,6 +5,7 @@
 import { AppError } from '../errors.ts';
 import { type Database, type Meaning, storageFull, unavailable } from './database.ts';
 import type { MigrationDialect } from './migrations.ts';
+import { Searches } from './searches.ts';
 import { isDamage, resultCode } from './sqlite-codes.ts';
 import type { KyselyOverThreads } from './sqlite-driver.ts';
 import { SqliteThread } from './sqlite-thread.ts';
@@ -42,15 +43,18 @@ const CONSTRAINT_UNIQUE = 2_067;
  * @throws AppError `unavailable`.
  */
 export async function openSqlite(options: SqliteOptions): Promise<MetadataStore> {
-  const [{ kysely: db, close }, { SqlMetadataStore }, { migrateToLatest }] = await Promise.all([
+  const [{ kysely: db, searching, close }, { SqlMetadataStore }, { migrateToLatest }] = await Promise.all([
     openThreads(options),
     import('./sql.ts'),
     import('./migrations.ts'),
   ]);
+  // One at once: there is one thread for them, and what it has begun can not be given up.
+  const searches = new Searches({ atOnce: 1, patience: options.patience ?? DEFAULT_PATIENCE });
   const database: Database = {
     db,
     locksRows: false,
     explain: explainSqlite,
+    search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     migrate: (upTo) => migrateToLatest(db, sqliteMigrations, upTo),
     async snapshot(work) {
       const { overCopy } = await import('./sqlite-maintenance.ts');

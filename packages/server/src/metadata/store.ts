@@ -10,6 +10,9 @@
  * - Expected refusals are values (`kind`), so that forgetting one does not compile. Only faults are thrown:
  *   `AppError('unavailable')` when the database cannot be reached or is busy beyond patience,
  *   `AppError('storage-full')` when it has no room.
+ * - A search, which looks through many records of an account, waits for those of others only as they take turns. It is
+ *   `AppError('rate-limited')` beyond the account's share of them, and `AppError('cancelled')` if its signal fires
+ *   before it began.
  * - Text comes back exactly as it went in. Times are kept to the millisecond.
  */
 import type { Actor } from '../audit.ts';
@@ -55,17 +58,17 @@ export interface ReadableImages {
    * Newest first by order of insertion (not by clock), disabled ones included.
    * @param page `skip` from 0, `count` from 1. A skip past the end gives no images.
    * @returns the page, and how many images the account has in all (from a counter, not by counting); with a
-   * filter, how many match it (by counting).
+   * filter, how many match it (by counting), which is a search.
    */
-  list(page: Page, filter?: ImageFilter): Promise<{ images: Image[]; total: number }>;
+  list(page: Page, filter?: ImageFilter, signal?: AbortSignal): Promise<{ images: Image[]; total: number }>;
   find(imageID: string): Promise<Image | undefined>;
   findByDigest(digest: Digest): Promise<Image | undefined>;
 
   /** Of these images, those that exist, by imageID. */
   findMany(imageIDs: readonly string[]): Promise<Map<string, Image>>;
 
-  /** What shows the image. Undefined if there is no such image. */
-  usage(imageID: string): Promise<ImageUsage | undefined>;
+  /** What shows the image. Undefined if there is no such image. A search. */
+  usage(imageID: string, signal?: AbortSignal): Promise<ImageUsage | undefined>;
 
   /** What an idempotency key was used for, if it is not older than `notBefore`. */
   recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined>;

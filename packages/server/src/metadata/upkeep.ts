@@ -11,7 +11,7 @@ import {
   unnamedDigests,
 } from './collecting.ts';
 import { type Database, guarded } from './database.ts';
-import type { DatabaseDamage, MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
+import type { CheckOptions, DatabaseDamage, MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
 import { type ImageRow, imageFromRow } from './schema.ts';
 import { readSchema, restoreRecords, takeSnapshot } from './snapshots.ts';
 
@@ -93,8 +93,8 @@ export class SqlMaintenance implements MaintenanceRecords {
     );
   }
 
-  checkRecords({ repair }: { readonly repair: boolean }) {
-    return checkRecords(this.#database, repair);
+  checkRecords(options: CheckOptions) {
+    return checkRecords(this.#database, options);
   }
 
   unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>> {

@@ -65,7 +65,10 @@ class MetricsAndTraces implements Observer {
         const known = METHODS.has(method) ? method : 'other';
         const labels = { method: known, route, status: `${Math.floor(status / 100)}xx` };
         metrics.requestEnded(labels, secondsSince(began));
-        if (reason !== undefined) metrics.counter('errors', { status: String(status), reason }).value += 1;
+        // Whose client went away meanwhile was told nothing.
+        const told = status === 429 || status >= 500;
+        if (reason !== undefined && told)
+          metrics.counter('errors', { status: String(status), reason }).value += 1;
         if (traces && traced) traces.answered(traced, status, failure);
       },
     };

@@ -158,6 +158,27 @@ it('makes a folder again that was removed while running', async (t) => {
   assert.equal(await driver.put('x/y/a', { path, size: 1 }), 'created');
 });
 
+it('leaves no folder behind of an original that was dropped, and makes it again for the next', async (t) => {
+  const folder = await newFolder(t);
+  const store = new BlobStore(await openFileBlobs({ folder }));
+  const keep = async () => {
+    await using staged = await store.stage(Readable.from([Buffer.from('bytes')]), { limit: 100 });
+    await store.keepOriginal(staged);
+    await store.keepRungs(staged.digest, [
+      { name: '1024', bytes: Buffer.from('one') },
+      { name: '2048', bytes: Buffer.from('two') },
+    ]);
+    return staged.digest;
+  };
+  const digest = await keep();
+  const inside = () => readdir(join(folder, 'rungs', digest.slice(0, 2)));
+  assert.deepEqual(await inside(), [digest]);
+  await store.dropOriginal(digest);
+  assert.deepEqual(await inside(), []);
+  await keep();
+  assert.deepEqual(await inside(), [digest]);
+});
+
 it('is unavailable when the whole root is gone', async (t) => {
   const folder = join(await newFolder(t), 'root');
   const store = new BlobStore(await openFileBlobs({ folder }));

@@ -26,6 +26,9 @@ export function withoutTerminal(): string | false {
   return missing && 'python3 is not installed';
 }
 
+/** Runs what follows it on a terminal of its own, of which its own input and output are what is typed and shown. */
+const ON_TERMINAL = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
+
 export interface Outcome {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -113,6 +116,28 @@ export class User {
       const lines = (begun + text).split('\n');
       begun = lines.pop() ?? '';
       for (const line of lines) options.onLine?.(line, child);
+    });
+    return outcomeOf(child, words);
+  }
+
+  /**
+   * Runs a command on a terminal; `out` is all that it showed there.
+   * @param onShown is given that, whenever there is more, and what types on it
+   */
+  async runOnTerminal(
+    words: readonly string[],
+    env: Readonly<Record<string, string>>,
+    onShown: (shown: string, type: (keys: string) => void) => void = () => undefined,
+  ): Promise<Outcome> {
+    const child = spawn('python3', ['-c', ON_TERMINAL, ...VITRINE, ...words], {
+      env: { ...this.env, ...env },
+      stdio: 'pipe',
+    });
+    child.stdin.on('error', () => undefined);
+    let shown = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      shown += text;
+      onShown(shown, (keys) => child.stdin.write(keys));
     });
     return outcomeOf(child, words);
   }

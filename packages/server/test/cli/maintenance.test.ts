@@ -3,19 +3,20 @@
  * What they find and do is in test/maintenance; here is what they say, and how they end.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { Readable } from 'node:stream';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import type { Check } from '../../src/cli/doctor-checks.ts';
-import { digestOf, originalPath } from '../maintenance/libraries.ts';
+import { type Check, networkDisk } from '../../src/cli/doctor-checks.ts';
+import { besides, digestOf, originalPath } from '../maintenance/libraries.ts';
 import { picture } from '../sample.ts';
 import { startServer, type TestServer } from '../server.ts';
-import { User, VITRINE, withoutTerminal } from './command.ts';
+import { User, withoutTerminal } from './command.ts';
 
 let user: User;
 let folder: string;
@@ -44,7 +45,7 @@ describe('the commands of maintenance', () => {
     const well = await user.run(['verify'], { env });
     assert.deepEqual(
       [well.code, well.out, well.err],
-      [0, '1 originals checked, 0 findings, 0 repaired\n', ''],
+      [0, '1 original checked, 0 findings, 0 repaired\n', ''],
     );
 
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
@@ -53,10 +54,10 @@ describe('the commands of maintenance', () => {
     const found = await user.run(['verify', '--no-rungs'], { env });
     assert.equal(found.code, 1);
     assert.match(found.out, /^counters: the account counts 1 bytes for \d+ \(account [0-9a-f-]{36}\)$/m);
-    assert.equal(found.err, 'something is wrong: 1 findings\n');
+    assert.equal(found.err, 'something is wrong: 1 finding\n');
     const repaired = await user.run(['verify', '--repair'], { env });
     assert.equal(repaired.code, 0, repaired.err);
-    assert.match(repaired.out, /: repaired\n1 originals checked, 1 findings, 1 repaired\n$/);
+    assert.match(repaired.out, /: repaired\n1 original checked, 1 finding, 1 repaired\n$/);
 
     await rm(originalPath(server, digestOf(bytes)));
     const told = await user.json<{ originals: number; findings: { kind: string }[] }>(
@@ -69,22 +70,53 @@ describe('the commands of maintenance', () => {
     assert.deepEqual([told.originals, told.findings.map(({ kind }) => kind)], [1, ['original-missing']]);
   });
 
-  test('verify shows a bar on a terminal, and what it found after it', {
-    skip: withoutTerminal(),
-  }, async () => {
+  test('verify prints what it finds as one JSON object', async () => {
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    raw.exec('update accounts set byte_count = 1');
+    raw.close();
     await rm(originalPath(server, digestOf(bytes)));
-    const program = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
-    const child = spawn('python3', ['-c', program, ...VITRINE, 'verify', '--no-rungs'], {
-      env: { ...user.env, ...env },
+    const told = await user.json<{ originals: number; findings: { kind: string }[]; complete: boolean }>(
+      ['verify', '--no-rungs'],
+      { env, code: 1 },
+    );
+    assert.deepEqual(
+      [told.originals, told.complete, told.findings.map(({ kind }) => kind)],
+      [1, true, ['counters', 'original-missing']],
+    );
+  });
+
+  describe('on a terminal', { skip: withoutTerminal() }, () => {
+    test('verify shows a bar, and what it finds above it', async () => {
+      await rm(originalPath(server, digestOf(bytes)));
+      const { code, out } = await user.runOnTerminal(['verify', '--no-rungs'], env);
+      assert.equal(code, 1, out);
+      assert.match(out, /1 of 1 originals, \S+ left/);
+      const line = out.indexOf('original-missing: the original is not stored');
+      assert.ok(line > out.indexOf('0 of 1') && line < out.lastIndexOf('1 of 1'), JSON.stringify(out));
     });
-    let shown = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      shown += text;
+
+    test('gc, backup and restore show bars as well', async () => {
+      await besides(env, async ({ blobs }) => {
+        await using file = await blobs.stage(Readable.from([Buffer.from('nobody names it')]), { limit: 100 });
+        await blobs.keepOriginal(file);
+      });
+      const collected = await user.runOnTerminal(['gc', '--grace', '0'], env);
+      assert.equal(collected.code, 0, collected.out);
+      assert.match(collected.out, /2 of 2 originals, \S+ left/);
+      assert.match(collected.out, /original [0-9a-f]{64}, 15 bytes\r\n/);
+      assert.match(collected.out, /removed +1 original with all rungs/);
+      const file = join(folder, 'on-a-terminal.tar');
+      const kept = await user.runOnTerminal(['backup', file], env);
+      assert.equal(kept.code, 0, kept.out);
+      assert.match(kept.out, /1 of 1 originals, \S+ left/);
+      const brought = await user.runOnTerminal(['restore', file], {
+        VITRINE_DATA: join(folder, 'on-a-terminal'),
+      });
+      assert.equal(brought.code, 0, brought.out);
+      assert.match(brought.out, /100 %, \S+ left/);
+      // What stays on the screen is what was done, and no bar.
+      assert.match(brought.out, /\u001b\[2Krecords .*\r\noriginals +1\r\nbytes +\d+\r\nnext .*\r\n$/s);
     });
-    const [code] = await once(child, 'close');
-    assert.equal(code, 1, shown);
-    assert.match(shown, /1 of 1/);
-    assert.match(shown, /original-missing: the original is not stored/);
   });
 
   test('gc says what it would remove, and then removes it', async () => {
@@ -99,13 +131,15 @@ describe('the commands of maintenance', () => {
     const planned = await user.run(['gc', '--grace', '0', '--dry-run'], { env });
     assert.match(
       planned.out,
-      new RegExp(`^original ${digestOf(bytes)}, ${bytes.length} bytes\nwould remove +1 originals`),
+      new RegExp(
+        `^original ${digestOf(bytes)}, ${bytes.length} bytes\nwould remove +1 original with all rungs`,
+      ),
     );
     assert.ok(await stat(originalPath(server, digestOf(bytes))));
     const done = await user.run(['gc', '--grace', '0'], { env });
     assert.match(
       done.out,
-      /^removed +1 originals with their rungs, 0 rungs without one, 0 unfinished uploads$/m,
+      /^removed +1 original with all rungs, 0 rungs without an original, 0 unfinished uploads$/m,
     );
     await assert.rejects(stat(originalPath(server, digestOf(bytes))));
     assert.equal((await user.run(['gc', '--grace', 'long'], { env })).code, 2);
@@ -115,7 +149,7 @@ describe('the commands of maintenance', () => {
     const file = join(folder, 'library.tar');
     const done = await user.run(['backup', file], { env });
     assert.equal(done.code, 0, done.err);
-    assert.match(done.out, /^records +1 accounts, .*1 images/m);
+    assert.match(done.out, /^records +1 account, 1 key, 1 image, \d+ lines of the audit trail, \d+ others$/m);
     assert.match(done.out, new RegExp(`^originals +1\nbytes +${bytes.length}$`, 'm'));
     const place = { VITRINE_DATA: join(folder, 'restored') };
     const summary = await user.json<{ originals: number }>(['restore', file], { env: place });
@@ -134,6 +168,11 @@ describe('the commands of maintenance', () => {
     assert.match(nowhere.err, /^ENOENT/);
     const onFolder = await user.run(['backup', folder], { env });
     assert.deepEqual([onFolder.code, onFolder.err], [2, `${folder} is a folder: name a file\n`]);
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const onPipe = await user.run(['backup', pipe], { env });
+    assert.deepEqual([onPipe.code, onPipe.err], [2, `${pipe} is no file: name a file\n`]);
+    assert.ok((await stat(pipe)).isFIFO());
     const mistyped = { VITRINE_DATA: join(folder, 'mistyped') };
     const absent = await user.run(['restore', join(folder, 'absent.tar')], { env: mistyped });
     assert.equal(absent.code, 2);
@@ -178,6 +217,14 @@ describe('vitrine doctor', () => {
       assert.match(out, /^ok {4}port +a server answers at http:\/\/127\.0\.0\.1:\d+, and is ready$/m);
     } finally {
       await server.close();
+    }
+  });
+
+  test('knows disks that several machines may share', () => {
+    // As linux/magic.h has them: NFS, SMB, CIFS, SMB2; and ext4, btrfs, xfs, overlayfs, tmpfs.
+    assert.deepEqual([0x6969, 0x517b, 0xff534d42, 0xfe534d42].map(networkDisk), ['NFS', 'SMB', 'SMB', 'SMB']);
+    for (const local of [0xef53, 0x9123683e, 0x58465342, 0x794c7630, 0x01021994]) {
+      assert.equal(networkDisk(local), undefined);
     }
   });
 

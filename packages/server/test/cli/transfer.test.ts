@@ -7,6 +7,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import sharp from 'sharp';
+import { originalPath } from '../maintenance/libraries.ts';
 import { picture } from '../sample.ts';
 import { KEY, startServer, type TestServer } from '../server.ts';
 import { Accounts, giveNoOriginals } from './accounts.ts';
@@ -133,6 +134,45 @@ describe('moving an account', () => {
     }
   });
 
+  test('imports a picture that failed for one image for the next that has it', async () => {
+    const [one, other] = [await picture(1), await picture(2)];
+    const first = await server.added(one, { account: accounts.source, metadata: { altText: 'First' } });
+    await server.added(other, { account: accounts.source, metadata: { altText: 'Second' } });
+    // Both look the same, and the target refuses what comes first.
+    const source = await startWire(server, {
+      instead: (request, response) => {
+        if (giveNoOriginals(request, response)) return true;
+        if (!request.url?.startsWith('/images/')) return false;
+        response.writeHead(200, { 'content-type': 'image/jpeg' }).end(one);
+        return true;
+      },
+    });
+    let posts = 0;
+    const target = await startWire(server, {
+      instead: ({ method }, response) => {
+        if (method !== 'POST' || ++posts > 1) return false;
+        response.writeHead(422).end('{"image":"not today"}');
+        return true;
+      },
+    });
+    try {
+      await user.login(source.url, { profile: 'source', account: accounts.source });
+      await user.login(target.url, { account: accounts.target });
+      const results = await user.json<Result[]>(['import', '--from', 'source'], { code: 5 });
+      const those = (outcome: string) => results.filter((result) => result.outcome === outcome);
+      const [[imported], failed] = [those('imported'), those('failed')];
+      assert.equal(failed.length, 1);
+      // Whichever came first.
+      assert.deepEqual(
+        (await accounts.imagesOf(accounts.target)).map(({ altText }) => altText),
+        [imported?.imageID === first.imageID ? 'First' : 'Second'],
+      );
+    } finally {
+      await source.close();
+      await target.close();
+    }
+  });
+
   test('says which pictures it could only get re-encoded or downscaled', async () => {
     const small = await server.added(await picture(1), { account: accounts.source });
     const large = await server.added(
@@ -183,6 +223,41 @@ describe('moving an account', () => {
       assert.match(out, new RegExp(`^failed {2}${damaged} {2}.*do not have the digest`, 'm'));
       assert.match(out, new RegExp(`^exported {2}${replaced} {2}re-encoded$`, 'm'));
       assert.match(out, /^2 exported, 0 exported before, 1 failed$/m);
+    } finally {
+      await wire.close();
+    }
+  });
+
+  test('gives up soon on an original that is lost, and exports the others', async () => {
+    await accounts.fill(4);
+    const [lost = '', , late = ''] = accounts.originals.keys();
+    const digest = digestOf(accounts.originals.get(lost) ?? Buffer.of());
+    await rm(originalPath(server, digest));
+    let ill = 0;
+    const wire = await startWire(server, {
+      // The server itself, or what stands before it, is away for a while: that is worth some patience.
+      instead: ({ url = '' }, response) => {
+        if (url.endsWith(`${late}/original`) && ill === 0) ill = 1;
+        else if (ill === 0 || ill > 4) return false;
+        else ill += 1;
+        response.writeHead(503, { 'retry-after': '0' }).end('{"error":"restarting"}');
+        return true;
+      },
+    });
+    try {
+      await user.login(wire.url, { account: accounts.source });
+      const { code, out, err } = await user.run(['export', folder, '--parallel', '1']);
+      assert.equal(code, 5, out + err);
+      assert.match(
+        out,
+        new RegExp(`^failed {2}${lost} {2}.*the original of the image cannot be read now`, 'm'),
+      );
+      assert.match(out, new RegExp(`^exported {2}${late} {2}original$`, 'm'));
+      assert.match(out, /^3 exported, 0 exported before, 1 failed$/m);
+      const asked = (imageID: string) =>
+        wire.asked.filter((line) => line.includes(`${imageID}/original`)).length;
+      assert.ok(asked(lost) <= 12, `${asked(lost)} times`);
+      assert.equal(asked(late), 2);
     } finally {
       await wire.close();
     }

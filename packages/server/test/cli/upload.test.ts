@@ -2,15 +2,13 @@
  * `vitrine upload` against a real server: what is sent, what is not sent again, and what is said of it.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { newAccount } from '../administration.ts';
 import { picture } from '../sample.ts';
 import { type ImageJSON, startServer, type TestServer } from '../server.ts';
-import { startWire, User, VITRINE, type Wire, withoutTerminal } from './command.ts';
+import { startWire, User, type Wire, withoutTerminal } from './command.ts';
 
 interface Result {
   readonly file: string;
@@ -197,20 +195,14 @@ describe('vitrine upload', () => {
     assert.ok(sent() <= 2);
   });
 
-  test('shows one bar on a terminal, and what people should know after it', {
+  test('shows one bar on a terminal, and what people should know above it', {
     skip: withoutTerminal(),
   }, async () => {
     for (const number of [1, 2, 3]) await save(`${number}.jpg`, number);
     await writeFile(join(folder, 'bad\u001b[31m.png'), 'no picture');
-    const program = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
-    const child = spawn('python3', ['-c', program, ...VITRINE, 'upload', folder], { env: user.env });
-    let shown = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      shown += text;
-    });
-    const [code] = await once(child, 'close');
+    const { code, out: shown } = await user.runOnTerminal(['upload', folder], {});
     assert.equal(code, 5, shown);
-    assert.match(shown, /4 of 4/);
+    assert.match(shown, /4 of 4 files/);
     assert.match(shown, /failed {2}\S+bad \[31m\.png/);
     assert.match(shown, /3 uploaded, 0 uploaded before, 0 duplicate, 1 failed/);
     assert.equal(shown.includes('\u001b[31m'), false, 'names do not steer the terminal');

@@ -55,6 +55,25 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.deepEqual((await unused.maintenance.schema()).applied, []);
     });
 
+    test('are no longer checked once the signal fires, and what was found before is told', async () => {
+      const { maintenance } = current().store;
+      const shops = [await furnishedShop(), await furnishedShop()];
+      for (const { shop } of shops) {
+        await current().run(`update accounts set byte_count = 1 where account_id = '${shop.accountID}'`);
+      }
+      const controller = new AbortController();
+      const found: RecordFinding[] = [];
+      const checking = (async () => {
+        const { signal } = controller;
+        for await (const finding of maintenance.checkRecords({ repair: false, signal })) {
+          found.push(finding);
+          controller.abort();
+        }
+      })();
+      await assert.rejects(checking, { name: 'AppError', code: 'cancelled' });
+      assert.equal(found.length, 1);
+    });
+
     test('are met original by original, of all accounts', async () => {
       const { store } = current();
       const shops = [await openShop(store), await openShop(store), await openShop(store)];

@@ -24,6 +24,7 @@ import {
   newImage,
   originalOf,
 } from './metadata-samples.ts';
+import { metadataSearches } from './metadata-searches.ts';
 import { metadataTokens } from './metadata-tokens.ts';
 import { metadataUsage } from './metadata-usage.ts';
 
@@ -113,6 +114,7 @@ export function metadataConformance(
     metadataAudit(() => harness);
     metadataImages(() => harness);
     metadataBytes(() => harness);
+    metadataSearches(() => harness);
 
     describe('accounts among each other', () => {
       test('may hold the same bytes and the same image ID, and see nothing of each other', async () => {

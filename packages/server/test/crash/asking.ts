@@ -2,7 +2,7 @@
  * Requests to a server that may end at any moment. An answer counts only when it has arrived whole.
  */
 import { ACCOUNT, uploadForm } from '../server.ts';
-import { AUTHORIZATION } from './server-process.ts';
+import { AUTHORIZATION } from '../serving.ts';
 
 export interface Answer {
   readonly status: number;

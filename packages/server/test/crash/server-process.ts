@@ -2,25 +2,15 @@
  * Owns the server as a process group that can be killed at any moment, with everything it started, and what its start
  * cost. Refuses to know what is asked of it. The process is the one that `npm start` runs.
  */
-import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ACCOUNT, basic, KEY } from '../server.ts';
-
-const START = join(import.meta.dirname, '../../start.mjs');
-/** Characters of the log that are kept, of its end. */
-const KEPT_LOG = 200_000;
-/** Ticks of the clock in which Linux tells the time that a process computed. */
-const TICKS_A_SECOND = 100;
+import { groupMembers, workOf } from '../processes.ts';
+import { type ServeOptions, serve, UNLIMITED } from '../serving.ts';
 
 /** Ports that are asked for: below those that the system gives to connections by itself. */
 const PORTS = { from: 20_000, to: 32_000 } as const;
-
-export const AUTHORIZATION = basic(KEY.publicKey, KEY.secretKey);
 
 export interface StartTimes {
   /** Milliseconds from the start of the process until it listened. */
@@ -43,13 +33,11 @@ export interface ServerProcess {
   readonly ended: Promise<number | null>;
 }
 
-export interface LaunchOptions {
+export interface LaunchOptions extends Pick<ServeOptions, 'under'> {
   readonly data: string;
   /** The same at each start of the same library, so that links stay. */
   readonly port: number;
   readonly env?: Readonly<Record<string, string>>;
-  /** A command that runs the server, such as strace with its options. */
-  readonly under?: readonly string[];
   /** Milliseconds after which the group is killed while it starts. */
   readonly killAfter?: number;
 }
@@ -69,31 +57,13 @@ export async function launch({
   under = [],
   killAfter,
 }: LaunchOptions): Promise<ServerProcess | undefined> {
-  const [command = '', ...parameters] = [
-    ...under,
-    ...[process.execPath, '--conditions=vitrine-source', START],
-  ];
   const began = performance.now();
-  const child = spawn(command, parameters, {
-    // A group of its own, to be killed whole.
+  const { child, pid, listening, output, ended } = serve({
+    under,
+    // To be killed whole.
     detached: true,
-    env: {
-      PATH: process.env.PATH,
-      VITRINE_PORT: String(port),
-      VITRINE_DATA: data,
-      VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
-      VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:${KEY.secretKey}`,
-      VITRINE_RATE_LIMIT: '0',
-      VITRINE_SIZE_BUDGET: '0',
-      VITRINE_IMAGE_QUOTA: '1000000',
-      VITRINE_RENDER_CONCURRENCY: '2',
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...UNLIMITED, VITRINE_PORT: String(port), VITRINE_DATA: data, ...env },
   });
-  const { pid } = child;
-  if (pid === undefined) throw new Error(`${command} could not be started`);
-  const ended = once(child, 'exit').then(([code]) => code as number | null);
   const end = () => killGroup(pid);
   // Whatever becomes of the test, nothing of the group outlives it.
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
@@ -103,20 +73,8 @@ export async function launch({
   process.once('exit', atExit);
   ended.then(() => process.off('exit', atExit));
 
-  let log = '';
-  const listening = new Promise<string | undefined>((resolve, reject) => {
-    const read = (chunk: Buffer) => {
-      log = (log + chunk).slice(-KEPT_LOG);
-      const [, url] = /"msg":"listening on (http[^"]+)"/.exec(log) ?? [];
-      if (url !== undefined) resolve(url);
-    };
-    child.stdout.on('data', read);
-    child.stderr.on('data', read);
-    ended.then((code) => reject(new Error(`the server ended with ${code}: ${log}`)));
-    if (killAfter !== undefined) delay(killAfter).then(() => resolve(undefined));
-  });
   try {
-    const url = await listening;
+    const url = await (killAfter === undefined ? listening : Promise.race([listening, delay(killAfter)]));
     const wall = performance.now() - began;
     if (url === undefined) {
       await end();
@@ -125,8 +83,8 @@ export async function launch({
     return {
       url,
       pid,
-      startTimes: { wall, cpu: await cpuTime(pid) },
-      output: () => log,
+      startTimes: { wall, cpu: workOf(pid) },
+      output,
       kill: end,
       signal: (name) => void child.kill(name),
       ended,
@@ -155,7 +113,7 @@ export async function freePort(): Promise<number> {
 
 async function killGroup(pid: number): Promise<void> {
   sendToGroup(pid);
-  while ((await groupMembers(pid)).length > 0) await new Promise(setImmediate);
+  while (groupMembers(pid).length > 0) await new Promise(setImmediate);
 }
 
 function sendToGroup(pid: number): void {
@@ -165,29 +123,4 @@ function sendToGroup(pid: number): void {
     // ESRCH: none of it is left.
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
-}
-
-/** The processes of the group that run; those that only wait to be reaped do not. */
-export async function groupMembers(group: number): Promise<number[]> {
-  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const members = await Promise.all(
-    processes.map(async (name) => {
-      const [, state, , processGroup] = (await statOf(name)) ?? [];
-      return Number(processGroup) === group && state !== 'Z' && state !== 'X' ? [Number(name)] : [];
-    }),
-  );
-  return members.flat();
-}
-
-async function cpuTime(pid: number): Promise<number | undefined> {
-  const fields = await statOf(String(pid));
-  if (fields === undefined) return undefined;
-  // utime and stime, the 14th and 15th field of the file.
-  return ((Number(fields[12]) + Number(fields[13])) * 1000) / TICKS_A_SECOND;
-}
-
-/** The fields of /proc/PID/stat from the name on, which may hold spaces and is left empty. */
-async function statOf(pid: string): Promise<string[] | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : ['', ...text.slice(text.lastIndexOf(')') + 2).split(' ')];
 }

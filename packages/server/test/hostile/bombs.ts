@@ -49,12 +49,25 @@ async function honest(header: Parameters<typeof pictures.pngHeader>, bits: numbe
 }
 
 /** A lossless WebP of one colour: however large, it is a few bytes. */
-async function plainWebp(width: number, height: number): Promise<Buffer> {
+export async function plainWebp(width: number, height: number): Promise<Buffer> {
   const file = await pictures.flat(1, 1, '#a03050').webp({ lossless: true }).toBuffer();
   const at = file.indexOf('VP8L') + 9;
   const rest = file.readUInt32LE(at) & 0xf0000000;
   file.writeUInt32LE((rest | (width - 1) | ((height - 1) << 14)) >>> 0, at);
   return file;
+}
+
+/** An animation of one colour: square, opaque, every frame the whole of it, and a few bytes each. */
+export async function plainAnimation(frames: number, side: number): Promise<Buffer> {
+  const header = Buffer.alloc(16);
+  header.writeUIntLE(side - 1, 6, 3);
+  header.writeUIntLE(side - 1, 9, 3);
+  const frame = Buffer.concat([header, (await plainWebp(side, side)).subarray(12)]);
+  return pictures.webpOf(
+    pictures.webpHeader(side, side, 0x02),
+    pictures.webpChunk('ANIM', Buffer.alloc(6)),
+    ...Array.from({ length: frames }, () => pictures.webpChunk('ANMF', frame)),
+  );
 }
 
 /** A progressive JPEG of inks whose header claims this size. */
@@ -102,6 +115,12 @@ async function internationalTextBomb(chunks: number, megabytes: number): Promise
 async function pngFlood(type: string, count: number, body = Buffer.alloc(0)): Promise<Buffer> {
   const chunk = pictures.pngChunk(type, body);
   return pictures.withPngChunks(await pictures.png(), ...Array.from({ length: count }, () => chunk));
+}
+
+/** A small PNG with as many colour profiles, each of which inflates to so many bytes. */
+async function profileFlood(count: number, bytes: number): Promise<Buffer> {
+  const body = Buffer.concat([Buffer.from('icc\0\0'), deflateSync(Buffer.alloc(bytes), { level: 9 })]);
+  return pngFlood('iCCP', count, body);
 }
 
 /** Puts bytes behind the start of a JPEG, as many times as it says. */
@@ -189,6 +208,7 @@ export const MEMORY_BOMBS: readonly Specimen[] = [
 export const FLOODS: readonly Specimen[] = [
   refused('PNG with 100 000 texts', /20000 PNG chunks/, () => pngFlood('tEXt', 100_000, Buffer.from('a\0b'))),
   refused('PNG with 100 000 empty IDAT', /20000 PNG chunks/, () => pngFlood('IDAT', 100_000)),
+  accepted('PNG with 7 000 colour profiles of 2 MB each', () => profileFlood(7_000, 2_200_000)),
   accepted('PNG with 15 000 texts', () => pngFlood('tEXt', 15_000, Buffer.from('a\0b'))),
   refused('JPEG with 250 000 comments', /2000 JPEG segments/, () =>
     jpegFlood(Buffer.from([0xff, 0xfe, 0, 2]), 250_000),

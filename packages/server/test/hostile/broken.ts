@@ -134,6 +134,18 @@ export const DAMAGED_FILES: readonly Specimen[] = [
     DAMAGED,
     damaged(pictures.webp, (file) => file.writeUInt32LE(2 ** 32 - 1, 16)),
   ),
+  refused('animation whose last frame is cut in half, and says so', DAMAGED, async () => {
+    const still = (await pictures.webp()).subarray(12);
+    const half = pictures.webpChunk('VP8 ', still.subarray(8, still.length / 2));
+    const head = Buffer.alloc(16);
+    head.writeUIntLE(319, 6, 3);
+    head.writeUIntLE(239, 9, 3);
+    return pictures.webpOf(
+      pictures.webpHeader(320, 240, 0x02),
+      pictures.webpChunk('ANIM', Buffer.alloc(6)),
+      ...[still, still, half].map((frame) => pictures.webpChunk('ANMF', Buffer.concat([head, frame]))),
+    );
+  }),
   refused('WebP with a canvas of another size', /not the size/, async () =>
     pictures.webpOf(pictures.webpHeader(9, 9, 0), (await pictures.webp()).subarray(12)),
   ),

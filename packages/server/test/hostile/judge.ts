@@ -82,6 +82,9 @@ async function faultsOfDeliveries(
     if (headers['x-content-type-options'] !== 'nosniff') faults.push(`${query} may be sniffed`);
     if (status === 200 && headers['content-security-policy'] !== "default-src 'none'; sandbox")
       faults.push(`${query} may run scripts`);
+    const name = `${id}.${String(headers['content-type']).slice('image/'.length)}`;
+    if (status === 200 && headers['content-disposition'] !== `inline; filename="${name}"`)
+      faults.push(`${query} is saved as ${headers['content-disposition']}`);
     for (const marker of MARKERS)
       if (body.includes(marker, 0, 'latin1')) faults.push(`${query} has ${marker}`);
   }

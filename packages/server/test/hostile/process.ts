@@ -3,18 +3,15 @@
  * outside: who is alive, how much memory each held at most, what the log warned of. Linux only, as /proc is read.
  * Refuses to know what is sent to it.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setImmediate as turn } from 'node:timers/promises';
-import { ACCOUNT, basic, KEY } from '../server.ts';
-
-const START = join(import.meta.dirname, '../../start.mjs');
+import { childrenOf, memoryOf } from '../processes.ts';
+import { ACCOUNT } from '../server.ts';
+import { AUTHORIZATION, type Serving, serve, UNLIMITED } from '../serving.ts';
 
 /** Memory is looked at this often, in milliseconds: the peak of a worker that is killed is lost after its last look. */
 const LOOK_MS = 20;
@@ -59,46 +56,35 @@ export interface RequestOptions {
   readonly body?: Buffer;
 }
 
-/** Starts a server without limits on how often is asked, with two workers. */
-export async function startProcess(env: Readonly<Record<string, string>> = {}): Promise<ServingProcess> {
+/** Starts a server without limits on how often is asked, with two workers; by `entry`, if that is given. */
+export async function startProcess(
+  env: Readonly<Record<string, string>> = {},
+  entry?: readonly string[],
+): Promise<ServingProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-hostile-'));
-  const child = spawn(process.execPath, ['--conditions=vitrine-source', START], {
+  const serving = serve({
     cwd: folder,
-    env: {
-      PATH: process.env.PATH,
-      VITRINE_PORT: '0',
-      VITRINE_DATA: join(folder, 'data'),
-      VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
-      VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:${KEY.secretKey}`,
-      VITRINE_RENDER_CONCURRENCY: '2',
-      VITRINE_RATE_LIMIT: '0',
-      VITRINE_SIZE_BUDGET: '0',
-      VITRINE_IMAGE_QUOTA: '1000000',
-      VITRINE_LOG_LEVEL: 'info',
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...UNLIMITED, VITRINE_DATA: join(folder, 'data'), ...env },
+    ...(entry && { entry }),
   });
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
-    return await watched(child, remove);
+    return await watched(serving, remove);
   } catch (error) {
-    child.kill('SIGKILL');
+    serving.child.kill('SIGKILL');
     await remove();
     throw error;
   }
 }
 
-async function watched(child: ChildProcess, remove: () => Promise<void>): Promise<ServingProcess> {
-  const log: LogLine[] = [];
+async function watched(serving: Serving, remove: () => Promise<void>): Promise<ServingProcess> {
+  const { child, pid } = serving;
+  const log = warnings(serving);
   let ended: string | undefined;
-  const exit = once(child, 'exit').then(([code, signal]) => {
+  child.once('exit', (code, signal) => {
     ended = `exit code ${code}, signal ${signal}`;
   });
-  const url = await listeningURL(child, log);
-  const pid = child.pid;
-  if (pid === undefined) throw new Error('the server has no process ID');
-  const authorization = basic(KEY.publicKey, KEY.secretKey);
+  const url = await serving.listening;
   const agent = new Agent({ keepAlive: true });
   const peaks = { server: 0, worker: 0 };
   const look = () => {
@@ -121,14 +107,17 @@ async function watched(child: ChildProcess, remove: () => Promise<void>): Promis
     request: (method, path, options = {}) => send(agent, new URL(path, url), method, options),
     upload: (bytes) =>
       server.request('POST', `/accounts/${ACCOUNT}/images`, {
-        headers: { authorization, 'content-type': `multipart/form-data; boundary=${BOUNDARY}` },
+        headers: {
+          authorization: AUTHORIZATION,
+          'content-type': `multipart/form-data; boundary=${BOUNDARY}`,
+        },
         body: Buffer.concat([FORM_HEAD, bytes, FORM_TAIL]),
       }),
     async close() {
       clearInterval(looking);
       agent.destroy();
       if (ended === undefined) child.kill('SIGKILL');
-      await exit;
+      await serving.ended;
       await remove();
     },
   };
@@ -161,23 +150,16 @@ function send(agent: Agent, url: URL, method: string, { headers, body }: Request
   return promise;
 }
 
-/** Waits for the line that says where it listens, and keeps the lines that warn. */
-function listeningURL(child: ChildProcess, log: LogLine[]): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const { stdout, stderr } = child;
-  if (stdout === null || stderr === null) throw new Error('the server has no output');
-  let others = '';
-  for (const stream of [stdout, stderr]) {
-    createInterface({ input: stream }).on('line', (text) => {
+/** The lines of its log that warn, as they come. */
+function warnings({ child }: Serving): readonly LogLine[] {
+  const log: LogLine[] = [];
+  for (const input of [child.stdout, child.stderr]) {
+    createInterface({ input }).on('line', (text) => {
       const line = readLine(text);
-      if (line === undefined) others += `${text}\n`;
-      else if (/^(warn|error|fatal)$/.test(line.level)) log.push(line);
-      const found = /"msg":"listening on (http[^"]+)"/.exec(text)?.[1];
-      if (found !== undefined) resolve(found);
+      if (line && /^(warn|error|fatal)$/.test(line.level)) log.push(line);
     });
   }
-  child.once('exit', (code) => reject(new Error(`the server exited with ${code}: ${others}`)));
-  return promise;
+  return log;
 }
 
 function readLine(text: string): LogLine | undefined {
@@ -188,40 +170,9 @@ function readLine(text: string): LogLine | undefined {
   }
 }
 
-/** Those that are alive. */
-function childrenOf(pid: number): number[] {
-  const pids = read(`/proc/${pid}/task/${pid}/children`).split(' ').map(Number).filter(Boolean);
-  return pids.filter((child) => !/^[ZX]/.test(stateOf(child) ?? 'X'));
-}
-
 /** In MiB; 0 for a process that is gone. */
 function peakOf(pid: number): number {
-  const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1];
-  return Math.round((Number(kilobytes ?? 0) * 1024) / MIB);
-}
-
-/** The state of a process: `R`unning, `S`leeping, s`T`opped, `Z`ombie and so on; undefined if there is none. */
-export function stateOf(pid: number): string | undefined {
-  return /^State:\s+(\S)/m.exec(read(`/proc/${pid}/status`))?.[1];
-}
-
-/** How long a process has worked so far, in hundredths of a second. */
-export function workOf(pid: number): number {
-  const stat = read(`/proc/${pid}/stat`);
-  const [user = 0, system = 0] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(11, 13)
-    .map(Number);
-  return user + system;
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return Math.round(memoryOf(pid).peak / MIB);
 }
 
 export async function until(condition: () => boolean): Promise<void> {

@@ -4,10 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import * as pictures from '../pictures.ts';
+import { stateOf, workOf } from '../processes.ts';
 import { picture } from '../sample.ts';
-import { type Answer, type ServingProcess, startProcess, stateOf, until, workOf } from './process.ts';
+import { plainAnimation, plainWebp } from './bombs.ts';
+import { type Answer, type ServingProcess, startProcess, until } from './process.ts';
 
 const WORKERS = 2;
 
@@ -57,8 +60,8 @@ async function bothWorkers(): Promise<number[]> {
 
 /** Waits until one of them has worked for a while, stops it there, and says which it was. */
 async function stopBusy(pids: readonly number[]): Promise<number[]> {
-  const before = new Map(pids.map((pid) => [pid, workOf(pid)]));
-  const busy = () => pids.filter((pid) => workOf(pid) - (before.get(pid) ?? 0) >= 5);
+  const before = new Map(pids.map((pid) => [pid, workOf(pid) ?? 0]));
+  const busy = () => pids.filter((pid) => (workOf(pid) ?? 0) - (before.get(pid) ?? 0) >= 50);
   await until(() => busy().length > 0);
   const stopped = busy().slice(0, 1);
   for (const pid of stopped) process.kill(pid, 'SIGSTOP');
@@ -178,5 +181,72 @@ describe('workers', () => {
         level !== 'warn' && !(level === 'error' && msg === 'request failed') && outcome === undefined,
     );
     assert.deepEqual(own, []);
+  });
+});
+
+describe('workers that swell', () => {
+  /** Twice what a worker holds for an ordinary picture, and half of what it takes for these. */
+  const MEMORY_LIMIT = 200 * 1024 * 1024;
+
+  let narrow: ServingProcess;
+  let warm: string;
+  let animation: string;
+  before(async () => {
+    const entry = [join(import.meta.dirname, 'narrow.ts'), String(MEMORY_LIMIT)];
+    narrow = await startProcess({ VITRINE_RENDER_CONCURRENCY: String(WORKERS) }, entry);
+    warm = linkOf(await narrow.upload(await pictures.jpeg()));
+    // Its frames are looked at one by one when it comes, and held all at once when they are to move.
+    animation = linkOf(await narrow.upload(await plainAnimation(60, 1_000)));
+  });
+  after(() => narrow.close());
+
+  const ends = () => narrow.log.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome.kind]));
+
+  /** Has others served for as long as it lasts, and until the worker that it takes is gone. */
+  async function beside(swelling: Promise<Answer>): Promise<Answer> {
+    const before = new Set(narrow.workerPids());
+    let answered = false;
+    void swelling.finally(() => {
+      answered = true;
+    });
+    while (!answered) {
+      numbers += 1;
+      const [added, seen, alive] = await Promise.all([
+        narrow.upload(await picture(5_000 + numbers)),
+        narrow.request('GET', `${warm}?size=400x400`),
+        narrow.request('GET', '/livez'),
+      ]);
+      assert.deepEqual([added.status, seen.status, alive.status], [201, 200, 200], added.body.toString());
+    }
+    assert.ok(narrow.workerPids().filter((pid) => before.has(pid)).length < before.size);
+    return swelling;
+  }
+
+  test('beyond their limit with an upload end with a 422, tried only once; others are served meanwhile', async () => {
+    const refused = await beside(narrow.upload(await plainWebp(6_000, 6_000)));
+    assert.equal(refused.status, 422, refused.body.toString());
+    assert.match(refused.body.toString(), /takes too much memory to decode/);
+    assert.deepEqual(ends(), ['memory']);
+  });
+
+  test('beyond it with a rendition end with a 503, tried only once; others are served meanwhile', async () => {
+    const failed = await beside(narrow.request('GET', `${animation}?size=1000x1000&format=webp`));
+    assert.match(failed.body.toString(), /too much memory/);
+    assertUnavailable(failed);
+    assert.deepEqual(ends(), ['memory', 'memory']);
+  });
+
+  test('are replaced, and what they choked on can be had in another way', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 3 * WORKERS }, async (_, i) => narrow.upload(await picture(9_000 + i))),
+    );
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      answers.map(() => 201),
+    );
+    assert.equal(narrow.workerPids().length, WORKERS);
+    assert.equal((await narrow.request('GET', `${animation}?size=100x100&format=jpeg`)).status, 200);
+    assert.equal(narrow.ended(), undefined);
+    assert.equal(ends().length, 2);
   });
 });

@@ -310,6 +310,8 @@ describe('caching', () => {
     assert.equal(headers.get('access-control-allow-origin'), '*');
     assert.equal(headers.get('x-content-type-options'), 'nosniff');
     assert.equal(headers.get('content-security-policy'), "default-src 'none'; sandbox");
+    // Whoever saves it gets a name that was made here.
+    assert.equal(headers.get('content-disposition'), `inline; filename="${image.publicID}.jpeg"`);
     assert.equal(headers.get('set-cookie'), null);
   });
 

@@ -88,6 +88,24 @@ describe('the original of an image', () => {
     assert.deepEqual([range.status, (await range.arrayBuffer()).byteLength], [200, bytes.length]);
   });
 
+  test('is not given to who asks for other bytes', async () => {
+    const { image, bytes } = await added();
+    const etag = `"${digestOf(bytes)}"`;
+    const asked = (tags: string, more: Record<string, string> = {}) =>
+      server.fetch(pathOf(image), { headers: { 'if-match': tags, ...more } });
+    for (const tags of [etag, `"x", ${etag}`, '*']) assert.equal((await asked(tags)).status, 200, tags);
+    // A weak tag stands for what looks the same, and that is not enough.
+    for (const tags of ['"x"', `W/${etag}`, '']) {
+      const response = await asked(tags, { 'if-none-match': etag });
+      assert.equal(response.status, 412, tags);
+      assert.equal(response.headers.get('etag'), null);
+      assert.deepEqual(await response.json(), {
+        error: 'the original has none of the entity tags of If-Match',
+      });
+    }
+    assert.equal((await asked(etag, { 'if-none-match': etag })).status, 304);
+  });
+
   test('is that of disabled images too, and the new one once it is replaced', async () => {
     const { image } = await added();
     const next = await picture(number++);

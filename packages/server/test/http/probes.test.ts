@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { rename, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
@@ -99,28 +97,5 @@ describe('/readyz', () => {
     assert.deepEqual(said(await changed(server, 200)), { ...WELL, status: 'failed', blobs: 'failed' });
     await rename(`${blobs}-elsewhere`, blobs);
     assert.deepEqual(said(await changed(server, 503)), WELL);
-  });
-
-  test('is not ready from the moment of a stop, though a request is still being answered', async () => {
-    const server = await startServer();
-    const { hostname, port } = new URL(server.url);
-    const socket = connect(Number(port), hostname);
-    const began = new Promise((resolve) => server.app.http.server.once('request', resolve));
-    const body = JSON.stringify({ displayName: 'Late' });
-    socket.write(
-      `POST /accounts HTTP/1.1\r\nHost: x\r\nAuthorization: ${server.authorization}\r\n` +
-        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`,
-    );
-    await began;
-    const closing = server.close();
-    const status = await server.fetch('/readyz').then(
-      (response) => response.status,
-      () => 'refused',
-    );
-    assert.ok(status === 503 || status === 'refused', String(status));
-    socket.write(body);
-    const [answer] = await once(socket, 'data');
-    assert.match(String(answer), /^HTTP\/1\.1 201 /);
-    await closing;
   });
 });

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +11,7 @@ import { isAppError } from '../../src/errors.ts';
 import type { Plan } from '../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../src/imaging/pool.ts';
 import * as pictures from '../pictures.ts';
+import { isAlive } from '../processes.ts';
 
 const PLAN: Plan = {
   width: 100,
@@ -58,15 +58,6 @@ async function until(condition: () => boolean): Promise<void> {
 async function busyWorker(pool: Pool, not?: number): Promise<number> {
   await until(() => pool.running() === 1 && pool.workerPids().some((pid) => pid !== not));
   return pool.workerPids()[0] ?? assert.fail('no worker');
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
 }
 
 const code = (expected: Parameters<typeof isAppError>[1]) => (error: unknown) => {

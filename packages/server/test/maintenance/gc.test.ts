@@ -6,10 +6,15 @@ import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import type { CollectOptions } from '../../src/maintenance.ts';
+import { openFileBlobs } from '../../src/blobs/fs.ts';
+import { BlobStore } from '../../src/blobs/store.ts';
+import { createPool } from '../../src/imaging/pool.ts';
+import { Ingest } from '../../src/ingest.ts';
+import { type CollectOptions, Maintenance } from '../../src/maintenance.ts';
+import { withChanges } from '../drivers.ts';
 import { startPostgres } from '../postgres.ts';
 import { picture } from '../sample.ts';
-import { type ImageJSON, startServer, type TestServer } from '../server.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
 import {
   besides,
   digestOf,
@@ -71,6 +76,46 @@ describe('gc', () => {
     // And it can come back.
     await server.added(first);
     assert.deepEqual(await verified(env, { rungs: false }), []);
+  });
+
+  test('holds up nobody who writes while it removes rungs, however long that takes', async () => {
+    const driver = await openFileBlobs({ folder: join(server.folder, 'blobs') });
+    let written = 0;
+    // As long as a change of the server takes; under the lock of all who write it would never come to its end.
+    const slow = withChanges(driver, {
+      async delete(key, signal) {
+        if (key.startsWith('rungs/')) {
+          const { status } = await server.send(
+            'PUT',
+            `/accounts/${ACCOUNT}/images/${image.imageID}/metadata`,
+            {
+              altText: key,
+            },
+          );
+          assert.equal(status, 200);
+          written += 1;
+        }
+        return driver.delete(key, signal);
+      },
+    });
+    const blobs = new BlobStore(slow);
+    const done = await besides(env, async ({ metadata }) => {
+      const unused = createPool({ size: 1 });
+      try {
+        return await new Maintenance({
+          metadata,
+          blobs,
+          processor: unused,
+          ingest: new Ingest({ blobs, processor: unused }),
+          damagedRenditions: async function* () {},
+        }).collect({ grace: 0 });
+      } finally {
+        await unused.close();
+        await blobs.close();
+      }
+    });
+    assert.deepEqual([done.originals, written], [1, 1]);
+    assert.equal(await isThere(rungPath(server, old, '1-1024.jpeg')), false);
   });
 
   test('leaves what ceased to be named a short while ago, however old its bytes are', async () => {

@@ -1,8 +1,10 @@
 /**
  * Whole libraries for the tests of maintenance: a server that works, and beside it what a command opens.
  */
-import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import sharp from 'sharp';
 import { type Stores, withMaintenance, withStores } from '../../src/cli/stores.ts';
 import type { Finding, Maintenance, VerifyOptions } from '../../src/maintenance.ts';
@@ -64,6 +66,56 @@ export async function addPictures(server: TestServer, from: number, count: numbe
     added.push(await server.added(await picture(number)));
   }
   return added;
+}
+
+/**
+ * Adds records and files of as many images as it takes to keep a command busy; no decoder would take them. Each is as small as
+ * can be. Not for `verify` with its rungs.
+ */
+export async function crowd(server: TestServer, count: number): Promise<void> {
+  await server.added(await picture(0));
+  const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+  try {
+    raw.exec('pragma busy_timeout = 10000; begin immediate');
+    const template = raw.prepare('select * from images').get() as Record<string, string | number | null>;
+    const names = Object.keys(template);
+    const insert = raw.prepare(
+      `insert into images (${names.join(', ')}) values (${names.map(() => '?').join(', ')})`,
+    );
+    let size = 0;
+    for (let number = 1; number < count; number += 1) {
+      const bytes = Buffer.from(`Picture ${number}`);
+      const digest = digestOf(bytes);
+      const row: typeof template = {
+        ...template,
+        sequence: number + 1,
+        image_id: randomUUID(),
+        public_id: digest.slice(0, 21),
+        digest,
+        size: bytes.length,
+      };
+      insert.run(...names.map((name) => row[name] ?? null));
+      await store(server, bytes);
+      size += bytes.length;
+    }
+    raw.exec(
+      `update accounts set image_count = ${count}, enabled_count = ${count}, byte_count = byte_count + ${size} ` +
+        `where account_id = '${template.account_id}'; commit`,
+    );
+  } finally {
+    raw.close();
+  }
+}
+
+/** Adds as many originals that nothing names. */
+export async function litter(server: TestServer, count: number): Promise<void> {
+  for (let number = 0; number < count; number += 1) await store(server, Buffer.from(`Litter ${number}`));
+}
+
+async function store(server: TestServer, bytes: Buffer): Promise<void> {
+  const path = originalPath(server, digestOf(bytes));
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, bytes);
 }
 
 export { ACCOUNT };

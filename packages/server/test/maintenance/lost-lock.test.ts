@@ -78,6 +78,12 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
     removing: removing.promise,
     goOn: () => goOn.resolve(),
     loseConnection: () => postgres.query(url, END_OTHERS),
+    /** What a collector does until it is killed. */
+    async killed() {
+      const removal = blobs.removalOf(digest);
+      await removal.prepare();
+      await removal.remove();
+    },
     left: () => readdir(join(folder, 'removed')).catch(() => []),
     /** What the library does for an upload of bytes that are stored already. */
     async upload() {
@@ -119,12 +125,12 @@ for (const [name, kind] of [
 
     test('what a collector took that was killed then is there again after the next collection, or start', async (t) => {
       const library = await setUp(t, kind);
-      await library.blobs.removalOf(digest).remove();
+      await library.killed();
       assert.equal(await library.has(), undefined);
       assert.equal(await library.blobs.takeBackRemovals(), 1);
       assert.equal(await library.has(), true);
 
-      await library.blobs.removalOf(digest).remove();
+      await library.killed();
       library.goOn();
       // It is taken back first, and then collected as what nothing names.
       assert.equal((await library.collector(library.slow).collect({ grace: 0 })).originals, 1);

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { explainPostgres, openPostgres } from '../../src/metadata/postgres.ts';
 import type { MetadataStore } from '../../src/metadata/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
+import { assertCheckedOnceWhileItHangs } from '../conformance/metadata-check.ts';
 import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
 import {
   accountOf,
@@ -186,6 +187,21 @@ describe('PostgreSQL in particular', { skip }, () => {
       await assert.rejects(store.migrate(), { name: 'AppError', code: 'unavailable' });
       await store.close();
     }
+  });
+
+  test('has one connection at most for its check, however long that hangs', async () => {
+    const { url, store } = await openNew();
+    const rogue = new pg.Client({ connectionString: url });
+    await rogue.connect();
+    await assertCheckedOnceWhileItHangs(store, async () => {
+      await rogue.query('begin');
+      await rogue.query('lock table accounts');
+      return async () => {
+        await rogue.query('commit');
+      };
+    });
+    await rogue.end();
+    await store.close();
   });
 
   test('fails its check where records can be read but not written, as on a standby', async () => {

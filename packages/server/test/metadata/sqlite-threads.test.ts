@@ -6,17 +6,20 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { AppError } from '../../src/errors.ts';
+import type { Schema } from '../../src/metadata/schema.ts';
 import { explainSqlite, openSqlite, type SqliteOptions } from '../../src/metadata/sqlite.ts';
 import { type KyselyOverThreads, kyselyOver } from '../../src/metadata/sqlite-driver.ts';
+import type { Statement } from '../../src/metadata/sqlite-messages.ts';
 import { SqliteThread } from '../../src/metadata/sqlite-thread.ts';
+import { assertCheckedOnceWhileItHangs } from '../conformance/metadata-check.ts';
 import { accountOf, BY, furnishedAccount, newImage } from '../conformance/metadata-samples.ts';
 
 /** Far longer than any test: who waits this long would fail it. */
@@ -129,7 +132,7 @@ describe('what is read', () => {
     await store.close();
   });
 
-  test('may be given up, which leaves nothing behind', async () => {
+  test('to check may be given up, which leaves nothing behind', async () => {
     const { store, images } = await furnished();
     for (let i = 0; i < 50; i += 1) {
       const control = new AbortController();
@@ -141,16 +144,101 @@ describe('what is read', () => {
     assert.equal((await images.insert(newImage('a'), QUOTA)).kind, 'inserted');
     await store.close();
   });
+
+  for (const [lane, atOnce] of [
+    ['kysely', 8],
+    ['searching', 1],
+  ] as const) {
+    test(`and given up before it began is not run: ${lane}`, async (t) => {
+      // Less than it takes a thread to start.
+      const over = await openThreads(t, newPath(), 1);
+      // While this has the turn to write, whatever is read is read elsewhere.
+      await over.kysely.transaction().execute(async () => {
+        const slow = Array.from({ length: 50 }, () => slowly(over[lane]).execute());
+        for (const each of slow) await assert.rejects(each, UNAVAILABLE);
+      });
+      await over.close();
+      assert.ok(over.reads() >= 1 && over.reads() <= atOnce, `${over.reads()} were run`);
+    });
+  }
+
+  test('is not held up by searches', async (t) => {
+    const over = await openThreads(t);
+    await insert('a').execute(over.kysely);
+    // Kysely takes its time over the first of its statements.
+    await slowly(over.searching).execute();
+    await over.kysely.transaction().execute(async () => {
+      const searches = Array.from({ length: 20 }, () => watched(slowly(over.searching).execute()));
+      assert.deepEqual(await over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute(), [{ a: 'a' }]);
+      assert.equal(searches.at(-1)?.settled, false);
+    });
+  });
+
+  test('beyond what may wait is refused at once', async (t) => {
+    const over = await openThreads(t);
+    await over.kysely.transaction().execute(async () => {
+      const reads = Array.from({ length: 5_000 }, () =>
+        over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute(),
+      );
+      const outcomes = await Promise.allSettled(reads);
+      const refused = outcomes.filter(({ status }) => status === 'rejected');
+      assert.ok(refused.length > 0 && refused.length < 1_000, `${refused.length} were refused`);
+    });
+  });
 });
+
+describe('the check', () => {
+  test('fails when only who writes can still read', async () => {
+    const { path, store } = await furnished();
+    await store.check();
+    // The writer has the file open; whoever opens it from now on finds none.
+    await rename(path, `${path}-elsewhere`);
+    // At once, so that somebody would have to wait, and there is a thread that reads.
+    const read = await Promise.allSettled([store.isEmpty(), store.isEmpty()]);
+    assert.deepEqual(
+      read.map(({ status }) => status),
+      ['fulfilled', 'rejected'],
+    );
+    await assert.rejects(store.check(), UNAVAILABLE);
+    await rename(`${path}-elsewhere`, path);
+    await store.check();
+    await store.close();
+  });
+
+  test('that hangs is not begun again before it has ended, though it is told to stop', async () => {
+    const { store, holdWrites } = await furnished();
+    await assertCheckedOnceWhileItHangs(store, async () => {
+      const release = holdWrites();
+      return async () => release();
+    });
+    await store.close();
+  });
+});
+
+/** Some milliseconds of work for a thread before it gives one row. */
+function slowly(kysely: Kysely<Schema>) {
+  const numbers = sql<{ n: number }>`(with recursive n (n) as
+    (select 1 union all select n + 1 from n where n < 100000) select max(n) as n from n)`;
+  return kysely.selectFrom(numbers.as('numbers')).selectAll();
+}
 
 /** Kysely over threads that the test can end, and all of them so far. */
 async function openThreads(
   t: TestContext,
   path = newPath(),
-): Promise<KyselyOverThreads & { threads: SqliteThread[] }> {
+  patience = FOREVER,
+): Promise<KyselyOverThreads & { threads: SqliteThread[]; reads: () => number }> {
   const threads: SqliteThread[] = [];
+  let reads = 0;
+  class CountingThread extends SqliteThread {
+    override run(statement: Statement) {
+      reads += 1;
+      return super.run(statement);
+    }
+  }
   const thread = (readOnly: boolean) => {
-    const started = new SqliteThread({ path, busyTimeout: FOREVER, readOnly });
+    const kind = readOnly ? CountingThread : SqliteThread;
+    const started = new kind({ path, busyTimeout: FOREVER, readOnly });
     threads.push(started);
     return started;
   };
@@ -159,11 +247,11 @@ async function openThreads(
     writer,
     newWriter: () => thread(false),
     newReader: () => thread(true),
-    patience: FOREVER,
+    patience,
   });
   t.after(() => over.close());
   await sql`create table t (a text not null unique)`.execute(over.kysely);
-  return { ...over, threads };
+  return { ...over, threads, reads: () => reads };
 }
 
 const insert = (a: string) => sql`insert into t values (${a})`;
@@ -203,22 +291,6 @@ describe('a thread that ends', () => {
     });
     assert.deepEqual(await over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute(), [{ a: 'a' }]);
     assert.equal(over.threads.length, 3);
-  });
-
-  test('is no news to those who gave up before', async (t) => {
-    const over = await openThreads(t);
-    const complain = t.mock.method(console, 'error', () => {});
-    await over.kysely.transaction().execute(async () => {
-      const control = new AbortController();
-      const { signal } = control;
-      const read = over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute({ signal });
-      while (over.threads.length < 2) await turn();
-      control.abort(new Error('given up'));
-      await Promise.all([assert.rejects(read, /given up/), over.threads[1]?.kill(new Error('killed'))]);
-      // Whatever would be said is said by then.
-      await turn();
-    });
-    assert.equal(complain.mock.callCount(), 0);
   });
 
   test('is not needed for a file that cannot be opened, which is tried again with each statement', async () => {

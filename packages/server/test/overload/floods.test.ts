@@ -9,7 +9,8 @@ import type { Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { picture } from '../sample.ts';
 import { uploadForm } from '../server.ts';
-import { AUTHORIZATION, heard, IMAGES, type ServerProcess, startProcess, uploadHead } from './process.ts';
+import { AUTHORIZATION } from '../serving.ts';
+import { heard, IMAGES, type ServerProcess, startProcess, uploadHead } from './process.ts';
 
 const LINUX = { skip: process.platform !== 'linux' };
 const LARGE = 8 * 1024 * 1024;

@@ -16,5 +16,6 @@ const app = await createApp(config, log, undefined, {
   pace: { ...SERVER_LIMITS.pace, ...given.pace },
 });
 const { url } = await app.listen();
-process.stdout.write(`listening on ${url}\n`);
+// In the words of main.ts, and at any level of the log.
+process.stdout.write(`${JSON.stringify({ msg: `listening on ${url}` })}\n`);
 process.on('SIGTERM', () => app.close().then(() => process.exit(0)));

@@ -2,18 +2,18 @@
  * A server in a process of its own, as what is done to it here would otherwise be done to the test as well; and what an
  * operator can see of it from outside: memory, files, sockets, what lies in its folders.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ServerLimits } from '../../src/http/limits.ts';
+import { memoryOf } from '../processes.ts';
 import { picture } from '../sample.ts';
-import { ACCOUNT, basic, type ImageJSON, KEY, uploadForm } from '../server.ts';
+import { ACCOUNT, type ImageJSON, uploadForm } from '../server.ts';
+import { AUTHORIZATION, serve, UNLIMITED } from '../serving.ts';
 
-export const AUTHORIZATION = basic(KEY.publicKey, KEY.secretKey);
 export const IMAGES = `/accounts/${ACCOUNT}/images`;
 
 export interface ServerProcess {
@@ -38,9 +38,6 @@ export interface ServerProcess {
 /** Milliseconds after which what has not come about will not; many times what a slow machine takes. */
 const PATIENCE = 60_000;
 
-/** Limits by which nothing here is held up. */
-export const WIDE = { VITRINE_RATE_LIMIT: '0', VITRINE_SIZE_BUDGET: '0', VITRINE_IMAGE_QUOTA: '100000' };
-
 /** Limits of one's own; of connections and pace, only what differs. */
 export interface Limits extends Partial<Omit<ServerLimits, 'connections' | 'pace'>> {
   readonly connections?: Partial<ServerLimits['connections']>;
@@ -52,32 +49,14 @@ export async function startProcess(
   limits: Limits = {},
 ): Promise<ServerProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-overload-'));
-  const entry = join(import.meta.dirname, 'limited.ts');
-  const child = spawn(process.execPath, ['--conditions=vitrine-source', entry, JSON.stringify(limits)], {
+  const { child, pid, listening, ended } = serve({
+    entry: [join(import.meta.dirname, 'limited.ts'), JSON.stringify(limits)],
     cwd: folder,
-    env: {
-      PATH: process.env.PATH,
-      VITRINE_PORT: '0',
-      VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
-      VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:${KEY.secretKey}`,
-      VITRINE_LOG_LEVEL: 'error',
-      VITRINE_RENDER_CONCURRENCY: '2',
-      ...WIDE,
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...UNLIMITED, VITRINE_LOG_LEVEL: 'error', ...env },
   });
-  const ended = once(child, 'exit');
-  const url = await new Promise<string>((resolve, reject) => {
-    let said = '';
-    child.stdout?.on('data', (chunk: Buffer) => {
-      said += chunk;
-      const found = /listening on (http\S+)\n/.exec(said)?.[1];
-      if (found !== undefined) resolve(found);
-    });
-    ended.then(([code]) => reject(new Error(`exited with ${code}: ${said}`)));
-  });
-  const seen = (path: string) => join('/proc', String(child.pid), path);
+  const url = await listening;
+  // What goes wrong there is to be seen here.
+  child.stderr.pipe(process.stderr);
   const server: ServerProcess = {
     url,
     child,
@@ -97,11 +76,8 @@ export async function startProcess(
       if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`);
       return (await response.json()) as ImageJSON;
     },
-    async memory() {
-      const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(seen('status'), 'utf8')) ?? [];
-      return Number(kilobytes) * 1024;
-    },
-    files: async () => (await readdir(seen('fd'))).length,
+    memory: async () => memoryOf(pid).now,
+    files: async () => (await readdir(`/proc/${pid}/fd`)).length,
     staged: () => readdir(join(folder, 'data/blobs/staging')),
     async until(what, see, isSo = Boolean) {
       const deadline = performance.now() + PATIENCE;
