@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { Access, type IssuedKey } from './access.ts';
 import { Administration } from './administration.ts';
+import { joinLibrary } from './belonging.ts';
 import { openFileBlobs } from './blobs/fs.ts';
 import { BlobStore } from './blobs/store.ts';
 import { DiskCache } from './caches/disk.ts';
@@ -81,8 +82,11 @@ export async function createApp(
     });
     const blobs = new BlobStore(observeBlobs(driver, telemetry));
     opened.push(blobs);
+    await starting(databaseName(config), joinLibrary({ metadata, blobs }));
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
+    // What a collector left that was killed: an image may have been added that names it.
+    await blobs.takeBackRemovals();
     // A server that comes back at once finds its own leftovers too young; they are swept when they have aged.
     const sweeping = setInterval(() => {
       sweep().catch((error: unknown) => log.warn({ err: error }, 'leftover files could not be swept'));

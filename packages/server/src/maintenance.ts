@@ -4,6 +4,7 @@
  * Never touches an original that something names. backup.ts and restore.ts have the copies.
  */
 import { createHash } from 'node:crypto';
+import { strangersBecause } from './belonging.ts';
 import { type BlobStore, cancellation } from './blobs/store.ts';
 import type { DamagedRendition } from './caches/store.ts';
 import { AppError, isAppError } from './errors.ts';
@@ -11,6 +12,7 @@ import type { Digest, Image } from './image.ts';
 import { type Rung, rungBlobName, rungsOf } from './imaging/ladder.ts';
 import type { Processor } from './imaging/processor.ts';
 import type { Ingest } from './ingest.ts';
+import type { MaintenanceRecords } from './metadata/maintenance.ts';
 import type { MetadataStore } from './metadata/store.ts';
 
 /** How long what nothing names is kept, in milliseconds, unless somebody says otherwise. */
@@ -31,6 +33,7 @@ const MOST_RUNGS = 2;
 
 export type FindingKind =
   | 'schema'
+  | 'library'
   | 'database'
   | 'counters'
   | 'uses'
@@ -125,13 +128,15 @@ export class Maintenance {
   async *verify(options: VerifyOptions = {}): AsyncGenerator<Finding> {
     const { repair = false, onOriginal, signal } = options;
     const { maintenance } = this.#metadata;
-    const { applied, known } = await maintenance.schema();
-    if (applied.at(-1) !== known.at(-1) || applied.length !== known.length) {
-      const text = `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${known.at(-1)}: start the server once, or run the version that made it`;
-      yield { kind: 'schema', text, repaired: false };
+    const obstacle = await this.#obstacle();
+    if (obstacle !== undefined) {
+      yield { ...obstacle, repaired: false };
       return;
     }
-    for (const text of await maintenance.damage()) yield { kind: 'database', text, repaired: false };
+    const damage = await maintenance.damage();
+    for (const { text } of damage) yield { kind: 'database', text, repaired: false };
+    if (damage.some(({ isReadable }) => !isReadable)) return;
+    if (repair) await this.#blobs.takeBackRemovals();
     yield* maintenance.checkRecords({ repair, signal });
     for await (const groups of inGroups(maintenance.imagesByOriginal(), AT_ONCE)) {
       throwIfFired(signal);
@@ -150,6 +155,17 @@ export class Maintenance {
       const text = `the cached rendition ${plan} is damaged`;
       yield { kind: 'rendition-damaged', digest, text, repaired: repair };
     }
+  }
+
+  /** Why nothing that the records say, or do not say, may be held against these blobs. */
+  async #obstacle(): Promise<Pick<Finding, 'kind' | 'text'> | undefined> {
+    const { applied, known } = await this.#metadata.maintenance.schema();
+    if (applied.at(-1) !== known.at(-1) || applied.length !== known.length) {
+      const text = `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${known.at(-1)}: start the server once, or run the version that made it`;
+      return { kind: 'schema', text };
+    }
+    const text = await strangersBecause({ metadata: this.#metadata, blobs: this.#blobs });
+    return text === undefined ? undefined : { kind: 'library', text };
   }
 
   /** How many originals `verify` looks at, at most. */
@@ -265,12 +281,16 @@ export class Maintenance {
    * Removes what nothing names, and has not for the grace: originals with their rungs, rungs without originals, what a
    * crash left in staging. However short the grace, and whatever is uploaded at the same time on whichever node, no image
    * loses its bytes: see MaintenanceRecords.collect.
-   * @throws AppError `conflict` if a backup needs what is there; what was collected before stays so.
+   * @throws AppError `conflict` if a backup needs what is there (what was collected before stays so), or if the database
+   * is not that of these blobs or has not the schema of this version.
    */
   async collect(options: CollectOptions = {}): Promise<Collection> {
     const { grace = DEFAULT_GRACE, dryRun = false, onOriginal, onStage, onLooked, signal } = options;
     const done: Collection = { originals: 0, rungs: 0, bytes: 0, stagedFiles: 0, waiting: 0 };
     const { maintenance } = this.#metadata;
+    const obstacle = await this.#obstacle();
+    if (obstacle !== undefined) throw new AppError('conflict', obstacle.text);
+    if (!dryRun) await this.#blobs.takeBackRemovals();
     const now = this.#now().getTime();
     const isOld = (...times: (Date | undefined)[]) =>
       times.every((time) => time === undefined || now - time.getTime() >= grace);
@@ -317,15 +337,23 @@ export class Maintenance {
 
   /** True if it is gone; false if somebody wants it after all. */
   async #collectOriginal(digest: Digest): Promise<boolean> {
-    const outcome = await this.#metadata.maintenance.collect(digest, this.#now(), () =>
-      this.#blobs.dropOriginal(digest),
-    );
+    const removal = this.#blobs.removalOf(digest);
+    await removal.prepare();
+    let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
+    try {
+      outcome = await this.#metadata.maintenance.collect(digest, this.#now(), removal.remove);
+    } catch (error) {
+      // If that fails as well, the next collection does it.
+      await removal.takeBack().catch(() => undefined);
+      throw error;
+    }
     if (outcome === 'collected') {
+      await removal.finish();
       // Only now, when nobody who writes records waits for it. Whoever stored the bytes anew meanwhile keeps their rungs; if
       // they come between these two lines, the ladder is made anew when it is missed.
       const isBack = (await this.#blobs.statOriginal(digest)) !== undefined;
       if (!isBack) await this.#blobs.dropRungs(digest);
-    }
+    } else await removal.takeBack();
     if (outcome !== 'held') return outcome === 'collected';
     throw new AppError(
       'conflict',

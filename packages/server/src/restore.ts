@@ -17,6 +17,7 @@ import {
   Seal,
   sha256,
 } from './backup-format.ts';
+import { claimBlobs } from './belonging.ts';
 import { type BlobStore, cancellation } from './blobs/store.ts';
 import { AppError, isAppError } from './errors.ts';
 import { type Digest, MAX_ORIGINAL_BYTES } from './image.ts';
@@ -69,6 +70,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
     await reader.close();
   }
   await metadata.migrate();
+  await claimBlobs({ metadata, blobs });
   return reader.summary();
 }
 

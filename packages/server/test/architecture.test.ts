@@ -17,7 +17,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
   // Ports and pure logic.
   [
     /^metadata\/(store|access|catalog|maintenance)\.ts$/,
-    /^blobs\/store\.ts$/,
+    /^blobs\/(store|removals)\.ts$/,
     /^caches\/(store|entries|memory)\.ts$/,
     /^(flights|budget|shares|throttle|markdown)\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,
@@ -25,7 +25,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
     /^(telemetry|readiness)\.ts$/,
   ],
   [
-    /^(library|ingest|delivery|catalog|access|tokens|administration|maintenance|backup|backup-format|restore)\.ts$/,
+    /^(library|ingest|delivery|catalog|access|tokens|administration|belonging|maintenance|backup|backup-format|restore)\.ts$/,
   ],
   // Adapters, and http.
   [/^http\//, /^metadata\//, /^blobs\//, /^caches\//, /^imaging\//, /^telemetry\//],

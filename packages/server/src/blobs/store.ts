@@ -1,6 +1,7 @@
 /**
  * The BlobStore: where originals and rungs live. Owns staging, digests and keys, once for all backends;
  * a BlobDriver is the thin part that each backend brings. Refuses to know records, accounts and HTTP.
+ * Longer than other files, since a port and the one class over it are read together; removals.ts has what can be taken back.
  * `test/conformance/blobs.ts` is the driver's contract in executable form and runs whole against every driver.
  */
 import { createHash, randomUUID } from 'node:crypto';
@@ -8,8 +9,10 @@ import type { FileHandle } from 'node:fs/promises';
 import { lstat, open, opendir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { AppError, isAppError } from '../errors.ts';
 import type { Digest } from '../image.ts';
+import { type Removal, Removals } from './removals.ts';
 
 /** What is known of a stored blob without reading it. */
 export interface BlobStat {
@@ -89,6 +92,9 @@ const KEY = /^(?!staging(?:\/|$))(?!\.+(?:\/|$))[a-z0-9._-]+(?:\/(?!\.+(?:\/|$))
 const DIGEST = /^[0-9a-f]{64}$/;
 const STAGED_SUFFIX = '.part';
 
+/** The blob that says whose these are. */
+const LIBRARY_KEY = 'library';
+
 // A blob that is met again at this age is stored anew, so that a collector of unnamed blobs whose grace period is
 // longer than this never takes away what a twin upload has just been told exists.
 const RENEW_AFTER_MS = 60 * 60 * 1000;
@@ -166,9 +172,16 @@ export function fileFault(error: unknown): unknown {
 /** Originals and their rungs by digest, over any driver. One instance serves the whole process. */
 export class BlobStore {
   readonly #driver: BlobDriver;
+  readonly #removals: Removals;
 
   constructor(driver: BlobDriver) {
     this.#driver = driver;
+    this.#removals = new Removals({
+      driver,
+      keyOf: originalKey,
+      drop: (digest) => this.dropOriginal(digest),
+      fetch: (blob) => this.#fetch(blob, undefined),
+    });
   }
 
   /**
@@ -293,21 +306,30 @@ export class BlobStore {
     const outcomes = await Promise.allSettled(
       rungs.map(async ({ name, bytes }) => {
         const key = rungKey(digest, name);
-        const path = join(this.#driver.stagingFolder, stagingName());
-        const file = { path, size: bytes.byteLength };
-        try {
-          await onFile(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
+        await this.#withFile(bytes, async (file) => {
           // What is there may be damaged, and cannot be told from what is sound.
           if ((await this.#driver.put(key, file, signal)) === 'exists') {
             await this.#driver.replace(key, file, signal);
           }
-        } finally {
-          // A leftover is swept later.
-          await rm(path, { force: true }).catch(() => {});
-        }
+        });
       }),
     );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+
+  /** Runs `use` with a file in staging that has these bytes. */
+  async #withFile(
+    bytes: Uint8Array,
+    use: (file: { path: string; size: number }) => Promise<unknown>,
+  ): Promise<void> {
+    const path = join(this.#driver.stagingFolder, stagingName());
+    try {
+      await onFile(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
+      await use({ path, size: bytes.byteLength });
+    } finally {
+      // A leftover is swept later.
+      await rm(path, { force: true }).catch(() => {});
+    }
   }
 
   /**
@@ -385,7 +407,7 @@ export class BlobStore {
 
   /**
    * Removes an original, and none of its rungs; succeeds also if there is none. It is the caller's to know that nothing
-   * names it, and that nothing will: see MaintenanceRecords.collect.
+   * names it, and that nothing will. A collector beside uploads cannot know: see `removalOf`.
    */
   async dropOriginal(digest: Digest, signal?: AbortSignal): Promise<void> {
     await this.#driver.delete(originalKey(digest), signal);
@@ -396,6 +418,33 @@ export class BlobStore {
     for await (const { key } of this.#driver.list(rungKey(digest, ''), signal)) {
       await this.#driver.delete(key, signal);
     }
+  }
+
+  /** The removal of an original, for MaintenanceRecords.collect. */
+  removalOf(digest: Digest): Removal {
+    return this.#removals.of(digest);
+  }
+
+  /** Takes back every removal that was not finished. Safe at any time. @returns how many there were. */
+  takeBackRemovals(now = new Date()): Promise<number> {
+    return this.#removals.takeBack(now);
+  }
+
+  /** Which library these blobs belong to; undefined: nobody has said. */
+  async libraryID(): Promise<string | undefined> {
+    const blob = await this.#driver.open(LIBRARY_KEY);
+    return blob && (await text(blob.stream)).trim();
+  }
+
+  /** Says whose they are, if nobody has: of several that do so at once, one does. @returns whose they are. */
+  async nameLibrary(libraryID: string): Promise<string> {
+    await this.#withFile(Buffer.from(`${libraryID}\n`), (file) => this.#driver.put(LIBRARY_KEY, file));
+    return (await this.libraryID()) ?? libraryID;
+  }
+
+  /** Says whose they are, whatever anybody said before. */
+  async renameLibrary(libraryID: string): Promise<void> {
+    await this.#withFile(Buffer.from(`${libraryID}\n`), (file) => this.#driver.replace(LIBRARY_KEY, file));
   }
 
   /**

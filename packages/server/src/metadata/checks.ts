@@ -248,6 +248,7 @@ async function* checkUses(
         batch.flatMap((owner) => owner.uses),
       ).map((u) => u.owner_sequence),
     );
+    for (const { sequence, isReadable } of batch) if (!isReadable) suspects.add(sequence);
     for (const sequence of suspects) {
       const finding = await transact(database, (trx) =>
         confirmUses(database, trx, accountID, owners, sequence, options.repair),
@@ -270,6 +271,11 @@ async function confirmUses(
   await lockAccount(database, trx, accountID);
   const [owner] = await readOwners(trx, accountID, owners, sequence - 1, 1);
   const own = owner?.sequence === sequence ? owner : undefined;
+  if (own?.isReadable === false) {
+    // What it shows cannot be told, so what is written down of that stays.
+    const text = `the content of the ${owners.name} ${own.id} cannot be read`;
+    return { kind: 'record', accountID, text, repaired: false };
+  }
   const uses = await readUses(trx, accountID, owners, sequence - 1, sequence);
   const right = await ofExistingImages(trx, accountID, own?.uses ?? []);
   const wrong = difference(uses, right);
@@ -293,6 +299,14 @@ async function confirmUses(
   return { kind: 'uses', accountID, text, repaired: repair && lost === 0 };
 }
 
+interface Owner {
+  readonly sequence: number;
+  readonly id: string;
+  readonly uses: readonly Use[];
+  /** False: its content is no JSON, or not that of such a record; then its uses are not known. */
+  readonly isReadable: boolean;
+}
+
 /** What can show images, with the uses that it makes of them. */
 async function readOwners(
   db: Kysely<Schema>,
@@ -300,7 +314,7 @@ async function readOwners(
   owners: Owners,
   after: number,
   limit: number,
-): Promise<{ sequence: number; id: string; uses: Use[] }[]> {
+): Promise<Owner[]> {
   const rows = await db
     .selectFrom(db.dynamic.table(owners.table).as('owner'))
     .selectAll()
@@ -311,17 +325,26 @@ async function readOwners(
     // Of either table, and of each all columns; the builder only knows those that both have.
     .$castTo<ProductRow | LineItemsRow>()
     .execute();
-  return rows.map((row) => {
+  return rows.map((row): Owner => {
     const { sequence } = row;
     if ('line_items_id' in row) {
-      const uses = usesOfLineItems(JSON.parse(row.content) as LineItem[], sequence);
-      return { sequence, id: row.line_items_id, uses };
+      const usesOf = (read: unknown) => usesOfLineItems(read as LineItem[], sequence);
+      return { sequence, id: row.line_items_id, ...readContent(row.content, usesOf) };
     }
     const { product_id: id, content, disabled_on } = row;
     // A disabled product shows nothing to anybody who asks what is used.
-    const uses = disabled_on === null ? usesOfProduct(JSON.parse(content) as ProductContent, sequence) : [];
-    return { sequence, id, uses };
+    const usesOf = (read: unknown) =>
+      disabled_on === null ? usesOfProduct(read as ProductContent, sequence) : [];
+    return { sequence, id, ...readContent(content, usesOf) };
   });
+}
+
+function readContent(content: string, usesOf: (read: unknown) => Use[]): Pick<Owner, 'isReadable' | 'uses'> {
+  try {
+    return { isReadable: true, uses: usesOf(JSON.parse(content)) };
+  } catch {
+    return { isReadable: false, uses: [] };
+  }
 }
 
 /** The uses written down of whatever has a number in this range; `to` undefined: of all above. */

@@ -9,6 +9,8 @@
  *   collector's, which ends its work; store the bytes anew; and come again with the token.
  * - If the token stands then, nobody removed anything since: the mark goes, and the image is added.
  * A mark outlives the removal, and whoever made it; so an end in the middle is as safe.
+ * A database may end the transaction, and with it the lock, while the bytes are being removed. Then it does not commit, and the
+ * collector takes its removal back.
  *
  * The removal cannot come after the lock. Whoever stores the bytes anew could do so between the look at the token and the
  * removal, and their bytes would go. A lock of another kind would have to end with the process that holds it, and a lease
@@ -67,8 +69,10 @@ export async function collectOriginal(
   const mark = { token: randomUUID(), collecting: 1, collected_on: on.getTime() };
   const refusal = await transact(database, async (trx) => {
     await database.lockName?.(trx, digest, false);
-    if (await isHeld(trx, on)) return 'held';
+    // In this order: whoever holds first and reads the records then, reads them after nothing named the digest. The other
+    // way round they could hold, read that an image names it, and lose it when that image is replaced before the second look.
     if (await isNamed(trx, digest)) return 'named';
+    if (await isHeld(trx, on)) return 'held';
     await trx
       .insertInto('collected_originals')
       .values({ digest, ...mark })
@@ -78,7 +82,7 @@ export async function collectOriginal(
   });
   if (refusal !== undefined) return refusal;
   return transact(database, async (trx) => {
-    // If the database took the lock away while the disk is slow, the bytes could go under an image.
+    // Patiently, for a disk that is slow. Where the lock is lost nevertheless, this does not commit.
     await database.lockName?.(trx, digest, true);
     const found = await trx
       .selectFrom('collected_originals')

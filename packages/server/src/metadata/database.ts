@@ -4,6 +4,7 @@
  */
 import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../errors.ts';
+import type { DatabaseDamage } from './maintenance.ts';
 import type { AccountRow, Schema } from './schema.ts';
 
 /**
@@ -44,7 +45,7 @@ export interface Database {
   /** Runs `work` in one transaction that may take long, and hold up others that write. */
   longTransaction<T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T>;
   /** What the database finds wrong with its own files; none where it has no way to say. */
-  damage(): Promise<string[]>;
+  damage(): Promise<readonly DatabaseDamage[]>;
   /** @param upTo the name of a migration; absent: to this version's. */
   migrate(upTo?: string): Promise<void>;
   close(): Promise<void>;

@@ -9,8 +9,13 @@ export interface MaintenanceRecords {
   /** The migrations that the database has had, and those that this version knows, in order. None: it is empty. */
   schema(): Promise<{ applied: readonly string[]; known: readonly string[] }>;
 
+  /** Which library this is; undefined: it has not been named. */
+  libraryID(): Promise<string | undefined>;
+  /** Names it, if nobody has: of several that do so at once, one does. @returns the name that it has. */
+  nameLibrary(libraryID: string): Promise<string>;
+
   /** What the database finds wrong with its own files. PostgreSQL checks those itself, when it reads. */
-  damage(): Promise<string[]>;
+  damage(): Promise<readonly DatabaseDamage[]>;
 
   /** How many images there are in all accounts, by their counters: how far there is to go. */
   countImages(): Promise<number>;
@@ -33,11 +38,13 @@ export interface MaintenanceRecords {
   unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>>;
 
   /**
-   * Removes an original that nothing names. Whatever runs on this node or another, `remove` runs only while no image
-   * names the digest, and every later insert of it is answered with `collected` until the bytes were stored anew. So no
-   * row ever names bytes that were removed, however old they were and however the two meet. Who writes records may have to wait
-   * for `remove`, so it does one thing and no more. If `remove` fails, or the
-   * process ends, the bytes may be there or not; that is as safe.
+   * Removes an original that nothing names. Whatever runs on this node or another, `remove` begins only while no image
+   * names the digest, and every later insert of it is answered with `collected` until the bytes were stored anew. If this
+   * resolves to `collected`, that was so until `remove` had ended: no row names bytes that it took. If it ends otherwise,
+   * `remove` may have run beside others, since a database that loses its connection gives the lock away and cannot stop
+   * who works under it: whoever calls takes back what `remove` did. An original that is there though nothing names it
+   * does no harm, nor does a process that ends in the middle, if another one takes back for it. Who writes
+   * records may have to wait for `remove`, so it does one thing and no more.
    * @param remove may be called again. What it throws is thrown.
    * @returns `named`: an image names it; `wanted`: an upload of the same bytes came in between; `held`: somebody
    * holds on to what is there, as long as that may take.
@@ -65,6 +72,14 @@ export interface MaintenanceRecords {
    * what `rows` throws, and then nothing was added.
    */
   restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void>;
+}
+
+/** What is wrong with the files of the database itself. */
+export interface DatabaseDamage {
+  /** A sentence for people. */
+  readonly text: string;
+  /** False: what the records say may be wrong, or not come out at all. */
+  readonly isReadable: boolean;
 }
 
 export interface CheckOptions {

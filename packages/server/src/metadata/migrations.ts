@@ -8,6 +8,7 @@ import type { Migration } from 'kysely/migration';
 import { AppError } from '../errors.ts';
 import { accessMigration } from './access-migration.ts';
 import { catalogMigration } from './catalog-migration.ts';
+import { libraryMigration } from './library-migration.ts';
 import { maintenanceMigration } from './maintenance-migration.ts';
 import type { Schema } from './schema.ts';
 
@@ -133,6 +134,7 @@ export function migrations(dialect: MigrationDialect): Record<string, Migration>
     '0004-catalog': catalogMigration,
     '0005-focal-points': focalPoints,
     '0006-maintenance': maintenanceMigration,
+    '0007-library': libraryMigration,
   };
 }
 

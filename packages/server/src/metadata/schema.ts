@@ -27,6 +27,7 @@ export interface Schema {
   image_uses: ImageUseRow;
   collected_originals: CollectedOriginalRow;
   collection_holds: CollectionHoldRow;
+  library: LibraryRow;
 }
 
 /**
@@ -172,6 +173,12 @@ export interface CollectedOriginalRow {
 export interface CollectionHoldRow {
   hold_id: string;
   held_until: number;
+}
+
+/** Which library this is, once it was started with its blobs. See belonging.ts. */
+export interface LibraryRow {
+  only_row: 1;
+  library_id: string;
 }
 
 export function accountFromRow(row: AccountRow): Account {

@@ -11,7 +11,7 @@ import type { Schema } from './schema.ts';
 
 /**
  * Every table whose rows belong to a library, after those that it refers to, with its key. What is of this installation
- * only is not among them: what was collected, and who holds on to what.
+ * only is not among them: its ID, what was collected, and who holds on to what.
  */
 const TABLES = {
   accounts: ['account_id'],

@@ -6,7 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Kysely, sql } from 'kysely';
+import type { DatabaseDamage } from './maintenance.ts';
 import type { Schema } from './schema.ts';
+import { isDamage } from './sqlite-codes.ts';
 import type { KyselyOverThreads } from './sqlite-driver.ts';
 
 /**
@@ -36,17 +38,32 @@ export async function overCopy<T>(
 }
 
 /** What SQLite finds wrong: with its pages and indexes, and with references that lead nowhere. */
-export async function findDamage(db: Kysely<Schema>): Promise<string[]> {
-  const pages = await sql<{ integrity_check: string }>`pragma integrity_check`.execute(db);
-  const references = await sql<{
-    table: string;
-    rowid: number | null;
-    parent: string;
-  }>`pragma foreign_key_check`.execute(db);
-  return [
-    ...pages.rows.map(({ integrity_check }) => integrity_check).filter((text) => text !== 'ok'),
-    ...references.rows.map(
-      ({ table, rowid, parent }) => `row ${rowid} of ${table} refers to nothing in ${parent}`,
-    ),
-  ];
+export async function findDamage(db: Kysely<Schema>): Promise<DatabaseDamage[]> {
+  const found = await orDamage(async () => {
+    const { rows } = await sql<{ integrity_check: string }>`pragma integrity_check`.execute(db);
+    const texts = rows.map(({ integrity_check }) => integrity_check).filter((text) => text !== 'ok');
+    return texts.map((text) => ({ text, isReadable: false }));
+  });
+  // Where pages are broken this may break off as well, and says no more.
+  if (found.length > 0) return found;
+  return orDamage(async () => {
+    const { rows } = await sql<{
+      table: string;
+      rowid: number | null;
+      parent: string;
+    }>`pragma foreign_key_check`.execute(db);
+    return rows.map(({ table, rowid, parent }) => {
+      return { text: `row ${rowid} of ${table} refers to nothing in ${parent}`, isReadable: true };
+    });
+  });
+}
+
+/** That a check breaks off because of damage is damage that it found. */
+async function orDamage(check: () => Promise<DatabaseDamage[]>): Promise<DatabaseDamage[]> {
+  try {
+    return await check();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return [{ text: (error as Error).message, isReadable: false }];
+  }
 }

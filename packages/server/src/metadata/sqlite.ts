@@ -6,6 +6,7 @@ import { AppError } from '../errors.ts';
 import { type Database, type Meaning, storageFull, unavailable } from './database.ts';
 import type { MigrationDialect } from './migrations.ts';
 import { Searches } from './searches.ts';
+import { isDamage, resultCode } from './sqlite-codes.ts';
 import type { KyselyOverThreads } from './sqlite-driver.ts';
 import { SqliteThread } from './sqlite-thread.ts';
 import type { MetadataStore } from './store.ts';
@@ -99,6 +100,7 @@ export function explainSqlite(error: unknown): Meaning {
   const code = resultCode(error);
   if (code === undefined) return undefined;
   if (code === CONSTRAINT_UNIQUE || code === CONSTRAINT_PRIMARYKEY) return 'violated';
+  if (isDamage(error)) return unavailable(error);
   switch (code & 0xff) {
     case FULL:
       return storageFull(error);
@@ -121,9 +123,4 @@ async function opened(writer: SqliteThread): Promise<void> {
     await writer.close();
     throw explainSqlite(error) ?? unavailable(error);
   }
-}
-
-function resultCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('errcode' in error)) return undefined;
-  return typeof error.errcode === 'number' ? error.errcode : undefined;
 }

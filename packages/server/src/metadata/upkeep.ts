@@ -11,7 +11,7 @@ import {
   unnamedDigests,
 } from './collecting.ts';
 import { type Database, guarded } from './database.ts';
-import type { CheckOptions, MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
+import type { CheckOptions, DatabaseDamage, MaintenanceRecords, Snapshot, TableRows } from './maintenance.ts';
 import { type ImageRow, imageFromRow } from './schema.ts';
 import { readSchema, restoreRecords, takeSnapshot } from './snapshots.ts';
 
@@ -28,7 +28,25 @@ export class SqlMaintenance implements MaintenanceRecords {
     return readSchema(this.#database);
   }
 
-  damage(): Promise<string[]> {
+  libraryID(): Promise<string | undefined> {
+    return guarded(this.#database, async () => {
+      const row = await this.#database.db.selectFrom('library').select('library_id').executeTakeFirst();
+      return row?.library_id;
+    });
+  }
+
+  async nameLibrary(library_id: string): Promise<string> {
+    await guarded(this.#database, () =>
+      this.#database.db
+        .insertInto('library')
+        .values({ only_row: 1, library_id })
+        .onConflict((conflict) => conflict.column('only_row').doNothing())
+        .execute(),
+    );
+    return (await this.libraryID()) ?? library_id;
+  }
+
+  damage(): Promise<readonly DatabaseDamage[]> {
     return guarded(this.#database, () => this.#database.damage());
   }
 

@@ -164,6 +164,39 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.deepEqual(await usage(), before);
     });
 
+    test('that cannot be read are told one by one, and what comes after them is checked', async () => {
+      const { shop, two } = await furnishedShop();
+      const { store } = current();
+      const uses = async () => {
+        const all = await store.maintenance.snapshot((snapshot) => allOf(snapshot.rows()));
+        const rows = all.filter(({ table }) => table === 'image_uses').flatMap(({ rows }) => rows);
+        return rows.filter(({ account_id }) => account_id === shop.accountID);
+      };
+      const before = await uses();
+      await current().run(`update products set content = '{"images": [' where sequence = 1`);
+      await current().run(`update line_items set content = 'null'`);
+      await current().run(`update images set folded_alt_text = 'x' where image_id = '${two}'`);
+      const { shop: later } = await furnishedShop();
+      await current().run(`update accounts set image_count = 9 where account_id = '${later.accountID}'`);
+      const found = await findings(true);
+      assert.deepEqual(
+        found
+          .filter(({ accountID }) => accountID === shop.accountID)
+          .map(({ kind, repaired }) => [kind, repaired]),
+        [
+          ['record', true],
+          ['record', false],
+          ['record', false],
+        ],
+      );
+      assert.match(
+        found.map(({ text }) => text).join(),
+        /content of the product .* content of the set of line items/s,
+      );
+      assert.ok(found.some(({ kind, accountID }) => kind === 'counters' && accountID === later.accountID));
+      assert.deepEqual(await uses(), before);
+    });
+
     test('have alt texts that are found, or are again after the repair', async () => {
       const { shop, one } = await furnishedShop();
       await current().run(`update images set folded_alt_text = 'x' where image_id = '${one}'`);

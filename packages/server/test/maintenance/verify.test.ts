@@ -176,7 +176,28 @@ describe('verify', () => {
     assert.equal(list.headers.get('x-total-count'), '2');
   });
 
-  test('finds a database file that is damaged', async () => {
+  for (const name of ['images', 'images_by_digest', 'accounts']) {
+    test(`finds a database file of which a page of ${name} is garbled, and looks no further`, async () => {
+      await server.app.close();
+      const path = join(server.folder, 'vitrine.db');
+      const raw = new DatabaseSync(path);
+      // So that the file has all pages, and the log none of them.
+      raw.exec('pragma wal_checkpoint(truncate)');
+      const { rootpage } = raw.prepare('select rootpage from sqlite_master where name = ?').get(name) as {
+        rootpage: number;
+      };
+      const { page_size } = raw.prepare('pragma page_size').get() as { page_size: number };
+      raw.close();
+      const bytes = await readFile(path);
+      bytes.fill(0x5a, (rootpage - 1) * page_size, rootpage * page_size);
+      await writeFile(path, bytes);
+      const found = await verified(env);
+      assert.ok(found.length > 0);
+      assert.ok(found.every(({ kind, repaired }) => kind === 'database' && !repaired));
+    });
+  }
+
+  test('finds references in a database that lead nowhere', async () => {
     await server.close();
     server = await startServer();
     await addPictures(server, 0, 1);

@@ -58,6 +58,7 @@ test('images from before the catalogue are searched, assigned and filtered like 
     'drop table collected_originals',
     'drop table collection_holds',
     'drop index audit_replacements',
+    'drop table library',
     // And what came after it: migrations are only ever applied in their order.
     "delete from kysely_migration where name >= '0004-catalog'",
   ]) {

@@ -6,7 +6,15 @@ import type { MetadataStore } from '../../src/metadata/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
 import { assertCheckedOnceWhileItHangs } from '../conformance/metadata-check.ts';
 import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
-import { accountOf, BY, later, newImage, originalOf } from '../conformance/metadata-samples.ts';
+import {
+  accountOf,
+  BY,
+  digestOf,
+  later,
+  newImage,
+  originalOf,
+  START,
+} from '../conformance/metadata-samples.ts';
 import { startPostgres, type TestPostgres } from '../postgres.ts';
 import { INITIAL_DATABASE } from './initial.ts';
 
@@ -143,6 +151,24 @@ describe('PostgreSQL in particular', { skip }, () => {
     await rogue.query('update accounts set display_name = display_name');
     await rogue.query('commit');
     assert.equal((await outcome).kind, 'disabled');
+    await rogue.end();
+    await store.close();
+  });
+
+  test('collects nothing that was held while the collector looked whether it is named', async () => {
+    const { url, store } = await openNew();
+    const rogue = new pg.Client({ connectionString: url });
+    await rogue.connect();
+    await rogue.query('begin');
+    await rogue.query('lock table images in access exclusive mode');
+    let removed = false;
+    const outcome = store.maintenance.collect(digestOf('gone'), START, async () => {
+      removed = true;
+    });
+    await waitingForLock(url);
+    await store.maintenance.hold('backup', later(1_000_000));
+    await rogue.query('commit');
+    assert.deepEqual([await outcome, removed], ['held', false]);
     await rogue.end();
     await store.close();
   });
