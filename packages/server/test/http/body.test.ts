@@ -17,7 +17,7 @@ function incoming() {
   return raw;
 }
 
-const UNHURRIED: Pace = { maxSilence: 60_000, grace: 60_000, minRate: 1, checkInterval: 5 };
+const UNHURRIED: Pace = { maxSilence: 60_000, grace: 60_000, minRate: 0, checkInterval: 5 };
 
 function watch(raw: PassThrough, limit: number, pace: Partial<Pace> = {}): Readable {
   return watchBody(raw as unknown as IncomingMessage, raw, limit, { ...UNHURRIED, ...pace });
@@ -58,6 +58,19 @@ describe('a body', () => {
     const drip = setInterval(() => raw.write('x'), 1);
     assert.ok(isAppError(await failure(body), 'too-slow'));
     clearInterval(drip);
+  });
+
+  test('that drips is let be until the grace is over', async () => {
+    const raw = incoming();
+    const body = watch(raw, 1e9, { minRate: 1e9 });
+    body.resume();
+    // As many looks at the pace as would have ended it many times over.
+    for (let look = 0; look < 20; look++) {
+      raw.write('x');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(body.errored, null);
+    body.destroy();
   });
 
   test('that nobody reads is not the client’s fault', async () => {
