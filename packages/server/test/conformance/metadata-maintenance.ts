@@ -200,6 +200,10 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       );
       const texts = (await findings()).filter(({ kind }) => kind === 'record').map(({ text }) => text);
       assert.equal(texts.length, 5);
+      await current().run('delete from idempotency_keys');
+      await current().run(`update images set image_id = 'none' where alt_text like 'F%'`);
+      const told = (await findings()).map(({ text }) => text);
+      assert.ok(told.includes('the imageID is no UUID'), told.join());
     });
   });
 

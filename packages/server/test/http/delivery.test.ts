@@ -441,6 +441,8 @@ describe('a link', () => {
     try {
       const image = await other.added(await picture(60), { headers: { 'x-forwarded-host': 'evil.example' } });
       assert.equal(image.link, `https://pictures.example/shop/images/${image.publicID}`);
+      // So that the list has a next page, which has a link as well.
+      await other.added(await picture(62));
       const { imageID } = image;
       const price = { currency: 'EUR', valueDecimal: '1' };
       const item = { name: 'a', basePrice: price, quantity: 1, imageIDs: [imageID] };

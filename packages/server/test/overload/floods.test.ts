@@ -200,6 +200,8 @@ describe('connections', () => {
       const outgoing = request(`${server.url}/livez`, { agent: false }).end();
       const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
       assert.equal(incoming.statusCode, 429);
+      // One that asks for nothing is told nothing, which its client would take for the end of another, and does not stay.
+      assert.equal(await heard(server.open()), '');
       for (const socket of held) socket.destroy();
       await server.until('served again', async () =>
         server.fetch('/livez').then(
