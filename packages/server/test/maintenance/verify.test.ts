@@ -2,7 +2,7 @@
  * What `verify` finds in a library that was damaged for real, and what it mends, beside a server that works on it.
  */
 import assert from 'node:assert/strict';
-import { readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -142,6 +142,23 @@ describe('verify', () => {
     await rm(folder, { recursive: true });
     await writeFile(folder, 'a file in the place of a folder');
     assert.deepEqual(kinds(await verified(env, { repair: true })), [['rung-missing', large.imageID, false]]);
+  });
+
+  test('drops a rung that is damaged though it cannot be made anew now: it must not be shown', async () => {
+    const path = rungPath(server, digest, '1-1024.jpeg');
+    await truncate(path, 1_000);
+    const staging = join(server.folder, 'blobs/staging');
+    const found = await maintaining(env, async (maintenance) => {
+      await rename(staging, `${staging}-away`);
+      await writeFile(staging, 'a file in the place of a folder');
+      const findings: Finding[] = [];
+      for await (const finding of maintenance.verify({ repair: true })) findings.push(finding);
+      await rm(staging);
+      await rename(`${staging}-away`, staging);
+      return findings;
+    });
+    assert.deepEqual(kinds(found), [['rung-damaged', large.imageID, false]]);
+    await assert.rejects(stat(path), { code: 'ENOENT' });
   });
 
   test('finds nothing wrong with what was replaced and collected since its record was read', async () => {

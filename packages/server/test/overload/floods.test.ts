@@ -230,6 +230,11 @@ describe('connections', () => {
       assert.match(refusal, /^HTTP\/1\.1 503 .*\r\nRetry-After: 1\r\n/s);
       assert.ok(held.length > 20 && held.length <= 31, `${held.length}`);
       for (const socket of held) socket.destroy();
+      await server.until('served again', async () => {
+        const socket = server.open();
+        socket.write('GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+        return (await heard(socket)).startsWith('HTTP/1.1 200');
+      });
     } finally {
       await server.close();
     }
