@@ -132,7 +132,8 @@ class WatchedBody extends Transform {
  * rest, however long; a body that somebody has begun to read is left to us.
  */
 export function claimBody(raw: IncomingMessage): void {
-  if (!raw.complete && !raw.readableDidRead) raw.read(0);
+  // Not of 0 bytes: where much has come already, that reads nothing, and node would still swallow the rest.
+  if (!raw.complete && !raw.readableDidRead) raw.read();
 }
 
 /**

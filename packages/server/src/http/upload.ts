@@ -199,13 +199,14 @@ function readMetadata(bytes: Uint8Array): DescriptionResult {
 
 /** What parsed metadata says; both shapes that clients send. */
 export function readDescription(value: unknown): DescriptionResult {
-  const flat = isRecord(value) && (Object.hasOwn(value, 'altText') || !Object.hasOwn(value, 'metadata'));
+  // What JSON.parse makes has no fields but its own, whatever they are called.
+  const flat = isRecord(value) && ('altText' in value || !('metadata' in value));
   const given = isRecord(value) && !flat ? value.metadata : value;
   if (!isRecord(given)) {
     return { ok: false, fields: { altText: 'metadata must be a JSON object with altText' } };
   }
-  const altText = parseAltText(Object.hasOwn(given, 'altText') ? given.altText : undefined);
-  const focalPoint = Object.hasOwn(given, 'focalPoint') ? parseFocalPoint(given.focalPoint) : undefined;
+  const altText = parseAltText(given.altText);
+  const focalPoint = 'focalPoint' in given ? parseFocalPoint(given.focalPoint) : undefined;
   if (!altText.ok || focalPoint?.ok === false) {
     const fields = {
       ...(!altText.ok && { altText: altText.reason }),

@@ -105,12 +105,21 @@ it('on a disk without links, of many puts at once still exactly one creates', { 
     `const staged = await Promise.all(Array.from({ length: 12 }, (_, i) => stage('bytes ' + i)));
      const outcomes = await Promise.all(staged.map((one) => driver.put('x/blob', one)));
      const again = await driver.put('x/blob', staged[0]);
-     console.log(JSON.stringify({ outcomes, again }));`,
+     // A claim that a crash left behind is nobody's after a while.
+     const fs = await import('node:fs');
+     const claim = process.argv[1] + '/y/~claim-blob';
+     fs.mkdirSync(process.argv[1] + '/y');
+     fs.writeFileSync(claim, '');
+     fs.utimesSync(claim, 1, 1);
+     const afterCrash = await driver.put('y/blob', staged[0]);
+     console.log(JSON.stringify({ outcomes, again, afterCrash }));`,
   );
   assert.ok(positions(calls, 'EPERM', 'INJECTED').length > 12);
-  const { outcomes, again }: { outcomes: string[]; again: string } = JSON.parse(stdout);
+  const { outcomes, again, afterCrash }: { outcomes: string[]; again: string; afterCrash: string } =
+    JSON.parse(stdout);
   assert.equal(outcomes.filter((outcome) => outcome === 'created').length, 1);
   assert.equal(again, 'exists');
+  assert.equal(afterCrash, 'created');
   assert.deepEqual(await readdir(join(folder, 'blobs', 'x')), ['blob']);
   assert.equal(
     await readFile(join(folder, 'blobs', 'x', 'blob'), 'utf8'),

@@ -197,6 +197,23 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.deepEqual(await uses(), before);
     });
 
+    test('that show an image that is gone are told, and not mended', async () => {
+      const { one, product } = await furnishedShop();
+      await current().run(`delete from image_uses where image_id = '${one}'`);
+      await current().run(`delete from images where image_id = '${one}'`);
+      await findings(true);
+      const found = (await findings(true)).filter(({ kind }) => kind === 'uses');
+      assert.deepEqual(
+        found.map(({ repaired }) => repaired),
+        [false, false],
+      );
+      assert.match(
+        found[0]?.text ?? '',
+        new RegExp(`the product ${product} shows 2 images that are not there`),
+      );
+      assert.match(found[1]?.text ?? '', /the set of line items .* images that are not there/);
+    });
+
     test('have alt texts that are found, or are again after the repair', async () => {
       const { shop, one } = await furnishedShop();
       await current().run(`update images set folded_alt_text = 'x' where image_id = '${one}'`);
@@ -216,6 +233,10 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       );
       const texts = (await findings()).filter(({ kind }) => kind === 'record').map(({ text }) => text);
       assert.equal(texts.length, 5);
+      await current().run('delete from idempotency_keys');
+      await current().run(`update images set image_id = 'none' where alt_text like 'F%'`);
+      const told = (await findings()).map(({ text }) => text);
+      assert.ok(told.includes('the imageID is no UUID'), told.join());
     });
   });
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { PassThrough, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import { isAppError } from '../../src/errors.ts';
-import { checkBodyHeaders, type Pace, watchBody } from '../../src/http/body.ts';
+import { checkBodyHeaders, claimBody, linger, type Pace, watchBody } from '../../src/http/body.ts';
 
 /** A request as far as a body is concerned: what the socket brings, and whether all of it has come. */
 function incoming() {
@@ -17,7 +18,7 @@ function incoming() {
   return raw;
 }
 
-const UNHURRIED: Pace = { maxSilence: 60_000, grace: 60_000, minRate: 1, checkInterval: 5 };
+const UNHURRIED: Pace = { maxSilence: 60_000, grace: 60_000, minRate: 0, checkInterval: 5 };
 
 function watch(raw: PassThrough, limit: number, pace: Partial<Pace> = {}): Readable {
   return watchBody(raw as unknown as IncomingMessage, raw, limit, { ...UNHURRIED, ...pace });
@@ -58,6 +59,19 @@ describe('a body', () => {
     const drip = setInterval(() => raw.write('x'), 1);
     assert.ok(isAppError(await failure(body), 'too-slow'));
     clearInterval(drip);
+  });
+
+  test('that drips is let be until the grace is over', async () => {
+    const raw = incoming();
+    const body = watch(raw, 1e9, { minRate: 1e9 });
+    body.resume();
+    // As many looks at the pace as would have ended it many times over.
+    for (let look = 0; look < 20; look++) {
+      raw.write('x');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(body.errored, null);
+    body.destroy();
   });
 
   test('that nobody reads is not the client’s fault', async () => {
@@ -108,4 +122,29 @@ describe('a body', () => {
     assert.equal(refusal({ 'content-encoding': 'identity' }), undefined);
     assert.equal(refusal({ 'content-encoding': 'br' }), 'unsupported-media');
   });
+});
+
+test('a refused body is read on a little and no more, also if much of it came before the refusal', async (t) => {
+  const server = createServer(async (request, response) => {
+    while (request.readableLength < request.readableHighWaterMark) await new Promise(setImmediate);
+    response.once('finish', () => linger(request));
+    claimBody(request);
+    response.writeHead(413).end();
+  }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const socket = connect((server.address() as { port: number }).port, '127.0.0.1');
+  // In whichever way the connection ends.
+  socket.on('error', () => undefined);
+  const closed = new Promise((resolve) => socket.resume().once('close', resolve));
+  socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000000\r\n\r\n');
+  const chunk = Buffer.alloc(1024 * 1024);
+  const send = () => {
+    while (socket.writable && socket.write(chunk));
+  };
+  socket.on('drain', send);
+  send();
+  await closed;
+  const gone = socket.bytesWritten - socket.writableLength;
+  assert.ok(gone < 48 * 1024 * 1024, `${gone} bytes went out`);
 });

@@ -3,6 +3,7 @@
  * were cut, altered, or are for another place.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,8 @@ import { writeBackup } from '../../src/backup.ts';
 import { withNewStores } from '../../src/cli/stores.ts';
 import type { MaintenanceRecords, TableRows } from '../../src/metadata/maintenance.ts';
 import { restoreBackup } from '../../src/restore.ts';
+import { outcomeOf, VITRINE } from '../cli/command.ts';
+import { skip as noStrace } from '../crash/faults.ts';
 import { startPostgres } from '../postgres.ts';
 import { picture } from '../sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
@@ -156,14 +159,17 @@ describe('a backup', () => {
   });
   after(() => server.close());
 
-  /** The file with some entries changed, renamed or left out, as another tar. */
-  async function changed(change: (name: string, bytes: Buffer) => Buffer | undefined): Promise<string> {
+  /** The file with some entries changed, or left out, as another tar. */
+  async function changed(
+    change: (name: string, bytes: Buffer) => Buffer | undefined,
+    rename = (name: string, _bytes: Buffer): string => name,
+  ): Promise<string> {
     const tar = extract();
     tar.end(await readFile(path));
     const out = pack();
     for await (const entry of tar) {
       const bytes = change(entry.header.name, await buffer(entry));
-      if (bytes !== undefined) out.entry({ name: entry.header.name }, bytes);
+      if (bytes !== undefined) out.entry({ name: rename(entry.header.name, bytes) }, bytes);
     }
     out.finalize();
     const file = join(folder, 'changed.tar');
@@ -171,10 +177,15 @@ describe('a backup', () => {
     return file;
   }
 
+  /** The same by somebody who gives each entry the name that its new bytes ask for. */
+  function forged(change: (name: string, bytes: Buffer) => Buffer | undefined): Promise<string> {
+    return changed(change, (name, bytes) => name.replace(/[0-9a-f]{64}/, digestOf(bytes)));
+  }
+
   /** Restores what must be refused, into a new place, and sees that nothing is left there. */
-  async function refuses(file: string, message: RegExp): Promise<void> {
+  async function refuses(file: string, message: RegExp, code = 'conflict'): Promise<void> {
     const place = target();
-    await assert.rejects(restored(place, file), { name: 'AppError', code: 'conflict', message });
+    await assert.rejects(restored(place, file), { name: 'AppError', code, message });
     const left = await readdir(join(place.VITRINE_DATA, 'blobs'), { recursive: true, withFileTypes: true });
     assert.deepEqual(
       left.filter((entry) => entry.isFile()).map(({ name }) => name),
@@ -237,6 +248,26 @@ describe('a backup', () => {
     await refuses(file, /some are missing/);
   });
 
+  test('that was made up is refused: of a later version, with rows, tables or originals that cannot be', async () => {
+    const edit = (part: string, from: string, to: string) => (name: string, bytes: Buffer) =>
+      name.includes(part) ? Buffer.from(String(bytes).replace(from, to)) : bytes;
+    const later = await forged(edit('vitrine-backup.', '"version": 1', '"version": 2'));
+    await refuses(later, /made by a newer version/);
+    const row = await forged(edit('.accounts.', '"display_name":', '"display_name":{"a":1},"b":'));
+    await refuses(row, /has a row that is none/);
+    const column = await forged(edit('.accounts.', '"display_name":', '"display_name) select (1":'));
+    await refuses(column, /a table or a column that cannot be/, 'invalid-request');
+    const table = await changed(
+      (_name, bytes) => bytes,
+      (name) => name.replace('.accounts.', '.kysely_migration.'),
+    );
+    await refuses(table, /a table or a column that cannot be: kysely_migration/, 'invalid-request');
+    const large = await forged((name, bytes) =>
+      name.startsWith('originals/') ? Buffer.alloc(16 * 1024 * 1024 + 1) : bytes,
+    );
+    await refuses(large, /has 16777217 bytes, and none has more than 16777216/);
+  });
+
   test('is no other file', async () => {
     const other = join(folder, 'other');
     for (const bytes of [Buffer.alloc(0), Buffer.from('nonsense'), await picture(1), Buffer.alloc(20_000)]) {
@@ -255,6 +286,22 @@ describe('a backup', () => {
     const elsewhere = { ...place, VITRINE_BLOBS: `file:${join(folder, 'elsewhere')}` };
     await assert.rejects(restored(elsewhere, path), { code: 'conflict', message: /database is not empty/ });
     assert.deepEqual(await recordsOf(place), before);
+    assert.deepEqual(await verified(place, { rungs: false }), []);
+  });
+
+  test('keeps its originals where nobody can say whether its records are there', async () => {
+    const place = target();
+    const fault = new Error('the connection was lost at the commit');
+    const cut = withNewStores({ env: place }, ({ metadata, blobs }) => {
+      const { maintenance } = metadata;
+      const restore = maintenance.restore.bind(maintenance);
+      maintenance.restore = async (...records) => {
+        await restore(...records);
+        throw fault;
+      };
+      return restoreBackup({ metadata, blobs, path });
+    });
+    await assert.rejects(cut, fault);
     assert.deepEqual(await verified(place, { rungs: false }), []);
   });
 
@@ -277,7 +324,8 @@ describe('a backup', () => {
         [],
       );
       // Nor does it hold on to anything.
-      assert.equal((await maintaining(envOf(own), (m) => m.collect({ grace: 0 }))).originals, 0);
+      await own.added(await picture(60), { replace: small[0]?.imageID ?? '' });
+      assert.equal((await maintaining(envOf(own), (m) => m.collect({ grace: 0 }))).originals, 1);
       assert.deepEqual(
         (await readdir(own.folder)).filter((name) => name.includes('snapshot')),
         [],
@@ -291,24 +339,90 @@ describe('a backup', () => {
     const own = await startServer();
     const place = join(folder, 'held.tar');
     try {
-      const [image] = await addPictures(own, 0, 4);
-      const replacing: Promise<unknown>[] = [];
-      const summary = await backedUp(envOf(own), place, () => {
-        // What the backup has yet to read is replaced now, and a collector comes without any grace.
-        if (replacing.length > 0) return;
-        replacing.push(
-          picture(77)
-            .then((bytes) => own.added(bytes, { replace: image?.imageID ?? '' }))
-            .then(() => maintaining(envOf(own), (m) => m.collect({ grace: 0 }))),
-        );
+      const images = await addPictures(own, 0, 4);
+      const collected = () => maintaining(envOf(own), (m) => m.collect({ grace: 0 }));
+      const summary = await besides(envOf(own), ({ metadata, blobs }) => {
+        const open = blobs.openOriginal.bind(blobs);
+        let opened = 0;
+        blobs.openOriginal = async (digest, signal) => {
+          opened += 1;
+          if (opened === 1) {
+            // All that the backup has yet to read is replaced now, and a collector comes without any grace.
+            for (const [n, { imageID }] of images.entries()) {
+              await own.added(await picture(77 + n), { replace: imageID });
+            }
+            await assert.rejects(collected(), { code: 'conflict', message: /a backup is being made/ });
+          }
+          return open(digest, signal);
+        };
+        return writeBackup({ metadata, blobs, path: place });
       });
-      const [outcome] = await Promise.allSettled(replacing);
       assert.equal(summary.originals, 4);
       assert.deepEqual(summary.missing, []);
-      assert.ok(outcome !== undefined);
+      assert.equal((await collected()).originals, 4);
     } finally {
       await own.close();
     }
+  });
+
+  test('says again and again that it needs what is there, for as long as it takes', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    const START = Date.now();
+    let now = START;
+    const held: number[] = [];
+    await besides(env, ({ metadata, blobs }) => {
+      const { maintenance } = metadata;
+      const hold = maintenance.hold.bind(maintenance);
+      maintenance.hold = (holdID, until) => {
+        held.push(until.getTime() - START);
+        return hold(holdID, until);
+      };
+      const onOriginal = () => {
+        now += 60_000;
+        t.mock.timers.tick(60_000);
+      };
+      return writeBackup({
+        metadata,
+        blobs,
+        path: join(folder, 'long.tar'),
+        onOriginal,
+        now: () => new Date(now),
+      });
+    });
+    // Before the records are read; and after each minute, of which each original took one.
+    assert.deepEqual(
+      held,
+      [0, 1, 2, 3, 4, 5].map((minutes) => (minutes + 15) * 60_000),
+    );
+  });
+
+  test('is on the disk before it has its name, and the name is before it is told', {
+    skip: noStrace,
+  }, async () => {
+    const file = join(folder, 'durable.tar');
+    const log = join(folder, 'trace');
+    const calls = 'fsync,fdatasync,rename,renameat,renameat2,write';
+    const words = ['-f', '-y', '-s', '64', '-o', log, '-e', `trace=${calls}`, ...VITRINE, 'backup', file];
+    const child = spawn('strace', words, {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const { code, err } = await outcomeOf(child, words);
+    assert.equal(code, 0, err);
+    const ours = new RegExp(`${folder}|write\\(1<`);
+    const lines = (await readFile(log, 'utf8')).split('\n').filter((line) => ours.test(line));
+    const place = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line));
+    const order = [
+      place(/ fsync\(\d+<[^>]*\/\.[^>/]+\.part>/),
+      place(/ rename\w*\(.*\.part".*durable\.tar"/),
+      lines.findLastIndex((line) => line.includes(`fsync(`) && line.includes(`<${folder}>`)),
+      place(/ write\(1<.*records/),
+    ];
+    assert.ok(!order.includes(-1), `${order}\n${lines.join('\n')}`);
+    assert.deepEqual(
+      order,
+      order.toSorted((one, other) => one - other),
+    );
   });
 
   test('leaves out an original that is damaged, and says which', async () => {

@@ -2,7 +2,7 @@
  * What `gc` takes away from a library, and what it leaves: beside servers that work, on both databases.
  */
 import assert from 'node:assert/strict';
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
@@ -124,6 +124,42 @@ describe('gc', () => {
     assert.deepEqual([before.originals, before.waiting], [0, 1]);
     assert.equal(await isThere(originalPath(server, old)), true);
     assert.equal((await collected(env, { grace: DAY - 1 })).waiting, 1);
+    // Nor the rungs of what stays, however old they are.
+    await age(rungPath(server, old, '1-1024.jpeg'), 30 * DAY);
+    assert.equal((await collected(env)).rungs, 0);
+    assert.equal(await isThere(rungPath(server, old, '1-1024.jpeg')), true);
+  });
+
+  test('leaves what came a short while ago and was never named: an upload may be about to', async () => {
+    const [original, rung] = [
+      originalPath(server, 'ab'.repeat(32)),
+      rungPath(server, 'cd'.repeat(32), '1-1024.jpeg'),
+    ];
+    for (const path of [original, rung]) {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, 'just come');
+    }
+    const done = await collected(env);
+    assert.deepEqual([done.originals, done.rungs, done.waiting], [0, 0, 2]);
+    for (const path of [original, rung]) assert.equal(await isThere(path), true, path);
+  });
+
+  test('leaves the rungs of an image whose original is lost: they are what is left of it', async () => {
+    await rm(originalPath(server, current));
+    await age(rungPath(server, current, '1-1024.jpeg'), 30 * DAY);
+    assert.equal((await collected(env, { grace: 0 })).rungs, 0);
+    assert.equal(await isThere(rungPath(server, current, '1-1024.jpeg')), true);
+  });
+
+  test('remembers what it took, for uploads that found it there before', async () => {
+    await collected(env, { grace: 0 });
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    const marks = raw.prepare('select digest from collected_originals').all();
+    raw.close();
+    assert.deepEqual(
+      marks.map(({ digest }) => digest),
+      [old],
+    );
   });
 
   test('takes what a crash left: an original that was never named, rungs without one, files in staging', async () => {

@@ -2,15 +2,25 @@
  * What `verify` finds in a library that was damaged for real, and what it mends, beside a server that works on it.
  */
 import assert from 'node:assert/strict';
-import { readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import sharp from 'sharp';
 import type { Finding } from '../../src/maintenance.ts';
 import { startPostgres } from '../postgres.ts';
 import { picture } from '../sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
-import { addPictures, digestOf, envOf, largePicture, originalPath, rungPath, verified } from './libraries.ts';
+import {
+  addPictures,
+  digestOf,
+  envOf,
+  largePicture,
+  maintaining,
+  originalPath,
+  rungPath,
+  verified,
+} from './libraries.ts';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
@@ -131,6 +141,7 @@ describe('verify', () => {
       ['is missing', () => rm(path)],
       ['does not decode', () => truncate(path, Math.floor(sound.length / 2))],
       ['is a jpeg of 64x49, and not a jpeg of 1024x731', () => writeFile(path, smallBytes)],
+      ['is a png of 1024x731, and not a jpeg of 1024x731', () => sharp(sound).png().toFile(path)],
     ];
     for (const [text, damage] of damages) {
       await damage();
@@ -143,6 +154,58 @@ describe('verify', () => {
     }
     await rm(path);
     assert.deepEqual(await verified(env, { rungs: false }), []);
+  });
+
+  test('does not say that a rung is made anew where it cannot be', async () => {
+    const folder = dirname(rungPath(server, digest, '1-1024.jpeg'));
+    await rm(folder, { recursive: true });
+    await writeFile(folder, 'a file in the place of a folder');
+    assert.deepEqual(kinds(await verified(env, { repair: true })), [['rung-missing', large.imageID, false]]);
+  });
+
+  test('drops a rung that is damaged though it cannot be made anew now: it must not be shown', async () => {
+    const path = rungPath(server, digest, '1-1024.jpeg');
+    await truncate(path, 1_000);
+    const staging = join(server.folder, 'blobs/staging');
+    const found = await maintaining(env, async (maintenance) => {
+      await rename(staging, `${staging}-away`);
+      await writeFile(staging, 'a file in the place of a folder');
+      const findings: Finding[] = [];
+      for await (const finding of maintenance.verify({ repair: true })) findings.push(finding);
+      await rm(staging);
+      await rename(`${staging}-away`, staging);
+      return findings;
+    });
+    assert.deepEqual(kinds(found), [['rung-damaged', large.imageID, false]]);
+    await assert.rejects(stat(path), { code: 'ENOENT' });
+  });
+
+  test('finds nothing wrong with what was replaced and collected since its record was read', async () => {
+    // More originals than are looked at together, in the order of their digests.
+    await addPictures(server, 2, 6);
+    const { body } = await server.send('GET', `/accounts/${ACCOUNT}/images`);
+    const images = (body as ImageJSON[]).map(({ imageID }) => imageID);
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    const rows = raw.prepare('select image_id, digest from images order by digest').all() as {
+      image_id: string;
+      digest: string;
+    }[];
+    raw.close();
+    const [first, last] = [rows[0], rows.at(-1)];
+    assert.ok(first && last && images.includes(last.image_id));
+    await rm(originalPath(server, first.digest));
+    const found = await maintaining(env, async (maintenance) => {
+      const findings: Finding[] = [];
+      for await (const finding of maintenance.verify({ rungs: false })) {
+        findings.push(finding);
+        // All records were read by now, and the last original was not looked at.
+        if (findings.length > 1) continue;
+        await server.added(await picture(50), { replace: last.image_id });
+        assert.equal((await maintaining(env, (other) => other.collect({ grace: 0 }))).originals, 1);
+      }
+      return findings;
+    });
+    assert.deepEqual(kinds(found), [['original-missing', first.image_id, false]]);
   });
 
   test('finds cached renditions that are damaged, and drops them', async () => {
@@ -174,6 +237,30 @@ describe('verify', () => {
     );
     const list = await server.send('GET', `/accounts/${ACCOUNT}/images`);
     assert.equal(list.headers.get('x-total-count'), '2');
+  });
+
+  test('finds a record whose size is not that of another one of the same bytes', async () => {
+    const accountID = '6f3c2a10-9d2b-4a53-8a3f-3f1c2b4d5e6f';
+    assert.equal((await server.send('POST', '/accounts', { displayName: 'Two', accountID })).status, 201);
+    const theirs = await server.added(smallBytes, { account: accountID });
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    raw.exec(`update images set size = size + 1 where image_id = '${theirs.imageID}'`);
+    raw.exec(`update accounts set byte_count = byte_count + 1 where account_id = '${accountID}'`);
+    raw.close();
+    const found = await verified(env, { rungs: false });
+    assert.deepEqual(kinds(found), [['record', theirs.imageID, false]]);
+    assert.match(found[0]?.text ?? '', /and another one of the same bytes/);
+  });
+
+  test('tells of a record that names no bytes at all, and looks at the others', async () => {
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    raw.exec(`update images set digest = '../../etc/passwd' where image_id = '${small.imageID}'`);
+    raw.close();
+    await rm(originalPath(server, digest));
+    assert.deepEqual(kinds(await verified(env, { repair: true })), [
+      ['record', small.imageID, false],
+      ['original-missing', large.imageID, false],
+    ]);
   });
 
   for (const name of ['images', 'images_by_digest', 'accounts']) {
@@ -223,6 +310,13 @@ describe('verify', () => {
       ['schema'],
     );
     assert.match(found[0]?.text ?? '', /9999-later/);
+  });
+
+  test('says so where the newest schema is there, and one before it is not', async () => {
+    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    raw.exec('delete from kysely_migration where name = (select min(name) from kysely_migration)');
+    raw.close();
+    assert.deepEqual(kinds(await verified(env)), [['schema', undefined, false]]);
   });
 });
 

@@ -200,6 +200,8 @@ describe('connections', () => {
       const outgoing = request(`${server.url}/livez`, { agent: false }).end();
       const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
       assert.equal(incoming.statusCode, 429);
+      // One that asks for nothing is told nothing, which its client would take for the end of another, and does not stay.
+      assert.equal(await heard(server.open()), '');
       for (const socket of held) socket.destroy();
       await server.until('served again', async () =>
         server.fetch('/livez').then(
@@ -228,6 +230,11 @@ describe('connections', () => {
       assert.match(refusal, /^HTTP\/1\.1 503 .*\r\nRetry-After: 1\r\n/s);
       assert.ok(held.length > 20 && held.length <= 31, `${held.length}`);
       for (const socket of held) socket.destroy();
+      await server.until('served again', async () => {
+        const socket = server.open();
+        socket.write('GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+        return (await heard(socket)).startsWith('HTTP/1.1 200');
+      });
     } finally {
       await server.close();
     }
