@@ -26,8 +26,8 @@ after(() => postgres?.stop());
 const BYTES = 'the same bytes';
 const { digest } = originalOf(BYTES);
 const KEY = originalKey(digest);
-const END_OTHERS =
-  'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
+const END_COLLECTOR =
+  "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'";
 
 /** A library on PostgreSQL with an original that nothing names, and a collector that stops before it removes that. */
 async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
@@ -77,7 +77,7 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
     slow,
     removing: removing.promise,
     goOn: () => goOn.resolve(),
-    loseConnection: () => postgres.query(url, END_OTHERS),
+    loseConnection: () => postgres.query(url, END_COLLECTOR),
     /** What a collector does until it is killed. */
     async killed() {
       const removal = blobs.removalOf(digest);
