@@ -161,6 +161,13 @@ async function checkDatabase({ database }: Config): Promise<Finding> {
     const disk = networkDisk(type);
     if (disk !== undefined) return fail(`${sqlite} is on a ${disk} disk, where SQLite loses data`);
     if (!(await exists(database))) return ok(`${sqlite} will be made at the first start`);
+    // Opened as the server does, such a file would be changed, and a doctor only looks.
+    const mode = await modeOf(sqlite);
+    if (mode === 'empty') return ok(`${sqlite} is empty; the tables will be made at the first start`);
+    if (mode === 'journal')
+      return warn(
+        `${sqlite} has no write-ahead log: the next start gives it one, and what is in it was not looked at`,
+      );
   }
   const { openMetadata } = await import('../metadata/open.ts');
   const metadata = await openMetadata(database);
@@ -173,7 +180,6 @@ async function checkDatabase({ database }: Config): Promise<Finding> {
       return fail(`${kind} belongs to a newer version: it has the schema ${newest}`);
     if (newest !== known.at(-1))
       return warn(`${kind} has the schema ${newest}: the next start brings it to ${known.at(-1)}`);
-    if (sqlite !== undefined && !(await isWAL(sqlite))) return warn(`${kind} has no write-ahead log`);
     return ok(`${kind} answers, with the schema ${newest}`);
   } finally {
     await metadata.close();
@@ -185,12 +191,13 @@ export function networkDisk(type: number): string | undefined {
   return NETWORK_DISKS.get(type);
 }
 
-/** By the header of the file: bytes 18 and 19 are 2 where a write-ahead log is used. */
-async function isWAL(path: string): Promise<boolean> {
+/** By the header of the file: bytes 18 and 19 are 1 where there is no write-ahead log. */
+async function modeOf(path: string): Promise<'empty' | 'journal' | 'other'> {
   const handle = await open(path);
   try {
-    const { buffer } = await handle.read(Buffer.alloc(2), 0, 2, 18);
-    return buffer[0] === 2 && buffer[1] === 2;
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 18);
+    if (bytesRead === 0) return 'empty';
+    return buffer[0] === 1 || buffer[1] === 1 ? 'journal' : 'other';
   } finally {
     await handle.close();
   }

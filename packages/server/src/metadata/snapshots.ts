@@ -132,27 +132,35 @@ export async function restoreRecords(
       `these records belong to another version of Vitrine: their schema is ${schema}, and this version knows up to ${known.at(-1)}`,
     );
   }
-  if (newest !== undefined && newest !== schema) {
+  // A restore that was refused leaves a schema behind, of the records that it refused: what is older is brought up.
+  if (newest !== undefined && !(known.indexOf(newest) <= known.indexOf(schema) && known.includes(newest))) {
     throw new AppError(
       'conflict',
       `the database has the schema ${newest} already, and these records have ${schema}: name a database that was never used`,
     );
   }
   await guarded(database, async () => {
-    if (newest === undefined) await database.migrate(schema);
+    if (newest !== schema) {
+      await throwUnlessEmpty(database.db);
+      await database.migrate(schema);
+    }
     await database.longTransaction(async (trx) => {
-      for (const table of Object.keys(TABLES)) {
-        if (!(await hasTable(trx, table))) continue;
-        const found = await sql`select 1 as one from ${sql.table(table)} limit 1`.execute(trx);
-        if (found.rows.length === 0) continue;
-        throw new AppError(
-          'conflict',
-          `the database is not empty: there are ${table.replaceAll('_', ' ')} in it`,
-        );
-      }
+      await throwUnlessEmpty(trx);
       for await (const batch of rows) await insertRows(trx, batch);
     });
   });
+}
+
+async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
+  for (const table of Object.keys(TABLES)) {
+    if (!(await hasTable(db, table))) continue;
+    const found = await sql`select 1 as one from ${sql.table(table)} limit 1`.execute(db);
+    if (found.rows.length === 0) continue;
+    throw new AppError(
+      'conflict',
+      `the database is not empty: there are ${table.replaceAll('_', ' ')} in it`,
+    );
+  }
 }
 
 /** A schema of before may lack tables of today. */

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -154,4 +155,27 @@ test('a disk of the blobs that makes no links', { skip }, async () => {
   });
   assert.equal(found.get('blobs')?.outcome, 'warn');
   assert.match(found.get('blobs')?.text ?? '', /makes no links/);
+});
+
+test('the database is looked at and not changed: one without a write-ahead log, and an empty file', async () => {
+  for (const [name, make, expected] of [
+    [
+      'journal',
+      (path: string) => new DatabaseSync(path).exec('create table t (a)'),
+      /^warn: .* no write-ahead log/,
+    ],
+    ['empty', (path: string) => writeFileSync(path, ''), /^ok: .* is empty/],
+  ] as const) {
+    const data = join(folder, name);
+    await mkdir(data);
+    const path = join(data, 'vitrine.db');
+    make(path);
+    const before = await readFile(path);
+    assert.match((await examined({ VITRINE_DATA: data })).database ?? '', expected);
+    assert.deepEqual(await readFile(path), before);
+    assert.deepEqual(
+      (await readdir(data)).filter((file) => file.startsWith('vitrine.db')),
+      ['vitrine.db'],
+    );
+  }
 });

@@ -4,15 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { extract, pack } from 'tar-stream';
 import { writeBackup } from '../../src/backup.ts';
 import { withNewStores } from '../../src/cli/stores.ts';
 import type { MaintenanceRecords, TableRows } from '../../src/metadata/maintenance.ts';
+import { openSqlite } from '../../src/metadata/sqlite.ts';
 import { restoreBackup } from '../../src/restore.ts';
 import { outcomeOf, VITRINE } from '../cli/command.ts';
 import { skip as noStrace } from '../crash/faults.ts';
@@ -302,7 +304,19 @@ describe('a backup', () => {
       return restoreBackup({ metadata, blobs, path });
     });
     await assert.rejects(cut, fault);
+    // Which makes records and blobs one library, as the restore would have in the end.
+    await (await startServer(place)).close();
     assert.deepEqual(await verified(place, { rungs: false }), []);
+  });
+
+  test('is restored where one of an earlier version was refused, which left its schema', async () => {
+    const copy = target();
+    await mkdir(copy.VITRINE_DATA);
+    const earlier = await openSqlite({ path: join(copy.VITRINE_DATA, 'vitrine.db') });
+    await earlier.maintenance.restore('0005-focal-points', Readable.from([]));
+    await earlier.close();
+    await restored(copy, path);
+    assert.deepEqual(await verified(copy, { rungs: false }), []);
   });
 
   test('takes the place of the one before only when it is whole', async () => {
