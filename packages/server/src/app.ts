@@ -85,10 +85,15 @@ export async function createApp(
     await starting(databaseName(config), joinLibrary({ metadata, blobs }));
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
-    // What a collector left that was killed: an image may have been added that names it.
-    await blobs.takeBackRemovals();
+    // What a collector left that was killed: an image may have been added that names it. Where that cannot be read, all else can.
+    const takeBack = () =>
+      blobs.takeBackRemovals().catch((error: unknown) => {
+        log.warn({ err: error }, 'what a collector left could not be looked at');
+      });
+    await takeBack();
     // A server that comes back at once finds its own leftovers too young; they are swept when they have aged.
     const sweeping = setInterval(() => {
+      void takeBack();
       sweep().catch((error: unknown) => log.warn({ err: error }, 'leftover files could not be swept'));
     }, STALE_UPLOAD);
     sweeping.unref();

@@ -21,14 +21,15 @@ interface IDs {
 
 /**
  * For a start: makes sure that they belong together. What has no ID yet gets one, so that libraries from before there were
- * IDs have one from then on; several servers that start at once agree. Blobs without any original are anybody's.
+ * IDs have one from then on; several servers that start at once agree.
  * @throws AppError `conflict` if they do not.
  */
 export async function joinLibrary({ metadata, blobs }: Parts): Promise<void> {
   const { ofRecords, ofBlobs } = await idsOf({ metadata, blobs });
-  if (ofBlobs !== undefined && ofBlobs !== ofRecords) {
-    if (await hasOriginals(blobs)) throw new AppError('conflict', difference({ ofRecords, ofBlobs }));
-    return claimBlobs({ metadata, blobs });
+  if (ofBlobs !== undefined) {
+    if (ofBlobs === ofRecords) return;
+    // Also where there is no original yet: another server may be about to store its first.
+    throw new AppError('conflict', difference({ ofRecords, ofBlobs }));
   }
   const libraryID = await metadata.maintenance.nameLibrary(randomUUID());
   const found = await blobs.nameLibrary(libraryID);
@@ -56,11 +57,6 @@ export async function strangersBecause(parts: Parts): Promise<string | undefined
 async function idsOf({ metadata, blobs }: Parts): Promise<IDs> {
   const ofBlobs = await blobs.libraryID();
   return { ofBlobs, ofRecords: await metadata.maintenance.libraryID() };
-}
-
-async function hasOriginals(blobs: BlobStore): Promise<boolean> {
-  for await (const _ of blobs.originals()) return true;
-  return false;
 }
 
 function difference({ ofRecords, ofBlobs }: IDs): string {

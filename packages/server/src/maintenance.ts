@@ -338,7 +338,8 @@ export class Maintenance {
   /** True if it is gone; false if somebody wants it after all. */
   async #collectOriginal(digest: Digest): Promise<boolean> {
     const removal = this.#blobs.removalOf(digest);
-    await removal.prepare();
+    // Somebody else has removed it since it was listed.
+    if (!(await removal.prepare())) return false;
     let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
     try {
       outcome = await this.#metadata.maintenance.collect(digest, this.#now(), removal.remove);

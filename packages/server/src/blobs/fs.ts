@@ -118,7 +118,8 @@ class FileBlobs implements BlobDriver {
       const folder = dirname(path);
       const levels = key.split('/').length - 1;
       if (levels > LASTING_LEVELS && (await this.#removeIfEmpty(folder))) await sync(dirname(folder));
-      else await sync(folder);
+      // A twin that removed the last file of it has removed it as well.
+      else await unlessAbsent(sync(folder));
     });
   }
 

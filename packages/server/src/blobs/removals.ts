@@ -8,8 +8,8 @@ import type { BlobDriver, StagedBlob } from './store.ts';
 
 /** The removal of one original by one collector, which can be taken back until `finish`. */
 export interface Removal {
-  /** Keeps what could be taken back. Comes first, and before any lock. */
-  prepare(): Promise<void>;
+  /** Keeps what could be taken back. Comes first, and before any lock. False: there is nothing to remove, nor may it be tried. */
+  prepare(): Promise<boolean>;
   /** Removes the original, and not its rungs: one call of the driver. Succeeds also if there is none, and when called again. */
   remove(): Promise<void>;
   /** The original is there again, unless somebody stored it anew, or there was none. */
@@ -57,6 +57,7 @@ export class Removals {
       prepare: async () => {
         begun = true;
         await this.#copy(key, kept);
+        return (await this.#driver.stat(kept)) !== undefined;
       },
       remove: () => this.#drop(digest),
       takeBack: async () => {
@@ -91,7 +92,7 @@ export class Removals {
     try {
       const path = this.#driver.localPath?.(from);
       const stored = await this.#driver.stat(from);
-      if (stored === undefined) return;
+      if (stored === undefined || (await this.#driver.stat(to)) !== undefined) return;
       if (path !== undefined) {
         await this.#driver.put(to, { path, size: stored.size });
         return;

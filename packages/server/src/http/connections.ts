@@ -56,6 +56,8 @@ interface Behind {
 export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #open = new Map<Socket, Behind | undefined>();
+  /** Those on which something was asked. */
+  readonly #asked = new WeakSet<Socket>();
   readonly #byAddress = new Map<string, number>();
   readonly #refuse: Refuse;
   readonly #checking: NodeJS.Timeout;
@@ -84,6 +86,7 @@ export class Connections {
 
   /** To be called with every answer to be: while it is made its connection is idle, and still not to be closed. */
   answering(response: ServerResponse): void {
+    if (response.socket) this.#asked.add(response.socket);
     response.on('timeout', closeIfBehind);
   }
 
@@ -97,11 +100,11 @@ export class Connections {
     this.#stopping = true;
   }
 
-  /** Ends connections that never carried a byte; resolves when all that was answered on the others is sent. */
+  /** Ends connections on which nothing was asked, or not to its end; resolves when all that was answered on the others is sent. */
   async settle(): Promise<void> {
     await Promise.all(
       [...this.#open.keys()].map((socket) => {
-        if (socket.bytesRead === 0) socket.destroy();
+        if (!this.#asked.has(socket) && socket.writableLength === 0) socket.destroy();
         return socket.writableLength > 0 ? sent(socket) : undefined;
       }),
     );

@@ -101,7 +101,7 @@ export class Child {
     // 'close' and not 'exit': by then the last messages were read too, and one of them may say why it ended.
     this.#process.on('close', (code, signal) => {
       const how = signal === null ? `exit code ${String(code)}` : `signal ${signal}`;
-      end(this.#stderr === '' ? how : `${how}: ${this.#stderr}`, signal !== null && this.#usable);
+      end(this.#stderr === '' ? how : `${how}: ${this.#stderr}`, signal === 'SIGKILL' && this.#usable);
     });
     this.#process.on('error', (error) => {
       this.kill();

@@ -165,8 +165,9 @@ class Router {
   /** Runs a statement that changes nothing, and is no part of a transaction. */
   async read(statement: Statement, reads: Reads): Promise<Result> {
     if (this.#closing !== undefined) throw closed();
-    // As long as nobody had to wait, there is one thread: a command, or a server with little to do, needs no more.
-    const alone = this.#readers?.lookups.started !== true && this.#writes.free;
+    // As long as nobody had to wait, there is one thread for writing and lookups: a command, or a server with little to do,
+    // needs no more. A search may take long, and would hold up who writes.
+    const alone = reads === 'lookups' && this.#readers?.lookups.started !== true && this.#writes.free;
     if (this.#readers !== undefined && !alone) return this.#readers[reads].run(statement);
     return answered(this.#writes, this.#patience, async () => this.#usableWriter().run(statement));
   }

@@ -118,7 +118,7 @@ describe('workers', () => {
     const killOldest = () => {
       const pid = server.workerPids().find((pid) => !killed.has(pid));
       if (killed.size === 8 || pid === undefined) return;
-      process.kill(pid, 'SIGSEGV');
+      process.kill(pid, 'SIGKILL');
       killed.add(pid);
     };
     const answers = await Promise.all(

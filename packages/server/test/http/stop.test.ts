@@ -83,3 +83,15 @@ test('meanwhile an open connection gets one more answer, in our own words: alive
   await answerOf(slow);
   await closing;
 });
+
+test('nor does a stop wait for who has sent half of a header', async () => {
+  const server = await startServer();
+  const { hostname, port } = new URL(server.url);
+  const half = connect(Number(port), hostname);
+  const gone = once(half, 'close');
+  half.write('GET /livez HTTP/1.1\r\nHost: x\r\nX-A');
+  // Once another is answered, that has come as well.
+  await server.fetch('/livez');
+  await server.close();
+  await gone;
+});
