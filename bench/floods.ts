@@ -5,8 +5,7 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { closedLoop, request, sendImage } from './http.ts';
-import { numbered } from './originals.ts';
-import { enlarged } from './rows/memory.ts';
+import { enlarged, numbered } from './originals.ts';
 
 /** What is flooded. */
 export interface Target {

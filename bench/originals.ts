@@ -149,8 +149,24 @@ export function numbered(jpeg: Uint8Array, number: number): Uint8Array[] {
   return [jpeg.subarray(0, 2), comment(Buffer.from(`${process.pid}-${number}`)), jpeg.subarray(2)];
 }
 
+/** The same picture at the best quality that fits, filled up with comments to just below the limit. */
+export async function enlarged(jpeg: Buffer): Promise<Buffer> {
+  let best = jpeg;
+  for (let quality = 80; quality <= 100; quality += 2) {
+    const bytes = await sharp(jpeg).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer();
+    if (bytes.length < MAX_FILE - 256) best = bytes;
+  }
+  const filling: Buffer[] = [];
+  for (let room = MAX_FILE - 256 - best.length; room > 4; ) {
+    const length = Math.min(60_000, room - 4);
+    filling.push(comment(Buffer.alloc(length, 0x20)));
+    room -= length + 4;
+  }
+  return Buffer.concat([best.subarray(0, 2), ...filling, best.subarray(2)]);
+}
+
 /** A JPEG's comment segment. */
-export function comment(text: Uint8Array): Buffer {
+function comment(text: Uint8Array): Buffer {
   const head = Buffer.from([0xff, 0xfe, 0, 0]);
   head.writeUInt16BE(text.byteLength + 2, 2);
   return Buffer.concat([head, text]);

@@ -1,14 +1,12 @@
 /**
  * Memory of the serving process, without its children, while 64 originals of just under 16 MiB arrive at once.
  */
-import sharp from 'sharp';
 import { check, type Measure } from '../bench.ts';
 import { closedLoop } from '../http.ts';
-import { comment, numbered } from '../originals.ts';
+import { enlarged, numbered } from '../originals.ts';
 import { forgetPeak, memoryOf } from '../process.ts';
 import { startVitrine } from '../vitrine.ts';
 
-const LIMIT = 16 * 1024 * 1024;
 const UPLOADS = 64;
 const MIB = 2 ** 20;
 
@@ -61,19 +59,3 @@ export const measureMemory: Measure = async (bench) => {
     },
   ];
 };
-
-/** The same picture at the best quality that fits, filled up with comments to just below the limit. */
-export async function enlarged(jpeg: Buffer): Promise<Buffer> {
-  let best = jpeg;
-  for (let quality = 80; quality <= 100; quality += 2) {
-    const bytes = await sharp(jpeg).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer();
-    if (bytes.length < LIMIT - 256) best = bytes;
-  }
-  const filling: Buffer[] = [];
-  for (let room = LIMIT - 256 - best.length; room > 4; ) {
-    const length = Math.min(60_000, room - 4);
-    filling.push(comment(Buffer.alloc(length, 0x20)));
-    room -= length + 4;
-  }
-  return Buffer.concat([best.subarray(0, 2), ...filling, best.subarray(2)]);
-}
