@@ -10,6 +10,9 @@ import { ACCOUNT, basic, KEY } from './server.ts';
 
 const START = join(import.meta.dirname, '../start.mjs');
 
+/** The server with limits of a test's own: see there. */
+export const LIMITED = join(import.meta.dirname, 'limited.ts');
+
 /** Characters of what it says that are kept, of their end. */
 const KEPT = 200_000;
 

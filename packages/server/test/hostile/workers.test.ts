@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import * as pictures from '../pictures.ts';
 import { stateOf, workOf } from '../processes.ts';
 import { picture } from '../sample.ts';
+import { LIMITED } from '../serving.ts';
 import { plainAnimation, plainWebp } from './bombs.ts';
 import { type Answer, type ServingProcess, startProcess, until } from './process.ts';
 
@@ -192,7 +192,7 @@ describe('workers that swell', () => {
   let warm: string;
   let animation: string;
   before(async () => {
-    const entry = [join(import.meta.dirname, 'narrow.ts'), String(MEMORY_LIMIT)];
+    const entry = [LIMITED, '{}', JSON.stringify({ memoryLimitBytes: MEMORY_LIMIT })];
     narrow = await startProcess({ VITRINE_RENDER_CONCURRENCY: String(WORKERS) }, entry);
     warm = linkOf(await narrow.upload(await pictures.jpeg()));
     // Its frames are looked at one by one when it comes, and held all at once when they are to move.

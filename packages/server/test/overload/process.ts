@@ -12,7 +12,7 @@ import type { ServerLimits } from '../../src/http/limits.ts';
 import { memoryOf } from '../processes.ts';
 import { picture } from '../sample.ts';
 import { ACCOUNT, type ImageJSON, uploadForm } from '../server.ts';
-import { AUTHORIZATION, serve, UNLIMITED } from '../serving.ts';
+import { AUTHORIZATION, LIMITED, serve, UNLIMITED } from '../serving.ts';
 
 export const IMAGES = `/accounts/${ACCOUNT}/images`;
 
@@ -50,7 +50,7 @@ export async function startProcess(
 ): Promise<ServerProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-overload-'));
   const { child, pid, listening, ended } = serve({
-    entry: [join(import.meta.dirname, 'limited.ts'), JSON.stringify(limits)],
+    entry: [LIMITED, JSON.stringify(limits)],
     cwd: folder,
     env: { ...UNLIMITED, VITRINE_LOG_LEVEL: 'error', ...env },
   });
