@@ -133,7 +133,8 @@ export async function restoreRecords(
     );
   }
   // A restore that was refused leaves a schema behind, of the records that it refused: what is older is brought up.
-  if (newest !== undefined && !(known.indexOf(newest) <= known.indexOf(schema) && known.includes(newest))) {
+  const older = known.slice(0, known.indexOf(schema) + 1);
+  if (newest !== undefined && !older.includes(newest)) {
     throw new AppError(
       'conflict',
       `the database has the schema ${newest} already, and these records have ${schema}: name a database that was never used`,
@@ -152,8 +153,10 @@ export async function restoreRecords(
 }
 
 async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
+  // A schema of before may lack tables of today.
+  const there = new Set((await db.introspection.getTables()).map(({ name }) => name));
   for (const table of Object.keys(TABLES)) {
-    if (!(await hasTable(db, table))) continue;
+    if (!there.has(table)) continue;
     const found = await sql`select 1 as one from ${sql.table(table)} limit 1`.execute(db);
     if (found.rows.length === 0) continue;
     throw new AppError(
@@ -161,11 +164,6 @@ async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
       `the database is not empty: there are ${table.replaceAll('_', ' ')} in it`,
     );
   }
-}
-
-/** A schema of before may lack tables of today. */
-async function hasTable(db: Kysely<Schema>, name: string): Promise<boolean> {
-  return (await db.introspection.getTables()).some((table) => table.name === name);
 }
 
 async function insertRows(db: Kysely<Schema>, { table, rows }: TableRows): Promise<void> {
