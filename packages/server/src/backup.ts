@@ -21,8 +21,8 @@ import {
   Seal,
   sha256,
 } from './backup-format.ts';
-import { type BlobStore, cancellation } from './blobs/store.ts';
-import { isAppError } from './errors.ts';
+import type { BlobStore } from './blobs/store.ts';
+import { isAppError, throwIfFired } from './errors.ts';
 import type { Digest } from './image.ts';
 import type { Snapshot, TableRows } from './metadata/maintenance.ts';
 import type { MetadataStore } from './metadata/store.ts';
@@ -76,7 +76,7 @@ async function writeEntries(
 ): Promise<BackupSummary> {
   const seal = new Seal();
   const addSealed: Add = async (name, bytes) => {
-    if (signal?.aborted) throw cancellation(signal);
+    throwIfFired(signal);
     seal.add(name, bytes.length);
     await add(name, bytes);
   };

@@ -132,3 +132,16 @@ export class AppError extends Error {
 export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
   return error instanceof AppError && (code === undefined || error.code === code);
 }
+
+/** What to throw when the signal has fired: its reason if that says more than "cancelled". */
+export function cancellation(signal: AbortSignal): AppError {
+  const reason: unknown = signal.reason;
+  return reason instanceof AppError
+    ? reason
+    : new AppError('cancelled', 'The request was cancelled', { cause: reason });
+}
+
+/** @throws AppError `cancelled`, or the signal's reason, if it has fired. */
+export function throwIfFired(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw cancellation(signal);
+}

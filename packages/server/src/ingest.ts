@@ -4,7 +4,8 @@
  */
 import type { Readable } from 'node:stream';
 import { LRUCache } from 'lru-cache';
-import type { BlobStore, StagedBlob } from './blobs/store.ts';
+import type { StagedBlob } from './blobs/staging.ts';
+import type { BlobStore } from './blobs/store.ts';
 import { AppError, isAppError } from './errors.ts';
 import { Flights } from './flights.ts';
 import { type Digest, MAX_ORIGINAL_BYTES, type Original } from './image.ts';

@@ -5,9 +5,9 @@
  */
 import { createHash } from 'node:crypto';
 import { strangersBecause } from './belonging.ts';
-import { type BlobStore, cancellation } from './blobs/store.ts';
+import type { BlobStore } from './blobs/store.ts';
 import type { DamagedRendition } from './caches/store.ts';
-import { AppError, isAppError } from './errors.ts';
+import { AppError, isAppError, throwIfFired } from './errors.ts';
 import type { Digest, Image } from './image.ts';
 import { type Rung, rungBlobName, rungsOf } from './imaging/ladder.ts';
 import type { Processor } from './imaging/processor.ts';
@@ -370,10 +370,6 @@ function nameOf({ accountID, imageID, original }: Image) {
 function reasonOf(error: AppError): string {
   if (error.fields?.image !== undefined) return error.fields.image;
   return error.cause instanceof Error ? error.cause.message : error.message;
-}
-
-function throwIfFired(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw cancellation(signal);
 }
 
 async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {

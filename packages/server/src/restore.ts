@@ -18,8 +18,8 @@ import {
   sha256,
 } from './backup-format.ts';
 import { claimBlobs } from './belonging.ts';
-import { type BlobStore, cancellation } from './blobs/store.ts';
-import { AppError, isAppError } from './errors.ts';
+import type { BlobStore } from './blobs/store.ts';
+import { AppError, isAppError, throwIfFired } from './errors.ts';
 import { type Digest, MAX_ORIGINAL_BYTES } from './image.ts';
 import type { Row, TableRows } from './metadata/maintenance.ts';
 import type { MetadataStore } from './metadata/store.ts';
@@ -170,7 +170,7 @@ class BackupReader {
   /** The next entry, if its bytes are those that it is named by; undefined: there is none. */
   async #next(): Promise<{ name: string; bytes: Buffer; is: EntryKind } | undefined> {
     const { signal, onRead } = this.#options;
-    if (signal?.aborted) throw cancellation(signal);
+    throwIfFired(signal);
     let next: IteratorResult<TarEntry>;
     try {
       next = await this.#entries.next();

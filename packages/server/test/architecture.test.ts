@@ -17,7 +17,7 @@ const RANKS: readonly (readonly RegExp[])[] = [
   // Ports and pure logic.
   [
     /^metadata\/(store|access|catalog|maintenance)\.ts$/,
-    /^blobs\/(store|removals)\.ts$/,
+    /^blobs\/(store|staging|faults|removals)\.ts$/,
     /^caches\/(store|entries|memory)\.ts$/,
     /^(flights|budget|shares|throttle|markdown)\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,

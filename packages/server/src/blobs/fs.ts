@@ -12,9 +12,11 @@ import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { AppError } from '../errors.ts';
+import { AppError, cancellation, throwIfFired } from '../errors.ts';
+import { fileFault, onFile } from './faults.ts';
+import { stagingName } from './staging.ts';
 import type { BlobDriver, BlobStat } from './store.ts';
-import { cancellation, fileFault, isBlobKey, stagingName } from './store.ts';
+import { isBlobKey } from './store.ts';
 
 const READ_CHUNK_BYTES = 64 * 1024;
 // Temporary files that must be on the same disk as the blob. `~` is in no key, so none of them is ever a blob.
@@ -91,7 +93,7 @@ class FileBlobs implements BlobDriver {
       if (handle === undefined) return undefined;
       try {
         const stats = await handle.stat();
-        if (signal?.aborted) throw cancellation(signal);
+        throwIfFired(signal);
         if (stats.isFile()) return { size: stats.size, stream: new BlobStream(handle, stats.size, signal) };
       } catch (error) {
         await handle.close();
@@ -306,12 +308,8 @@ class BlobStream extends Readable {
 }
 
 async function guard<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  if (signal?.aborted) throw cancellation(signal);
-  try {
-    return await work();
-  } catch (error) {
-    throw fileFault(error);
-  }
+  throwIfFired(signal);
+  return onFile(work());
 }
 
 function hasCode(error: unknown, ...codes: string[]): boolean {

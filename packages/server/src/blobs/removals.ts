@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Digest } from '../image.ts';
-import type { BlobDriver, StagedBlob } from './store.ts';
+import type { StagedBlob } from './staging.ts';
+import type { BlobDriver } from './store.ts';
 
 /** The removal of one original by one collector, which can be taken back until `finish`. */
 export interface Removal {
@@ -52,16 +53,13 @@ export class Removals {
   of(digest: Digest): Removal {
     const key = this.#keyOf(digest);
     const kept = `${PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
-    let begun = false;
     return {
       prepare: async () => {
-        begun = true;
         await this.#copy(key, kept);
         return (await this.#driver.stat(kept)) !== undefined;
       },
       remove: () => this.#drop(digest),
       takeBack: async () => {
-        if (!begun) return;
         await this.#copy(kept, key);
         await this.#driver.delete(kept);
       },

@@ -1,18 +1,16 @@
 /**
- * The BlobStore: where originals and rungs live. Owns staging, digests and keys, once for all backends;
- * a BlobDriver is the thin part that each backend brings. Refuses to know records, accounts and HTTP.
- * Longer than other files, since a port and the one class over it are read together; removals.ts has what can be taken back.
+ * The BlobStore: where originals and rungs live. Owns digests and keys, once for all backends; a BlobDriver is the thin
+ * part that each backend brings. Refuses to know records, accounts and HTTP. staging.ts has how bytes come in, removals.ts
+ * what can be taken back.
  * `test/conformance/blobs.ts` is the driver's contract in executable form and runs whole against every driver.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
-import { lstat, open, opendir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { AppError, isAppError } from '../errors.ts';
 import type { Digest } from '../image.ts';
 import { type Removal, Removals } from './removals.ts';
+import { type StagedBlob, stageFile, sweepStaged, withStagedFile } from './staging.ts';
 
 /** What is known of a stored blob without reading it. */
 export interface BlobStat {
@@ -75,22 +73,8 @@ export interface StoredRung extends StoredOriginal {
   readonly name: string;
 }
 
-/** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
-export interface StagedBlob extends AsyncDisposable {
-  readonly path: string;
-  /** Length in bytes. */
-  readonly size: number;
-  readonly digest: Digest;
-  /**
-   * Removes the file. May be called any number of times; what was kept of it stays. Never rejects: a file that cannot
-   * be removed is swept later, and what was done with it is done.
-   */
-  discard(): Promise<void>;
-}
-
 const KEY = /^(?!staging(?:\/|$))(?!\.+(?:\/|$))[a-z0-9._-]+(?:\/(?!\.+(?:\/|$))[a-z0-9._-]+)*$/;
 const DIGEST = /^[0-9a-f]{64}$/;
-const STAGED_SUFFIX = '.part';
 
 /** The blob that says whose these are. */
 const LIBRARY_KEY = 'library';
@@ -116,57 +100,6 @@ export function rungKey(digest: Digest, name: string): string {
   if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
   // The digest first, so that whoever collects what no record names finds all of an original's rungs together.
   return `rungs/${digest.slice(0, 2)}/${digest}/${name}`;
-}
-
-/** A new, unused name for a file in staging, of the form that `sweepStaging` recognises. */
-export function stagingName(): string {
-  return `${randomUUID()}${STAGED_SUFFIX}`;
-}
-
-/** What to throw when the signal has fired: its reason if that says more than "cancelled". */
-export function cancellation(signal: AbortSignal): AppError {
-  const reason: unknown = signal.reason;
-  return reason instanceof AppError
-    ? reason
-    : new AppError('cancelled', 'The request was cancelled', { cause: reason });
-}
-
-/**
- * Maps a failure of the local file system by its code: no room is `storage-full`, a disk, a permission or a lack
- * of descriptors or of memory is `unavailable`. Anything else comes back as it is.
- */
-export function fileFault(error: unknown): unknown {
-  if (error instanceof AppError || !(error instanceof Error) || !('code' in error)) return error;
-  switch (error.code) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new AppError('storage-full', 'The storage is full', { cause: error });
-    case 'EIO':
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-    case 'EMFILE':
-    case 'ENFILE':
-    case 'ENOENT':
-    case 'ENOTDIR':
-    case 'ESTALE':
-    case 'ENODEV':
-    case 'ENXIO':
-    case 'ETIMEDOUT':
-    case 'EFBIG':
-    case 'EBUSY':
-    case 'EAGAIN':
-    case 'ENOMEM':
-    case 'ELOOP':
-    case 'EISDIR':
-    case 'ENOTCONN':
-      return new AppError('unavailable', 'The storage cannot be used now', { cause: error });
-    default:
-      // Codes that libuv has no name for, such as EUCLEAN: a file system that found itself damaged.
-      return String(error.code).startsWith('Unknown system error')
-        ? new AppError('unavailable', 'The storage cannot be used now', { cause: error })
-        : error;
-  }
 }
 
 /** Originals and their rungs by digest, over any driver. One instance serves the whole process. */
@@ -197,24 +130,7 @@ export class BlobStore {
     source: Readable | AsyncIterable<Uint8Array>,
     options: { limit: number; signal?: AbortSignal | undefined },
   ): Promise<StagedBlob> {
-    // From here on the source may fail at any time, also while nobody iterates: that must not end the process.
-    if (source instanceof Readable) source.on('error', () => {});
-    if (options.signal?.aborted) throw cancellation(options.signal);
-    const path = join(this.#driver.stagingFolder, stagingName());
-    const discard = () => rm(path, { force: true }).catch(() => {});
-    try {
-      const handle = await onFile(open(path, 'wx', 0o600));
-      let received: { size: number; digest: Digest };
-      try {
-        received = await receive(source, handle, options.limit, options.signal);
-      } finally {
-        await onFile(handle.close());
-      }
-      return { path, ...received, discard, [Symbol.asyncDispose]: discard };
-    } catch (error) {
-      await discard();
-      throw error;
-    }
+    return stageFile(this.#driver.stagingFolder, source, options);
   }
 
   /**
@@ -306,7 +222,7 @@ export class BlobStore {
     const outcomes = await Promise.allSettled(
       rungs.map(async ({ name, bytes }) => {
         const key = rungKey(digest, name);
-        await this.#withFile(bytes, async (file) => {
+        await withStagedFile(this.#driver.stagingFolder, bytes, async (file) => {
           // What is there may be damaged, and cannot be told from what is sound.
           if ((await this.#driver.put(key, file, signal)) === 'exists') {
             await this.#driver.replace(key, file, signal);
@@ -315,21 +231,6 @@ export class BlobStore {
       }),
     );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  }
-
-  /** Runs `use` with a file in staging that has these bytes. */
-  async #withFile(
-    bytes: Uint8Array,
-    use: (file: { path: string; size: number }) => Promise<unknown>,
-  ): Promise<void> {
-    const path = join(this.#driver.stagingFolder, stagingName());
-    try {
-      await onFile(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
-      await use({ path, size: bytes.byteLength });
-    } finally {
-      // A leftover is swept later.
-      await rm(path, { force: true }).catch(() => {});
-    }
   }
 
   /**
@@ -438,13 +339,17 @@ export class BlobStore {
 
   /** Says whose they are, if nobody has: of several that do so at once, one does. @returns whose they are. */
   async nameLibrary(libraryID: string): Promise<string> {
-    await this.#withFile(Buffer.from(`${libraryID}\n`), (file) => this.#driver.put(LIBRARY_KEY, file));
+    await this.#withLibraryFile(libraryID, (file) => this.#driver.put(LIBRARY_KEY, file));
     return (await this.libraryID()) ?? libraryID;
   }
 
   /** Says whose they are, whatever anybody said before. */
   async renameLibrary(libraryID: string): Promise<void> {
-    await this.#withFile(Buffer.from(`${libraryID}\n`), (file) => this.#driver.replace(LIBRARY_KEY, file));
+    await this.#withLibraryFile(libraryID, (file) => this.#driver.replace(LIBRARY_KEY, file));
+  }
+
+  #withLibraryFile(libraryID: string, use: Parameters<typeof withStagedFile>[2]): Promise<void> {
+    return withStagedFile(this.#driver.stagingFolder, Buffer.from(`${libraryID}\n`), use);
   }
 
   /**
@@ -452,17 +357,7 @@ export class BlobStore {
    * younger. Returns the number of files removed; or with `onlyCount`, of those that would be.
    */
   async sweepStaging(olderThan: Date, onlyCount = false): Promise<number> {
-    let removed = 0;
-    for await (const entry of await onFile(opendir(this.#driver.stagingFolder))) {
-      if (!entry.isFile() || !entry.name.endsWith(STAGED_SUFFIX)) continue;
-      const path = join(this.#driver.stagingFolder, entry.name);
-      const { mtime } = await lstat(path).catch(() => ({ mtime: undefined }));
-      // Without a time it is gone already: its owner discarded it meanwhile.
-      if (mtime === undefined || mtime >= olderThan) continue;
-      if (!onlyCount) await onFile(rm(path, { force: true }));
-      removed += 1;
-    }
-    return removed;
+    return sweepStaged(this.#driver.stagingFolder, olderThan, onlyCount);
   }
 
   /** Resolves if the backend can be read and written; `AppError('unavailable' | 'storage-full')` if not. */
@@ -489,63 +384,4 @@ function missing(digest: Digest): AppError {
   return new AppError('unavailable', 'The original cannot be read now', {
     cause: new Error(`No blob is stored under ${originalKey(digest)}`),
   });
-}
-
-async function onFile<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw fileFault(error);
-  }
-}
-
-/** Copies the source into the file until it ends, counting and digesting. Errors are as `stage` has them. */
-async function receive(
-  source: Readable | AsyncIterable<Uint8Array>,
-  handle: FileHandle,
-  limit: number,
-  signal: AbortSignal | undefined,
-): Promise<{ size: number; digest: Digest }> {
-  const hash = createHash('sha256');
-  let size = 0;
-  const chunks = iterate(source);
-  // One listener for the whole, not a race per chunk: a client that drips single bytes would pile up reactions.
-  let interrupt = (_error: unknown): void => {};
-  const onAbort = () => signal && interrupt(cancellation(signal));
-  signal?.addEventListener('abort', onAbort);
-  try {
-    for (;;) {
-      if (signal?.aborted) throw cancellation(signal);
-      const next = await new Promise<IteratorResult<unknown, unknown>>((resolve, reject) => {
-        interrupt = reject;
-        chunks.next().then(resolve, (error: unknown) => reject(sourceFault(error)));
-      });
-      if (next.done) return { size, digest: hash.digest('hex') };
-      const chunk = next.value;
-      if (!(chunk instanceof Uint8Array)) throw new TypeError('A source of a blob must give bytes');
-      size += chunk.byteLength;
-      if (size > limit) throw new AppError('too-large', `The file is larger than ${limit} bytes`);
-      hash.update(chunk);
-      await onFile(handle.writeFile(chunk));
-    }
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-    // Not awaited: it would queue behind a chunk that may never come.
-    chunks.return?.()?.catch(() => {});
-  }
-}
-
-function iterate(source: Readable | AsyncIterable<Uint8Array>): AsyncIterator<unknown> {
-  return source instanceof Readable
-    ? source.iterator({ destroyOnReturn: false })
-    : source[Symbol.asyncIterator]();
-}
-
-// A connection that breaks off under an upload is the client's doing and nobody's defect.
-function sourceFault(error: unknown): unknown {
-  if (error instanceof AppError || !(error instanceof Error) || !('code' in error)) return error;
-  const brokenOff = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ABORT_ERR'];
-  return brokenOff.includes(String(error.code))
-    ? new AppError('cancelled', 'The upload broke off', { cause: error })
-    : error;
 }

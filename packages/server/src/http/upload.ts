@@ -5,7 +5,7 @@
 import type { Readable } from 'node:stream';
 import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy';
 import type { FastifyRequest } from 'fastify';
-import type { StagedBlob } from '../blobs/store.ts';
+import type { StagedBlob } from '../blobs/staging.ts';
 import { AppError, type FieldErrors } from '../errors.ts';
 import { type Description, MAX_ORIGINAL_BYTES, parseAltText, parseFocalPoint } from '../image.ts';
 

@@ -22,7 +22,7 @@ export type Outcome =
 export interface End {
   /** Written for the log. */
   readonly how: string;
-  /** True if a signal ended it that its parent did not send: one that starts did nothing to deserve it. */
+  /** True if SIGKILL ended it and its parent did not send that: nothing about it was wrong. Other signals it may have caused itself. */
   readonly taken: boolean;
 }
 

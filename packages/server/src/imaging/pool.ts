@@ -69,7 +69,7 @@ const START_DEADLINE_MS = 30_000;
 
 /**
  * After as many workers in a row that ended before they were ready, those who wait are told. Not counting those that
- * a signal ended that was not ours: a worker that starts holds nobody's picture, so its end is to cost nobody anything but
+ * SIGKILL ended, and not from us: a worker that starts holds nobody's picture, so its end is to cost nobody anything but
  * time, and how long a task waits is bounded anyway.
  */
 const MAX_START_FAILURES = 3;

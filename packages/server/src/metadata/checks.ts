@@ -5,7 +5,7 @@
  * what a running server changes in between is never a finding, and never overwritten.
  */
 import type { Kysely, Transaction } from 'kysely';
-import { AppError } from '../errors.ts';
+import { throwIfFired } from '../errors.ts';
 import { isPublicID, MAX_ORIGINAL_BYTES, parseUUID } from '../image.ts';
 import type { LineItem } from '../line-item.ts';
 import type { ProductContent } from '../product.ts';
@@ -41,7 +41,7 @@ export async function* checkRecords(
   const { repair } = options;
   for await (const accounts of accountsInBatches(database)) {
     for (const account of accounts) {
-      throwIfFired(options);
+      throwIfFired(options.signal);
       const { account_id } = account;
       if (!(await guarded(database, () => hasRightCounters(db, account_id)))) {
         yield* await transact(database, (trx) => confirmCounters(database, trx, account_id, repair));
@@ -50,14 +50,6 @@ export async function* checkRecords(
       for (const owners of OWNERS) yield* checkUses(database, account_id, owners, options);
     }
   }
-}
-
-function throwIfFired({ signal }: CheckOptions): void {
-  if (!signal?.aborted) return;
-  const reason: unknown = signal.reason;
-  throw reason instanceof AppError
-    ? reason
-    : new AppError('cancelled', 'the check was cancelled', { cause: reason });
 }
 
 async function* accountsInBatches(database: Database): AsyncGenerator<AccountRow[]> {
@@ -158,7 +150,7 @@ async function* checkImages(
   options: CheckOptions,
 ): AsyncGenerator<RecordFinding> {
   for (let after = 0; ; ) {
-    throwIfFired(options);
+    throwIfFired(options.signal);
     const rows = await guarded(database, () =>
       database.db
         .selectFrom('images')
@@ -238,7 +230,7 @@ async function* checkUses(
   options: CheckOptions,
 ): AsyncGenerator<RecordFinding> {
   for (let after = 0; ; ) {
-    throwIfFired(options);
+    throwIfFired(options.signal);
     const batch = await guarded(database, () => readOwners(database.db, accountID, owners, after, BATCH));
     const last = batch.at(-1)?.sequence;
     const uses = await guarded(database, () => readUses(database.db, accountID, owners, after, last));
