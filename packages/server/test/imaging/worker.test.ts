@@ -92,11 +92,15 @@ describe('a worker process', () => {
     });
   });
 
-  test('tells a signal of others from its parent’s', async () => {
-    for (const signal of ['SIGKILL', 'SIGSEGV'] as const) {
+  test('tells a SIGKILL of others from its parent’s, and from signals that it may have caused itself', async () => {
+    for (const [signal, taken] of [
+      ['SIGKILL', true],
+      ['SIGSEGV', false],
+      ['SIGILL', false],
+    ] as const) {
       await withChild(OPTIONS, async (child) => {
         process.kill(child.pid ?? assert.fail('no process'), signal);
-        assert.deepEqual(await child.ended, { how: `signal ${signal}`, taken: true });
+        assert.deepEqual(await child.ended, { how: `signal ${signal}`, taken });
       });
     }
     await withChild(OPTIONS, async (child) => {
