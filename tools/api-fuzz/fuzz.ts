@@ -14,9 +14,9 @@ import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startPostgres } from '../../packages/server/test/postgres.ts';
-import { picture } from '../../packages/server/test/sample.ts';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../packages/server/test/server.ts';
+import { startPostgres } from '../../packages/server/test/support/postgres.ts';
+import { picture } from '../../packages/server/test/support/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../packages/server/test/support/server.ts';
 
 const HERE = import.meta.dirname;
 const REQUIREMENTS = join(HERE, 'requirements.txt');

@@ -18,8 +18,8 @@ import {
   ProductRequestValidationError,
   Vitrine,
 } from '@vitrine/client';
-import { picture } from '../../server/test/sample.ts';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { picture } from '../../server/test/support/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 
 /** What of the official SDK this client stands in for, with its types. */
 interface Client {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { APIError, type CreateKeyRequest, GenericError, Vitrine } from '@vitrine/client';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { APIError, GenericError, ResponseValidationError, Vitrine } from '@vitrine/client';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 import { type FaultyServer, startFaulty } from './faulty.ts';
 
 const accountID = ACCOUNT;

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { launchBrowser } from '../../server/test/browser.ts';
-import { png } from '../../server/test/pictures.ts';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { launchBrowser } from '../../server/test/support/browser.ts';
+import { png } from '../../server/test/support/pictures.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 import { type Site, startSite } from './site.ts';
 
 type Client = typeof import('@vitrine/client');

@@ -11,8 +11,8 @@ import {
   ProductRequestValidationError,
   Vitrine,
 } from '@vitrine/client';
-import { picture } from '../../server/test/sample.ts';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { picture } from '../../server/test/support/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 
 const accountID = ACCOUNT;
 const NOBODY = '00000000-0000-4000-8000-000000000000';

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { APIError, type BasicSecurity, NEWEST_VERSION, type TokenSecurity, Vitrine } from '@vitrine/client';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 
 const accountID = ACCOUNT;
 const security = { username: KEY.publicKey, password: KEY.secretKey };

@@ -15,8 +15,8 @@ import {
   Vitrine,
 } from '@vitrine/client';
 import sharp from 'sharp';
-import { picture } from '../../server/test/sample.ts';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { picture } from '../../server/test/support/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 
 const accountID = ACCOUNT;
 const security = { username: KEY.publicKey, password: KEY.secretKey };

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { picture } from '../../server/test/sample.ts';
-import { ACCOUNT, KEY, startServer } from '../../server/test/server.ts';
+import { picture } from '../../server/test/support/sample.ts';
+import { ACCOUNT, KEY, startServer } from '../../server/test/support/server.ts';
 
 const run = promisify(execFile);
 const PACKAGE = join(import.meta.dirname, '..');

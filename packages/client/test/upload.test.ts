@@ -11,9 +11,9 @@ import {
   type Progress,
   Vitrine,
 } from '@vitrine/client';
-import { png } from '../../server/test/pictures.ts';
-import { picture } from '../../server/test/sample.ts';
-import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/server.ts';
+import { png } from '../../server/test/support/pictures.ts';
+import { picture } from '../../server/test/support/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 import { type FaultyServer, IMAGE, startFaulty } from './faulty.ts';
 
 const accountID = ACCOUNT;

@@ -12,7 +12,7 @@ import {
   GAUGES,
   IN_FLIGHT,
   INGESTED_BYTES,
-} from '../src/telemetry/definitions.ts';
+} from '../src/telemetry/metric-definitions.ts';
 
 const TARGET = new URL('../../../docs/metrics.md', import.meta.url);
 const COMMAND = 'node --conditions=vitrine-source packages/server/scripts/generate-metrics-docs.ts';

@@ -5,7 +5,7 @@
  */
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { DEFAULT_IMAGE_QUOTA } from './account.ts';
+import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
 import { parseUUID } from './image.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;

@@ -3,8 +3,8 @@
  * Refuses to know HTTP: the table from code to status lives in http/problems.ts.
  */
 import type { Image } from './image.ts';
-import type { ImageUsage } from './usage.ts';
-import type { ViolationTree } from './violations.ts';
+import type { ImageUsage } from './images/usage.ts';
+import type { ViolationTree } from './validation/violations.ts';
 
 /**
  * Every failure a service or an adapter may report on purpose. Anything else that is thrown is a defect

@@ -3,7 +3,7 @@
  * Refuses to know where images are stored, how they are decoded, or how they look on the wire.
  */
 
-import { textProblem } from './text.ts';
+import { textProblem } from './validation/text.ts';
 
 /** The largest original that is accepted, in bytes: exactly 16 MiB; one byte more is refused. */
 export const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;

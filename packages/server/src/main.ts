@@ -3,7 +3,7 @@
  */
 import { createApp, StartError } from './app.ts';
 import { ConfigError, loadConfig } from './config.ts';
-import { createLog } from './log.ts';
+import { createLog } from './telemetry/log.ts';
 
 /** Milliseconds that running requests get to finish after SIGTERM. */
 const SHUTDOWN_TIMEOUT = 30_000;

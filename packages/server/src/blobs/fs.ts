@@ -13,7 +13,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { AppError, cancellation, throwIfFired } from '../errors.ts';
-import { fileFault, onFile } from './faults.ts';
+import { fileFault, onFile } from './file-errors.ts';
 import { stagingName } from './staging.ts';
 import type { BlobDriver, BlobStat } from './store.ts';
 import { isBlobKey } from './store.ts';

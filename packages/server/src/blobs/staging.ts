@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { AppError, cancellation, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
-import { onFile } from './faults.ts';
+import { onFile } from './file-errors.ts';
 
 /** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
 export interface StagedBlob extends AsyncDisposable {

@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { AppError, isAppError } from '../errors.ts';
 import type { Digest } from '../image.ts';
-import { type Removal, Removals } from './removals.ts';
+import { type Removal, Removals } from './revocable-removal.ts';
 import { type StagedBlob, stageFile, sweepStaged, withStagedFile } from './staging.ts';
 
 /** What is known of a stored blob without reading it. */

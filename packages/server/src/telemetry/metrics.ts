@@ -4,7 +4,6 @@
  * than a start may. Refuses to know what is measured: the table does.
  */
 import type { MetricObjectWithValues, MetricValueWithName, Registry } from 'prom-client';
-import type { Count, CounterName, DurationName, GaugeName, Labels, Step } from '../telemetry.ts';
 import {
   BUILD,
   COUNTERS,
@@ -13,8 +12,9 @@ import {
   GAUGES,
   IN_FLIGHT,
   INGESTED_BYTES,
-} from './definitions.ts';
-import { Counts, Distributions, type Reading, Watched } from './tally.ts';
+} from './metric-definitions.ts';
+import { Counts, Distributions, type Reading, Watched } from './metric-values.ts';
+import type { Count, CounterName, DurationName, GaugeName, Labels, Step } from './telemetry.ts';
 
 /** Milliseconds between two looks at how far the event loop is behind. */
 const LOOP_PRECISION = 20;

@@ -3,8 +3,8 @@
  * a port is told without a line here; maintenance is not, since it works on everything at once. Refuses to change anything about a call: the conformance suites run over these too.
  */
 import type { BlobDriver } from '../blobs/store.ts';
-import type { MetadataStore } from '../metadata/store.ts';
-import type { Step, Telemetry } from '../telemetry.ts';
+import type { MetadataStore } from '../database/store.ts';
+import type { Step, Telemetry } from './telemetry.ts';
 
 /** What only happens at a start and at an end. */
 const LIFECYCLE = ['migrate', 'close'];

@@ -3,8 +3,8 @@
  * same thing. Refuses to know how either is kept.
  */
 import { isAppError } from '../errors.ts';
-import type { ObservedRequest, Step, Telemetry } from '../telemetry.ts';
 import { Metrics, type MetricsText } from './metrics.ts';
+import type { ObservedRequest, Step, Telemetry } from './telemetry.ts';
 import { openTraces, type Traces } from './traces.ts';
 
 export interface Observer extends Telemetry {

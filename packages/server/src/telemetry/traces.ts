@@ -4,7 +4,7 @@
  */
 import type { Attributes, Context, Span } from '@opentelemetry/api';
 import { isAppError } from '../errors.ts';
-import type { Step, Telemetry } from '../telemetry.ts';
+import type { Step, Telemetry } from './telemetry.ts';
 
 type Api = typeof import('@opentelemetry/api');
 

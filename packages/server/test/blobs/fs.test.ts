@@ -23,12 +23,12 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { it, type TestContext } from 'node:test';
-import { fileFault } from '../../src/blobs/faults.ts';
+import { fileFault } from '../../src/blobs/file-errors.ts';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { BlobStore, originalKey } from '../../src/blobs/store.ts';
 import { isAppError } from '../../src/errors.ts';
 import { blobConformance } from '../conformance/blobs.ts';
-import { mountSmallDisk, remount } from '../disks.ts';
+import { mountSmallDisk, remount } from '../support/disks.ts';
 
 blobConformance('The file driver', async () => {
   const parent = await mkdtemp(join(tmpdir(), 'vitrine-blobs-'));

@@ -8,7 +8,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { skip } from '../crash/faults.ts';
+import { skip } from '../system/crash/faults.ts';
 
 /** All that may give bytes or a name to a file, or make either last; but for the writes into staging. */
 const CALLS = ['fsync', 'link,linkat', 'rename,renameat,renameat2', 'copy_file_range,sendfile'];

@@ -25,7 +25,7 @@ import { openFileBlobs } from '../../src/blobs/fs.ts';
 import type { BlobDriver } from '../../src/blobs/store.ts';
 import { BlobStore, isBlobKey, originalKey } from '../../src/blobs/store.ts';
 import { AppError, type ErrorCode, isAppError } from '../../src/errors.ts';
-import { withoutLocalPaths } from '../drivers.ts';
+import { withoutLocalPaths } from '../support/drivers.ts';
 
 const LIMIT = 1_000_000;
 

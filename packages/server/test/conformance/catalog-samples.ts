@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { Account, DisablePolicy } from '../../src/account.ts';
-import type { LineItem } from '../../src/line-item.ts';
-import type { AccountCatalog, NewLineItems, NewProduct } from '../../src/metadata/catalog.ts';
-import type { AccountImages, EnableOptions, MetadataStore, NewImage } from '../../src/metadata/store.ts';
-import type { OptionGroup, ProductContent } from '../../src/product.ts';
+import type { Account, DisablePolicy } from '../../src/access/account.ts';
+import type { LineItem } from '../../src/catalog/line-items.ts';
+import type { OptionGroup, ProductContent } from '../../src/catalog/product.ts';
+import type { AccountCatalog, NewLineItems, NewProduct } from '../../src/catalog/records.ts';
+import type { AccountImages, EnableOptions, MetadataStore, NewImage } from '../../src/database/store.ts';
 import { accountOf, BY, newImage, START } from './metadata-samples.ts';
 
 export const PRICE = { currency: 'USD', valueDecimal: '12.987654321' };

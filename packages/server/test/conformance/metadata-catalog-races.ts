@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import {
   contentOf,
   groupOf,

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
-import { MAX_IMAGES_A_SET } from '../../src/line-item.ts';
-import type { MetadataStore } from '../../src/metadata/store.ts';
+import { MAX_IMAGES_A_SET } from '../../src/catalog/line-items.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import {
   contentOf,
   groupOf,

@@ -1,8 +1,8 @@
 /** What a probe asks of a store whose database hangs, in whichever way each of them can be made to. */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { MetadataStore } from '../../src/metadata/store.ts';
-import { Readiness } from '../../src/readiness.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import { Readiness } from '../../src/telemetry/readiness.ts';
 
 /**
  * A check that hangs is told to stop, and not begun again before nothing is left of it.

@@ -2,8 +2,8 @@
  * What every backend makes of a database of the first version: nothing is lost, and what was counted later is right.
  */
 import assert from 'node:assert/strict';
-import type { MetadataStore } from '../../src/metadata/store.ts';
-import { ACCOUNTS, KEY, SIZES } from '../metadata/initial.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import { ACCOUNTS, KEY, SIZES } from '../support/initial-schema.ts';
 import { BY, newImage, originalOf } from './metadata-samples.ts';
 
 /** @param store over a database of INITIAL_DATABASE, not migrated yet. */

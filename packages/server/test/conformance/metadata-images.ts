@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
+import type { MetadataStore } from '../../src/database/store.ts';
 import type { Description } from '../../src/image.ts';
-import type { MetadataStore } from '../../src/metadata/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import {
   accountOf,

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
-import type { AccountChange } from '../../src/metadata/access.ts';
-import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { AccountChange } from '../../src/access/records.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, digestOf, keyOf, later } from './metadata-samples.ts';
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Collected, MetadataStore } from '../../src/metadata/store.ts';
+import type { Collected, MetadataStore } from '../../src/database/store.ts';
 import { contentOf, openShop } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, digestOf, later, newImage, originalOf, START } from './metadata-samples.ts';

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import type { RecordFinding, TableRows } from '../../src/metadata/maintenance.ts';
-import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import type { RecordFinding, TableRows } from '../../src/maintenance/records.ts';
 import { contentOf, groupOf, itemOf, openShop } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { AccountImages, InsertOutcome, MetadataStore } from '../../src/metadata/store.ts';
+import type { AccountImages, InsertOutcome, MetadataStore } from '../../src/database/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, later, newImage, originalOf } from './metadata-samples.ts';
 

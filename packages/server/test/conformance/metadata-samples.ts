@@ -1,10 +1,10 @@
 /** Owns the sample records of the metadata tests. Refuses to know what is tested with them. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import type { Account, ApiKey } from '../../src/account.ts';
-import type { Actor } from '../../src/audit.ts';
+import type { Account, ApiKey } from '../../src/access/account.ts';
+import type { Actor } from '../../src/access/audit.ts';
+import type { AccountImages, MetadataStore, NewImage } from '../../src/database/store.ts';
 import type { Original } from '../../src/image.ts';
-import type { AccountImages, MetadataStore, NewImage } from '../../src/metadata/store.ts';
 
 /** The time at which all samples begin; its milliseconds are there to be lost. */
 export const START = new Date('2026-02-03T04:05:06.789Z');

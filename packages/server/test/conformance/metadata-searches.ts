@@ -1,8 +1,8 @@
 /** The part of the metadata contract that concerns searches: whom they hold up, and how many one account may have. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import { MAX_SEARCHES_PER_ACCOUNT } from '../../src/metadata/searches.ts';
-import type { MetadataStore } from '../../src/metadata/store.ts';
+import { MAX_SEARCHES_PER_ACCOUNT } from '../../src/database/search-limiter.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { furnishedAccount } from './metadata-samples.ts';
 

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
-import type { AccountSet, ApiKey, Grants, Scope } from '../../src/account.ts';
-import type { TokenPair } from '../../src/metadata/access.ts';
-import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { AccountSet, ApiKey, Grants, Scope } from '../../src/access/account.ts';
+import type { TokenPair } from '../../src/access/records.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { BY, digestOf, keyOf, later } from './metadata-samples.ts';
 

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
-import type { ImageFilter, MetadataStore } from '../../src/metadata/store.ts';
-import { MAX_USES_TOLD } from '../../src/usage.ts';
+import type { ImageFilter, MetadataStore } from '../../src/database/store.ts';
+import { MAX_USES_TOLD } from '../../src/images/usage.ts';
 import { contentOf, groupOf, itemOf, openShop, type Shop, setPolicy, upTo } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, later, newImage, START } from './metadata-samples.ts';

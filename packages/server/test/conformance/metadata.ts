@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { MetadataStore } from '../../src/metadata/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import { metadataAudit } from './metadata-audit.ts';
 import { metadataBytes } from './metadata-bytes.ts';
 import { metadataCatalog } from './metadata-catalog.ts';

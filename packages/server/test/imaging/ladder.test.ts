@@ -7,9 +7,9 @@ import sharp from 'sharp';
 import { isAppError } from '../../src/errors.ts';
 import { defaultPlans, type LadderSource, rungBlobName, rungFor, rungsOf } from '../../src/imaging/ladder.ts';
 import { type OutputFormat, planRendition, type Transform } from '../../src/imaging/plan.ts';
-import { createPool, type Pool } from '../../src/imaging/pool.ts';
+import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
 import type { Ingested } from '../../src/imaging/processor.ts';
-import * as pictures from '../pictures.ts';
+import * as pictures from '../support/pictures.ts';
 
 const photo = (width: number, height: number, more: Partial<LadderSource> = {}): LadderSource => ({
   format: 'jpeg',

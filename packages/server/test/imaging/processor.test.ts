@@ -7,9 +7,9 @@ import sharp from 'sharp';
 import { AppError, isAppError } from '../../src/errors.ts';
 import { MAX_ORIGINAL_BYTES } from '../../src/image.ts';
 import { type OutputFormat, type Plan, planRendition, type Transform } from '../../src/imaging/plan.ts';
-import { createPool, type Pool } from '../../src/imaging/pool.ts';
+import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
 import type { Inspection, Rendition } from '../../src/imaging/processor.ts';
-import * as pictures from '../pictures.ts';
+import * as pictures from '../support/pictures.ts';
 
 const FORMATS: readonly OutputFormat[] = ['webp', 'jpeg', 'png', 'avif'];
 

@@ -11,17 +11,25 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { extract, pack } from 'tar-stream';
-import { writeBackup } from '../../src/backup.ts';
-import { withNewStores } from '../../src/cli/stores.ts';
-import type { MaintenanceRecords, TableRows } from '../../src/metadata/maintenance.ts';
-import { openSqlite } from '../../src/metadata/sqlite.ts';
-import { restoreBackup } from '../../src/restore.ts';
-import { outcomeOf, VITRINE } from '../cli/command.ts';
-import { skip as noStrace } from '../crash/faults.ts';
-import { startPostgres } from '../postgres.ts';
-import { picture } from '../sample.ts';
-import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
-import { addPictures, besides, digestOf, envOf, maintaining, originalPath, verified } from './libraries.ts';
+import { withNewStores } from '../../src/cli/admin/stores.ts';
+import { openSqlite } from '../../src/database/sqlite/sqlite.ts';
+import { writeBackup } from '../../src/maintenance/backup.ts';
+import type { MaintenanceRecords, TableRows } from '../../src/maintenance/records.ts';
+import { restoreBackup } from '../../src/maintenance/restore.ts';
+import { outcomeOf, VITRINE } from '../support/command.ts';
+import {
+  addPictures,
+  besides,
+  digestOf,
+  envOf,
+  maintaining,
+  originalPath,
+  verified,
+} from '../support/libraries.ts';
+import { startPostgres } from '../support/postgres.ts';
+import { picture } from '../support/sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
+import { skip as noStrace } from '../system/crash/faults.ts';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());

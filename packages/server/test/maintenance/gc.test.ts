@@ -8,13 +8,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { BlobStore } from '../../src/blobs/store.ts';
-import { createPool } from '../../src/imaging/pool.ts';
-import { Ingest } from '../../src/ingest.ts';
-import { type CollectOptions, Maintenance } from '../../src/maintenance.ts';
-import { withChanges } from '../drivers.ts';
-import { startPostgres } from '../postgres.ts';
-import { picture } from '../sample.ts';
-import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
+import { Ingest } from '../../src/images/ingest.ts';
+import { createPool } from '../../src/imaging/pool/pool.ts';
+import { type CollectOptions, Maintenance } from '../../src/maintenance/maintenance.ts';
+import { withChanges } from '../support/drivers.ts';
 import {
   besides,
   digestOf,
@@ -24,7 +21,10 @@ import {
   originalPath,
   rungPath,
   verified,
-} from './libraries.ts';
+} from '../support/libraries.ts';
+import { startPostgres } from '../support/postgres.ts';
+import { picture } from '../support/sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());

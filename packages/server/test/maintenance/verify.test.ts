@@ -7,10 +7,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import sharp from 'sharp';
-import type { Finding } from '../../src/maintenance.ts';
-import { startPostgres } from '../postgres.ts';
-import { picture } from '../sample.ts';
-import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
+import type { Finding } from '../../src/maintenance/maintenance.ts';
 import {
   addPictures,
   digestOf,
@@ -20,7 +17,10 @@ import {
   originalPath,
   rungPath,
   verified,
-} from './libraries.ts';
+} from '../support/libraries.ts';
+import { startPostgres } from '../support/postgres.ts';
+import { picture } from '../support/sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());

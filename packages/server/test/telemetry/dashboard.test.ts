@@ -14,9 +14,9 @@ import {
   GAUGES,
   IN_FLIGHT,
   INGESTED_BYTES,
-} from '../../src/telemetry/definitions.ts';
-import { startServer } from '../server.ts';
-import { readMetrics } from './readings.ts';
+} from '../../src/telemetry/metric-definitions.ts';
+import { readMetrics } from '../support/readings.ts';
+import { startServer } from '../support/server.ts';
 
 const OPS = new URL('../../../../ops/', import.meta.url);
 

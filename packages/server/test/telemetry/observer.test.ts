@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
-import { readingsOf } from './readings.ts';
+import { readingsOf } from '../support/readings.ts';
 
 test('a failure counts as one that a client was told of, and not where the client had gone', async () => {
   const observer = await openTelemetry('0.0.0');

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Plan } from '../../src/imaging/plan.ts';
-import { createPool, type Pool, type PoolOptions } from '../../src/imaging/pool.ts';
+import { createPool, type Pool, type PoolOptions } from '../../src/imaging/pool/pool.ts';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
-import * as pictures from '../pictures.ts';
-import { type Readings, readingsOf } from './readings.ts';
+import * as pictures from '../support/pictures.ts';
+import { type Readings, readingsOf } from '../support/readings.ts';
 
 const PLAN: Plan = {
   ...{ width: 100, height: 100, fit: 'cover', position: 'center' },

@@ -16,8 +16,8 @@ import {
   type ReadableSpan,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import { jpeg } from '../pictures.ts';
-import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../server.ts';
+import { jpeg } from '../support/pictures.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
 
 const exporter = new InMemorySpanExporter();
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
-const SERVER = JSON.stringify(join(import.meta.dirname, '../server.ts'));
+const SERVER = JSON.stringify(join(import.meta.dirname, '../support/server.ts'));
 
 /** Starts a server in a process of its own, lets it answer, and says which of the two are loaded then, and after a look. */
 const PROGRAM = `

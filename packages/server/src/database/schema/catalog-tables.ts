@@ -1,0 +1,112 @@
+/**
+ * Owns the tables of the catalogue as TypeScript sees them, and the one mapping between their rows and the entities.
+ * Refuses to know how the tables come to be (catalog-migration.ts) and what is asked of them.
+ */
+import type { LineItem, LineItems } from '../../catalog/line-items.ts';
+import type { Product, ProductContent } from '../../catalog/product.ts';
+import { fold } from '../../validation/text.ts';
+
+export interface ProductRow {
+  account_id: string;
+  /** 1 for the account's first product, and so on; products are disabled and never deleted. */
+  sequence: number;
+  product_id: string;
+  /** The title as it is searched. */
+  folded_title: string;
+  /** JSON of the ProductContent. */
+  content: string;
+  created_on: number;
+  updated_on: number;
+  disabled_on: number | null;
+}
+
+export interface LineItemsRow {
+  account_id: string;
+  /** 1 for the account's first set, and so on without gaps: sets neither change nor vanish. */
+  sequence: number;
+  line_items_id: string;
+  /** JSON of the items, each with all that it shows. */
+  content: string;
+  created_on: number;
+}
+
+/** What shows an image: a product, an option of one, a line item, or an option of one. */
+export type UseKind = 'product' | 'option' | 'line-item';
+
+/** No index: the use is not in a list of that depth. */
+export const NO_INDEX = -1;
+
+/**
+ * One use of an image by a product that is not disabled, or by a line item. Written in the transaction that writes
+ * what shows the image, so that the two never differ.
+ */
+export interface ImageUseRow {
+  account_id: string;
+  image_id: string;
+  kind: UseKind;
+  /** The `sequence` of the product or of the set of line items. */
+  owner_sequence: number;
+  /** The index of the option group, or of the line item. */
+  outer_index: number;
+  /** The index of the option. */
+  inner_index: number;
+}
+
+export function productFromRow(row: ProductRow): Product {
+  return {
+    productID: row.product_id,
+    accountID: row.account_id,
+    content: JSON.parse(row.content) as ProductContent,
+    createdOn: new Date(row.created_on),
+    updatedOn: new Date(row.updated_on),
+    ...(row.disabled_on === null ? {} : { disabledOn: new Date(row.disabled_on) }),
+  };
+}
+
+/** The columns that the content of a product fills. */
+export function columnsOfProduct(content: ProductContent) {
+  return { folded_title: fold(content.title), content: JSON.stringify(content) };
+}
+
+export function lineItemsFromRow(row: LineItemsRow): LineItems {
+  return {
+    lineItemsID: row.line_items_id,
+    accountID: row.account_id,
+    items: JSON.parse(row.content) as LineItem[],
+    createdOn: new Date(row.created_on),
+  };
+}
+
+type Use = Omit<ImageUseRow, 'account_id'>;
+
+/** Every use that a product makes of an image, once for each place. */
+export function usesOfProduct(content: ProductContent, owner_sequence: number): Use[] {
+  const own = distinct(content.imageIDs).map((image_id): Use => {
+    return { image_id, kind: 'product', owner_sequence, outer_index: NO_INDEX, inner_index: NO_INDEX };
+  });
+  const optional = content.optionGroups.flatMap(({ options }, outer_index) =>
+    options.flatMap(({ imageIDs }, inner_index) =>
+      distinct(imageIDs).map((image_id): Use => {
+        return { image_id, kind: 'option', owner_sequence, outer_index, inner_index };
+      }),
+    ),
+  );
+  return [...own, ...optional];
+}
+
+/** Every use that a set of line items makes of an image, once for each place. */
+export function usesOfLineItems(items: readonly LineItem[], owner_sequence: number): Use[] {
+  return items.flatMap(({ imageIDs, options }, outer_index) => {
+    const use = (image_id: string, inner_index: number): Use => {
+      return { image_id, kind: 'line-item', owner_sequence, outer_index, inner_index };
+    };
+    return [
+      ...distinct(imageIDs).map((imageID) => use(imageID, NO_INDEX)),
+      ...options.flatMap((option, index) => distinct(option.imageIDs).map((imageID) => use(imageID, index))),
+    ];
+  });
+}
+
+function distinct(imageIDs: readonly string[]): string[] {
+  return [...new Set(imageIDs)];
+}

@@ -1,0 +1,375 @@
+/**
+ * Owns the tables as TypeScript sees them, and the one mapping between their rows and the entities.
+ * Refuses to know how the tables come to be (migrations.ts) and what is asked of them (sql.ts, images.ts).
+ *
+ * Columns are text and whole numbers only, because these behave alike in SQLite and PostgreSQL: times are
+ * milliseconds since 1970, truth is 0 or 1, lists are JSON.
+ */
+import type { Account, AccountSet, ApiKey, DisablePolicy, KeySecret, Scope } from '../../access/account.ts';
+import type { Actor, AuditAction, AuditEntry, NewAuditEntry } from '../../access/audit.ts';
+import type { StoredToken, Token, TokenPair } from '../../access/records.ts';
+import type { Description, Image, ImageFormat } from '../../image.ts';
+import { fold } from '../../validation/text.ts';
+import type { ImageUseRow, LineItemsRow, ProductRow } from './catalog-tables.ts';
+
+export interface Schema {
+  accounts: AccountRow;
+  api_keys: ApiKeyRow;
+  api_key_accounts: ApiKeyAccountRow;
+  key_secrets: KeySecretRow;
+  tokens: TokenRow;
+  audit: AuditRow;
+  audit_heads: AuditHeadRow;
+  images: ImageRow;
+  idempotency_keys: IdempotencyKeyRow;
+  products: ProductRow;
+  line_items: LineItemsRow;
+  image_uses: ImageUseRow;
+  collected_originals: CollectedOriginalRow;
+  collection_holds: CollectionHoldRow;
+  library: LibraryRow;
+}
+
+/**
+ * The row is also the lock of its account: every transaction that adds, replaces or disables an image locks it
+ * first, so the counters are always exact.
+ */
+export interface AccountRow {
+  account_id: string;
+  display_name: string;
+  created_on: number;
+  suspended_on: number | null;
+  /** Null: the server's default. */
+  image_quota: number | null;
+  /** Images in all, and the `sequence` of the newest. */
+  image_count: number;
+  /** Images that are not disabled. */
+  enabled_count: number;
+  /** Null: the server's default; 0: no limit. */
+  byte_quota: number | null;
+  /** Bytes of the originals of images that are not disabled. */
+  byte_count: number;
+  disable_policy: DisablePolicy;
+}
+
+export interface ApiKeyRow {
+  public_key: string;
+  key_id: string;
+  name: string;
+  /** 1: the key may act for every account; its rows in `api_key_accounts` are then none. */
+  all_accounts: number;
+  /** JSON list of scopes. */
+  scopes: string;
+  created_on: number;
+  expires_on: number | null;
+  last_used_on: number | null;
+  revoked_on: number | null;
+}
+
+export interface KeySecretRow {
+  key_id: string;
+  digest: string;
+  created_on: number;
+  /** Null: the newest. */
+  valid_until: number | null;
+}
+
+export interface TokenRow {
+  token_id: string;
+  family: string;
+  kind: string;
+  digest: string;
+  key_id: string;
+  /** That of the secret that was shown for it. */
+  secret_digest: string;
+  /** JSON list of pairs of a scope and its accounts. */
+  grants: string;
+  created_on: number;
+  expires_on: number;
+  used_on: number | null;
+  revoked_on: number | null;
+}
+
+export interface AuditRow {
+  /** Empty: the server as a whole. */
+  account_id: string;
+  sequence: number;
+  happened_on: number;
+  action: string;
+  subject_id: string;
+  actor: string;
+  key_id: string | null;
+  token_id: string | null;
+  request_id: string | null;
+  address: string | null;
+  operator: string | null;
+  digest_before: string | null;
+  digest_after: string | null;
+  /** JSON object. */
+  details: string | null;
+}
+
+/** The `sequence` of the newest line; also the lock under which the next one gets its own. */
+export interface AuditHeadRow {
+  account_id: string;
+  sequence: number;
+}
+
+export interface ApiKeyAccountRow {
+  public_key: string;
+  /** Keeps the accounts in the order they were given. */
+  position: number;
+  account_id: string;
+}
+
+export interface ImageRow {
+  account_id: string;
+  /**
+   * 1 for the account's first image, 2 for its second, and so on. There are no gaps, because images are disabled
+   * and never deleted; so a page of the list is a range of this column, however deep. Whoever makes images
+   * deletable must number them anew or page otherwise.
+   */
+  sequence: number;
+  image_id: string;
+  public_id: string;
+  digest: string;
+  size: number;
+  format: string;
+  width: number;
+  height: number;
+  frames: number;
+  transparent: number;
+  alt_text: string | null;
+  /** The alt text as it is searched. */
+  folded_alt_text: string | null;
+  /** Millionths of the width and height, from the left and top. Both or neither. */
+  focal_x: number | null;
+  focal_y: number | null;
+  created_on: number;
+  updated_on: number;
+  disabled_on: number | null;
+}
+
+export interface IdempotencyKeyRow {
+  account_id: string;
+  key: string;
+  fingerprint: string;
+  /** JSON of the ImageRow as it was when the upload was answered. */
+  image: string;
+  created_on: number;
+}
+
+/** An original that was collected, or is about to be: who names it next must have stored it anew. See collecting.ts. */
+export interface CollectedOriginalRow {
+  digest: string;
+  /** Stands for the moment from which on the bytes must have been stored. */
+  token: string;
+  /** 1: a collector may still remove the bytes; 0: nobody will, until somebody marks the original again. */
+  collecting: number;
+  collected_on: number;
+}
+
+/** Somebody needs originals that are no longer named: while the time lasts, nothing is collected. */
+export interface CollectionHoldRow {
+  hold_id: string;
+  held_until: number;
+}
+
+/** Which library this is, once it was started with its blobs. See belonging.ts. */
+export interface LibraryRow {
+  only_row: 1;
+  library_id: string;
+}
+
+export function accountFromRow(row: AccountRow): Account {
+  return {
+    accountID: row.account_id,
+    displayName: row.display_name,
+    createdOn: new Date(row.created_on),
+    ...(row.suspended_on === null ? {} : { suspendedOn: new Date(row.suspended_on) }),
+    ...(row.image_quota === null ? {} : { imageQuota: row.image_quota }),
+    ...(row.byte_quota === null ? {} : { byteQuota: row.byte_quota }),
+    ...(row.disable_policy === 'allow' ? {} : { disablePolicy: row.disable_policy }),
+  };
+}
+
+export function rowFromAccount(account: Account): AccountRow {
+  return {
+    account_id: account.accountID,
+    display_name: account.displayName,
+    created_on: account.createdOn.getTime(),
+    suspended_on: account.suspendedOn?.getTime() ?? null,
+    image_quota: account.imageQuota ?? null,
+    image_count: 0,
+    enabled_count: 0,
+    byte_quota: account.byteQuota ?? null,
+    byte_count: 0,
+    disable_policy: account.disablePolicy ?? 'allow',
+  };
+}
+
+export function keyFromRow(row: ApiKeyRow, accounts: readonly string[]): ApiKey {
+  return {
+    keyID: row.key_id,
+    publicKey: row.public_key,
+    name: row.name,
+    accounts: row.all_accounts === 1 ? 'all' : accounts,
+    scopes: JSON.parse(row.scopes) as Scope[],
+    createdOn: new Date(row.created_on),
+    ...(row.expires_on === null ? {} : { expiresOn: new Date(row.expires_on) }),
+    ...(row.last_used_on === null ? {} : { lastUsedOn: new Date(row.last_used_on) }),
+    ...(row.revoked_on === null ? {} : { revokedOn: new Date(row.revoked_on) }),
+  };
+}
+
+export function rowFromKey(key: ApiKey): ApiKeyRow {
+  return {
+    public_key: key.publicKey,
+    key_id: key.keyID,
+    name: key.name,
+    all_accounts: key.accounts === 'all' ? 1 : 0,
+    scopes: JSON.stringify(key.scopes),
+    created_on: key.createdOn.getTime(),
+    expires_on: key.expiresOn?.getTime() ?? null,
+    last_used_on: key.lastUsedOn?.getTime() ?? null,
+    revoked_on: key.revokedOn?.getTime() ?? null,
+  };
+}
+
+export function secretFromRow(row: Omit<KeySecretRow, 'key_id'>): KeySecret {
+  return {
+    digest: row.digest,
+    createdOn: new Date(row.created_on),
+    ...(row.valid_until === null ? {} : { validUntil: new Date(row.valid_until) }),
+  };
+}
+
+export function tokenFromRow(row: TokenRow): Omit<StoredToken, 'owner'> {
+  return {
+    tokenID: row.token_id,
+    kind: row.kind as StoredToken['kind'],
+    digest: row.digest,
+    grants: new Map(JSON.parse(row.grants) as [Scope, AccountSet][]),
+    expiresOn: new Date(row.expires_on),
+    family: row.family,
+    secretDigest: row.secret_digest,
+    ...(row.used_on === null ? {} : { usedOn: new Date(row.used_on) }),
+    ...(row.revoked_on === null ? {} : { revokedOn: new Date(row.revoked_on) }),
+  };
+}
+
+export function rowFromToken(token: Token, pair: TokenPair): TokenRow {
+  return {
+    token_id: token.tokenID,
+    family: pair.family,
+    kind: token.kind,
+    digest: token.digest,
+    key_id: pair.keyID,
+    secret_digest: pair.secretDigest,
+    grants: JSON.stringify([...token.grants]),
+    created_on: pair.createdOn.getTime(),
+    expires_on: token.expiresOn.getTime(),
+    used_on: null,
+    revoked_on: null,
+  };
+}
+
+export function rowFromAudit(account_id: string, sequence: number, entry: NewAuditEntry): AuditRow {
+  const { by } = entry;
+  return {
+    account_id,
+    sequence,
+    happened_on: entry.on.getTime(),
+    action: entry.action,
+    subject_id: entry.subjectID,
+    actor: by.kind,
+    key_id: by.kind === 'key' ? by.keyID : null,
+    token_id: by.kind === 'key' ? (by.tokenID ?? null) : null,
+    request_id: by.kind === 'key' ? by.requestID : null,
+    address: by.kind === 'key' ? by.address : null,
+    operator: by.kind === 'operator' ? by.name : null,
+    digest_before: entry.before ?? null,
+    digest_after: entry.after ?? null,
+    details: entry.details === undefined ? null : JSON.stringify(entry.details),
+  };
+}
+
+export function auditFromRow(row: AuditRow): AuditEntry {
+  return {
+    ...(row.account_id === '' ? {} : { accountID: row.account_id }),
+    sequence: row.sequence,
+    on: new Date(row.happened_on),
+    by: actorFromRow(row),
+    action: row.action as AuditAction,
+    subjectID: row.subject_id,
+    ...(row.digest_before === null ? {} : { before: row.digest_before }),
+    ...(row.digest_after === null ? {} : { after: row.digest_after }),
+    ...(row.details === null ? {} : { details: JSON.parse(row.details) as Record<string, unknown> }),
+  };
+}
+
+function actorFromRow(row: AuditRow): Actor {
+  if (row.actor === 'operator') return { kind: 'operator', name: row.operator ?? '' };
+  if (row.actor === 'server') return { kind: 'server' };
+  return {
+    kind: 'key',
+    keyID: row.key_id ?? '',
+    ...(row.token_id === null ? {} : { tokenID: row.token_id }),
+    requestID: row.request_id ?? '',
+    address: row.address ?? '',
+  };
+}
+
+export function imageFromRow(row: ImageRow): Image {
+  return {
+    imageID: row.image_id,
+    accountID: row.account_id,
+    publicID: row.public_id,
+    ...(row.alt_text === null ? {} : { altText: row.alt_text }),
+    // A row that an idempotency key remembers may be from before there were focal points.
+    ...(typeof row.focal_x === 'number' &&
+      typeof row.focal_y === 'number' && {
+        focalPoint: { x: row.focal_x / FOCAL_UNIT, y: row.focal_y / FOCAL_UNIT },
+      }),
+    createdOn: new Date(row.created_on),
+    updatedOn: new Date(row.updated_on),
+    ...(row.disabled_on === null ? {} : { disabledOn: new Date(row.disabled_on) }),
+    original: {
+      digest: row.digest,
+      size: row.size,
+      format: row.format as ImageFormat,
+      width: row.width,
+      height: row.height,
+      frames: row.frames,
+      transparent: row.transparent === 1,
+    },
+  };
+}
+
+/** The columns that describe the original: what a replacement changes as a whole. */
+export function columnsOfOriginal(original: Image['original']) {
+  return {
+    digest: original.digest,
+    size: original.size,
+    format: original.format,
+    width: original.width,
+    height: original.height,
+    frames: original.frames,
+    transparent: original.transparent ? 1 : 0,
+  };
+}
+
+/** A focal point is stored in whole numbers of this part of a side. */
+const FOCAL_UNIT = 1_000_000;
+
+/** The columns that a description fills: the alt text as it is and as it is searched, the focal point if it is given. */
+export function columnsOfDescription({ altText, focalPoint }: Description) {
+  return {
+    alt_text: altText ?? null,
+    folded_alt_text: altText === undefined ? null : fold(altText),
+    ...(focalPoint !== undefined && {
+      focal_x: focalPoint && Math.round(focalPoint.x * FOCAL_UNIT),
+      focal_y: focalPoint && Math.round(focalPoint.y * FOCAL_UNIT),
+    }),
+  };
+}

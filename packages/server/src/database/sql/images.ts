@@ -1,0 +1,360 @@
+/**
+ * Owns the statements about one account's images, and the order in which duplicates, quota and disable races are
+ * settled. Refuses to know dialects, and every account but its own: each statement names it.
+ */
+import type { Kysely, Transaction } from 'kysely';
+import { type Actor, type AuditAction, knownActor } from '../../access/audit.ts';
+import type { Description, Digest, Image } from '../../image.ts';
+import { type ImageUsage, isInUse } from '../../images/usage.ts';
+import { type Database, guarded, inBatches, lockAccount, transact } from '../dialect.ts';
+import type { AccountRow, ImageRow, Schema } from '../schema/tables.ts';
+import { columnsOfDescription, columnsOfOriginal, imageFromRow } from '../schema/tables.ts';
+import type {
+  AccountImages,
+  ByteQuotaExceeded,
+  ChangeOutcome,
+  DisableOutcome,
+  EnableOptions,
+  EnableOutcome,
+  ImageFilter,
+  InsertOptions,
+  InsertOutcome,
+  NewImage,
+  RememberedUpload,
+  Replacement,
+  ReplaceOutcome,
+} from '../store.ts';
+import { record } from './audit.ts';
+import { claimOriginal } from './garbage.ts';
+import { listMatching } from './image-filters.ts';
+import { readUsage } from './image-usage.ts';
+
+export class SqlAccountImages implements AccountImages {
+  readonly #database: Database;
+  readonly #accountID: string;
+  readonly #by: Actor | undefined;
+
+  /** Without an actor the port shows only what reads (ReadableImages). */
+  constructor(database: Database, accountID: string, by: Actor | undefined) {
+    this.#database = database;
+    this.#accountID = accountID;
+    this.#by = by;
+  }
+
+  list(
+    page: { readonly skip: number; readonly count: number },
+    filter?: ImageFilter,
+    signal?: AbortSignal,
+  ): Promise<{ images: Image[]; total: number }> {
+    return guarded(this.#database, async () => {
+      if (filter !== undefined) {
+        return this.#database.search(this.#accountID, signal, (db) =>
+          listMatching(db, this.#accountID, page, filter),
+        );
+      }
+      const account = await this.#account(this.#database.db);
+      const total = account?.image_count ?? 0;
+      if (page.skip >= total) return { images: [], total };
+      // The page follows from the counter, so what is added between the two statements cannot shift it.
+      const newest = total - page.skip;
+      const rows = await this.#images(this.#database.db)
+        .where('sequence', '<=', newest)
+        .where('sequence', '>', newest - page.count)
+        .orderBy('sequence', 'desc')
+        .execute();
+      return { images: rows.map(imageFromRow), total };
+    });
+  }
+
+  find(imageID: string): Promise<Image | undefined> {
+    return guarded(this.#database, async () => optional(await this.#row(this.#database.db, imageID)));
+  }
+
+  findByDigest(digest: Digest): Promise<Image | undefined> {
+    return guarded(this.#database, async () => optional(await this.#holder(this.#database.db, digest)));
+  }
+
+  findMany(imageIDs: readonly string[]): Promise<Map<string, Image>> {
+    return guarded(this.#database, async () => {
+      const rows = await inBatches(imageIDs, (batch) =>
+        this.#images(this.#database.db).where('image_id', 'in', batch).execute(),
+      );
+      return new Map(rows.map((row) => [row.image_id, imageFromRow(row)]));
+    });
+  }
+
+  usage(imageID: string, signal?: AbortSignal): Promise<ImageUsage | undefined> {
+    return guarded(this.#database, async () => {
+      const row = await this.#row(this.#database.db, imageID);
+      if (row === undefined) return undefined;
+      return this.#database.search(this.#accountID, signal, (db) => readUsage(db, this.#accountID, imageID));
+    });
+  }
+
+  recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined> {
+    return guarded(this.#database, () => this.#remembered(this.#database.db, key, notBefore));
+  }
+
+  insert(image: NewImage, options: InsertOptions): Promise<InsertOutcome> {
+    return transact(this.#database, async (trx): Promise<InsertOutcome> => {
+      const account = await this.#lockedAccount(trx);
+      if (account === undefined) return { kind: 'no-account' };
+
+      const { remember } = options;
+      if (remember !== undefined) {
+        await this.#forget(trx, remember.notBefore);
+        const upload = await this.#remembered(trx, remember.key, remember.notBefore);
+        if (upload !== undefined) {
+          return upload.fingerprint === remember.fingerprint
+            ? { kind: 'replayed', image: upload.image }
+            : { kind: 'key-reused' };
+        }
+      }
+
+      const holder = await this.#holder(trx, image.original.digest);
+      if (holder !== undefined) return { kind: 'duplicate', existing: imageFromRow(holder) };
+
+      const limit = account.image_quota ?? options.defaultQuota;
+      if (account.enabled_count >= limit) return { kind: 'quota-exceeded', limit };
+
+      const { size } = image.original;
+      const excess = byteExcess(account, size, options.defaultByteQuota);
+      if (excess !== undefined) return excess;
+      const { digest } = image.original;
+      const collected = await claimOriginal(this.#database, trx, digest, options.storedAfter);
+      if (collected !== undefined) return collected;
+
+      const row = this.#newRow(image, account.image_count + 1);
+      await trx.insertInto('images').values(row).execute();
+      await this.#setCounters(trx, {
+        image_count: row.sequence,
+        enabled_count: account.enabled_count + 1,
+        byte_count: account.byte_count + size,
+      });
+      if (remember !== undefined) {
+        await trx
+          .insertInto('idempotency_keys')
+          .values({
+            account_id: this.#accountID,
+            key: remember.key,
+            fingerprint: remember.fingerprint,
+            image: JSON.stringify(row),
+            created_on: row.created_on,
+          })
+          .execute();
+      }
+      await this.#record(trx, 'image.upload', image.createdOn, undefined, row);
+      return { kind: 'inserted', image: imageFromRow(row) };
+    });
+  }
+
+  replace(imageID: string, change: Replacement): Promise<ReplaceOutcome> {
+    return transact(this.#database, async (trx): Promise<ReplaceOutcome> => {
+      const account = await this.#lockedAccount(trx);
+      const before = await this.#row(trx, imageID);
+      if (account === undefined || before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on !== null) return { kind: 'disabled' };
+
+      const holder = await this.#holder(trx, change.original.digest);
+      if (holder !== undefined && holder.image_id !== imageID) {
+        return { kind: 'duplicate', existing: imageFromRow(holder) };
+      }
+
+      const growth = change.original.size - before.size;
+      const excess = growth > 0 ? byteExcess(account, growth, change.defaultByteQuota) : undefined;
+      if (excess !== undefined) return excess;
+      const { digest } = change.original;
+      const collected =
+        digest === before.digest
+          ? undefined
+          : await claimOriginal(this.#database, trx, digest, change.storedAfter);
+      if (collected !== undefined) return collected;
+
+      // `disabled_on` is asked again so that not even a writer who ignores the lock is overwritten.
+      const after = await trx
+        .updateTable('images')
+        .set({
+          ...columnsOfOriginal(change.original),
+          ...(change.description === undefined ? {} : columnsOfDescription(change.description)),
+          updated_on: change.updatedOn.getTime(),
+        })
+        .where('account_id', '=', this.#accountID)
+        .where('image_id', '=', imageID)
+        .where('disabled_on', 'is', null)
+        .returningAll()
+        .executeTakeFirst();
+      if (after === undefined) return { kind: 'disabled' };
+      if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
+      await this.#record(trx, 'image.replace', change.updatedOn, before, after);
+      return { kind: 'changed', image: imageFromRow(after) };
+    });
+  }
+
+  describe(imageID: string, description: Description, updatedOn: Date): Promise<ChangeOutcome> {
+    return transact(this.#database, async (trx): Promise<ChangeOutcome> => {
+      const row = await trx
+        .updateTable('images')
+        .set({ ...columnsOfDescription(description), updated_on: updatedOn.getTime() })
+        .where('account_id', '=', this.#accountID)
+        .where('image_id', '=', imageID)
+        .where('disabled_on', 'is', null)
+        .returningAll()
+        .executeTakeFirst();
+      // Images neither vanish nor come back, so the reason can be asked for afterwards.
+      if (row === undefined) {
+        return { kind: (await this.#row(trx, imageID)) === undefined ? 'not-found' : 'disabled' };
+      }
+      await this.#record(trx, 'image.describe', updatedOn, row, row);
+      return { kind: 'changed', image: imageFromRow(row) };
+    });
+  }
+
+  disable(imageID: string, disabledOn: Date): Promise<DisableOutcome> {
+    return transact(this.#database, async (trx): Promise<DisableOutcome> => {
+      const account = await this.#lockedAccount(trx);
+      const before = await this.#row(trx, imageID);
+      if (account === undefined || before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on !== null) return { kind: 'disabled', image: imageFromRow(before) };
+      if (account.disable_policy === 'refuse-in-use') {
+        const usage = await readUsage(trx, this.#accountID, imageID);
+        if (isInUse(usage)) return { kind: 'in-use', usage };
+      }
+
+      const after = await this.#setDisabled(trx, account, before, disabledOn);
+      await this.#record(trx, 'image.disable', disabledOn, before, after);
+      return { kind: 'disabled', image: imageFromRow(after) };
+    });
+  }
+
+  enable(imageID: string, { on, defaultQuota, defaultByteQuota }: EnableOptions): Promise<EnableOutcome> {
+    return transact(this.#database, async (trx): Promise<EnableOutcome> => {
+      const account = await this.#lockedAccount(trx);
+      const before = await this.#row(trx, imageID);
+      if (account === undefined || before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on === null) return { kind: 'enabled', image: imageFromRow(before) };
+
+      const limit = account.image_quota ?? defaultQuota;
+      if (account.enabled_count >= limit) return { kind: 'quota-exceeded', limit };
+      const excess = byteExcess(account, before.size, defaultByteQuota);
+      if (excess !== undefined) return excess;
+      const after = await this.#setDisabled(trx, account, before, undefined);
+      await this.#record(trx, 'image.enable', on, before, after);
+      return { kind: 'enabled', image: imageFromRow(after) };
+    });
+  }
+
+  /** Disables an image that is not disabled, or (undefined) the opposite, and counts it. */
+  async #setDisabled(
+    trx: Transaction<Schema>,
+    account: AccountRow,
+    before: ImageRow,
+    disabledOn: Date | undefined,
+  ): Promise<ImageRow> {
+    const after = await trx
+      .updateTable('images')
+      .set({ disabled_on: disabledOn?.getTime() ?? null })
+      .where('account_id', '=', this.#accountID)
+      .where('image_id', '=', before.image_id)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    const sign = disabledOn === undefined ? 1 : -1;
+    await this.#setCounters(trx, {
+      enabled_count: account.enabled_count + sign,
+      byte_count: account.byte_count + sign * before.size,
+    });
+    return after;
+  }
+
+  /** The line of the audit trail. Comes last in its transaction. */
+  #record(
+    trx: Transaction<Schema>,
+    action: AuditAction,
+    on: Date,
+    before: ImageRow | undefined,
+    after: ImageRow,
+  ): Promise<void> {
+    return record(trx, this.#accountID, {
+      on,
+      by: knownActor(this.#by),
+      action,
+      subjectID: after.image_id,
+      ...(before !== undefined && { before: before.digest }),
+      after: after.digest,
+    });
+  }
+
+  #account(db: Kysely<Schema>): Promise<AccountRow | undefined> {
+    return db.selectFrom('accounts').selectAll().where('account_id', '=', this.#accountID).executeTakeFirst();
+  }
+
+  #lockedAccount(trx: Transaction<Schema>): Promise<AccountRow | undefined> {
+    return lockAccount(this.#database, trx, this.#accountID);
+  }
+
+  /** Under the lock of the account only: the values follow from the row as it was read there. */
+  async #setCounters(
+    trx: Transaction<Schema>,
+    counters: Partial<Pick<AccountRow, 'image_count' | 'enabled_count' | 'byte_count'>>,
+  ): Promise<void> {
+    await trx.updateTable('accounts').set(counters).where('account_id', '=', this.#accountID).execute();
+  }
+
+  #images(db: Kysely<Schema>) {
+    return db.selectFrom('images').selectAll().where('account_id', '=', this.#accountID);
+  }
+
+  #row(db: Kysely<Schema>, imageID: string): Promise<ImageRow | undefined> {
+    return this.#images(db).where('image_id', '=', imageID).executeTakeFirst();
+  }
+
+  #holder(db: Kysely<Schema>, digest: Digest): Promise<ImageRow | undefined> {
+    return this.#images(db).where('digest', '=', digest).executeTakeFirst();
+  }
+
+  async #remembered(db: Kysely<Schema>, key: string, notBefore: Date): Promise<RememberedUpload | undefined> {
+    const row = await db
+      .selectFrom('idempotency_keys')
+      .select(['fingerprint', 'image'])
+      .where('account_id', '=', this.#accountID)
+      .where('key', '=', key)
+      .where('created_on', '>=', notBefore.getTime())
+      .executeTakeFirst();
+    if (row === undefined) return undefined;
+    return { fingerprint: row.fingerprint, image: imageFromRow(JSON.parse(row.image) as ImageRow) };
+  }
+
+  async #forget(trx: Transaction<Schema>, notBefore: Date): Promise<void> {
+    await trx
+      .deleteFrom('idempotency_keys')
+      .where('account_id', '=', this.#accountID)
+      .where('created_on', '<', notBefore.getTime())
+      .execute();
+  }
+
+  #newRow(image: NewImage, sequence: number): ImageRow {
+    return {
+      account_id: this.#accountID,
+      sequence,
+      image_id: image.imageID,
+      public_id: image.publicID,
+      ...columnsOfOriginal(image.original),
+      focal_x: null,
+      focal_y: null,
+      ...columnsOfDescription({ altText: undefined, ...image }),
+      created_on: image.createdOn.getTime(),
+      updated_on: image.createdOn.getTime(),
+      disabled_on: null,
+    };
+  }
+}
+
+/** Why the account may not hold so many bytes more; undefined if it may. */
+function byteExcess(account: AccountRow, growth: number, defaultQuota = 0): ByteQuotaExceeded | undefined {
+  const limit = account.byte_quota ?? defaultQuota;
+  const fits = limit === 0 || account.byte_count + growth <= limit;
+  return fits ? undefined : { kind: 'byte-quota-exceeded', limit };
+}
+
+function optional(row: ImageRow | undefined): Image | undefined {
+  return row === undefined ? undefined : imageFromRow(row);
+}

@@ -1,0 +1,251 @@
+/**
+ * Owns the statements about keys and their secrets. Refuses to know dialects, and when a key is good.
+ */
+import type { Expression, SqlBool, Transaction } from 'kysely';
+import type { ApiKey } from '../../access/account.ts';
+import type { Actor, NewAuditEntry } from '../../access/audit.ts';
+import type { KeyRecords, Page, RotateOutcome, Rotation, StoredKey } from '../../access/records.ts';
+import { type Database, guarded, transact } from '../dialect.ts';
+import { type ApiKeyRow, keyFromRow, rowFromKey, type Schema, secretFromRow } from '../schema/tables.ts';
+import { recordFor } from './audit.ts';
+
+export class SqlKeys implements KeyRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  create(key: ApiKey, secretDigest: string, by: Actor): Promise<'created' | 'exists'> {
+    return transact(this.#database, async (trx) => {
+      const created = await trx
+        .insertInto('api_keys')
+        .values(rowFromKey(key))
+        .onConflict((conflict) => conflict.column('public_key').doNothing())
+        .returning('key_id')
+        .executeTakeFirst();
+      if (created === undefined) return 'exists';
+      await addAccounts(trx, key);
+      await addSecret(trx, key.keyID, secretDigest, key.createdOn);
+      await recordFor(trx, key.accounts, told(key, 'key.create', key.createdOn, by, true));
+      return 'created';
+    });
+  }
+
+  put(key: ApiKey, secretDigest: string, on: Date, by: Actor): Promise<void> {
+    return transact(this.#database, async (trx) => {
+      const row = rowFromKey(key);
+      const before = await trx
+        .selectFrom('api_keys')
+        .select('key_id')
+        .where('public_key', '=', key.publicKey)
+        .$if(this.#database.locksRows, (query) => query.forUpdate())
+        .executeTakeFirst();
+      // Secrets and tokens hang on the key's ID, and go with the one that is replaced.
+      await trx
+        .deleteFrom('key_secrets')
+        .where('key_id', '=', before?.key_id ?? key.keyID)
+        .execute();
+      await trx
+        .deleteFrom('tokens')
+        .where('key_id', '=', before?.key_id ?? key.keyID)
+        .execute();
+      await trx
+        .insertInto('api_keys')
+        .values(row)
+        .onConflict((conflict) => conflict.column('public_key').doUpdateSet(row))
+        .execute();
+      await trx.deleteFrom('api_key_accounts').where('public_key', '=', row.public_key).execute();
+      await addAccounts(trx, key);
+      await addSecret(trx, key.keyID, secretDigest, on);
+      const action = before === undefined ? 'key.create' : 'key.replace';
+      await recordFor(trx, key.accounts, told(key, action, on, by, true));
+    });
+  }
+
+  find(publicKey: string): Promise<StoredKey | undefined> {
+    return guarded(this.#database, () => findStoredKey(this.#database.db, { publicKey }));
+  }
+
+  findByID(keyID: string): Promise<ApiKey | undefined> {
+    return guarded(this.#database, async () => (await findStoredKey(this.#database.db, { keyID }))?.key);
+  }
+
+  list(page: Page, accountID?: string): Promise<{ keys: ApiKey[]; total: number }> {
+    return guarded(this.#database, async () => {
+      const { db } = this.#database;
+      const chosen = db.selectFrom('api_keys').$if(accountID !== undefined, (query) =>
+        query.where((row) =>
+          row.exists(
+            row
+              .selectFrom('api_key_accounts')
+              .select('position')
+              .whereRef('api_key_accounts.public_key', '=', 'api_keys.public_key')
+              .where('account_id', '=', accountID ?? ''),
+          ),
+        ),
+      );
+      const { total } = await chosen
+        .select((row) => row.fn.countAll<number>().as('total'))
+        .executeTakeFirstOrThrow();
+      const rows = await chosen
+        .selectAll()
+        .orderBy('created_on', 'desc')
+        .orderBy('key_id')
+        .limit(page.count)
+        .offset(page.skip)
+        .execute();
+      if (rows.length === 0) return { keys: [], total: Number(total) };
+      const accounts = await db
+        .selectFrom('api_key_accounts')
+        .selectAll()
+        .where(
+          'public_key',
+          'in',
+          rows.map(({ public_key }) => public_key),
+        )
+        .orderBy('position')
+        .execute();
+      const keys = rows.map((row) =>
+        keyFromRow(
+          row,
+          accounts.filter(({ public_key }) => public_key === row.public_key).map((each) => each.account_id),
+        ),
+      );
+      return { keys, total: Number(total) };
+    });
+  }
+
+  rotate(keyID: string, rotation: Rotation, by: Actor): Promise<RotateOutcome> {
+    return transact(this.#database, async (trx): Promise<RotateOutcome> => {
+      const key = await this.#locked(trx, keyID);
+      if (key === undefined) return { kind: 'not-found' };
+      if (key.revokedOn !== undefined) return { kind: 'revoked' };
+      const on = rotation.createdOn;
+      await trx
+        .deleteFrom('key_secrets')
+        .where('key_id', '=', keyID)
+        .where('valid_until', 'is not', null)
+        .execute();
+      await trx
+        .updateTable('key_secrets')
+        .set({ valid_until: rotation.overlapUntil.getTime() })
+        .where('key_id', '=', keyID)
+        .execute();
+      await addSecret(trx, keyID, rotation.secretDigest, on);
+      const details = { overlapUntil: rotation.overlapUntil.toISOString() };
+      await recordFor(trx, key.accounts, { ...told(key, 'key.rotate', on, by), details });
+      return { kind: 'rotated', key };
+    });
+  }
+
+  revoke(keyID: string, on: Date, by: Actor): Promise<ApiKey | undefined> {
+    return transact(this.#database, async (trx) => {
+      const key = await this.#locked(trx, keyID);
+      if (key === undefined || key.revokedOn !== undefined) return key;
+      await trx
+        .updateTable('api_keys')
+        .set({ revoked_on: on.getTime() })
+        .where('key_id', '=', keyID)
+        .execute();
+      await trx.deleteFrom('tokens').where('key_id', '=', keyID).execute();
+      await recordFor(trx, key.accounts, told(key, 'key.revoke', on, by));
+      return { ...key, revokedOn: on };
+    });
+  }
+
+  touch(keyID: string, usedOn: Date, unlessAfter: Date): Promise<void> {
+    return guarded(this.#database, async () => {
+      await this.#database.db
+        .updateTable('api_keys')
+        .set({ last_used_on: usedOn.getTime() })
+        .where('key_id', '=', keyID)
+        .where((row) =>
+          row.or([row('last_used_on', 'is', null), row('last_used_on', '<=', unlessAfter.getTime())]),
+        )
+        .execute();
+    });
+  }
+
+  /** The key, whose row is locked until the transaction ends. */
+  async #locked(trx: Transaction<Schema>, keyID: string): Promise<ApiKey | undefined> {
+    await trx
+      .selectFrom('api_keys')
+      .select('key_id')
+      .where('key_id', '=', keyID)
+      .$if(this.#database.locksRows, (query) => query.forNoKeyUpdate())
+      .execute();
+    return (await findStoredKey(trx, { keyID }))?.key;
+  }
+}
+
+/** A key with its accounts and secrets. */
+export async function findStoredKey(
+  db: Database['db'] | Transaction<Schema>,
+  by: { readonly publicKey: string } | { readonly keyID: string },
+): Promise<StoredKey | undefined> {
+  // One statement, because between two of them a key could be replaced and get the other's accounts.
+  const rows = await db
+    .selectFrom('api_keys')
+    .leftJoin('api_key_accounts', 'api_key_accounts.public_key', 'api_keys.public_key')
+    .leftJoin('key_secrets', 'key_secrets.key_id', 'api_keys.key_id')
+    .selectAll('api_keys')
+    .select(['api_key_accounts.account_id', 'api_key_accounts.position'])
+    .select([
+      'key_secrets.digest as secret_digest',
+      'key_secrets.created_on as secret_created_on',
+      'key_secrets.valid_until as secret_valid_until',
+    ])
+    .where(
+      (row): Expression<SqlBool> =>
+        'publicKey' in by
+          ? row('api_keys.public_key', '=', by.publicKey)
+          : row('api_keys.key_id', '=', by.keyID),
+    )
+    .orderBy('api_key_accounts.position')
+    .execute();
+  const [first] = rows;
+  if (first === undefined) return undefined;
+  // Every account comes with every secret.
+  const accounts = new Map(rows.map(({ position, account_id }) => [position, account_id]));
+  const secrets = new Map(rows.map((row) => [row.secret_digest, row]));
+  return {
+    key: keyFromRow(
+      first as ApiKeyRow,
+      [...accounts.values()].flatMap((accountID) => accountID ?? []),
+    ),
+    secrets: [...secrets.values()]
+      .flatMap(({ secret_digest: digest, secret_created_on: created_on, secret_valid_until: valid_until }) =>
+        digest === null || created_on === null ? [] : secretFromRow({ digest, created_on, valid_until }),
+      )
+      .sort((a, b) => Number(a.validUntil !== undefined) - Number(b.validUntil !== undefined)),
+  };
+}
+
+async function addAccounts(trx: Transaction<Schema>, { publicKey, accounts }: ApiKey): Promise<void> {
+  if (accounts === 'all' || accounts.length === 0) return;
+  const rows = accounts.map((account_id, position) => ({ public_key: publicKey, position, account_id }));
+  await trx.insertInto('api_key_accounts').values(rows).execute();
+}
+
+async function addSecret(
+  trx: Transaction<Schema>,
+  key_id: string,
+  digest: string,
+  createdOn: Date,
+): Promise<void> {
+  const row = { key_id, digest, created_on: createdOn.getTime(), valid_until: null };
+  await trx.insertInto('key_secrets').values(row).execute();
+}
+
+function told(
+  key: ApiKey,
+  action: NewAuditEntry['action'],
+  on: Date,
+  by: Actor,
+  whole = false,
+): NewAuditEntry {
+  const { keyID, name, publicKey, scopes, expiresOn } = key;
+  const details = { name, publicKey, scopes, ...(expiresOn && { expiresOn: expiresOn.toISOString() }) };
+  return { on, by, action, subjectID: keyID, ...(whole && { details }) };
+}

@@ -1,0 +1,198 @@
+/**
+ * Owns the statements about one account's products, and the order in which writing them is settled against disabling
+ * what they show. Refuses to know dialects, and every account but its own: each statement names it.
+ */
+import type { Kysely, Transaction } from 'kysely';
+import { type Actor, type AuditAction, knownActor } from '../../access/audit.ts';
+import type { Page } from '../../access/records.ts';
+import { type AssignmentRefusals, refusalsOf } from '../../catalog/assignment.ts';
+import type { LineItems } from '../../catalog/line-items.ts';
+import { imagesOf, type Product, type ProductContent } from '../../catalog/product.ts';
+import type {
+  AccountCatalog,
+  LineItemsInsertOutcome,
+  NewLineItems,
+  NewProduct,
+  ProductChangeOutcome,
+  ProductDisableOutcome,
+  ProductInsertOutcome,
+} from '../../catalog/records.ts';
+import { type Database, guarded, lockAccount, transact } from '../dialect.ts';
+import {
+  columnsOfProduct,
+  type ProductRow,
+  productFromRow,
+  usesOfProduct,
+} from '../schema/catalog-tables.ts';
+import type { Schema } from '../schema/tables.ts';
+import { record } from './audit.ts';
+import { deleteUsesOfProduct, insertUses, readDisabled } from './image-uses.ts';
+import { findLineItems, insertLineItems, listLineItems } from './line-items.ts';
+import { holdsText } from './text-search.ts';
+
+export class SqlAccountCatalog implements AccountCatalog {
+  readonly #database: Database;
+  readonly #accountID: string;
+  readonly #by: Actor | undefined;
+
+  /** Without an actor the port shows only what reads (ReadableCatalog). */
+  constructor(database: Database, accountID: string, by: Actor | undefined) {
+    this.#database = database;
+    this.#accountID = accountID;
+    this.#by = by;
+  }
+
+  insertProduct({ productID, content, createdOn }: NewProduct): Promise<ProductInsertOutcome> {
+    return transact(this.#database, async (trx): Promise<ProductInsertOutcome> => {
+      const account = await lockAccount(this.#database, trx, this.#accountID);
+      if (account === undefined) return { kind: 'no-account' };
+      const refusals = await this.#refusals(trx, [...imagesOf(content)]);
+      if (refusals.size > 0) return { kind: 'refused', refusals };
+
+      const row: ProductRow = {
+        account_id: this.#accountID,
+        sequence: await this.#nextSequence(trx),
+        product_id: productID,
+        ...columnsOfProduct(content),
+        created_on: createdOn.getTime(),
+        updated_on: createdOn.getTime(),
+        disabled_on: null,
+      };
+      await trx.insertInto('products').values(row).execute();
+      await insertUses(trx, this.#accountID, usesOfProduct(content, row.sequence));
+      await this.#record(trx, 'product.create', createdOn, productID);
+      return { kind: 'inserted', product: productFromRow(row) };
+    });
+  }
+
+  replaceProduct(productID: string, content: ProductContent, updatedOn: Date): Promise<ProductChangeOutcome> {
+    return transact(this.#database, async (trx): Promise<ProductChangeOutcome> => {
+      // An account that does not exist has no products; the next statement finds that out.
+      await lockAccount(this.#database, trx, this.#accountID);
+      const before = await this.#row(trx, productID);
+      if (before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on !== null) return { kind: 'disabled' };
+      const refusals = await this.#refusals(trx, [...imagesOf(content)], before);
+      if (refusals.size > 0) return { kind: 'refused', refusals };
+
+      const columns = { ...columnsOfProduct(content), updated_on: updatedOn.getTime() };
+      await this.#update(trx, before, columns);
+      await deleteUsesOfProduct(trx, this.#accountID, before.sequence);
+      await insertUses(trx, this.#accountID, usesOfProduct(content, before.sequence));
+      await this.#record(trx, 'product.change', updatedOn, productID);
+      return { kind: 'changed', product: productFromRow({ ...before, ...columns }) };
+    });
+  }
+
+  disableProduct(productID: string, disabledOn: Date): Promise<ProductDisableOutcome> {
+    return transact(this.#database, async (trx): Promise<ProductDisableOutcome> => {
+      await lockAccount(this.#database, trx, this.#accountID);
+      const before = await this.#row(trx, productID);
+      if (before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on !== null) return { kind: 'disabled', product: productFromRow(before) };
+
+      const columns = { disabled_on: disabledOn.getTime() };
+      await this.#update(trx, before, columns);
+      await deleteUsesOfProduct(trx, this.#accountID, before.sequence);
+      await this.#record(trx, 'product.disable', disabledOn, productID);
+      return { kind: 'disabled', product: productFromRow({ ...before, ...columns }) };
+    });
+  }
+
+  findProduct(productID: string): Promise<Product | undefined> {
+    return guarded(this.#database, async () => {
+      const row = await this.#row(this.#database.db, productID);
+      return row === undefined ? undefined : productFromRow(row);
+    });
+  }
+
+  listProducts(
+    page: Page,
+    title?: string,
+    signal?: AbortSignal,
+  ): Promise<{ products: Product[]; total: number }> {
+    const list = async (db: Kysely<Schema>) => {
+      let query = db
+        .selectFrom('products')
+        .where('account_id', '=', this.#accountID)
+        .where('disabled_on', 'is', null);
+      if (title !== undefined) query = query.where(holdsText('folded_title', title));
+      const { total } = await query
+        .select(({ fn }) => fn.countAll<number>().as('total'))
+        .executeTakeFirstOrThrow();
+      if (page.skip >= total) return { products: [], total };
+      const rows = await query
+        .selectAll()
+        .orderBy('sequence', 'desc')
+        .limit(page.count)
+        .offset(page.skip)
+        .execute();
+      return { products: rows.map(productFromRow), total };
+    };
+    // Without a title too: what is not disabled is counted.
+    return guarded(this.#database, () => this.#database.search(this.#accountID, signal, list));
+  }
+
+  refusals(imageIDs: readonly string[], productID?: string): Promise<AssignmentRefusals> {
+    return guarded(this.#database, async () => {
+      const { db } = this.#database;
+      const before = productID === undefined ? undefined : await this.#row(db, productID);
+      return this.#refusals(db, imageIDs, before);
+    });
+  }
+
+  insertLineItems(lineItems: NewLineItems): Promise<LineItemsInsertOutcome> {
+    return insertLineItems(this.#database, this.#accountID, knownActor(this.#by), lineItems);
+  }
+
+  findLineItems(lineItemsID: string): Promise<LineItems | undefined> {
+    return findLineItems(this.#database, this.#accountID, lineItemsID);
+  }
+
+  listLineItems(page: Page): Promise<{ sets: LineItems[]; total: number }> {
+    return listLineItems(this.#database, this.#accountID, page);
+  }
+
+  /** The line of the audit trail. Comes last in its transaction. */
+  #record(trx: Transaction<Schema>, action: AuditAction, on: Date, subjectID: string): Promise<void> {
+    return record(trx, this.#accountID, { on, by: knownActor(this.#by), action, subjectID });
+  }
+
+  #row(db: Kysely<Schema>, productID: string): Promise<ProductRow | undefined> {
+    return db
+      .selectFrom('products')
+      .selectAll()
+      .where('account_id', '=', this.#accountID)
+      .where('product_id', '=', productID)
+      .executeTakeFirst();
+  }
+
+  /** Which of the images the account may not assign; `before` is the product that may show them already. */
+  async #refusals(
+    db: Kysely<Schema>,
+    imageIDs: readonly string[],
+    before?: ProductRow,
+  ): Promise<AssignmentRefusals> {
+    const disabled = await readDisabled(db, this.#accountID, imageIDs);
+    const shown = before === undefined ? undefined : imagesOf(productFromRow(before).content);
+    return refusalsOf(imageIDs, disabled, shown);
+  }
+
+  async #nextSequence(trx: Transaction<Schema>): Promise<number> {
+    const row = await trx
+      .selectFrom('products')
+      .select(({ fn }) => fn.max('sequence').as('newest'))
+      .where('account_id', '=', this.#accountID)
+      .executeTakeFirst();
+    return (row?.newest ?? 0) + 1;
+  }
+
+  async #update(trx: Transaction<Schema>, before: ProductRow, columns: Partial<ProductRow>): Promise<void> {
+    await trx
+      .updateTable('products')
+      .set(columns)
+      .where('account_id', '=', this.#accountID)
+      .where('sequence', '=', before.sequence)
+      .execute();
+  }
+}

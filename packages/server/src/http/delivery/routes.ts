@@ -1,0 +1,157 @@
+/**
+ * The public link: `GET /images/{publicID}`. Owns the headers of a delivery. Refuses to know how renditions are made.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Static } from 'typebox';
+import { Shares } from '../../concurrency/concurrency-limit.ts';
+import type { Delivered, Delivery } from '../../delivery/delivery.ts';
+import { AppError, isAppError } from '../../errors.ts';
+import { parseSize, type Transform } from '../../imaging/plan.ts';
+import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
+import { isNotModified, lastModified, type Validators } from '../shared/conditional.ts';
+import { PUBLIC_CORS } from '../shared/cors.ts';
+import { sendProblem } from '../shared/problems.ts';
+import { clientName, type RateLimits } from '../shared/rate-limits.ts';
+import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from '../shared/schemas.ts';
+import { mediaType, negotiate } from './negotiate.ts';
+import { ServerTiming } from './server-timing.ts';
+import type { WarmAnswers } from './warm-answers.ts';
+
+/** What clients get that ask for no size; the official SDKs then ask for exactly this. */
+const DEFAULT_SIZE = { width: 400, height: 400 };
+
+/** Milliseconds until a client is told that it asks for too much. */
+const REFUSAL_HELD = 100;
+/**
+ * Renditions that may be made, or wait to be, for one address at once: half the places there are in the queue of
+ * pictures. The rest is for others, however many one asks for (docs/adr/0039).
+ */
+const MAX_RENDERS_PER_ADDRESS = 128;
+
+export interface DeliveryRoutes {
+  readonly delivery: Delivery;
+  /** The value of Cache-Control on a rendition. */
+  readonly cacheControl: string;
+  readonly rates: RateLimits;
+  /** Remembers answers, so that the next request for the same need not come this far. */
+  readonly warm: WarmAnswers;
+  readonly telemetry: Telemetry;
+}
+
+export function addDeliveryRoutes(
+  app: FastifyInstance,
+  { delivery, cacheControl, rates, warm, telemetry }: DeliveryRoutes,
+): void {
+  const shares = new Shares(MAX_RENDERS_PER_ADDRESS);
+  const sent = (from: Delivered['from']): Count => telemetry.counter('deliveries', { from });
+  // Preflights, of pages that ask conditionally; answered by the rules for other origins.
+  app.options(
+    '/images/:publicID',
+    { config: { cors: PUBLIC_CORS }, schema: { hide: true } },
+    async () => undefined,
+  );
+  // HEAD is a route of its own, because the framework's says of a 304 that its picture has 0 bytes.
+  for (const method of ['GET', 'HEAD']) {
+    app.route<{ Params: Static<typeof PublicParams>; Querystring: Static<typeof DeliveryQuery> }>({
+      method,
+      exposeHeadRoute: false,
+      url: '/images/:publicID',
+      config: { scope: 'public', cors: PUBLIC_CORS },
+      schema: {
+        operationId: 'getPublicImage',
+        summary: 'Get an image by its public ID',
+        description: 'Needs no credentials. The format follows the Accept header unless `format` names one.',
+        tags: ['Images'],
+        security: [],
+        params: PublicParams,
+        querystring: DeliveryQuery,
+        headers: DeliveryHeaders,
+        response: RESPONSES.delivery,
+      },
+      errorHandler: async (error, request, reply) => {
+        if (isAppError(error, 'rate-limited')) await held(request.aborted);
+        // So that a picture uploaded a moment later is soon seen, and a flood of guesses is still absorbed.
+        const brief = error instanceof AppError && error.code === 'not-found';
+        return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
+      },
+      handler: async (request, reply) => {
+        const timing = new ServerTiming();
+        const transform = parseTransform(request.query);
+        let name: string | undefined;
+        const client = () => {
+          name ??= clientName(request.ip);
+          return name;
+        };
+        const charge = () => rates.charge(reply, 'address', client(), true);
+        const image = await delivery.find(request.params.publicID, charge);
+        timing.mark('record');
+        const format = request.query.format ?? negotiate(request.headers.accept, image.original);
+        const planned = delivery.plan(image, transform, format);
+        timing.mark('plan');
+        const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };
+        setDeliveryHeaders(reply, current, cacheControl);
+        if (isNotModified(request.headers, current)) {
+          reply.header('server-timing', timing.of('revalidated'));
+          warm.remember(request.raw, planned, reply.getHeaders());
+          return reply.code(304).send();
+        }
+        let giveBack: (() => void) | undefined;
+        const take = () => {
+          charge();
+          giveBack = shares.take(client());
+          if (giveBack) return;
+          const text = `one address may have ${MAX_RENDERS_PER_ADDRESS} renditions in the making at most`;
+          throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'address-share' });
+        };
+        const { bytes, from, times } = await delivery
+          .deliver(planned, request.aborted, take)
+          .finally(() => giveBack?.());
+        sent(from).value += 1;
+        reply
+          .header('server-timing', timing.of(from, times))
+          .type(mediaType(planned.plan.format))
+          .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);
+        warm.remember(request.raw, planned, reply.getHeaders());
+        return reply.send(bytes);
+      },
+    });
+  }
+}
+
+function parseTransform(query: Static<typeof DeliveryQuery>): Transform {
+  const size = query.size === undefined ? DEFAULT_SIZE : parseSize(query.size);
+  if (!size) throw new AppError('invalid-request', 'size must be of the form WxH');
+  return {
+    ...size,
+    fit: query.fit ?? 'cover',
+    position: query.position ?? 'center',
+    dpr: query.dpr ?? 1,
+    ...(query.quality !== undefined && { quality: query.quality }),
+  };
+}
+
+/**
+ * Resolves after a moment. Who is refused and asks again at once, on however many connections, would otherwise keep the
+ * server busy with refusals: this way each connection gets ten a second, and others do not notice.
+ */
+async function held(aborted: AbortSignal): Promise<void> {
+  await pause(REFUSAL_HELD, undefined, { signal: aborted }).catch(() => undefined);
+}
+
+/** The headers that a 200, a 304 and a HEAD have in common. */
+function setDeliveryHeaders(
+  reply: FastifyReply,
+  { etag, lastModified }: Validators,
+  cacheControl: string,
+): void {
+  if (lastModified !== undefined) reply.header('last-modified', new Date(lastModified).toUTCString());
+  reply
+    .header('etag', etag)
+    .header('cache-control', cacheControl)
+    .header('vary', 'Accept')
+    .header('cross-origin-resource-policy', 'cross-origin')
+    // Else pages of other origins, which is where pictures are shown, could not read how they came.
+    .header('timing-allow-origin', '*')
+    .header('content-security-policy', "default-src 'none'; sandbox");
+}

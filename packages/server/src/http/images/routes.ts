@@ -1,0 +1,291 @@
+/**
+ * The six authenticated operations on an account's images. Owns how an Image looks on the wire.
+ * Refuses to know how anything is stored, decoded or settled.
+ */
+import type { Readable } from 'node:stream';
+import type { ImageMetadata } from '@vitrine/client';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import { Shares } from '../../concurrency/concurrency-limit.ts';
+import type { ImageFilter } from '../../database/store.ts';
+import { AppError } from '../../errors.ts';
+import type { Image } from '../../image.ts';
+import type { Ingest } from '../../images/ingest.ts';
+import type { Library } from '../../images/library.ts';
+import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
+import { sendProblem } from '../shared/problems.ts';
+import { accountOf, actorOf } from '../shared/route-rules.ts';
+import {
+  AccountParams,
+  ImageListQuery,
+  ImageParams,
+  RESPONSES,
+  UploadHeaders,
+  VersionHeader,
+} from '../shared/schemas.ts';
+import { duplicateNamesExisting } from '../shared/version.ts';
+import { usageJSON } from './json.ts';
+import { readDescription, readUploadForm, requireMultipart, type UploadForm } from './upload-form.ts';
+import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
+
+/**
+ * Uploads of one account at once, from the first byte to the answer: half the places that pictures can wait in. The rest
+ * is for others (docs/adr/0039).
+ */
+const MAX_UPLOADS_PER_ACCOUNT = 128;
+
+export interface ImageRoutes {
+  readonly library: Library;
+  readonly ingest: Ingest;
+  /** The base of public links, without a slash at its end. */
+  readonly baseURL: () => string;
+}
+
+export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL }: ImageRoutes): void {
+  const show = (image: Image): ImageMetadata => imageMetadata(image, baseURL());
+  const readForm = (request: FastifyRequest): Promise<UploadForm> => {
+    requireMultipart(request.headers['content-type']);
+    return readUploadForm(request, request.body as Readable, (file) => ingest.receive(file, request.aborted));
+  };
+  const shares = new Shares(MAX_UPLOADS_PER_ACCOUNT);
+  const inItsShare = async (request: FastifyRequest, upload: () => Promise<Image>): Promise<Image> => {
+    const giveBack = shares.take(accountOf(request));
+    if (!giveBack) {
+      const text = `one account may have ${MAX_UPLOADS_PER_ACCOUNT} uploads at once at most`;
+      throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'account-share' });
+    }
+    return upload().finally(giveBack);
+  };
+  const tags = ['Images'];
+  const form = { body: { $ref: 'ImageRequest#' }, consumes: ['multipart/form-data'] };
+
+  app.get<{ Params: Static<typeof AccountParams>; Querystring: Static<typeof ImageListQuery> }>(
+    '/accounts/:accountID/images',
+    {
+      config: { scope: 'images.read' },
+      schema: {
+        operationId: 'listImageMetadata',
+        summary: 'List the metadata of the images of an account',
+        description: 'Of all, or of those that match every filter given.',
+        tags,
+        params: AccountParams,
+        querystring: ImageListQuery,
+        headers: VersionHeader,
+        response: RESPONSES.list,
+      },
+    },
+    async (request, reply) => {
+      const accountID = accountOf(request);
+      const page = readPage(request.query);
+      const filters = filtersOf(request.query);
+      const { images, total } = await library.list(accountID, page, imageFilter(filters), request.aborted);
+      const url = `${baseURL()}/accounts/${accountID}/images`;
+      addPageHeaders(reply, { url, page, length: images.length, total, filters });
+      return images.map(show);
+    },
+  );
+
+  app.post<{ Params: Static<typeof AccountParams> }>(
+    '/accounts/:accountID/images',
+    {
+      config: { scope: 'images.write', form: true },
+      schema: {
+        operationId: 'uploadImage',
+        summary: 'Upload a PNG, JPEG or WebP image',
+        description: 'Duplicate images, and files larger than 16 MiB, are refused.',
+        tags,
+        params: AccountParams,
+        headers: UploadHeaders,
+        ...form,
+        response: RESPONSES.upload,
+      },
+      errorHandler: (error, request, reply) => {
+        const { version } = request;
+        return sendProblem(error, request, reply, (failure) => {
+          const named = failure.existing && version !== undefined && duplicateNamesExisting(version);
+          return named && failure.existing
+            ? { error: failure.message, ...show(failure.existing) }
+            : uploadProblem(failure);
+        });
+      },
+    },
+    async (request, reply) => {
+      const idempotencyKey = parseIdempotencyKey(request.headers['x-idempotency-key']);
+      const image = await inItsShare(request, async () => {
+        const upload = {
+          ...(await readForm(request)),
+          ...(idempotencyKey !== undefined && { idempotencyKey }),
+        };
+        return library.upload(accountOf(request), actorOf(request), upload, request.aborted);
+      });
+      return reply.code(201).send(show(image));
+    },
+  );
+
+  app.get<{ Params: Static<typeof ImageParams> }>(
+    '/accounts/:accountID/images/:imageID',
+    {
+      config: { scope: 'images.read' },
+      schema: {
+        operationId: 'getImageMetadata',
+        summary: 'Get the metadata of an image',
+        tags,
+        params: ImageParams,
+        headers: VersionHeader,
+        response: RESPONSES.get,
+      },
+    },
+    async (request) => show(await library.get(accountOf(request), request.params.imageID)),
+  );
+
+  app.put<{ Params: Static<typeof ImageParams> }>(
+    '/accounts/:accountID/images/:imageID',
+    {
+      config: { scope: 'images.write', form: true },
+      schema: {
+        operationId: 'updateImage',
+        summary: 'Replace an image and, optionally, its metadata',
+        description: 'IDs and link stay. Without a metadata part the metadata stays as well.',
+        tags,
+        params: ImageParams,
+        headers: VersionHeader,
+        ...form,
+        response: RESPONSES.update,
+      },
+      errorHandler: (error, request, reply) => sendProblem(error, request, reply, uploadProblem),
+    },
+    async (request) => {
+      const accountID = accountOf(request);
+      const { imageID } = request.params;
+      // Before the body: nobody should send 16 MiB to learn that there is no such image.
+      await library.getChangeable(accountID, imageID);
+      const image = await inItsShare(request, async () => {
+        const form = await readForm(request);
+        return library.update(accountID, actorOf(request), imageID, form, request.aborted);
+      });
+      return show(image);
+    },
+  );
+
+  app.delete<{ Params: Static<typeof ImageParams>; Querystring: Static<typeof DisableQuery> }>(
+    '/accounts/:accountID/images/:imageID',
+    {
+      config: { scope: 'images.write' },
+      schema: {
+        operationId: 'disableImage',
+        summary: 'Disable an image',
+        description:
+          'A disabled image is still public, listed and readable, but cannot be changed or assigned to products or line items.',
+        tags,
+        params: ImageParams,
+        querystring: DisableQuery,
+        headers: VersionHeader,
+        response: USAGE_RESPONSES.disable,
+      },
+      errorHandler: (error, request, reply) =>
+        sendProblem(
+          error,
+          request,
+          reply,
+          ({ message, usage }) => usage && { error: message, usage: usageJSON(usage) },
+        ),
+    },
+    async (request, reply) => {
+      if (request.query.dryRun === 'true') {
+        return usageJSON(await library.usage(accountOf(request), request.params.imageID, request.aborted));
+      }
+      await library.disable(accountOf(request), actorOf(request), request.params.imageID);
+      return reply.code(204).send();
+    },
+  );
+
+  app.put<{ Params: Static<typeof ImageParams> }>(
+    '/accounts/:accountID/images/:imageID/metadata',
+    {
+      config: { scope: 'images.write' },
+      schema: {
+        operationId: 'updateImageMetadata',
+        summary: 'Replace the metadata of an image',
+        tags,
+        params: ImageParams,
+        headers: VersionHeader,
+        body: { $ref: 'ImageMetadataRequest#' },
+        response: RESPONSES.updateMetadata,
+      },
+      errorHandler: (error, request, reply) => sendProblem(error, request, reply, metadataProblem),
+    },
+    async (request) => {
+      if (request.body === undefined) {
+        throw new AppError('invalid-request', 'the body must be JSON: an object with altText');
+      }
+      const said = readDescription(request.body);
+      if (!said.ok) {
+        throw new AppError('invalid-metadata', Object.values(said.fields).join('; '), {
+          fields: said.fields,
+        });
+      }
+      const accountID = accountOf(request);
+      const { imageID } = request.params;
+      return show(await library.updateMetadata(accountID, actorOf(request), imageID, said.description));
+    },
+  );
+}
+
+type Filters = Pick<Static<typeof ImageListQuery>, 'disabled' | 'unused' | 'altText' | 'search'>;
+
+/** The filters that a request has, as it has them. */
+function filtersOf({ disabled, unused, altText, search }: Filters): Filters {
+  const text = readSearch('search', search);
+  return {
+    ...(disabled && { disabled }),
+    ...(unused && { unused }),
+    ...(altText && { altText }),
+    ...(text !== undefined && { search: text }),
+  };
+}
+
+function imageFilter({ disabled, unused, ...filters }: Filters): ImageFilter | undefined {
+  const filter = {
+    ...filters,
+    ...(disabled && { disabled: disabled === 'true' }),
+    ...(unused && { unused: unused === 'true' }),
+  };
+  return Object.keys(filter).length === 0 ? undefined : filter;
+}
+
+/** An Image as the contract has it: absent fields are left out, times are RFC 3339. */
+export function imageMetadata(image: Image, baseURL: string): ImageMetadata {
+  return {
+    imageID: image.imageID,
+    publicID: image.publicID,
+    ...(image.altText !== undefined && { altText: image.altText }),
+    ...(image.focalPoint !== undefined && { focalPoint: image.focalPoint }),
+    link: `${baseURL}/images/${image.publicID}`,
+    createdOn: image.createdOn.toISOString(),
+    updatedOn: image.updatedOn.toISOString(),
+    ...(image.disabledOn && { disabledOn: image.disabledOn.toISOString() }),
+  };
+}
+
+/** The 422 of upload and update: by part of the form. */
+function uploadProblem({ fields }: AppError): Record<string, unknown> | undefined {
+  if (!fields) return undefined;
+  const { image, ...metadata } = fields;
+  return {
+    ...(image !== undefined && { image }),
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+  };
+}
+
+/** The 422 of update_metadata: by field. */
+function metadataProblem({ fields }: AppError): Record<string, unknown> | undefined {
+  return fields && { ...fields };
+}
+
+function parseIdempotencyKey(header: string | string[] | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  if (typeof header !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(header)) {
+    throw new AppError('invalid-request', 'X-Idempotency-Key must be 1 to 255 visible ASCII characters');
+  }
+  return header;
+}

@@ -1,0 +1,44 @@
+/**
+ * Probes for those who run the server, and `GET /ping` for those who use it.
+ */
+import type { FastifyInstance } from 'fastify';
+import type { Readiness } from '../../telemetry/readiness.ts';
+import { RESPONSES, VersionHeader } from '../shared/schemas.ts';
+
+export interface ProbeRoutes {
+  readonly readiness: Readiness;
+}
+
+export function addProbeRoutes(app: FastifyInstance, { readiness }: ProbeRoutes): void {
+  const config = { scope: 'public' } as const;
+  const schema = { hide: true };
+
+  /** Alive: the process answers. Says nothing of its dependencies, whose failure a restart would not mend. */
+  app.get('/livez', { config, schema }, async (_request, reply) =>
+    reply.header('cache-control', 'no-store').send({ status: 'ok' }),
+  );
+
+  /** Ready: every dependency can be used. Says which, and nothing of why not: that is in the log. */
+  app.get('/readyz', { config, schema }, async (_request, reply) => {
+    const report = await readiness.report();
+    return reply
+      .code(report.status === 'ok' ? 200 : 503)
+      .header('cache-control', 'no-store')
+      .send(report);
+  });
+
+  app.get(
+    '/ping',
+    {
+      config: { scope: 'ping.read' },
+      schema: {
+        operationId: 'ping',
+        summary: 'Check that the credentials work',
+        tags: ['Ping'],
+        headers: VersionHeader,
+        response: RESPONSES.ping,
+      },
+    },
+    async () => ({}),
+  );
+}

@@ -1,0 +1,316 @@
+/**
+ * The `vitrine` command as an operator runs it: a process of its own, on the data of a server, or beside one that runs.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import {
+  basicOf,
+  bearer,
+  call,
+  done,
+  type KeyJSON,
+  newAccount,
+  newKey,
+  newToken,
+} from '../support/administration.ts';
+import { type Outcome, outcomeOf, VITRINE } from '../support/command.ts';
+import { startPostgres } from '../support/postgres.ts';
+import { ACCOUNT, startServer, type TestServer } from '../support/server.ts';
+
+const MISSING = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
+
+const { postgres, skip } = await startPostgres();
+after(() => postgres?.stop());
+
+/** Runs `vitrine` with these words, on the data that the variables name. */
+async function vitrine(env: Record<string, string>, ...words: string[]): Promise<Outcome> {
+  const [command, ...first] = VITRINE;
+  const child = spawn(command, [...first, ...words], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return outcomeOf(child, words);
+}
+
+/** What a command that must succeed prints as JSON. */
+async function printed<T>(env: Record<string, string>, ...words: string[]): Promise<T> {
+  const { code, out, err } = await vitrine(env, ...words, '--json');
+  assert.deepEqual([code, err], [0, ''], words.join(' '));
+  return JSON.parse(out) as T;
+}
+
+interface AccountJSON {
+  readonly accountID: string;
+  readonly displayName: string;
+  readonly suspendedOn?: string;
+  readonly imageQuota?: number;
+  readonly byteQuota?: number;
+  readonly disablePolicy?: string;
+}
+
+interface EntryJSON {
+  readonly action: string;
+  readonly by: object;
+}
+
+/** Everything there is to do, on some database. */
+async function administers(env: Record<string, string>): Promise<void> {
+  const run = <T>(...words: string[]) => printed<T>(env, ...words);
+  const account = await run<AccountJSON>('accounts', 'create', 'Café “One”', '--image-quota', '7');
+  assert.deepEqual([account.displayName, account.imageQuota], ['Café “One”', 7]);
+  const { accountID } = account;
+  const named = await run<AccountJSON>('accounts', 'create', 'Two', '--id', MISSING.replace('7', 'A'));
+  assert.equal(named.accountID, MISSING.replace('7', 'a'));
+  const found = await run<AccountJSON[]>('accounts', 'list');
+  assert.deepEqual(new Set(found.map((each) => each.accountID)), new Set([accountID, named.accountID]));
+  assert.equal((await run<AccountJSON>('accounts', 'rename', accountID, 'One')).displayName, 'One');
+  const limited = await run<AccountJSON>(
+    'accounts',
+    'limit',
+    accountID,
+    '--image-quota',
+    'default',
+    '--byte-quota',
+    '9',
+  );
+  assert.deepEqual([limited.imageQuota, limited.byteQuota], [undefined, 9]);
+  await run('accounts', 'limit', accountID, '--byte-quota', 'default');
+  const strict = await run<AccountJSON>('accounts', 'policy', accountID, 'refuse-in-use');
+  assert.equal(strict.disablePolicy, 'refuse-in-use');
+  assert.equal((await run<AccountJSON>('accounts', 'policy', accountID, 'allow')).disablePolicy, undefined);
+  assert.ok((await run<AccountJSON>('accounts', 'suspend', accountID)).suspendedOn);
+  assert.equal((await run<AccountJSON>('accounts', 'resume', accountID)).suspendedOn, undefined);
+  assert.deepEqual(await run('accounts', 'show', accountID), {
+    accountID,
+    displayName: 'One',
+    createdOn: (account as unknown as { createdOn: string }).createdOn,
+  });
+
+  const key = await run<KeyJSON>('keys', 'create', 'Shop', '--account', accountID, named.accountID);
+  assert.deepEqual(key.accounts, [accountID, named.accountID]);
+  assert.match(key.secretKey, /^vitrine_sk_/);
+  const expires = ['--expires-on', '2099-01-01T00:00:00Z'];
+  const admin = await run<KeyJSON>(
+    'keys',
+    'create',
+    'Admin',
+    '--all-accounts',
+    '--scopes',
+    'all',
+    ...expires,
+  );
+  assert.equal(admin.accounts, 'all');
+  assert.equal(admin.scopes.length, 7);
+  const reader = await run<KeyJSON>(
+    'keys',
+    'create',
+    'R',
+    '--account',
+    accountID,
+    '--scopes',
+    'images.read, ping.read',
+  );
+  assert.deepEqual(reader.scopes, [`/accounts/${accountID}/images.read`, '/ping.read']);
+  const rotated = await run<KeyJSON>('keys', 'rotate', admin.publicKey, '--overlap', '90m');
+  assert.notEqual(rotated.secretKey, admin.secretKey);
+  const overlap = Date.parse(rotated.overlapUntil ?? '') - Date.now();
+  assert.ok(overlap > 89 * 60_000 && overlap <= 90 * 60_000);
+  assert.equal((await run<KeyJSON>('keys', 'revoke', key.keyID)).keyID, key.keyID);
+  assert.equal((await run<KeyJSON[]>('keys', 'list')).length, 3);
+  const ofAccount = await run<KeyJSON[]>('keys', 'list', '--account', accountID);
+  assert.deepEqual(new Set(ofAccount.map(({ keyID }) => keyID)), new Set([key.keyID, reader.keyID]));
+
+  const told = await run<EntryJSON[]>('audit', accountID);
+  assert.deepEqual(
+    told.map(({ action }) => action),
+    [
+      'key.revoke',
+      'key.create',
+      'key.create',
+      'account.resume',
+      'account.suspend',
+      'account.change',
+      'account.change',
+      'account.change',
+      'account.change',
+      'account.change',
+      'account.create',
+    ],
+  );
+  for (const { by } of told) assert.deepEqual(by, { kind: 'operator', name: userInfo().username });
+  assert.deepEqual(
+    (await run<EntryJSON[]>('audit', '--skip', '1')).map(({ action }) => action),
+    ['key.create'],
+  );
+}
+
+describe('the vitrine command', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vitrine-cli-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  test('administers accounts and keys before there ever was a server, on SQLite', () =>
+    administers({ VITRINE_DATA: join(folder, 'new') }));
+
+  test('prints tables and lines for people', async () => {
+    const env = { VITRINE_DATA: join(folder, 'tables') };
+    assert.equal((await vitrine(env, 'accounts', 'list')).out, 'There are no accounts.\n');
+    const created = await vitrine(env, 'accounts', 'create', 'A shop');
+    assert.match(
+      created.out,
+      /^account {6}[0-9a-f-]{36}\nname {9}A shop\ncreated .*\nimage quota {2}default\nbyte quota {3}default\n$/,
+    );
+    const id = /[0-9a-f-]{36}/.exec(created.out)?.[0] ?? '';
+    const list = await vitrine(env, 'accounts', 'list');
+    assert.match(
+      list.out,
+      /^ACCOUNT {31}NAME {4}CREATED .*\n[0-9a-f-]{36} {2}A shop {2}20\S+ {2}- {10}default {6}default\n$/,
+    );
+    const key = await vitrine(env, 'keys', 'create', 'Website', '--account', id);
+    assert.match(key.out, /^secret key {2}vitrine_sk_\S+$/m);
+    assert.match(
+      (await vitrine(env, 'keys', 'list')).out,
+      /vitrine_pk_\S+ {2}Website {2}[0-9a-f-]{36} {2}good/,
+    );
+    assert.match((await vitrine(env, 'audit', id)).out, /^2 +\S+ {2}key\.create .*operator/m);
+  });
+
+  test('says what is wrong, and exits with a code that scripts can tell apart', async () => {
+    const env = { VITRINE_DATA: join(folder, 'codes') };
+    await printed(env, 'accounts', 'create', 'x', '--id', MISSING);
+    const key = await printed<KeyJSON>(env, 'keys', 'create', 'x', '--account', MISSING);
+    await printed(env, 'keys', 'revoke', key.keyID);
+    const cases: [number, RegExp, string[], Record<string, string>?][] = [
+      [2, /unknown command 'nonsense'/, ['nonsense']],
+      [2, /unknown option '--nonsense'/, ['accounts', 'list', '--nonsense']],
+      [2, /missing required argument 'name'/, ['accounts', 'create']],
+      [2, /displayName must be 1 to 200/, ['accounts', 'create', ' ']],
+      [2, /imageQuota must be a whole number/, ['accounts', 'create', 'x', '--image-quota', 'many']],
+      [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', MISSING, 'never']],
+      [2, /It must be a whole number/, ['accounts', 'list', '--count', '-1']],
+      [2, /either accounts \(--account\) or all of them/, ['keys', 'create', 'x']],
+      [2, /scopes must be such as/, ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense']],
+      [
+        2,
+        /expiresOn must be in the future/,
+        ['keys', 'create', 'x', '--all-accounts', '--expires-on', '2020-01-01T00:00:00Z'],
+      ],
+      [2, /accounts names .* does not exist/, ['keys', 'create', 'x', '--account', ACCOUNT]],
+      [2, /such as 0, 30s, 90m, 24h or 7d/, ['keys', 'rotate', key.keyID, '--overlap', 'long']],
+      [2, /overlapSeconds must be .* 604800/, ['keys', 'rotate', key.keyID, '--overlap', '8d']],
+      [2, /VITRINE_DTA.*did you mean VITRINE_DATA/, ['accounts', 'list'], { VITRINE_DTA: 'x' }],
+      [3, /account not found/, ['accounts', 'show', ACCOUNT]],
+      [3, /account not found/, ['audit', 'nonsense']],
+      [3, /account not found/, ['keys', 'list', '--account', ACCOUNT]],
+      [3, /key not found/, ['keys', 'revoke', 'vitrine_pk_unknown']],
+      [3, /key not found/, ['keys', 'rotate', MISSING]],
+      [4, /already/, ['accounts', 'create', 'x', '--id', MISSING]],
+      [4, /revoked/, ['keys', 'rotate', key.keyID]],
+      [
+        1,
+        /database does not answer/,
+        ['accounts', 'list'],
+        { VITRINE_DATABASE: 'postgres://a:hunter2@127.0.0.1:1/x' },
+      ],
+    ];
+    await Promise.all(
+      cases.map(async ([code, text, words, more]) => {
+        const outcome = await vitrine({ ...env, ...more }, ...words);
+        assert.equal(outcome.code, code, `${words.join(' ')}: ${outcome.err}`);
+        assert.match(outcome.err, text);
+        assert.equal(outcome.out, '');
+        assert.equal(/ {4}at |hunter2/.test(outcome.err), false, 'no stack, no secret');
+      }),
+    );
+    const help = await vitrine(env, '--help');
+    assert.equal(help.code, 0);
+    for (const word of ['serve', 'accounts', 'keys', 'audit', 'Exit codes'])
+      assert.ok(help.out.includes(word));
+  });
+
+  test('starts the server with "serve"', async () => {
+    const env = { PATH: process.env.PATH, VITRINE_PORT: '0', VITRINE_DATA: join(folder, 'serve') };
+    const [command, ...first] = VITRINE;
+    const child = spawn(command, [...first, 'serve'], { env });
+    try {
+      let output = '';
+      for await (const chunk of child.stdout) {
+        output += chunk;
+        if (output.includes('secret key')) break;
+      }
+      const url = /listening on (http[^"]+)/.exec(output)?.[1];
+      assert.equal((await fetch(`${url}/livez`)).status, 200);
+      const exit = once(child, 'exit');
+      child.kill('SIGTERM');
+      assert.equal((await exit)[0], 0);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+});
+
+for (const [database, unavailable] of [
+  ['SQLite', false],
+  ['PostgreSQL', skip],
+] as const) {
+  describe(`the vitrine command beside a server that runs on ${database}`, { skip: unavailable }, () => {
+    let server: TestServer;
+    let env: Record<string, string>;
+    before(async () => {
+      const url = database === 'PostgreSQL' ? await postgres?.createDatabase() : undefined;
+      const chosen = url === undefined ? {} : { VITRINE_DATABASE: url };
+      server = await startServer(chosen);
+      env = { VITRINE_DATA: server.folder, ...chosen };
+    });
+    after(() => server.close());
+
+    test('makes keys that are good at once, and ends them with the next request', async () => {
+      const key = await printed<KeyJSON>(env, 'keys', 'create', 'Beside', '--account', ACCOUNT);
+      const list = (authorization: string) =>
+        call(server, 'GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
+      const token = bearer((await newToken(server, key)).access_token);
+      assert.deepEqual([(await list(basicOf(key))).status, (await list(token)).status], [200, 200]);
+      const next = await printed<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
+      const after = [await list(basicOf(key)), await list(token), await list(basicOf(next))];
+      assert.deepEqual(
+        after.map(({ status }) => status),
+        [401, 401, 200],
+      );
+      await printed(env, 'keys', 'revoke', key.publicKey);
+      assert.equal((await list(basicOf(next))).status, 401);
+    });
+
+    test('suspends and resumes accounts for the next request', async () => {
+      const accountID = await newAccount(server);
+      const key = basicOf(await newKey(server, accountID));
+      const show = async () => (await call(server, 'GET', `/accounts/${accountID}`, undefined, key)).status;
+      assert.equal(await show(), 200);
+      await printed(env, 'accounts', 'suspend', accountID);
+      assert.equal(await show(), 403);
+      await printed(env, 'accounts', 'resume', accountID);
+      assert.equal(await show(), 200);
+    });
+
+    test('loses no write, of its own or of the server, when both write at once', async () => {
+      const accountID = await newAccount(server);
+      const [own, theirs] = [
+        Promise.all(
+          Array.from({ length: 4 }, (_, i) =>
+            printed<KeyJSON>(env, 'keys', 'create', `${i}`, '--account', accountID),
+          ),
+        ),
+        Promise.all(Array.from({ length: 40 }, () => newKey(server, accountID))),
+      ];
+      const made = [...(await own), ...(await theirs)].map(({ keyID }) => keyID);
+      const list = await done(call<KeyJSON[]>(server, 'GET', `/accounts/${accountID}/keys?count=200`));
+      assert.deepEqual(new Set(list.map(({ keyID }) => keyID)), new Set(made));
+    });
+  });
+}

@@ -1,0 +1,163 @@
+/**
+ * The commands for one image, against a real server.
+ */
+import assert from 'node:assert/strict';
+import { watch } from 'node:fs';
+import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { newAccount } from '../../support/administration.ts';
+import { User } from '../../support/command.ts';
+import { picture } from '../../support/sample.ts';
+import { type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
+
+const MISSING = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
+
+describe('the commands for images', () => {
+  let server: TestServer;
+  let user: User;
+  let account: string;
+  before(async () => {
+    server = await startServer();
+    user = await User.make();
+  });
+  after(async () => {
+    await user.leave();
+    await server.close();
+  });
+  beforeEach(async () => {
+    account = await newAccount(server);
+    await user.login(server.url, { account });
+  });
+
+  const added = async (number: number, altText?: string) =>
+    server.added(await picture(number), { account, ...(altText && { metadata: { altText } }) });
+
+  test('list pages and everything, for people and for programs', async () => {
+    assert.equal((await user.run(['list'])).out, 'There are no images.\n');
+    const images: ImageJSON[] = [];
+    for (const number of [1, 2, 3]) images.unshift(await added(number, `Picture ${number}\n\u202eturned`));
+    assert.deepEqual(await user.json(['list']), images);
+    assert.deepEqual(await user.json(['list', '--skip', '1', '--count', '1']), images.slice(1, 2));
+    assert.deepEqual(await user.json(['list', '--all', '--skip', '1']), images.slice(1));
+    const { out } = await user.run(['list']);
+    assert.match(out, /^IMAGE {33}PUBLIC ID {14}CREATED {19}DISABLED {2}ALT TEXT\n/);
+    assert.match(out, /- {9}Picture 1 turned\n$/);
+    assert.equal(out.split('\n').length, 5);
+  });
+
+  test('show an image by its ID, its public ID and its link', async () => {
+    const image = await added(1, 'A lamp');
+    await added(2);
+    for (const name of [image.imageID, image.publicID, image.link, `${image.link}?size=10x10`]) {
+      assert.deepEqual(await user.json(['show', name]), image);
+    }
+    const { out } = await user.run(['show', image.imageID]);
+    assert.match(
+      out,
+      new RegExp(`^image +${image.imageID}\npublic ID +\\S+\nlink +${image.link}\nalt text +A lamp\n`),
+    );
+  });
+
+  test('replace the picture, and the alt text only if it is given', async () => {
+    const { imageID, link } = await added(1, 'A lamp');
+    const file = join(user.home, 'two.jpg');
+    await writeFile(file, await picture(2));
+    const replaced = await user.json<ImageJSON>(['replace', imageID, file]);
+    assert.deepEqual([replaced.link, replaced.altText], [link, 'A lamp']);
+    assert.equal((await user.json<ImageJSON>(['replace', imageID, file, '--alt', 'Two'])).altText, 'Two');
+    const folder = await user.run(['replace', imageID, user.home]);
+    assert.deepEqual([folder.code, folder.err], [0, '']);
+    await added(3);
+    await writeFile(file, await picture(3));
+    const duplicate = await user.run(['replace', imageID, file]);
+    assert.equal(duplicate.code, 4);
+    assert.match(duplicate.err, /^the server answered 409/);
+  });
+
+  test('set and clear the alt text', async () => {
+    const { imageID } = await added(1);
+    assert.equal((await user.json<ImageJSON>(['alt', imageID, 'Una lámpara'])).altText, 'Una lámpara');
+    assert.equal((await user.json<ImageJSON>(['alt', imageID, '--clear'])).altText, undefined);
+    assert.equal((await user.run(['alt', imageID])).code, 2);
+    assert.equal((await user.run(['alt', imageID, 'x', '--clear'])).code, 2);
+    const long = await user.run(['alt', imageID, 'x'.repeat(2_001)]);
+    assert.equal(long.code, 4);
+    assert.match(long.err, /altText.*2,?000/);
+  });
+
+  test('disable and enable, again too', async () => {
+    const { imageID } = await added(1);
+    assert.ok((await user.json<ImageJSON>(['disable', imageID])).disabledOn);
+    assert.ok((await user.json<ImageJSON>(['disable', imageID])).disabledOn);
+    assert.match((await user.run(['list'])).out, /\d{4}-\S+ {2}\d{4}-\S+ {2}-\n$/);
+    assert.equal((await user.run(['alt', imageID, 'x'])).code, 4);
+    assert.equal((await user.json<ImageJSON>(['enable', imageID])).disabledOn, undefined);
+    assert.equal((await user.json<ImageJSON>(['enable', imageID])).disabledOn, undefined);
+  });
+
+  test('print the link in any look, and refuse what there is none of before asking', async () => {
+    const { imageID, link } = await added(1);
+    assert.equal((await user.run(['url', imageID])).out, `${link}\n`);
+    const look = ['--size', '200x0', '--fit', 'contain', '--format', 'avif', '--dpr', '2', '--quality', '60'];
+    const { url } = await user.json<{ url: string }>(['url', imageID, ...look]);
+    assert.equal(url, `${link}?size=200x0&fit=contain&format=avif&quality=60&dpr=2`);
+    assert.equal((await fetch(url)).status, 200);
+    for (const [text, ...words] of [
+      ['size must be of the form WxH', '--size', 'big'],
+      ['fit must be one of cover, contain', '--fit', 'x'],
+      ['format must be one of webp, jpeg, png, avif', '--format', 'gif'],
+      ['quality must be a whole number from 1 to 100', '--quality', 'x'],
+      ['dpr must be a number from 1 to 3', '--dpr', '9'],
+    ] as const) {
+      const { code, err } = await user.run(['url', MISSING, ...words]);
+      assert.deepEqual([code, err.startsWith(text)], [2, true], err);
+    }
+  });
+
+  test('open the link in the browser', async () => {
+    const { imageID, link } = await added(1);
+    const folder = await mkdtemp(join(user.home, 'browser-'));
+    const browser = join(folder, 'browser.sh');
+    await writeFile(
+      browser,
+      `#!/bin/sh\necho "$1" > ${folder}/draft && mv ${folder}/draft ${folder}/opened\n`,
+      {
+        mode: 0o700,
+      },
+    );
+    const seen = new Promise((resolve) => {
+      const watcher = watch(folder, (_event, name) => {
+        if (name !== 'opened') return;
+        watcher.close();
+        resolve(undefined);
+      });
+    });
+    const { code, out } = await user.run(['open', imageID, '--size', '90x90'], { env: { BROWSER: browser } });
+    assert.deepEqual([code, out], [0, `${link}?size=90x90\n`]);
+    await seen;
+    assert.equal(await readFile(join(folder, 'opened'), 'utf8'), `${link}?size=90x90\n`);
+    await rename(join(folder, 'opened'), join(folder, 'seen'));
+  });
+
+  test('exit with codes that scripts can tell apart', async () => {
+    for (const words of [
+      ['show', MISSING],
+      ['disable', 'nonsense'],
+      ['url', 'V1StGXR8_Z5jdHi6B-myT'],
+    ]) {
+      assert.equal((await user.run(words)).code, 3, words.join(' '));
+    }
+    await user.login(server.url, { account });
+    await server.fetch(`/accounts/${account}/suspend`, { method: 'POST' });
+    const path = join(user.config, 'profiles.json');
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.replace('test-secret', 'other-secret'));
+    const refused = await user.run(['list']);
+    assert.deepEqual([refused.code, / {4}at |secret/.test(refused.err)], [4, false], refused.err);
+    await writeFile(path, text.replace(server.url, 'http://127.0.0.1:1'));
+    const away = await user.run(['list']);
+    assert.equal(away.code, 1);
+    assert.match(away.err, /^no answer from http:\/\/127\.0\.0\.1:1/);
+  });
+});

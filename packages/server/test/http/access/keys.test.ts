@@ -1,0 +1,405 @@
+/**
+ * Accounts and keys over HTTP: what their fields may be, that nobody makes what they do not hold, and rotation.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import {
+  ALL_SCOPES,
+  basicOf,
+  bearer,
+  call,
+  done,
+  type KeyJSON,
+  newAccount,
+  newKey,
+  newToken,
+} from '../../support/administration.ts';
+import { picture } from '../../support/sample.ts';
+import { ACCOUNT, basic, KEY, startServer, type TestServer } from '../../support/server.ts';
+
+interface AccountJSON {
+  readonly accountID: string;
+  readonly displayName: string;
+  readonly createdOn: string;
+  readonly suspendedOn?: string;
+  readonly imageQuota?: number;
+  readonly byteQuota?: number;
+}
+
+let server: TestServer;
+let clock = new Date('2030-01-01T00:00:00Z');
+const pass = (seconds: number) => {
+  clock = new Date(clock.getTime() + seconds * 1000);
+};
+
+before(async () => {
+  server = await startServer({}, { now: () => clock });
+});
+after(() => server.close());
+
+const ping = async (key: { publicKey: string; secretKey: string }) =>
+  (await call(server, 'GET', '/ping', undefined, basicOf(key))).status;
+const refused = async (
+  status: number,
+  text: RegExp,
+  method: string,
+  path: string,
+  body?: unknown,
+  authorization?: string,
+) => {
+  const answer = await call<{ error: string }>(server, method, path, body, authorization);
+  assert.equal(answer.status, status, JSON.stringify(answer.body));
+  assert.match(answer.body.error, text);
+};
+
+describe('accounts', () => {
+  test('are created, shown, listed newest first in pages, renamed, and given quotas', async () => {
+    pass(1);
+    const created = await done(call<AccountJSON>(server, 'POST', '/accounts', { displayName: ' Café  ' }));
+    assert.deepEqual(created, {
+      accountID: created.accountID,
+      displayName: 'Café',
+      createdOn: clock.toISOString(),
+    });
+    const path = `/accounts/${created.accountID}`;
+    assert.deepEqual(await done(call(server, 'GET', path)), created);
+    const list = await call<AccountJSON[]>(server, 'GET', '/accounts?count=1');
+    assert.deepEqual(list.body, [created]);
+    assert.equal(list.headers.get('x-total-count'), '2');
+    assert.match(list.headers.get('link') ?? '', /^<http.*\/accounts\?skip=1&count=1>; rel="next"$/);
+    assert.equal((await call<AccountJSON[]>(server, 'GET', '/accounts?skip=1')).body[0]?.accountID, ACCOUNT);
+    const changed = await done(
+      call<AccountJSON>(server, 'PATCH', path, { displayName: 'New', imageQuota: 1, byteQuota: 5 }),
+    );
+    assert.deepEqual(changed, { ...created, displayName: 'New', imageQuota: 1, byteQuota: 5 });
+    const back = await done(call<AccountJSON>(server, 'PATCH', path, { imageQuota: null, byteQuota: null }));
+    assert.deepEqual(back, { ...created, displayName: 'New' });
+  });
+
+  test('may be given an ID, once', async () => {
+    const accountID = '0f0e0d0c-0b0a-4908-8706-050403020100';
+    const body = { displayName: 'Moved here', accountID: accountID.toUpperCase() };
+    const created = await done(call<AccountJSON>(server, 'POST', '/accounts', body));
+    assert.equal(created.accountID, accountID);
+    await refused(409, /already/, 'POST', '/accounts', body);
+  });
+
+  test('are refused with words that name the field and its limit', async () => {
+    const path = `/accounts/${ACCOUNT}`;
+    for (const [body, text] of [
+      [{}, /displayName must be given/],
+      [{ displayName: '' }, /displayName must be 1 to 200 characters/],
+      [{ displayName: 'x'.repeat(201) }, /1 to 200/],
+      [{ displayName: 5 }, /displayName must be a string/],
+      [{ displayName: 'a\nb' }, /displayName must not hold control/],
+      [{ displayName: 'a\u202eb' }, /direction/],
+      [{ displayName: 'a\u0000' }, /control/],
+      [{ displayName: 'x', accountID: 'x' }, /accountID must be a UUID/],
+      [{ displayName: 'x', imageQuota: -1 }, /imageQuota must be a whole number from 0 to 1000000000/],
+      [{ displayName: 'x', imageQuota: '5' }, /imageQuota/],
+      [
+        { displayName: 'x', byteQuota: 2 ** 50 + 1 },
+        /byteQuota must be a whole number from 0 to 1125899906842624/,
+      ],
+      [[], /JSON object/],
+      [null, /JSON object/],
+    ] as const) {
+      await refused(400, text, 'POST', '/accounts', body);
+      if (text.source !== /displayName must be given/.source && !text.source.includes('UUID')) {
+        await refused(400, text, 'PATCH', path, body);
+      }
+    }
+    await refused(400, /JSON object/, 'POST', '/accounts');
+    await refused(400, /skip must be/, 'GET', '/accounts?skip=x');
+  });
+
+  test('are their own keys’ to see and rename, and the operator’s to create, limit, suspend and resume', async () => {
+    const accountID = await newAccount(server);
+    const mine = basicOf(await newKey(server, accountID));
+    const path = `/accounts/${accountID}`;
+    const seen = await call<AccountJSON[]>(server, 'GET', '/accounts', undefined, mine);
+    assert.deepEqual(
+      seen.body.map((account) => account.accountID),
+      [accountID],
+    );
+    assert.equal(seen.headers.get('x-total-count'), '1');
+    await done(call(server, 'PATCH', path, { displayName: 'Mine' }, mine));
+    await refused(403, /for all accounts/, 'PATCH', path, { imageQuota: 1_000 }, mine);
+    await refused(403, /for all accounts/, 'PATCH', path, { byteQuota: null }, mine);
+    await refused(403, /for all accounts/, 'POST', '/accounts', { displayName: 'x' }, mine);
+    await refused(403, /for all accounts/, 'POST', `${path}/suspend`, undefined, mine);
+    await refused(403, /for all accounts/, 'GET', '/keys', undefined, mine);
+    await refused(403, /for all accounts/, 'GET', '/audit', undefined, mine);
+    const suspended = await done(call<AccountJSON>(server, 'POST', `${path}/suspend`));
+    assert.equal(suspended.suspendedOn, clock.toISOString());
+    await refused(403, /no rights/, 'GET', path, undefined, mine);
+    assert.deepEqual((await call(server, 'GET', '/accounts', undefined, mine)).body, []);
+    const resumed = await done(call<AccountJSON>(server, 'POST', `${path}/resume`));
+    assert.equal(resumed.suspendedOn, undefined);
+    await done(call(server, 'GET', path, undefined, mine));
+  });
+
+  test('have a quota that counts at once', async () => {
+    const accountID = await newAccount(server);
+    await done(call(server, 'PATCH', `/accounts/${accountID}`, { imageQuota: 0 }));
+    const answer = await server.upload(await picture(1), { account: accountID });
+    assert.equal(answer.status, 400);
+    assert.match(await answer.text(), /limit of 0 images/);
+    await done(call(server, 'PATCH', `/accounts/${accountID}`, { imageQuota: null, byteQuota: 10 }));
+    const other = await server.upload(await picture(1), { account: accountID });
+    assert.equal(other.status, 400);
+    assert.match(await other.text(), /10 bytes/);
+  });
+});
+
+describe('keys', () => {
+  test('are created with a secret that is told once, shown, listed, revoked', async () => {
+    const accountID = await newAccount(server);
+    const path = `/accounts/${accountID}/keys`;
+    const expiresOn = '2031-02-03T04:05:06.000Z';
+    const created = await done(call<KeyJSON>(server, 'POST', path, { name: 'Shop', expiresOn }));
+    const { secretKey, ...shown } = created;
+    assert.match(secretKey, /^vitrine_sk_[A-Za-z0-9_-]{43}$/);
+    assert.match(created.publicKey, /^vitrine_pk_[A-Za-z0-9_-]{22}$/);
+    assert.deepEqual(shown, {
+      keyID: created.keyID,
+      publicKey: created.publicKey,
+      name: 'Shop',
+      accounts: [accountID],
+      scopes: [
+        `/accounts/${accountID}/images.read`,
+        `/accounts/${accountID}/images.write`,
+        `/accounts/${accountID}/products.read`,
+        `/accounts/${accountID}/products.write`,
+        '/ping.read',
+      ],
+      createdOn: clock.toISOString(),
+      expiresOn,
+    });
+    assert.deepEqual(await done(call(server, 'GET', `${path}/${created.keyID}`)), shown);
+    const list = await call<KeyJSON[]>(server, 'GET', path);
+    assert.deepEqual(list.body, [shown]);
+    assert.equal(list.headers.get('x-total-count'), '1');
+    assert.equal(await ping(created), 200);
+    for (let again = 0; again < 2; again += 1) {
+      assert.equal((await call(server, 'DELETE', `${path}/${created.keyID}`)).status, 204);
+    }
+    assert.equal(await ping(created), 401);
+    await refused(409, /revoked/, 'POST', `${path}/${created.keyID}/rotate`);
+    const [ended] = await done(call<{ revokedOn?: string }[]>(server, 'GET', path));
+    assert.equal(ended?.revokedOn, clock.toISOString());
+  });
+
+  test('take scopes in every way they are written', async () => {
+    for (const written of [
+      ['images.read', 'ping.read'],
+      ['/accounts/{accountID}/images.read', '/ping.read'],
+      [`/accounts/${ACCOUNT.toUpperCase()}/images.read`, '/ping.read', '/ping.read'],
+    ]) {
+      const { scopes } = await newKey(server, ACCOUNT, { scopes: written });
+      assert.deepEqual(scopes, [`/accounts/${ACCOUNT}/images.read`, '/ping.read']);
+    }
+  });
+
+  test('are refused with words that name the field and its limit', async () => {
+    const other = await newAccount(server);
+    const path = `/accounts/${ACCOUNT}/keys`;
+    for (const [change, text] of [
+      [{ name: undefined }, /name must be given/],
+      [{ name: ' ' }, /name must be 1 to 200/],
+      [{ scopes: [] }, /scopes must be a list of 1 to 100/],
+      [{ scopes: 'images.read' }, /scopes must be a list/],
+      [{ scopes: ['images'] }, /scopes must be such as/],
+      [{ scopes: [`/accounts/${other}/images.read`] }, /another account/],
+      [{ expiresOn: '2020-01-01T00:00:00Z' }, /expiresOn must be in the future/],
+      [{ expiresOn: clock.toISOString() }, /expiresOn must be in the future/],
+      [{ expiresOn: 'tomorrow' }, /expiresOn must be a date and time of RFC 3339/],
+      [{ expiresOn: '2031-02-30' }, /RFC 3339/],
+    ] as const) {
+      await refused(400, text, 'POST', path, { name: 'x', ...change });
+    }
+    for (const [accounts, text] of [
+      [[], /accounts must be "all" or a list of 1 to 100/],
+      ['some', /accounts must be "all"/],
+      [['x'], /accounts must be a UUID/],
+      [['7cec5bd3-6340-4de4-a923-bf6ec0f7e921'], /does not exist/],
+    ] as const) {
+      await refused(400, text, 'POST', '/keys', { name: 'x', accounts });
+    }
+    const key = await newKey(server, ACCOUNT);
+    for (const overlapSeconds of [-1, 1.5, '60', 604_801]) {
+      const rotate = `${path}/${key.keyID}/rotate`;
+      await refused(400, /overlapSeconds must be a whole number from 0 to 604800/, 'POST', rotate, {
+        overlapSeconds,
+      });
+    }
+  });
+
+  test('are never wider than what makes them: in scopes, in accounts, in time', async () => {
+    const accountID = await newAccount(server);
+    const path = `/accounts/${accountID}/keys`;
+    const expiresOn = new Date(clock.getTime() + 60_000).toISOString();
+    const scopes = ['accounts.write', 'images.read'];
+    const maker = await newKey(server, accountID, { scopes, expiresOn });
+    const by = basicOf(maker);
+    const make = (request: object) => call<KeyJSON>(server, 'POST', path, { name: 'x', ...request }, by);
+    const byDefault = await done(make({}));
+    assert.deepEqual(byDefault.scopes, [`/accounts/${accountID}/images.read`]);
+    assert.equal((byDefault as { expiresOn?: string }).expiresOn, expiresOn);
+    assert.equal((await make({ scopes: ['images.write'] })).status, 403);
+    assert.equal((await make({ scopes: ['accounts.read'] })).status, 403);
+    assert.equal((await make({ expiresOn: '2039-01-01T00:00:00Z' })).status, 403);
+    await refused(403, /no rights/, 'POST', `/accounts/${ACCOUNT}/keys`, { name: 'x' }, by);
+    await refused(403, /for all accounts/, 'POST', '/keys', { name: 'x', accounts: [accountID] }, by);
+
+    const token = await newToken(server, await newKey(server, accountID), '/accounts.write');
+    const asToken = bearer(token.access_token);
+    await refused(
+      403,
+      /more than the credentials/,
+      'POST',
+      path,
+      { name: 'x', scopes: ['images.read'] },
+      asToken,
+    );
+  });
+
+  test('that may do more cannot be taken over by rotating them, nor be revoked', async () => {
+    const accountID = await newAccount(server);
+    const path = `/accounts/${accountID}/keys`;
+    const weak = basicOf(
+      await newKey(server, accountID, { scopes: ['accounts.write', 'accounts.read', 'ping.read'] }),
+    );
+    const strong = await newKey(server, accountID, { scopes: ['images.write', 'ping.read'] });
+    const accounts = [ACCOUNT, accountID];
+    const shared = await done(
+      call<KeyJSON>(server, 'POST', '/keys', { name: 'x', accounts, scopes: ['accounts.read', 'ping.read'] }),
+    );
+    for (const { keyID } of [strong, shared]) {
+      await refused(403, /more than the credentials/, 'POST', `${path}/${keyID}/rotate`, {}, weak);
+      await refused(403, /more than the credentials/, 'DELETE', `${path}/${keyID}`, undefined, weak);
+    }
+    assert.equal(await ping(strong), 200);
+    assert.equal(await ping(shared), 200);
+  });
+
+  test('for all accounts are made and ended by keys for all accounts', async () => {
+    const wide = await done(call<KeyJSON>(server, 'POST', '/keys', { name: 'Admin', scopes: ALL_SCOPES }));
+    assert.equal(wide.accounts, 'all');
+    const by = basicOf(wide);
+    const list = await done(call<KeyJSON[]>(server, 'GET', '/keys?count=200', undefined, by));
+    assert.ok(list.some(({ keyID }) => keyID === wide.keyID));
+    assert.equal((await call(server, 'GET', `/keys/${wide.keyID}`, undefined, by)).status, 200);
+    assert.equal((await call(server, 'GET', `/keys/nonsense`, undefined, by)).status, 404);
+    const next = await done(call<KeyJSON>(server, 'POST', `/keys/${wide.keyID}/rotate`, {}, by));
+    assert.equal((await call(server, 'DELETE', `/keys/${wide.keyID}`, undefined, basicOf(next))).status, 204);
+    assert.equal(await ping(wide), 401);
+    assert.equal(await ping(next), 401);
+  });
+
+  test('expire on the millisecond', async () => {
+    const expiresOn = new Date(clock.getTime() + 1_000).toISOString();
+    const key = await newKey(server, ACCOUNT, { expiresOn });
+    clock = new Date(clock.getTime() + 999);
+    assert.equal(await ping(key), 200);
+    clock = new Date(clock.getTime() + 1);
+    assert.equal(await ping(key), 401);
+    await refused(409, /expired/, 'POST', `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`);
+  });
+
+  test('tell when they were last used, noted once a minute', async () => {
+    const key = await newKey(server, ACCOUNT);
+    const path = `/accounts/${ACCOUNT}/keys/${key.keyID}`;
+    const noted = async () => (await done(call<KeyJSON>(server, 'GET', path))).lastUsedOn;
+    const used = async (expected: Date) => {
+      assert.equal(await ping(key), 200);
+      // Noted beside the request: it is there a moment after the answer, or soon.
+      while ((await noted()) !== expected.toISOString()) await new Promise(setImmediate);
+    };
+    assert.equal(await noted(), undefined);
+    const first = clock;
+    await used(first);
+    pass(59);
+    await used(first);
+    pass(1);
+    await used(clock);
+  });
+});
+
+describe('a rotated key', () => {
+  test('has two secrets during the overlap, a day if nothing is said, and then one', async () => {
+    const key = await newKey(server, ACCOUNT);
+    const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
+    const next = await done(call<KeyJSON>(server, 'POST', path));
+    assert.equal(next.publicKey, key.publicKey);
+    assert.notEqual(next.secretKey, key.secretKey);
+    assert.equal(next.overlapUntil, new Date(clock.getTime() + 86_400_000).toISOString());
+    assert.deepEqual([await ping(key), await ping(next)], [200, 200]);
+    pass(86_400 - 1);
+    assert.deepEqual([await ping(key), await ping(next)], [200, 200]);
+    pass(1);
+    assert.deepEqual([await ping(key), await ping(next)], [401, 200]);
+  });
+
+  test('without an overlap has its new secret only, and a second rotation ends the oldest', async () => {
+    const key = await newKey(server, ACCOUNT);
+    const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
+    const two = await done(call<KeyJSON>(server, 'POST', path, { overlapSeconds: 0 }));
+    assert.deepEqual([await ping(key), await ping(two)], [401, 200]);
+    const three = await done(call<KeyJSON>(server, 'POST', path, {}));
+    const four = await done(call<KeyJSON>(server, 'POST', path, {}));
+    assert.deepEqual([await ping(two), await ping(three), await ping(four)], [401, 200, 200]);
+  });
+
+  test('under load drops no request', async () => {
+    let key = await newKey(server, ACCOUNT);
+    const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
+    let rotating = true;
+    const statuses = new Set<number>();
+    const answered = new Array<number>(16).fill(0);
+    const clients = answered.map(async (_, client) => {
+      while (rotating) {
+        statuses.add(await ping(key));
+        answered[client] = (answered[client] ?? 0) + 1;
+      }
+    });
+    for (let round = 0; round < 10; round += 1) {
+      // Clients turn to the new secret once they are told of it; until then the one before it must do.
+      key = await done(call<KeyJSON>(server, 'POST', path, {}));
+      // Whoever was on their way with the old one has arrived before the next rotation makes it one too old.
+      const before = [...answered];
+      while (answered.some((count, client) => count < (before[client] ?? 0) + 2)) {
+        await new Promise(setImmediate);
+      }
+    }
+    rotating = false;
+    await Promise.all(clients);
+    assert.deepEqual([...statuses], [200]);
+    assert.ok(answered.every((count) => count >= 20));
+  });
+});
+
+describe('the bootstrap key', () => {
+  test('stays revoked with the secret it had, and comes back with another', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vitrine-test-'));
+    try {
+      const first = await startServer({ VITRINE_DATA: folder });
+      const [key] = await done(call<KeyJSON[]>(first, 'GET', '/keys'));
+      await done(call(first, 'DELETE', `/keys/${key?.keyID}`));
+      await first.close();
+      const same = await startServer({ VITRINE_DATA: folder });
+      assert.equal((await call(same, 'GET', '/ping')).status, 401);
+      await same.close();
+      const env = { VITRINE_DATA: folder, VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:another` };
+      const next = await startServer(env);
+      const answer = await call(next, 'GET', '/ping', undefined, basic(KEY.publicKey, 'another'));
+      assert.equal(answer.status, 200);
+      await next.close();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});

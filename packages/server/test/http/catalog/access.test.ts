@@ -1,0 +1,159 @@
+/**
+ * Every route of the catalogue, with every kind of wrong credentials, and with what belongs to another account.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import { SCOPES, type Scope } from '../../../src/access/account.ts';
+import { openSqlite } from '../../../src/database/sqlite/sqlite.ts';
+import { BY, digestOf, keyOf } from '../../conformance/metadata-samples.ts';
+import { picture } from '../../support/sample.ts';
+import { ACCOUNT, basic, startServer, type TestServer } from '../../support/server.ts';
+
+const OTHER = '0f0e0d0c-0b0a-4908-8706-050403020100';
+const PRICE = { currency: 'USD', valueDecimal: '1' };
+const PRODUCT = { title: 'x', basePrice: PRICE };
+const ITEMS = { items: [{ name: 'x', basePrice: PRICE, quantity: 1 }] };
+
+/** By scope; the key of each has that one alone. */
+const SCOPED: readonly Scope[] = ['images.read', 'images.write', 'products.read', 'products.write'];
+
+interface Route {
+  readonly method: string;
+  readonly path: string;
+  readonly scope: Scope;
+  readonly body?: object;
+}
+const ROUTES: readonly Route[] = [
+  { method: 'POST', path: 'products', scope: 'products.write', body: PRODUCT },
+  { method: 'GET', path: 'products', scope: 'products.read' },
+  { method: 'GET', path: 'products/PRODUCT', scope: 'products.read' },
+  { method: 'PUT', path: 'products/PRODUCT', scope: 'products.write', body: PRODUCT },
+  { method: 'DELETE', path: 'products/PRODUCT', scope: 'products.write' },
+  { method: 'POST', path: 'line-items', scope: 'products.write', body: ITEMS },
+  { method: 'GET', path: 'line-items', scope: 'products.read' },
+  { method: 'GET', path: 'line-items/LINEITEMS', scope: 'products.read' },
+  { method: 'GET', path: 'images/IMAGE/usage', scope: 'images.read' },
+  { method: 'POST', path: 'images/IMAGE/enable', scope: 'images.write' },
+  { method: 'DELETE', path: 'images/IMAGE?dryRun=true', scope: 'images.write' },
+  { method: 'GET', path: 'images?unused=true', scope: 'images.read' },
+];
+
+let server: TestServer;
+/** What there is in an account, by the word that stands for it in a path. */
+const things: Record<string, Record<string, string>> = {};
+
+async function call(
+  route: Route,
+  account: string,
+  ids: Record<string, string>,
+  authorization: string | undefined,
+) {
+  const path = route.path.replace(/IMAGE|PRODUCT|LINEITEMS/, (word) => ids[word] ?? word);
+  const response = await fetch(`${server.url}/accounts/${account}/${path}`, {
+    method: route.method,
+    headers: {
+      ...(authorization !== undefined && { authorization }),
+      ...(route.body && { 'content-type': 'application/json' }),
+    },
+    ...(route.body && { body: JSON.stringify(route.body) }),
+  });
+  const text = await response.text();
+  return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
+}
+
+before(async () => {
+  server = await startServer();
+  const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
+  await store.createAccount({ accountID: OTHER, displayName: 'Other', createdOn: new Date() }, BY);
+  const add = (publicKey: string, accounts: string[], scopes: readonly Scope[]) =>
+    store.keys.create(keyOf({ publicKey, accounts, scopes }), digestOf('secret'), BY);
+  for (const scope of SCOPED) await add(scope, [ACCOUNT], [scope]);
+  await add('other', [OTHER], SCOPES);
+  await store.close();
+  for (const account of [ACCOUNT, OTHER]) {
+    const post = async (path: string, body: object) => {
+      const sent = {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      };
+      return (await server.fetch(`/accounts/${account}/${path}`, sent)).json() as Promise<
+        Record<string, string>
+      >;
+    };
+    const { imageID } = await server.added(await picture(1), { account });
+    const { productID } = await post('products', { ...PRODUCT, images: [{ imageID }] });
+    const { lineItemsID } = await post('line-items', ITEMS);
+    things[account] = { IMAGE: imageID, PRODUCT: productID ?? '', LINEITEMS: lineItemsID ?? '' };
+  }
+});
+after(() => server.close());
+
+describe('the routes of the catalogue', () => {
+  for (const route of ROUTES) {
+    test(`${route.method} ${route.path} is for its scope and its account only`, async () => {
+      const mine = things[ACCOUNT] ?? {};
+      for (const authorization of [
+        undefined,
+        'Basic x',
+        basic('products.read', 'wrong'),
+        basic('', 'secret'),
+      ]) {
+        assert.equal((await call(route, ACCOUNT, mine, authorization)).status, 401, authorization);
+      }
+      for (const scope of SCOPED.filter((each) => each !== route.scope)) {
+        assert.equal((await call(route, ACCOUNT, mine, basic(scope, 'secret'))).status, 403, scope);
+      }
+      const foreign = await call(route, ACCOUNT, mine, basic('other', 'secret'));
+      const nowhere = await call(route, randomUUID(), mine, basic('other', 'secret'));
+      assert.equal(foreign.status, 403);
+      assert.deepEqual(nowhere, foreign, 'the same whether or not the account exists');
+
+      // With all rights on one account, and an ID of the other.
+      if (/[A-Z]{5}/.test(route.path)) {
+        const reached = await call(route, OTHER, mine, basic('other', 'secret'));
+        const unknown = { IMAGE: randomUUID(), PRODUCT: randomUUID(), LINEITEMS: randomUUID() };
+        assert.equal(reached.status, 404);
+        assert.deepEqual(reached, await call(route, OTHER, unknown, basic('other', 'secret')));
+      }
+      const right = await call(route, ACCOUNT, mine, basic(route.scope, 'secret'));
+      assert.ok(right.status < 300, `${right.status} with what it takes`);
+    });
+  }
+
+  test('neither assign nor list what is of another account, and do not tell it from what never was', async () => {
+    const [mine, theirs] = [things[ACCOUNT] ?? {}, things[OTHER] ?? {}];
+    const other = basic('other', 'secret');
+    const assign = async (imageID = '', productID = '') => {
+      const product = { ...PRODUCT, images: [{ imageID }] };
+      const items = { items: [{ name: 'x', basePrice: PRICE, quantity: 1, imageIDs: [imageID], productID }] };
+      return [
+        await call(
+          { method: 'POST', path: 'products', scope: 'products.write', body: product },
+          OTHER,
+          {},
+          other,
+        ),
+        await call(
+          { method: 'POST', path: 'line-items', scope: 'products.write', body: items },
+          OTHER,
+          {},
+          other,
+        ),
+      ];
+    };
+    const foreign = await assign(mine.IMAGE, mine.PRODUCT);
+    assert.deepEqual(
+      foreign.map(({ status }) => status),
+      [422, 422],
+    );
+    assert.deepEqual(foreign, await assign(randomUUID(), randomUUID()));
+    assert.deepEqual(foreign, await assign('malformed', 'malformed'));
+    const listed = await call({ method: 'GET', path: 'products', scope: 'products.read' }, OTHER, {}, other);
+    assert.deepEqual(
+      listed.body.map(({ productID }: { productID: string }) => productID),
+      [theirs.PRODUCT],
+    );
+  });
+});

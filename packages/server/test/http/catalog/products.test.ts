@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import type { components } from '@vitrine/client';
+import { picture } from '../../support/sample.ts';
+import { ACCOUNT, startServer, type TestServer } from '../../support/server.ts';
+
+type Product = components['schemas']['Product'];
+
+const PATH = `/accounts/${ACCOUNT}/products`;
+const PRICE = { currency: 'USD', valueDecimal: '12.987654321' };
+const UNKNOWN = 'the account has no such image';
+
+let server: TestServer;
+let number = 1_000;
+
+before(async () => {
+  server = await startServer();
+});
+after(() => server.close());
+
+const send = (method: string, path: string, body?: unknown) => server.send(method, path, body);
+
+async function added(changes: object = {}): Promise<Product> {
+  const { status, body } = await send('POST', PATH, { title: 'Lemonade', basePrice: PRICE, ...changes });
+  assert.equal(status, 201, JSON.stringify(body));
+  return body;
+}
+
+async function upload(altText?: string) {
+  return server.added(await picture(number++), altText === undefined ? {} : { metadata: { altText } });
+}
+
+describe('a product over HTTP', () => {
+  test('embeds its images as they are, and leaves absent fields out', async () => {
+    const [one, two] = [await upload('A lemon'), await upload()];
+    const shown = (image: typeof one) => {
+      const { imageID, altText, link, publicID } = image;
+      return { imageID, ...(altText !== undefined && { altText }), link, publicID };
+    };
+    const product = await added({
+      description: '**Sweet** `<b>`',
+      images: [{ imageID: one.imageID }, { imageID: two.imageID }],
+      optionGroups: [
+        {
+          name: 'Size',
+          minSelect: 1,
+          maxSelect: 1,
+          options: [
+            { name: 'S' },
+            {
+              name: 'L',
+              priceModifier: { currency: 'USD', valueDecimal: '-0.50' },
+              images: [{ imageID: two.imageID }],
+            },
+          ],
+        },
+      ],
+    });
+    const { productID, createdOn, updatedOn, ...rest } = product;
+    assert.match(productID, /^[0-9a-f-]{36}$/);
+    assert.equal(createdOn, updatedOn);
+    assert.deepEqual(rest, {
+      title: 'Lemonade',
+      description: '**Sweet** `<b>`',
+      basePrice: PRICE,
+      images: [shown(one), shown(two)],
+      optionGroups: [
+        {
+          name: 'Size',
+          minSelect: 1,
+          maxSelect: 1,
+          options: [
+            { name: 'S' },
+            {
+              name: 'L',
+              priceModifier: { currency: 'USD', valueDecimal: '-0.50' },
+              images: [shown(two)],
+            },
+          ],
+        },
+      ],
+    });
+    assert.deepEqual((await send('GET', `${PATH}/${productID}`)).body, product);
+
+    const path = `/accounts/${ACCOUNT}/images/${two.imageID}/metadata`;
+    await send('PUT', path, { altText: 'Another' });
+    const later = (await send('GET', `${PATH}/${productID}`)).body as Product;
+    assert.equal(later.images?.[1]?.altText, 'Another');
+    assert.equal(later.optionGroups?.[0]?.options[1]?.images?.[0]?.altText, 'Another');
+
+    const plain = await added();
+    assert.deepEqual(Object.keys(plain).sort(), [
+      'basePrice',
+      'createdOn',
+      'productID',
+      'title',
+      'updatedOn',
+    ]);
+  });
+
+  test('is changed as a whole, disabled, still read, and then neither changed nor listed', async () => {
+    const { productID, createdOn } = await added({ title: 'to be changed', description: 'x' });
+    const path = `${PATH}/${productID}`;
+    const changed = await send('PUT', path, { title: 'was changed', basePrice: PRICE });
+    assert.equal(changed.status, 200);
+    assert.deepEqual(
+      [changed.body.title, changed.body.description, changed.body.createdOn],
+      ['was changed', undefined, createdOn],
+    );
+    for (let i = 0; i < 2; i += 1) assert.equal((await send('DELETE', path)).status, 204);
+    const { body } = await send('GET', path);
+    assert.ok(body.disabledOn);
+    const refused = await send('PUT', path, { title: 'again', basePrice: PRICE });
+    assert.deepEqual(
+      [refused.status, refused.body],
+      [409, { error: 'the product is disabled and cannot be changed' }],
+    );
+    const listed = (await send('GET', `${PATH}?count=200`)).body as Product[];
+    assert.ok(!listed.some((product) => product.productID === productID));
+  });
+
+  test('is refused with everything that is wrong with it, its images included', async () => {
+    const [good, off] = [await upload(), await upload()];
+    await send('DELETE', `/accounts/${ACCOUNT}/images/${off.imageID}`);
+    const images = [
+      { imageID: good.imageID },
+      { imageID: randomUUID() },
+      { imageID: off.imageID },
+      { imageID: 'x' },
+    ];
+    const options = [{ name: 'S', images: [{ imageID: off.imageID }] }];
+    const optionGroups = [{ name: 'Size', minSelect: 0, maxSelect: 1, options }];
+    const wrongImages = {
+      images: {
+        1: { imageID: UNKNOWN },
+        2: { imageID: 'the image is disabled and cannot be assigned' },
+        3: { imageID: UNKNOWN },
+      },
+      optionGroups: {
+        0: { options: { 0: { images: { 0: { imageID: 'the image is disabled and cannot be assigned' } } } } },
+      },
+    };
+    const well = images.slice(0, 3);
+    const { 3: _malformed, ...others } = wrongImages.images;
+    const onlyImages = await send('POST', PATH, { title: 'x', basePrice: PRICE, images: well, optionGroups });
+    assert.deepEqual(
+      [onlyImages.status, onlyImages.body],
+      [422, { ...wrongImages, images: others }],
+      'what the database refuses',
+    );
+    const all = await send('POST', PATH, { title: '', description: '<b>', images, optionGroups });
+    const price = 'basePrice must be an object with currency and valueDecimal';
+    assert.deepEqual(
+      [all.status, all.body],
+      [
+        422,
+        {
+          ...wrongImages,
+          title: 'title must not be blank',
+          description: 'description must be Markdown without HTML',
+          basePrice: { currency: price, valueDecimal: price },
+        },
+      ],
+    );
+  });
+
+  test('may keep in an update a disabled image that it shows, and not gain one', async () => {
+    const [kept, off] = [await upload(), await upload()];
+    const { productID } = await added({ images: [{ imageID: kept.imageID }] });
+    for (const { imageID } of [kept, off]) await send('DELETE', `/accounts/${ACCOUNT}/images/${imageID}`);
+    const body = {
+      title: 'x',
+      basePrice: PRICE,
+      images: [{ imageID: kept.imageID }, { imageID: off.imageID }],
+    };
+    const refused = await send('PUT', `${PATH}/${productID}`, body);
+    assert.deepEqual(
+      [refused.status, refused.body],
+      [422, { images: { 1: { imageID: 'the image is disabled and cannot be assigned' } } }],
+    );
+    const wrong = await send('PUT', `${PATH}/${productID}`, { ...body, title: '' });
+    assert.deepEqual(Object.keys(wrong.body.images), ['1'], 'the same while something else is wrong');
+    const fine = await send('PUT', `${PATH}/${productID}`, { ...body, images: body.images.slice(0, 1) });
+    assert.equal(fine.status, 200);
+    assert.equal(fine.body.images.length, 1);
+  });
+
+  test('is a 404 when it is unknown or malformed', async () => {
+    for (const id of [randomUUID(), 'x', '%00', '..%2f', "'or 1=1"]) {
+      const body = { title: 'x', basePrice: PRICE };
+      for (const [method, sent] of [['GET'], ['PUT', body], ['DELETE']] as const) {
+        const { status, body: answer } = await send(method, `${PATH}/${id}`, sent);
+        assert.equal(status, 404, `${method} ${id}`);
+        assert.deepEqual(answer, { error: 'product not found' });
+      }
+    }
+  });
+
+  test('has to be a JSON object within 64 KiB', async () => {
+    for (const [body, status] of [
+      ['[]', 400],
+      ['"x"', 400],
+      ['null', 400],
+      ['', 400],
+      ['{', 400],
+      [JSON.stringify({ title: 'x'.repeat(70_000) }), 413],
+    ] as const) {
+      const { status: answered, body: answer } = await send('POST', PATH, body);
+      assert.equal(answered, status, body.slice(0, 20));
+      assert.equal(typeof answer.error, 'string');
+    }
+    const proto = await send('POST', PATH, '{"__proto__": {"title": "x"}, "constructor": 1}');
+    assert.equal(proto.status, 422);
+  });
+});
+
+describe('the list of products', () => {
+  test('pages through a search, and links to the next page with it', async () => {
+    const titles = ['100% Käse', '100% KÄSE & more', '100% kÄSe ', 'käse'];
+    for (const title of titles) await added({ title });
+    const seen: string[] = [];
+    let next: string | undefined = `${PATH}?title=${encodeURIComponent('% käse')}&count=1`;
+    while (next !== undefined) {
+      const { headers, body }: Awaited<ReturnType<typeof send>> = await send('GET', next);
+      assert.equal(headers.get('x-total-count'), '3');
+      seen.push(...body.map(({ title }: Product) => title));
+      next = /<([^>]+)>; rel="next"/.exec(headers.get('link') ?? '')?.[1];
+    }
+    assert.deepEqual(seen, titles.slice(0, 3).reverse());
+  });
+
+  test('has no products of any category, as none has one', async () => {
+    const { status, headers, body } = await send('GET', `${PATH}?category=food`);
+    assert.deepEqual([status, body, headers.get('x-total-count')], [200, [], '0']);
+    assert.equal((await send('GET', `${PATH}?category=&title=`)).body.length > 0, true);
+  });
+
+  test('refuses what is no page and no text', async () => {
+    for (const query of [
+      'count=0',
+      'skip=-1',
+      'count=',
+      'title=%00',
+      'title=a%0ab',
+      `title=${'x'.repeat(201)}`,
+      'title=a&title=b',
+    ]) {
+      const { status, body } = await send('GET', `${PATH}?${query}`);
+      assert.equal(status, 400, query);
+      assert.match(body.error, /^(count|skip|title) must/);
+    }
+    assert.equal((await send('GET', `${PATH}?skip=99999999999&count=99999`)).status, 200);
+  });
+});

@@ -1,0 +1,45 @@
+/**
+ * The real numbers, which docs/reliability.md promises, in a server that nobody gave others. What comes of them is tested
+ * with smaller ones, in test/overload.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SERVER_LIMITS } from '../../../src/http/connection/server-limits.ts';
+import { startServer } from '../../support/server.ts';
+
+test('the limits that a server has are those that are promised', async () => {
+  assert.deepEqual(SERVER_LIMITS, {
+    headersTimeout: 10_000,
+    requestTimeout: 300_000,
+    keepAliveTimeout: 72_000,
+    checkInterval: 1_000,
+    pace: { maxSilence: 10_000, grace: 30_000, minRate: 65_536, checkInterval: 1_000 },
+    connections: {
+      total: 10_000,
+      perAddress: 1_000,
+      maxSilence: 60_000,
+      grace: 30_000,
+      minRate: 8_192,
+      maxWaitingBytes: 134_217_728,
+      checkInterval: 1_000,
+    },
+  });
+  const server = await startServer();
+  try {
+    const { headersTimeout, requestTimeout, keepAliveTimeout, timeout, maxConnections } =
+      server.app.http.server;
+    assert.deepEqual(
+      { headersTimeout, requestTimeout, keepAliveTimeout, timeout, maxConnections },
+      {
+        headersTimeout: 10_000,
+        requestTimeout: 300_000,
+        keepAliveTimeout: 72_000,
+        timeout: 60_000,
+        // Some more than 10 000, so that those beyond can be told.
+        maxConnections: 11_000,
+      },
+    );
+  } finally {
+    await server.close();
+  }
+});

@@ -1,0 +1,473 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { text as textOf } from 'node:stream/consumers';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import sharp from 'sharp';
+import { QUARTERS, quad } from '../../support/pictures.ts';
+import { picture } from '../../support/sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
+
+const SDK_ACCEPT = 'image/jpeg;q=1, image/png;q=0.7, image/webp;q=0';
+
+let server: TestServer;
+before(async () => {
+  server = await startServer();
+});
+after(() => server.close());
+
+const get = (image: ImageJSON, query = '', headers: Record<string, string> = {}) =>
+  fetch(`${image.link}${query}`, { headers });
+
+/** What the bytes themselves say, whatever the headers do. */
+async function decoded(response: Response) {
+  assert.equal(response.status, 200, await response.clone().text());
+  const bytes = Buffer.from(await response.arrayBuffer());
+  const { format, width, height, pages, pageHeight, exif, icc, xmp, iptc, orientation, space, hasAlpha } =
+    await sharp(bytes, {
+      pages: -1,
+    }).metadata();
+  const { data, info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true });
+  const pixel = (x: number, y: number) => [
+    ...data.subarray((y * info.width + x) * info.channels).subarray(0, info.channels),
+  ];
+  return {
+    bytes,
+    format,
+    width,
+    height: pageHeight ?? height,
+    pages,
+    exif,
+    icc,
+    xmp,
+    iptc,
+    orientation,
+    space,
+    hasAlpha,
+    pixel,
+  };
+}
+
+/** Red, green, blue and white quarters, clockwise from the top left. */
+function quarters(width: number, height: number): ReturnType<typeof sharp> {
+  const part = (background: string, left: number, top: number) => ({
+    input: { create: { width: width / 2, height: height / 2, channels: 3 as const, background } },
+    left,
+    top,
+  });
+  return sharp({ create: { width, height, channels: 3, background: 'red' } }).composite([
+    part('#00ff00', width / 2, 0),
+    part('#0000ff', width / 2, height / 2),
+    part('white', 0, height / 2),
+  ]);
+}
+
+function close(actual: number[], expected: number[], tolerance = 12): void {
+  assert.ok(
+    expected.every((value, index) => Math.abs(value - (actual[index] ?? -1)) <= tolerance),
+    `${actual} is not close to ${expected}`,
+  );
+}
+
+describe('the size of a rendition', () => {
+  let wide: ImageJSON;
+  let small: ImageJSON;
+  let huge: ImageJSON;
+  before(async () => {
+    wide = await server.added(await quarters(600, 300).png().toBuffer());
+    small = await server.added(await quarters(60, 40).png().toBuffer());
+    huge = await server.added(await quarters(5000, 2500).jpeg().toBuffer());
+  });
+
+  const cases: [string, () => ImageJSON, string, number, number][] = [
+    ['is 400x400 unless asked otherwise', () => wide, '', 400, 400],
+    ['is exactly what is asked for', () => wide, '?size=123x45', 123, 45],
+    ['is exactly that also where it enlarges', () => small, '?size=500x300', 500, 300],
+    ['keeps the proportions if the height is 0', () => wide, '?size=200x0', 200, 100],
+    ['keeps the proportions if the width is 0', () => wide, '?size=0x200', 400, 200],
+    ['enlarges in proportion', () => small, '?size=0x400', 600, 400],
+    ['stays within 2048 in proportion', () => wide, '?size=0x2000', 2048, 1024],
+    ['is the image’s own for 0x0', () => small, '?size=0x0', 60, 40],
+    ['is bounded by 2048 for 0x0', () => huge, '?size=0x0', 2048, 1024],
+    ['is capped side by side', () => wide, '?size=99999x30', 2048, 30],
+    ['fits inside for contain, unpadded', () => wide, '?size=100x100&fit=contain', 100, 50],
+    ['is multiplied by dpr', () => wide, '?size=100x50&dpr=2', 200, 100],
+  ];
+  for (const [name, image, query, width, height] of cases) {
+    test(`${name}: ${query} → ${width}x${height}`, async () => {
+      const result = await decoded(await get(image(), query));
+      assert.deepEqual([result.width, result.height], [width, height]);
+    });
+  }
+
+  test('covers from the centre', async () => {
+    const { pixel } = await decoded(await get(wide, '?size=300x300', { accept: 'image/png' }));
+    close(pixel(10, 10), [255, 0, 0]);
+    close(pixel(290, 10), [0, 255, 0]);
+    close(pixel(290, 290), [0, 0, 255]);
+    close(pixel(10, 290), [255, 255, 255]);
+  });
+
+  test('of anything else is 400 that says the form', async () => {
+    for (const size of [
+      '',
+      'x',
+      '400',
+      '400X400',
+      '0400x400',
+      '-1x5',
+      '100000x1',
+      '1.5x2',
+      '400x400x1',
+      '%34x',
+      '4 0x40',
+    ]) {
+      const response = await get(wide, `?size=${size}`);
+      assert.equal(response.status, 400, size);
+      assert.match(((await response.json()) as { error: string }).error, /^size must be of the form WxH/);
+      assert.equal(response.headers.get('cache-control'), 'no-store');
+    }
+    assert.equal((await get(wide, '?size=10x10&size=10x10')).status, 400);
+  });
+
+  test('works for the most extreme shapes', async () => {
+    const line = await server.added(await quarters(2, 30_000).png().toBuffer());
+    for (const [query, width, height] of [
+      ['?size=2048x2048', 2048, 2048],
+      ['?size=1x1', 1, 1],
+      ['?size=0x2048', 1, 2048],
+      ['?size=2048x0', 1, 2048],
+    ] as const) {
+      const result = await decoded(await get(line, query));
+      assert.equal(result.width, width, query);
+      assert.equal(result.height, height, query);
+    }
+  });
+});
+
+describe('the default size', () => {
+  test('and size=400x400 are the same bytes and ETag', async () => {
+    const image = await server.added(await picture(1));
+    const one = await get(image);
+    const other = await get(image, '?size=400x400');
+    assert.equal(one.headers.get('etag'), other.headers.get('etag'));
+    assert.deepEqual(await one.arrayBuffer(), await other.arrayBuffer());
+  });
+});
+
+describe('the format of a rendition', () => {
+  let opaque: ImageJSON;
+  let clear: ImageJSON;
+  let filled: ImageJSON;
+  before(async () => {
+    opaque = await server.added(await quarters(80, 60).webp({ lossless: true }).toBuffer());
+    const overlay = { r: 0, g: 0, b: 255, alpha: 0.5 };
+    clear = await server.added(
+      await sharp({ create: { width: 80, height: 60, channels: 4, background: overlay } })
+        .png()
+        .toBuffer(),
+    );
+    filled = await server.added(await quarters(82, 60).ensureAlpha(1).png().toBuffer());
+  });
+
+  const format = async (image: ImageJSON, accept?: string, query = '') => {
+    const response = await get(image, query, accept === undefined ? {} : { accept });
+    const type = response.headers.get('content-type');
+    const result = await decoded(response);
+    // libvips calls AVIF by its container.
+    assert.equal(type, `image/${result.format === 'heif' ? 'avif' : result.format}`);
+    assert.equal(response.headers.get('vary'), 'Accept');
+    assert.ok(
+      response.headers.get('content-disposition')?.startsWith(`inline; filename="${image.publicID}.`),
+    );
+    return type;
+  };
+
+  test('is decided by the bytes, never by the Accept header alone', async () => {
+    assert.equal(await format(opaque, SDK_ACCEPT), 'image/jpeg');
+    assert.equal(await format(opaque, '*/*'), 'image/webp');
+    assert.equal(await format(opaque, 'text/plain'), 'image/webp');
+    assert.equal(await format(opaque, 'image/avif'), 'image/avif');
+    assert.equal(await format(opaque, '*/*', '?format=png'), 'image/png');
+  });
+
+  test('of a transparent image is JPEG only if nothing else is accepted, and then on white', async () => {
+    assert.equal(await format(clear, SDK_ACCEPT), 'image/png');
+    assert.equal(await format(clear, 'image/jpeg, image/webp;q=0.1'), 'image/webp');
+    const { pixel } = await decoded(await get(clear, '', { accept: 'image/jpeg' }));
+    close(pixel(200, 200), [127, 127, 255]);
+    const png = await decoded(await get(clear, '', { accept: 'image/png' }));
+    close(png.pixel(200, 200), [0, 0, 255, 128], 2);
+  });
+
+  test('of an image with an alpha channel, but no transparent pixel, is as for an opaque one', async () => {
+    assert.equal(await format(filled, SDK_ACCEPT), 'image/jpeg');
+  });
+});
+
+describe('the look of a rendition', () => {
+  test('is upright for every EXIF orientation', async () => {
+    for (let orientation = 1; orientation <= 8; orientation++) {
+      const image = await server.added(await quad(orientation));
+      const result = await decoded(await get(image, '?size=0x0', { accept: 'image/png' }));
+      assert.deepEqual([result.width, result.height], [120, 80], `orientation ${orientation}`);
+      assert.equal(result.orientation, undefined);
+      for (const [index, colour] of QUARTERS.entries()) {
+        close(result.pixel(index % 2 === 0 ? 20 : 100, index < 2 ? 20 : 60), [...colour], 16);
+      }
+    }
+  });
+
+  test('is sRGB, whatever profile or colour space the original has', async () => {
+    const p3 = await server.added(
+      await quarters(80, 62)
+        .withIccProfile('p3')
+        .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
+        .toBuffer(),
+    );
+    const cmyk = await server.added(
+      await quarters(80, 64).toColourspace('cmyk').withIccProfile('cmyk').jpeg({ quality: 95 }).toBuffer(),
+    );
+    const grey = await server.added(await quarters(80, 66).toColourspace('b-w').png().toBuffer());
+    const deep = await server.added(await quarters(80, 68).toColourspace('rgb16').png().toBuffer());
+    for (const image of [p3, cmyk, grey, deep]) {
+      const result = await decoded(await get(image, '?size=0x0', { accept: 'image/png' }));
+      assert.notEqual(result.space, 'cmyk');
+      assert.equal(result.icc, undefined);
+      close(result.pixel(10, 50), [255, 255, 255], 6);
+    }
+    close((await decoded(await get(p3, '?size=0x0&format=png'))).pixel(10, 10), [255, 0, 0], 16);
+    close((await decoded(await get(deep, '?size=0x0&format=png'))).pixel(70, 10), [0, 255, 0], 2);
+    const red = (await decoded(await get(cmyk, '?size=0x0&format=png'))).pixel(10, 10);
+    assert.ok((red[0] ?? 0) > 200 && (red[1] ?? 255) < 70, `red stays red from CMYK: ${red}`);
+  });
+
+  test('keeps no metadata: EXIF, GPS, XMP, IPTC, ICC', async () => {
+    const secret = 'SECRET-52.5200N';
+    const original = await quarters(80, 70)
+      .withExif({ IFD0: { Artist: secret }, IFD3: { GPSLatitudeRef: 'N', GPSLatitude: '52/1 31/1 12/1' } })
+      .withXmp(`<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>${secret}</a></x:xmpmeta>`)
+      .withIccProfile('p3')
+      .jpeg()
+      .toBuffer();
+    assert.ok(original.includes(secret), 'the original has something to hide');
+    const image = await server.added(original);
+    for (const format of ['jpeg', 'png', 'webp', 'avif']) {
+      const { bytes, exif, icc, xmp, iptc } = await decoded(await get(image, `?format=${format}`));
+      assert.deepEqual([exif, icc, xmp, iptc], [undefined, undefined, undefined, undefined], format);
+      assert.equal(bytes.includes(secret), false);
+    }
+  });
+});
+
+describe('an animated WebP', () => {
+  let image: ImageJSON;
+  before(async () => {
+    const frames = ['red', '#00ff00', '#0000ff'].map((background) => ({
+      create: { width: 60, height: 40, channels: 3 as const, background },
+    }));
+    const inputs = await Promise.all(frames.map((frame) => sharp(frame).png().toBuffer()));
+    const bytes = await sharp(inputs, { join: { animated: true } })
+      .webp({ delay: [100, 200, 300], loop: 2 })
+      .toBuffer();
+    image = await server.added(bytes);
+  });
+
+  test('stays animated as WebP, in any size', async () => {
+    const response = await get(image, '?size=30x30', { accept: 'image/webp' });
+    const { pages, width, height, bytes } = await decoded(response);
+    assert.deepEqual([pages, width, height], [3, 30, 30]);
+    assert.deepEqual((await sharp(bytes).metadata()).delay, [100, 200, 300]);
+  });
+
+  test('is its first frame in any other format', async () => {
+    const { pages, pixel } = await decoded(await get(image, '?size=30x30', { accept: 'image/png' }));
+    assert.ok(pages === undefined || pages === 1);
+    close(pixel(15, 15), [255, 0, 0]);
+  });
+});
+
+/** As it stands in Last-Modified: no state of the same second, before the change, has this date. */
+function nextSecond(updatedOn: string): string {
+  return new Date(Math.ceil(Date.parse(updatedOn) / 1000) * 1000).toUTCString();
+}
+
+/** Lets the time be when every image has its Last-Modified. */
+function settled(t: TestContext): void {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2_000 });
+}
+
+describe('caching', () => {
+  let image: ImageJSON;
+  before(async () => {
+    image = await server.added(await picture(50));
+  });
+
+  test('is allowed to everyone, with a weak ETag, Last-Modified and Vary', async (t) => {
+    settled(t);
+    const { headers } = await get(image);
+    assert.match(headers.get('etag') ?? '', /^W\/"[A-Za-z0-9_-]{22}"$/);
+    assert.equal(headers.get('cache-control'), 'public, max-age=3600, stale-while-revalidate=86400');
+    assert.equal(headers.get('vary'), 'Accept');
+    assert.equal(headers.get('last-modified'), nextSecond(image.updatedOn));
+    assert.equal(headers.get('access-control-allow-origin'), '*');
+    assert.equal(headers.get('x-content-type-options'), 'nosniff');
+    assert.equal(headers.get('content-security-policy'), "default-src 'none'; sandbox");
+    // Whoever saves it gets a name that was made here.
+    assert.equal(headers.get('content-disposition'), `inline; filename="${image.publicID}.jpeg"`);
+    assert.equal(headers.get('set-cookie'), null);
+  });
+
+  test('is asked about with If-None-Match: 304 without a body, with the headers of the 200', async (t) => {
+    settled(t);
+    const first = await get(image);
+    const etag = first.headers.get('etag') ?? '';
+    for (const header of [etag, etag.slice(2), `"other", ${etag}`, '*']) {
+      const response = await get(image, '', { 'if-none-match': header });
+      assert.equal(response.status, 304, header);
+      assert.equal((await response.arrayBuffer()).byteLength, 0);
+      for (const name of ['etag', 'cache-control', 'vary', 'last-modified']) {
+        assert.equal(response.headers.get(name), first.headers.get(name), name);
+      }
+    }
+    assert.equal((await get(image, '?size=10x10', { 'if-none-match': etag })).status, 200);
+    assert.equal((await get(image, '', { 'if-none-match': etag, accept: 'image/png' })).status, 200);
+  });
+
+  test('is asked about with If-Modified-Since, which counts only without If-None-Match', async (t) => {
+    settled(t);
+    const since = nextSecond(image.updatedOn);
+    assert.equal((await get(image, '', { 'if-modified-since': since })).status, 304);
+    const both = { 'if-modified-since': since, 'if-none-match': '"other"' };
+    assert.equal((await get(image, '', both)).status, 200);
+    assert.equal((await get(image, '', { 'if-modified-since': '9999' })).status, 200, 'no HTTP date');
+  });
+
+  test('goes by no date while another change could get the same one, on the long and the short way', async (t) => {
+    const young = await server.added(await picture(52));
+    const changedAt = Date.parse(young.updatedOn);
+    const since = { 'if-modified-since': nextSecond(young.updatedOn) };
+    t.mock.timers.enable({ apis: ['Date'], now: changedAt + 1_999 });
+    for (let way = 0; way < 3; way++) {
+      const response = await get(young, '', since);
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get('last-modified'), null);
+    }
+    // What was remembered of the early answers must not say for ever what they said.
+    t.mock.timers.setTime(changedAt + 2_000);
+    assert.equal((await get(young)).headers.get('last-modified'), nextSecond(young.updatedOn));
+    assert.equal((await get(young, '', since)).status, 304);
+    const earlier = new Date(Math.floor(changedAt / 1000) * 1000).toUTCString();
+    const replaced = await get(young, '', { 'if-modified-since': earlier });
+    assert.equal(replaced.status, 200, 'the second of the change itself may have been before it');
+  });
+
+  test('has one entry for one rendition: unknown parameters change nothing', async () => {
+    const etag = async (query: string) => (await get(image, query)).headers.get('etag');
+    const plain = await etag('');
+    for (const query of [
+      '?x=1',
+      '?utm_source=a&size=400x400',
+      '?fit=cover',
+      '?position=center',
+      '?dpr=1',
+      '?quality=82',
+    ]) {
+      assert.equal(await etag(query), plain, query);
+    }
+    assert.notEqual(await etag('?quality=10'), plain);
+    assert.notEqual(await etag('?size=401x400'), plain);
+  });
+
+  test('HEAD has the headers of a 304 as well, and no length of a body', async () => {
+    const etag = (await get(image)).headers.get('etag') ?? '';
+    const head = await fetch(image.link, { method: 'HEAD', headers: { 'if-none-match': etag } });
+    assert.equal(head.status, 304);
+    assert.equal(head.headers.get('etag'), etag);
+    assert.equal(head.headers.get('content-length'), null);
+  });
+
+  test('HEAD has the headers of GET and no body', async (t) => {
+    settled(t);
+    const full = await get(image);
+    const head = await fetch(image.link, { method: 'HEAD' });
+    assert.equal(head.status, 200);
+    assert.equal((await head.arrayBuffer()).byteLength, 0);
+    for (const name of ['etag', 'content-type', 'content-length', 'cache-control', 'vary', 'last-modified']) {
+      assert.equal(head.headers.get(name), full.headers.get(name), name);
+    }
+  });
+
+  test('of an unknown public ID lasts a minute at most', async () => {
+    const ids = ['x'.repeat(21), 'short', '%2e%2e%2fetc', 'x'.repeat(8_000), '%ff', '%', 'a%zzb', '%c3%28'];
+    for (const id of ids) {
+      const response = await fetch(`${server.url}/images/${id}`);
+      assert.equal(response.status, 404);
+      assert.equal(response.headers.get('cache-control'), 'public, max-age=60');
+      assert.deepEqual(await response.json(), { error: 'image not found' });
+    }
+  });
+
+  test('is what VITRINE_CACHE_CONTROL says', async () => {
+    const other = await startServer({ VITRINE_CACHE_CONTROL: 'public, max-age=5' });
+    try {
+      const { publicID } = await other.added(await picture(51));
+      assert.equal(
+        (await other.fetch(`/images/${publicID}`)).headers.get('cache-control'),
+        'public, max-age=5',
+      );
+    } finally {
+      await other.close();
+    }
+  });
+});
+
+/** The answer, its headers and all, to a request that names another host than the one it goes to. */
+async function underHost(host: string, to: TestServer, method: string, path: string, body?: object) {
+  const { authorization } = to;
+  const asking = request(new URL(path, to.url), {
+    method,
+    headers: { host, authorization, 'x-forwarded-host': host, 'content-type': 'application/json' },
+  });
+  asking.end(body === undefined ? '' : JSON.stringify(body));
+  const [response] = (await once(asking, 'response')) as [IncomingMessage];
+  const { statusCode = 0, rawHeaders } = response;
+  return { status: statusCode, text: `${rawHeaders.join('\n')}\n${await textOf(response)}` };
+}
+
+describe('a link', () => {
+  test('begins with VITRINE_PUBLIC_URL where one is set, whatever Host a client sends', async () => {
+    const other = await startServer({ VITRINE_PUBLIC_URL: 'https://pictures.example/shop/' });
+    try {
+      const image = await other.added(await picture(60), { headers: { 'x-forwarded-host': 'evil.example' } });
+      assert.equal(image.link, `https://pictures.example/shop/images/${image.publicID}`);
+      // So that the list has a next page, which has a link as well.
+      await other.added(await picture(62));
+      const { imageID } = image;
+      const price = { currency: 'EUR', valueDecimal: '1' };
+      const item = { name: 'a', basePrice: price, quantity: 1, imageIDs: [imageID] };
+      const account = `/accounts/${ACCOUNT}`;
+      for (const [method, path, body] of [
+        ['GET', `${account}/images?count=1`],
+        ['GET', `${account}/images/${imageID}`],
+        ['PUT', `${account}/images/${imageID}/metadata`, { altText: 'a' }],
+        ['POST', `${account}/products`, { title: 'a', basePrice: price, images: [{ imageID }] }],
+        ['GET', `${account}/products?count=1`],
+        ['POST', `${account}/line-items`, { items: [item] }],
+        ['GET', `${account}/line-items?count=1`],
+      ] as const) {
+        const { status, text } = await underHost('evil.example', other, method, path, body);
+        assert.ok(status < 300, text);
+        assert.match(text, /https:\/\/pictures\.example\/shop\/images\//, `${method} ${path}`);
+        assert.ok(!text.includes('evil'), text);
+      }
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('works without credentials, and ignores wrong ones', async () => {
+    const image = await server.added(await picture(61));
+    assert.equal((await get(image, '', { authorization: 'Basic nonsense' })).status, 200);
+  });
+});

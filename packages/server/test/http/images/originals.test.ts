@@ -1,0 +1,193 @@
+/**
+ * The route for originals: every byte as it came, to who may have it, and never as a page.
+ */
+import assert from 'node:assert/strict';
+import { createHash, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
+import { newAccount } from '../../support/administration.ts';
+import { picture } from '../../support/sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
+
+const POLICY = "default-src 'none'; sandbox";
+
+describe('the original of an image', () => {
+  let server: TestServer;
+  const logged: { code?: string; err?: { cause?: { message?: string }; stack?: string } }[] = [];
+  let number = 7_000;
+  before(async () => {
+    server = await startServer({}, { logTo: { write: (line) => logged.push(JSON.parse(line)) } });
+  });
+  after(() => server.close());
+
+  const pathOf = ({ imageID }: ImageJSON) => `/accounts/${ACCOUNT}/images/${imageID}/original`;
+  const digestOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  const fileOf = (bytes: Uint8Array) => {
+    const digest = digestOf(bytes);
+    return join(server.folder, 'blobs/originals', digest.slice(0, 2), digest);
+  };
+  async function added(make = () => picture(number++)): Promise<{ image: ImageJSON; bytes: Buffer }> {
+    const bytes = await make();
+    return { image: await server.added(bytes), bytes };
+  }
+
+  test('is every byte that was uploaded, in its own format, as an attachment only', async () => {
+    const square = () => sharp({ create: { width: 40, height: 40, channels: 3, background: '#abc' } });
+    const makes = {
+      // With what public links strip.
+      jpg: () =>
+        square()
+          .withExif({ IFD0: { Artist: 'marker' } })
+          .jpeg()
+          .toBuffer(),
+      png: () => square().png().toBuffer(),
+      webp: () => square().webp().toBuffer(),
+    };
+    for (const [extension, make] of Object.entries(makes)) {
+      const { image, bytes } = await added(make);
+      const response = await server.fetch(pathOf(image));
+      assert.equal(response.status, 200);
+      assert.deepEqual(Buffer.from(await response.arrayBuffer()), bytes);
+      const { headers } = response;
+      const expected = {
+        'content-type': `image/${extension === 'jpg' ? 'jpeg' : extension}`,
+        'content-length': String(bytes.length),
+        'content-disposition': `attachment; filename="${image.publicID}.${extension}"`,
+        'x-content-type-options': 'nosniff',
+        'content-security-policy': POLICY,
+        'cross-origin-resource-policy': 'same-origin',
+        'cache-control': 'no-store',
+        'accept-ranges': 'none',
+        etag: `"${digestOf(bytes)}"`,
+        'repr-digest': `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`,
+      };
+      for (const [name, value] of Object.entries(expected)) assert.equal(headers.get(name), value, name);
+    }
+  });
+
+  test('stays the same for who has it already, and for who only asks about it', async () => {
+    const { image, bytes } = await added();
+    const etag = `"${digestOf(bytes)}"`;
+    for (const tag of [etag, `W/${etag}`, `"x", ${etag}`, '*']) {
+      const response = await server.fetch(pathOf(image), { headers: { 'if-none-match': tag } });
+      assert.deepEqual([response.status, response.headers.get('etag')], [304, etag], tag);
+      assert.equal(response.headers.get('content-security-policy'), POLICY);
+      assert.equal(response.headers.get('x-content-type-options'), 'nosniff');
+    }
+    const head = await server.fetch(pathOf(image), { method: 'HEAD' });
+    assert.equal(head.status, 200);
+    assert.equal(head.headers.get('content-length'), String(bytes.length));
+    assert.equal(head.headers.get('content-disposition'), `attachment; filename="${image.publicID}.jpg"`);
+    assert.equal((await head.arrayBuffer()).byteLength, 0);
+    const range = await server.fetch(pathOf(image), { headers: { range: 'bytes=0-9' } });
+    assert.deepEqual([range.status, (await range.arrayBuffer()).byteLength], [200, bytes.length]);
+  });
+
+  test('is not given to who asks for other bytes', async () => {
+    const { image, bytes } = await added();
+    const etag = `"${digestOf(bytes)}"`;
+    const asked = (tags: string, more: Record<string, string> = {}) =>
+      server.fetch(pathOf(image), { headers: { 'if-match': tags, ...more } });
+    for (const tags of [etag, `"x", ${etag}`, '*']) assert.equal((await asked(tags)).status, 200, tags);
+    // A weak tag stands for what looks the same, and that is not enough.
+    for (const tags of ['"x"', `W/${etag}`, '']) {
+      const response = await asked(tags, { 'if-none-match': etag });
+      assert.equal(response.status, 412, tags);
+      assert.equal(response.headers.get('etag'), null);
+      assert.deepEqual(await response.json(), {
+        error: 'the original has none of the entity tags of If-Match',
+      });
+    }
+    assert.equal((await asked(etag, { 'if-none-match': etag })).status, 304);
+  });
+
+  test('is that of disabled images too, and the new one once it is replaced', async () => {
+    const { image } = await added();
+    const next = await picture(number++);
+    assert.equal((await server.upload(next, { replace: image.imageID })).status, 200);
+    await server.fetch(`/accounts/${ACCOUNT}/images/${image.imageID}`, { method: 'DELETE' });
+    const response = await server.fetch(pathOf(image));
+    assert.deepEqual(Buffer.from(await response.arrayBuffer()), next);
+  });
+
+  test('is a 404 for no image, and for that of another account', async () => {
+    const { image } = await added();
+    const other = await newAccount(server);
+    for (const path of [
+      `/accounts/${ACCOUNT}/images/${randomUUID()}/original`,
+      `/accounts/${ACCOUNT}/images/nonsense/original`,
+      `/accounts/${other}/images/${image.imageID}/original`,
+    ]) {
+      const { status, headers, body } = await server.send('GET', path);
+      assert.deepEqual([status, body], [404, { error: 'image not found' }]);
+      assert.equal(headers.get('etag'), null);
+    }
+  });
+
+  test('that is lost or cut short is a 503 that the log explains, and no half of a picture', async () => {
+    const lost = await added();
+    await rm(fileOf(lost.bytes));
+    const short = await added();
+    await writeFile(fileOf(short.bytes), short.bytes.subarray(1));
+    for (const [{ image, bytes }, why] of [
+      [lost, 'is not stored'],
+      [short, 'bytes and not'],
+    ] as const) {
+      for (const method of ['GET', 'HEAD']) {
+        logged.length = 0;
+        const response = await server.fetch(pathOf(image), { method });
+        assert.equal(response.status, 503);
+        for (const name of ['etag', 'repr-digest', 'content-disposition', 'accept-ranges'])
+          assert.equal(response.headers.get(name), null, name);
+        assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8');
+        if (method === 'GET')
+          assert.deepEqual(await response.json(), { error: 'the original of the image cannot be read now' });
+        const told = JSON.stringify(logged.find(({ code }) => code === 'unavailable'));
+        assert.ok(told.includes(`The original ${digestOf(bytes)} of image ${image.imageID}`), told);
+        assert.ok(told.includes(why), told);
+      }
+    }
+  });
+
+  test('closes its file when the client goes away in the middle', async () => {
+    // More than any buffer on the way holds, and nothing to decode for long.
+    const { image, bytes } = await added(async () => {
+      const noise = { create: { width: 2_200, height: 2_200, channels: 3, background: '#888' } } as const;
+      return sharp({
+        ...noise,
+        create: { ...noise.create, noise: { type: 'gaussian', mean: 128, sigma: 60 } },
+      })
+        .png({ compressionLevel: 0 })
+        .toBuffer();
+    });
+    assert.ok(bytes.length > 12_000_000);
+    const isOpen = () =>
+      readdirSync('/proc/self/fd').some((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`) === fileOf(bytes);
+        } catch {
+          return false;
+        }
+      });
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    const answered = new Promise<void>((resolve) => {
+      server.app.http.server.once('request', (_request, response) => response.once('close', () => resolve()));
+    });
+    socket.write(
+      `GET ${pathOf(image)} HTTP/1.1\r\nhost: x\r\nauthorization: ${server.authorization}\r\n\r\n`,
+    );
+    await once(socket, 'data');
+    socket.pause();
+    assert.ok(isOpen());
+    socket.destroy();
+    await answered;
+    while (isOpen()) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(await readFile(fileOf(bytes)), bytes);
+  });
+});

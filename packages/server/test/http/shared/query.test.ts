@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { compileQuery } from '../../../src/http/shared/query.ts';
+import { DeliveryQuery, ListQuery } from '../../../src/http/shared/schemas.ts';
+
+const list = compileQuery(ListQuery);
+const delivery = compileQuery(DeliveryQuery);
+const refusal = (check: typeof list, query: Record<string, unknown>) => {
+  const result = check(query);
+  return 'error' in result ? result.error.message : undefined;
+};
+
+describe('the query of a list', () => {
+  test('takes whole numbers', () => {
+    assert.deepEqual(list({ skip: '60', count: '20' }), { value: { skip: 60, count: 20 } });
+    assert.deepEqual(list({}), { value: {} });
+  });
+
+  test('refuses anything else, naming the parameter and its limit', () => {
+    for (const text of ['', '-1', '+1', '1.0', '1e2', '0x10', ' 1', 'abc', '１', 'NaN']) {
+      assert.equal(refusal(list, { skip: text }), 'skip must be a whole number from 0', text);
+      assert.equal(refusal(list, { count: text }), 'count must be a whole number from 1', text);
+    }
+    assert.equal(refusal(list, { count: '0' }), 'count must be a whole number from 1');
+  });
+
+  test('refuses a parameter that is given twice', () => {
+    assert.equal(refusal(list, { skip: ['1', '1'] }), 'skip must be given once');
+  });
+
+  test('passes over what it does not know', () => {
+    assert.deepEqual(list({ sort: 'x', __proto__: null, constructor: '1' }), { value: {} });
+  });
+
+  test('takes nothing but digits, whatever is sent', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        assert.equal(refusal(list, { skip: text }) === undefined, /^\d+$/.test(text));
+      }),
+    );
+  });
+});
+
+describe('the query of a delivery', () => {
+  test('names the choices of a parameter that has some', () => {
+    assert.equal(refusal(delivery, { fit: 'fill' }), 'fit must be one of cover, contain');
+    assert.equal(refusal(delivery, { format: 'gif' }), 'format must be one of webp, jpeg, png, avif');
+    assert.equal(
+      refusal(delivery, { position: 'top' }),
+      'position must be one of center, attention, entropy, focal',
+    );
+  });
+
+  test('names the range of a number', () => {
+    assert.equal(refusal(delivery, { quality: '0' }), 'quality must be a whole number from 1 to 100');
+    assert.equal(refusal(delivery, { quality: '101' }), 'quality must be a whole number from 1 to 100');
+    assert.equal(refusal(delivery, { dpr: '3.5' }), 'dpr must be a number from 1 to 3');
+    assert.deepEqual(delivery({ dpr: '1.5' }), { value: { dpr: 1.5 } });
+  });
+
+  test('names the form of a size', () => {
+    for (const size of [
+      '',
+      '400',
+      '400X400',
+      '0400x400',
+      '-1x5',
+      '400x',
+      '400x400x1',
+      '100000x1',
+      '400x400 ',
+      '4e2x1',
+    ]) {
+      assert.match(refusal(delivery, { size }) ?? '', /^size must be of the form WxH/, size);
+    }
+    assert.deepEqual(delivery({ size: '0x99999' }), { value: { size: '0x99999' } });
+  });
+});

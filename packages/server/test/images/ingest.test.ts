@@ -1,0 +1,153 @@
+/**
+ * Ingest over real files and real workers: what is stored, and that a ladder is never a reason to refuse an upload.
+ * Faults are brought in by wrapping the real driver.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { openFileBlobs } from '../../src/blobs/fs.ts';
+import { type BlobDriver, BlobStore, rungKey } from '../../src/blobs/store.ts';
+import { AppError, isAppError } from '../../src/errors.ts';
+import type { Original } from '../../src/image.ts';
+import { Ingest } from '../../src/images/ingest.ts';
+import { rungBlobName, rungsOf } from '../../src/imaging/ladder.ts';
+import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
+import type { Processor } from '../../src/imaging/processor.ts';
+import { withChanges } from '../support/drivers.ts';
+import * as pictures from '../support/pictures.ts';
+
+let pool: Pool;
+let picture: Buffer;
+
+before(async () => {
+  pool = createPool({ size: 1, deadlineMs: 60_000 });
+  picture = await pictures.jpeg({ width: 2_600, height: 1_300 });
+});
+
+after(() => pool.close());
+
+async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<BlobDriver> = () => ({})) {
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-ingest-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const driver = await openFileBlobs({ folder });
+  const blobs = new BlobStore(withChanges(driver, change(driver)));
+  const warnings: string[] = [];
+  const warm: string[] = [];
+  let ingests = 0;
+  const processor: Processor = {
+    ingest: (...args) => {
+      ingests += 1;
+      return pool.ingest(...args);
+    },
+    render: (...args) => pool.render(...args),
+    close: () => pool.close(),
+  };
+  const ingest = new Ingest({
+    blobs,
+    processor,
+    onRendition: (digest, plan, { bytes }) =>
+      warm.push(`${digest.length} ${plan.format} ${bytes.length > 0}`),
+    log: { warn: (_, message) => warnings.push(message) },
+  });
+  const accept = async (bytes: Buffer): Promise<Original> => {
+    await using staged = await ingest.receive(Readable.from([bytes]));
+    // Awaited here: with the scope, the staged file ends.
+    return await ingest.accept(staged);
+  };
+  const pathsOf = (original: Original) =>
+    rungsOf(original).map(
+      (rung) => driver.localPath?.(rungKey(original.digest, rungBlobName(rung))) ?? assert.fail('no path'),
+    );
+  return { blobs, ingest, accept, pathsOf, warnings, warm, ingests: () => ingests };
+}
+
+describe('ingest', { timeout: 120_000 }, () => {
+  test('keeps the original and every rung of its ladder, and hands on the default renditions', async (t) => {
+    const { accept, pathsOf, warm, warnings } = await setUp(t);
+    const original = await accept(picture);
+    const paths = pathsOf(original);
+    assert.equal(paths.length, 2);
+    for (const path of paths) assert.ok((await readFile(path)).length > 0);
+    assert.deepEqual(warm.sort(), ['64 jpeg true', '64 webp true']);
+    assert.deepEqual(warnings, []);
+  });
+
+  test('accepts an upload whose rungs cannot be stored, for want of room or any other reason', async (t) => {
+    for (const code of ['storage-full', 'unavailable'] as const) {
+      const { accept, blobs, warm, warnings } = await setUp(t, (driver) => ({
+        put: async (key, ...rest) => {
+          if (key.startsWith('rungs/')) throw new AppError(code, 'no');
+          return driver.put(key, ...rest);
+        },
+      }));
+      const original = await accept(picture);
+      await blobs.withOriginalFile(original.digest, async (path) => {
+        assert.ok((await readFile(path)).equals(picture));
+      });
+      assert.equal(warm.length, 2);
+      assert.deepEqual(warnings, ['rungs could not be stored']);
+    }
+  });
+
+  test('reports an original that cannot be stored, and hands on nothing', async (t) => {
+    const { accept, warm } = await setUp(t, (driver) => ({
+      put: async (key, ...rest) => {
+        if (key.startsWith('originals/')) throw new AppError('storage-full', 'no');
+        return driver.put(key, ...rest);
+      },
+    }));
+    await assert.rejects(accept(picture), (error) => isAppError(error, 'storage-full'));
+    assert.deepEqual(warm, []);
+  });
+
+  test('stores nothing of a picture that is refused', async (t) => {
+    const { accept, warm, blobs } = await setUp(t);
+    await assert.rejects(accept(picture.subarray(0, 9_000)), (error) => isAppError(error, 'invalid-image'));
+    assert.deepEqual(warm, []);
+    await blobs.check();
+  });
+});
+
+describe('a rebuild', { timeout: 120_000 }, () => {
+  test('brings back rungs that were deleted and mends those that were cut short, byte for byte', async (t) => {
+    const { accept, ingest, pathsOf } = await setUp(t);
+    const original = await accept(picture);
+    const paths = pathsOf(original);
+    const before = await Promise.all(paths.map((path) => readFile(path)));
+    const [first = '', second = ''] = paths;
+    await rm(first);
+    await truncate(second, 100);
+    await ingest.rebuild(original.digest, original);
+    for (const [i, path] of paths.entries()) {
+      assert.ok((await readFile(path)).equals(before[i] ?? Buffer.alloc(0)));
+    }
+  });
+
+  test('is made once, however many ask', async (t) => {
+    const { accept, ingest, ingests } = await setUp(t);
+    const original = await accept(picture);
+    const before = ingests();
+    await Promise.all(Array.from({ length: 20 }, () => ingest.rebuild(original.digest, original)));
+    assert.equal(ingests(), before + 1);
+    await ingest.rebuild(original.digest, original);
+    assert.equal(ingests(), before + 2);
+  });
+
+  test('is not tried for a picture without rungs', async (t) => {
+    const { accept, ingest, ingests } = await setUp(t);
+    const original = await accept(await pictures.jpeg());
+    await ingest.rebuild(original.digest, original);
+    assert.equal(ingests(), 1);
+  });
+
+  test('never rejects, and leaves a ladder alone for a while that it could not mend', async (t) => {
+    const { ingest, warnings } = await setUp(t);
+    const original = { ...(await (await setUp(t)).accept(picture)), digest: 'a'.repeat(64) };
+    await ingest.rebuild(original.digest, original);
+    await ingest.rebuild(original.digest, original);
+    assert.deepEqual(warnings, ['a ladder could not be made anew']);
+  });
+});

@@ -1,0 +1,121 @@
+/**
+ * Whole libraries for the tests of maintenance: a server that works, and beside it what a command opens.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import sharp from 'sharp';
+import { type Stores, withMaintenance, withStores } from '../../src/cli/admin/stores.ts';
+import type { Finding, Maintenance, VerifyOptions } from '../../src/maintenance/maintenance.ts';
+import { picture } from './sample.ts';
+import { ACCOUNT, type ImageJSON, type TestServer } from './server.ts';
+
+/** The variables under which a command finds the library of a server. */
+export function envOf({ folder }: TestServer, database?: string): Record<string, string> {
+  return {
+    VITRINE_DATA: folder,
+    VITRINE_RENDER_CONCURRENCY: '1',
+    ...(database !== undefined && { VITRINE_DATABASE: database }),
+  };
+}
+
+export function maintaining<T>(
+  env: Record<string, string>,
+  work: (maintenance: Maintenance) => Promise<T>,
+): Promise<T> {
+  return withMaintenance({ env }, work);
+}
+
+export function besides<T>(env: Record<string, string>, work: (stores: Stores) => Promise<T>): Promise<T> {
+  return withStores({ env }, work);
+}
+
+export function verified(env: Record<string, string>, options: VerifyOptions = {}): Promise<Finding[]> {
+  return maintaining(env, async (maintenance) => {
+    const findings: Finding[] = [];
+    for await (const finding of maintenance.verify(options)) findings.push(finding);
+    return findings;
+  });
+}
+
+/** A JPEG that is large enough for the rung of 1024 pixels, and hardly has any bytes. */
+export function largePicture(red: number): Promise<Buffer> {
+  const background = { r: red, g: 90, b: 120 };
+  return sharp({ create: { width: 1_400, height: 1_000, channels: 3, background } })
+    .jpeg()
+    .toBuffer();
+}
+
+export function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+export function originalPath(server: TestServer, digest: string): string {
+  return join(server.folder, 'blobs/originals', digest.slice(0, 2), digest);
+}
+
+export function rungPath(server: TestServer, digest: string, name: string): string {
+  return join(server.folder, 'blobs/rungs', digest.slice(0, 2), digest, name);
+}
+
+/** Adds as many small pictures. */
+export async function addPictures(server: TestServer, from: number, count: number): Promise<ImageJSON[]> {
+  const added: ImageJSON[] = [];
+  for (let number = from; number < from + count; number += 1) {
+    added.push(await server.added(await picture(number)));
+  }
+  return added;
+}
+
+/**
+ * Adds records and files of as many images as it takes to keep a command busy; no decoder would take them. Each is as small as
+ * can be. Not for `verify` with its rungs.
+ */
+export async function crowd(server: TestServer, count: number): Promise<void> {
+  await server.added(await picture(0));
+  const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+  try {
+    raw.exec('pragma busy_timeout = 10000; begin immediate');
+    const template = raw.prepare('select * from images').get() as Record<string, string | number | null>;
+    const names = Object.keys(template);
+    const insert = raw.prepare(
+      `insert into images (${names.join(', ')}) values (${names.map(() => '?').join(', ')})`,
+    );
+    let size = 0;
+    for (let number = 1; number < count; number += 1) {
+      const bytes = Buffer.from(`Picture ${number}`);
+      const digest = digestOf(bytes);
+      const row: typeof template = {
+        ...template,
+        sequence: number + 1,
+        image_id: randomUUID(),
+        public_id: digest.slice(0, 21),
+        digest,
+        size: bytes.length,
+      };
+      insert.run(...names.map((name) => row[name] ?? null));
+      await store(server, bytes);
+      size += bytes.length;
+    }
+    raw.exec(
+      `update accounts set image_count = ${count}, enabled_count = ${count}, byte_count = byte_count + ${size} ` +
+        `where account_id = '${template.account_id}'; commit`,
+    );
+  } finally {
+    raw.close();
+  }
+}
+
+/** Adds as many originals that nothing names. */
+export async function litter(server: TestServer, count: number): Promise<void> {
+  for (let number = 0; number < count; number += 1) await store(server, Buffer.from(`Litter ${number}`));
+}
+
+async function store(server: TestServer, bytes: Buffer): Promise<void> {
+  const path = originalPath(server, digestOf(bytes));
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, bytes);
+}
+
+export { ACCOUNT };

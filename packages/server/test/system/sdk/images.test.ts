@@ -1,0 +1,204 @@
+/**
+ * The official SDK, unchanged, as the client it will meet in the field.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { HTTPClient, Moov } from '@moovio/sdk';
+import { GenericError } from '@moovio/sdk/models/errors/genericerror.js';
+import { ImageMetadataValidationError } from '@moovio/sdk/models/errors/imagemetadatavalidationerror.js';
+import { ImageRequestValidationError } from '@moovio/sdk/models/errors/imagerequestvalidationerror.js';
+import { MoovError } from '@moovio/sdk/models/errors/mooverror.js';
+import sharp from 'sharp';
+import { picture } from '../../support/sample.ts';
+import { ACCOUNT, KEY, startServer, type TestServer } from '../../support/server.ts';
+
+const accountID = ACCOUNT;
+
+async function upload(moov: Moov, bytes: Uint8Array, altText?: string) {
+  const { result } = await moov.images.upload({
+    accountID,
+    imageUploadRequestMultiPart: {
+      image: { fileName: 'example.file', content: bytes },
+      ...(altText !== undefined && { metadata: { altText } }),
+    },
+  });
+  return result;
+}
+
+async function update(moov: Moov, imageID: string, bytes: Uint8Array) {
+  const { result } = await moov.images.update({
+    accountID,
+    imageID,
+    imageUploadRequestMultiPart: { image: { fileName: 'example.file', content: bytes } },
+  });
+  return result;
+}
+
+async function doAllSeven(moov: Moov): Promise<void> {
+  const uploaded = await upload(moov, await picture(1), 'A lamp');
+  assert.equal(uploaded.altText, 'A lamp');
+  assert.ok(uploaded.createdOn instanceof Date);
+
+  const listed = await moov.images.list({ accountID, skip: 0, count: 20 });
+  assert.deepEqual(
+    listed.result.map(({ imageID }) => imageID),
+    [uploaded.imageID],
+  );
+
+  const { imageID } = uploaded;
+  const got = await moov.images.getMetadata({ accountID, imageID });
+  assert.deepEqual(got.result, uploaded);
+
+  const updated = await update(moov, imageID, await picture(2));
+  assert.equal(updated.imageID, imageID);
+  assert.equal(updated.publicID, uploaded.publicID);
+  assert.equal(updated.altText, 'A lamp');
+
+  const described = await moov.images.updateMetadata({
+    accountID,
+    imageID,
+    imageMetadataRequest: { altText: 'Two lamps' },
+  });
+  assert.equal(described.result.altText, 'Two lamps');
+
+  const deleted = await moov.images.delete({ accountID, imageID });
+  assert.ok(deleted);
+
+  for (const size of [undefined, '120x80']) {
+    const shown = await moov.images.getPublic({
+      publicID: uploaded.publicID,
+      ...(size !== undefined && { size }),
+    });
+    const bytes = Buffer.from(await new Response(shown?.result as ReadableStream).arrayBuffer());
+    const { format, width, height } = await sharp(bytes).metadata();
+    assert.deepEqual([format, width, height], ['jpeg', ...(size === undefined ? [400, 400] : [120, 80])]);
+  }
+}
+
+for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
+  describe(`the official SDK at ${version ?? 'no version of its own'}`, () => {
+    let server: TestServer;
+    let moov: Moov;
+    before(async () => {
+      server = await startServer();
+      moov = new Moov({
+        serverURL: server.url,
+        security: { username: KEY.publicKey, password: KEY.secretKey },
+        ...(version !== undefined && { xMoovVersion: version }),
+      });
+    });
+    after(() => server.close());
+
+    test('does all seven operations', () => doAllSeven(moov));
+
+    test('understands 304', async () => {
+      const { link, publicID } = await upload(moov, await picture(3));
+      const accept = 'image/jpeg;q=1, image/png;q=0.7, image/webp;q=0';
+      const etag = (await fetch(link, { headers: { accept } })).headers.get('etag') ?? '';
+      const shown = await moov.images.getPublic({ publicID, ifNoneMatch: etag });
+      assert.equal(shown?.result, undefined, 'the picture that the client has is still current');
+      assert.deepEqual(shown?.headers.etag, [etag]);
+    });
+
+    test('gets its typed errors', async () => {
+      const bytes = await picture(4);
+      const { imageID } = await upload(moov, bytes);
+      await assert.rejects(upload(moov, bytes), (error) => {
+        assert.ok(error instanceof GenericError);
+        assert.equal(error.statusCode, 409);
+        assert.match(error.error, /already/);
+        return true;
+      });
+      await assert.rejects(upload(moov, Buffer.from('no picture')), (error) => {
+        assert.ok(error instanceof ImageRequestValidationError);
+        assert.match(error.image ?? '', /PNG, JPEG or WebP/);
+        return true;
+      });
+      await assert.rejects(upload(moov, await picture(5), 'x'.repeat(2_001)), (error) => {
+        assert.ok(error instanceof ImageRequestValidationError);
+        assert.match(error.metadata?.altText ?? '', /2000/);
+        return true;
+      });
+      const describing = moov.images.updateMetadata({
+        accountID,
+        imageID,
+        imageMetadataRequest: { altText: 'a\u0000b' },
+      });
+      await assert.rejects(describing, (error) => {
+        assert.ok(error instanceof ImageMetadataValidationError);
+        assert.match(error.altText ?? '', /control/);
+        return true;
+      });
+      const missing = moov.images.getMetadata({ accountID, imageID: '7cec5bd3-6340-4de4-a923-bf6ec0f7e921' });
+      await assert.rejects(missing, (error) => error instanceof MoovError && error.statusCode === 404);
+    });
+  });
+}
+
+describe('the official SDK with an access token', () => {
+  let server: TestServer;
+  let moov: Moov;
+  before(async () => {
+    server = await startServer();
+    moov = new Moov({
+      serverURL: server.url,
+      security: { username: KEY.publicKey, password: KEY.secretKey },
+    });
+  });
+  after(() => server.close());
+
+  /** The SDK with a token instead of the key, by the hook that it has for such things. */
+  const withToken = (accessToken: string) => {
+    const httpClient = new HTTPClient();
+    httpClient.addHook('beforeRequest', (request) => {
+      const next = new Request(request);
+      next.headers.set('authorization', `Bearer ${accessToken}`);
+      return next;
+    });
+    return new Moov({ serverURL: server.url, httpClient });
+  };
+  const scope = `/accounts/${accountID}/images.read /accounts/${accountID}/images.write`;
+  const request = { grantType: 'client_credentials', scope } as const;
+
+  test('gets one and does all seven operations with it', async () => {
+    const { result } = await moov.authentication.createAccessToken(request);
+    assert.equal(result.scope, scope);
+    assert.equal(result.tokenType, 'Bearer');
+    await doAllSeven(withToken(result.accessToken));
+  });
+
+  test('gets one for credentials in the body, refreshes it, and revokes it', async () => {
+    const anonymous = new Moov({ serverURL: server.url });
+    const client = { clientId: KEY.publicKey, clientSecret: KEY.secretKey };
+    const first = await anonymous.authentication.createAccessToken({ ...request, ...client });
+    const { refreshToken } = first.result;
+    const grantType = 'refresh_token';
+    const second = await anonymous.authentication.createAccessToken({ grantType, refreshToken, ...client });
+    const bearer = withToken(second.result.accessToken);
+    await bearer.images.list({ accountID });
+    const token = second.result.accessToken;
+    await anonymous.authentication.revokeAccessToken({ token, tokenTypeHint: 'access_token', ...client });
+    const listing = bearer.images.list({ accountID });
+    await assert.rejects(listing, (error) => error instanceof MoovError && error.statusCode === 401);
+  });
+
+  test('gets its typed errors', async () => {
+    await assert.rejects(
+      moov.authentication.createAccessToken({ ...request, scope: 'nonsense' }),
+      (error) => {
+        assert.ok(error instanceof GenericError);
+        assert.equal(error.statusCode, 400);
+        assert.equal(error.error, 'invalid_scope');
+        return true;
+      },
+    );
+    const refreshing = moov.authentication.createAccessToken({
+      grantType: 'refresh_token',
+      refreshToken: 'unknown',
+    });
+    await assert.rejects(
+      refreshing,
+      (error) => error instanceof GenericError && error.error === 'invalid_grant',
+    );
+  });
+});
