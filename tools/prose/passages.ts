@@ -1,0 +1,121 @@
+/**
+ * Finds the prose in a file: paragraphs of Markdown, comments, test names and messages in code.
+ * A passage is what stands together: a paragraph, a list item, a tag of a docstring.
+ */
+import { extname } from 'node:path';
+import { parse } from '@babel/parser';
+import MarkdownIt from 'markdown-it';
+
+export interface Passage {
+  /** The line on which it begins, from 1. */
+  readonly line: number;
+  readonly text: string;
+}
+
+/** A text in code with fewer words is a name or a key, not prose. */
+const MIN_WORDS = 4;
+
+export function passagesOf(path: string, text: string): Passage[] {
+  switch (extname(path)) {
+    case '.md':
+      return markdownPassages(text);
+    case '.ts':
+    case '.tsx':
+    case '.mjs':
+    case '.js':
+      return codePassages(text);
+    default:
+      return hashPassages(text);
+  }
+}
+
+const markdown = new MarkdownIt();
+
+function markdownPassages(text: string): Passage[] {
+  const passages: Passage[] = [];
+  let line = 1;
+  for (const token of markdown.parse(text, {})) {
+    if (token.map) line = token.map[0] + 1;
+    if (token.type !== 'inline') continue;
+    const parts = (token.children ?? []).map((child) => {
+      if (child.type === 'code_inline') return '`code`';
+      return child.type === 'softbreak' || child.type === 'hardbreak' ? ' ' : child.content;
+    });
+    passages.push({ line, text: parts.join('') });
+  }
+  return passages;
+}
+
+function codePassages(text: string): Passage[] {
+  const { comments, tokens } = parse(text, {
+    sourceType: 'module',
+    plugins: ['typescript'],
+    errorRecovery: true,
+    tokens: true,
+  });
+  const spoken = (tokens ?? []).flatMap((token): Passage[] => {
+    const value: unknown = token.value;
+    const isText = token.type.label === 'string' || token.type.label === 'template';
+    if (!isText || typeof value !== 'string' || value.split(/\s+/).length < MIN_WORDS) return [];
+    // Source text of tests, SQL and HTTP heads is not prose.
+    if (/[{};=]|^\s*(select|insert|update|create)\b|\r|: \w+\/\d/i.test(value)) return [];
+    return [{ line: token.loc.start.line, text: value.replace(/\s+/g, ' ') }];
+  });
+  return [...commentPassages(comments ?? []), ...spoken];
+}
+
+interface Comment {
+  readonly type: string;
+  readonly value: string;
+  readonly loc?: { start: { line: number; column: number }; end: { line: number } } | null;
+}
+
+function commentPassages(comments: readonly Comment[]): Passage[] {
+  const blocks: { line: number; end: number; column: number; lines: string[] }[] = [];
+  for (const { type, value, loc } of comments) {
+    if (!loc || /^\s*biome-ignore|^!/.test(value)) continue;
+    const { line, column } = loc.start;
+    if (type === 'CommentBlock') {
+      const lines = value.split('\n').map((part) => part.replace(/^\s*\*? ?/, ''));
+      blocks.push({ line, end: Number.NaN, column, lines });
+      continue;
+    }
+    const last = blocks.at(-1);
+    if (last?.end === line - 1 && last.column === column) {
+      last.lines.push(value.trim());
+      last.end = line;
+    } else blocks.push({ line, end: line, column, lines: [value.trim()] });
+  }
+  return blocks.flatMap(({ line, lines }) => paragraphs(line, lines));
+}
+
+/** Empty lines, list items and tags begin a new passage. */
+function paragraphs(first: number, lines: readonly string[]): Passage[] {
+  const passages: { line: number; text: string }[] = [];
+  let open = false;
+  lines.forEach((raw, index) => {
+    const text = raw.trim();
+    const begins = /^([-*] |\d+\. |@\w+|\|)/.test(text);
+    if (text === '') open = false;
+    else if (open && !begins) {
+      const last = passages.at(-1);
+      if (last) last.text += ` ${text}`;
+    } else {
+      passages.push({
+        line: first + index,
+        text: text.replace(/^([-*] |\d+\. |@(param|property) \S+ |@\w+ )/, ''),
+      });
+      open = true;
+    }
+  });
+  // A tag in the middle of a line ends the sentence before it.
+  return passages.flatMap(({ line, text }) =>
+    text.split(/ (?=@(?:throws|returns|param)\b)/).map((part) => ({ line, text: part })),
+  );
+}
+
+/** Files whose comments begin with #, and pages: comments and text are read line by line. */
+function hashPassages(text: string): Passage[] {
+  const lines = text.split('\n').map((line) => /^\s*(?:#|\/\/|\/?\*)\s?(.*)$/.exec(line)?.[1] ?? '');
+  return paragraphs(1, lines);
+}
