@@ -1,62 +1,68 @@
 /**
- * The composition root: the only file that names concrete adapters, but for the databases (metadata/open.ts), which the
- * command line needs as well. Builds the application from a configuration, in
- * the order in which its parts depend on each other, and takes it down in the opposite one.
+ * The composition root: builds the application from a configuration, bottom-up, and closes it in the opposite order.
+ * Only this file and `open.ts` of a room name concrete adapters.
  */
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { Administration } from './access/administration.ts';
-import { Access, type IssuedKey } from './access/authentication.ts';
+import { Access } from './access/authentication.ts';
+import { createFirstKey, ensureBootstrapKey, type IssuedKey } from './access/bootstrap.ts';
 import { Tokens } from './access/tokens.ts';
 import { openFileBlobs } from './blobs/fs.ts';
+import { observeBlobs } from './blobs/observed.ts';
+import { STALE_UPLOAD } from './blobs/staging.ts';
 import { BlobStore } from './blobs/store.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config } from './config.ts';
+import { observeMetadata } from './database/observed.ts';
 import { openMetadata } from './database/open.ts';
 import { Delivery } from './delivery/delivery.ts';
 import { DiskCache } from './delivery/disk-cache.ts';
+import { Ladders } from './delivery/ladders.ts';
 import { MemoryCache } from './delivery/memory-cache.ts';
+import { PublicImages } from './delivery/public-images.ts';
+import { RenditionCache } from './delivery/rendition-cache.ts';
 import { AppError } from './errors.ts';
 import type { ServerLimits } from './http/connection/server-limits.ts';
 import { DOCUMENT } from './http/openapi.ts';
-import { createServer } from './http/server.ts';
-import type { Digest, Image } from './image.ts';
+import { baseURL, createServer } from './http/server.ts';
 import { Ingest } from './images/ingest.ts';
 import { Library } from './images/library.ts';
 import { createPool, type PoolOptions } from './imaging/pool/pool.ts';
 import { joinLibrary } from './maintenance/installation.ts';
-import { observeBlobs, observeMetadata } from './telemetry/observed.ts';
 import { openTelemetry } from './telemetry/observer.ts';
 import { Readiness } from './telemetry/readiness.ts';
 
-/** A file that has been on its way in for longer than this, in milliseconds, is left over from a crash. */
-const STALE_UPLOAD = 60 * 60 * 1000;
+/** The interval between two sweeps of left-over files, in milliseconds. */
+const SWEEP_INTERVAL = STALE_UPLOAD;
 
 export interface App {
   /** For tests: answers requests without a socket. */
   readonly http: FastifyInstance;
-  /** For tests and metrics: what came from where. */
+  /** For tests. */
+  readonly publicImages: PublicImages;
+  /** For tests. */
   readonly delivery: Delivery;
   /**
-   * Starts listening. On the very first start only, makes a first account and key: after the port is known to be
-   * ours, since the secret is told nowhere else.
-   * @returns the URL that links begin with, and the first key.
+   * Starts listening. The very first start then creates an account and a key. It does so after the port is bound,
+   * because the secret is shown only once.
+   * @returns the base of public links, and the first key.
    */
   listen(): Promise<{ url: string; firstKey: IssuedKey | undefined }>;
-  /** Stops accepting, finishes what runs, then closes everything. */
+  /** Stops accepting requests, finishes the running ones, then closes all parts. */
   close(): Promise<void>;
 }
 
-/** The server cannot start, for a reason that is the operator's to mend: one line, without secrets. */
+/** The server cannot start, for a reason that the operator can fix: one line without secrets. */
 export class StartError extends Error {
   override readonly name = 'StartError';
 }
 
 /**
- * @param now the time by which keys and tokens expire; for tests.
- * @param limits other limits of the HTTP server than its own; for tests.
- * @param workers other limits of the workers than their own; for tests.
+ * @param now the clock by which keys and tokens expire; for tests.
+ * @param limits overrides of the HTTP server's limits; for tests.
+ * @param workers overrides of the workers' limits; for tests.
+ * @throws StartError if the operator must change something.
  */
 export async function createApp(
   config: Config,
@@ -74,6 +80,7 @@ export async function createApp(
     const database = await starting(databaseName(config), openMetadata(config.database));
     opened.push(database);
     const metadata = observeMetadata(database, telemetry);
+    const { accounts, keys, tokens, audit, maintenance } = metadata;
     await starting(databaseName(config), metadata.migrate());
 
     const { folder } = config.blobs;
@@ -82,20 +89,20 @@ export async function createApp(
     });
     const blobs = new BlobStore(observeBlobs(driver, telemetry));
     opened.push(blobs);
-    await starting(databaseName(config), joinLibrary({ metadata, blobs }));
+    await starting(databaseName(config), joinLibrary({ records: maintenance, blobs }));
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
-    // What a collector left that was killed: an image may have been added that names it. Where that cannot be read, all else can.
-    const takeBack = () =>
+    // A killed collector may have left originals that a new image references. A failure must not stop the start.
+    const undoRemovals = () =>
       blobs.takeBackRemovals().catch((error: unknown) => {
-        log.warn({ err: error }, 'what a collector left could not be looked at');
+        log.warn({ err: error }, 'unfinished removals of originals could not be undone');
       });
-    await takeBack();
-    // A server that comes back at once finds its own leftovers too young; they are swept when they have aged.
+    await undoRemovals();
+    // After a quick restart the left-over files are too young. A later sweep removes them.
     const sweeping = setInterval(() => {
-      void takeBack();
-      sweep().catch((error: unknown) => log.warn({ err: error }, 'leftover files could not be swept'));
-    }, STALE_UPLOAD);
+      void undoRemovals();
+      sweep().catch((error: unknown) => log.warn({ err: error }, 'left-over files could not be removed'));
+    }, SWEEP_INTERVAL);
     sweeping.unref();
     opened.push({ close: async () => clearInterval(sweeping) });
 
@@ -106,11 +113,12 @@ export async function createApp(
     telemetry.watch('tasksRunning', {}, () => processor.running());
     telemetry.watch('workers', {}, () => processor.workerPids().length);
 
-    const access = new Access({ metadata, now, log });
+    const access = new Access({ accounts, keys, tokens, now, log });
     opened.push(access);
     if (config.bootstrap) {
-      const outcome = await access.bootstrap(config.bootstrap.accountID, config.bootstrap);
-      if (outcome === 'revoked') log.warn('the key of VITRINE_BOOTSTRAP_KEY was revoked, and stays so');
+      const { accountID } = config.bootstrap;
+      const outcome = await ensureBootstrapKey({ accounts, keys }, accountID, config.bootstrap, now());
+      if (outcome === 'revoked') log.warn('the key of VITRINE_BOOTSTRAP_KEY was revoked and is not used');
     }
 
     const disk = DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
@@ -118,46 +126,33 @@ export async function createApp(
     const memory = new MemoryCache(config.memoryCacheBytes);
     telemetry.watch('cacheBytes', { tier: 'memory' }, () => memory.bytes);
     telemetry.watch('cacheBytes', { tier: 'disk' }, () => disk.bytes);
-    const { sizeBudget } = config;
-    const delivery: Delivery = new Delivery({
-      metadata,
+    const renditions = new RenditionCache({ memory, disk });
+    const ladders = new Ladders({ blobs, processor, log });
+    const publicImages = new PublicImages(metadata);
+    const { sizeBudget, imageQuota, byteQuota } = config;
+    const delivery = new Delivery({ blobs, processor, ladders, renditions, sizeBudget, telemetry });
+    const ingest = new Ingest({ blobs, processor, ladders, renditions, log, telemetry });
+    const library = new Library({
+      records: metadata,
       blobs,
-      processor,
-      memory,
-      disk,
-      sizeBudget,
-      rebuildLadder: (digest, original) => ingest.rebuild(digest, original),
+      ingest,
+      publicImages,
+      renditions,
+      imageQuota,
+      byteQuota,
       telemetry,
     });
-    const ingest = new Ingest({
-      blobs,
-      processor,
-      log,
-      telemetry,
-      onRendition: (digest, plan, rendition) => delivery.keep(digest, plan, rendition),
-    });
-    const onChange = (image: Image, withdrawn?: Digest) => delivery.changed(image.publicID, withdrawn);
-    let listeningURL = `http://${hostInURL(config.host)}:${config.port}`;
-    const baseURL = () => config.publicURL ?? listeningURL;
     const http = await createServer({
       access,
-      tokens: new Tokens({ metadata, access, now }),
-      administration: new Administration({ metadata, now }),
-      now,
-      library: new Library({
-        metadata,
-        blobs,
-        ingest,
-        imageQuota: config.imageQuota,
-        byteQuota: config.byteQuota,
-        onChange,
-        telemetry,
-      }),
-      catalog: new Catalog({ metadata, now }),
-      ingest,
+      tokens: new Tokens({ tokens, access, now }),
+      administration: new Administration({ accounts, keys, audit, now }),
+      library,
+      catalog: new Catalog({ records: metadata, images: metadata, now }),
+      publicImages,
       delivery,
+      now,
       log,
-      baseURL,
+      address: config,
       cacheControl: config.cacheControl,
       rateLimit: config.rateLimit,
       corsOrigins: config.corsOrigins,
@@ -179,12 +174,11 @@ export async function createApp(
 
     return {
       http,
+      publicImages,
       delivery,
       async listen() {
         await http.listen({ host: config.host, port: config.port });
-        const { port } = http.server.address() as AddressInfo;
-        listeningURL = `http://${hostInURL(config.host)}:${port}`;
-        return { url: baseURL(), firstKey: await access.firstStart() };
+        return { url: baseURL(http, config), firstKey: await createFirstKey({ accounts, keys }, now()) };
       },
       close: closeAll,
     };
@@ -194,7 +188,7 @@ export async function createApp(
   }
 }
 
-/** What is opened at start, or a StartError that says what could not be. */
+/** The opened part, or a StartError that names what could not be opened. */
 async function starting<T>(subject: string, opening: Promise<T>): Promise<T> {
   try {
     return await opening;
@@ -205,10 +199,10 @@ async function starting<T>(subject: string, opening: Promise<T>): Promise<T> {
   }
 }
 
-/** What was first to fail says most: not that the database does not answer, but why. */
+/** The innermost cause: it says why the database does not answer. */
 function reasonOf(error: Error): string {
   if (error.cause instanceof Error) return reasonOf(error.cause);
-  // Node's own errors about several addresses at once have no text.
+  // Node's errors about several addresses have no message.
   return error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
 }
 
@@ -216,10 +210,4 @@ function databaseName({ database }: Config): string {
   if (database.kind === 'sqlite') return `The database ${database.path}`;
   const { host, pathname } = new URL(database.url);
   return `The PostgreSQL database ${pathname.slice(1)} at ${host || 'its default address'}`;
-}
-
-/** A host as it stands in a URL that a browser on this machine can open. */
-function hostInURL(host: string): string {
-  if (host === '0.0.0.0' || host === '::') return 'localhost';
-  return host.includes(':') ? `[${host}]` : host;
 }

@@ -6,18 +6,12 @@
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
+import type { BlobsConfig } from './blobs/open.ts';
+import type { DatabaseConfig } from './database/open.ts';
 import { parseUUID } from './image.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
-
-/** Where records live. */
-export type DatabaseConfig =
-  | { readonly kind: 'sqlite'; readonly path: string }
-  | { readonly kind: 'postgres'; readonly url: string };
-
-/** Where originals live. */
-export type BlobsConfig = { readonly kind: 'file'; readonly folder: string };
 
 /** The whole configuration. Paths are as they were given, relative ones to the working folder. */
 export interface Config {

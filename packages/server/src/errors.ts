@@ -1,73 +1,73 @@
 /**
- * Owns the closed list of ways a request can fail, and the one class that carries them.
- * Refuses to know HTTP: the table from code to status lives in http/problems.ts.
+ * The closed list of ways in which a request can fail, and the class that carries them.
+ * This file imports nothing. Errors with a payload of a domain are subclasses in their rooms.
+ * The table from code to HTTP status is in `http/shared/problems.ts`.
  */
-import type { Image } from './image.ts';
-import type { ImageUsage } from './images/usage.ts';
-import type { ViolationTree } from './validation/violations.ts';
 
 /**
- * Every failure a service or an adapter may report on purpose. Anything else that is thrown is a defect
- * and is answered as `internal` with a fixed text.
+ * Every failure that a service or an adapter reports on purpose. Any other thrown value is a defect: it is logged
+ * and answered with status 500 and a fixed text.
  */
 export const ERROR_CODES = [
   /** The request itself is malformed: a parameter, the form, the JSON. */
   'invalid-request',
-  /** No credentials, or credentials that do not hold. */
+  /** Credentials are missing or not valid. */
   'unauthenticated',
-  /** The refresh token is not, or no longer, good. */
+  /** The refresh token is not valid, or was used, revoked or expired. */
   'invalid-grant',
-  /** More is asked for than the key allows, or something that is no scope. */
+  /** The requested scope is malformed or exceeds the key. */
   'invalid-scope',
-  /** A way to get a token that is not offered. */
+  /** The OAuth grant type is not supported. */
   'unsupported-grant-type',
-  /** Good credentials without the right to do this. The same answer whether or not the target exists. */
+  /** Valid credentials without the right to do this. The answer is the same whether or not the target exists. */
   'forbidden',
-  /** The named thing does not exist in what the principal may see. */
+  /** The target does not exist within the rights of the principal. */
   'not-found',
-  /** The state of the target does not allow it (a disabled image, an idempotency key used for something else). */
+  /** The state of the target forbids the change: a disabled image, an idempotency key used for another upload. */
   'conflict',
-  /** What the request is to be done on condition of is not so: the bytes are others by now. */
+  /** A condition of the request, such as `If-Match`, does not hold. */
   'precondition-failed',
-  /** The account already holds an image with these bytes; `existing` says which. */
+  /** The account already has an image with these bytes. See `DuplicateImageError`. */
   'duplicate',
-  /** The account may not hold more images, or more bytes of them. */
+  /** The account has reached its limit of images or bytes. */
   'quota-exceeded',
-  /** More bytes than the limit. */
+  /** The body or the file has more bytes than the limit. */
   'too-large',
-  /** The request body is in an encoding or of a type that is not accepted. */
+  /** The content type or content encoding of the body is not accepted. */
   'unsupported-media',
-  /** The uploaded bytes are not a picture that is accepted; `fields` says why. */
+  /** The uploaded bytes are not an accepted picture; `fields` has the reason. */
   'invalid-image',
-  /** The metadata is well-formed but not acceptable; `fields` says why. */
+  /** The metadata is well-formed but not acceptable; `fields` has the reasons. */
   'invalid-metadata',
-  /** A product or a set of line items is not acceptable; `violations` says what is wrong, and where. */
+  /** A product or a set of line items is not acceptable. See `InvalidRecordError`. */
   'invalid-record',
-  /** The account refuses to disable an image that is in use; `usage` says where it is. */
+  /** The account does not allow disabling an image in use. See `ImageInUseError`. */
   'in-use',
   /** The client sent its body too slowly. */
   'too-slow',
   /** Too many requests. */
   'rate-limited',
-  /** A dependency or a worker cannot serve this now; trying again may work. */
+  /** A dependency or a worker cannot do this now; a retry may work. */
   'unavailable',
-  /** The disk or bucket is full. Reads go on. */
+  /** The disk or the bucket is full. Reads still work. */
   'storage-full',
-  /** The client went away; nobody reads the answer. */
+  /** The client closed the connection before the answer. */
   'cancelled',
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /**
- * Why a good request was turned away, finer than its code: for those who watch the server, not for clients.
- * - `address-rate`, `key-rate`, `failed-authentication`, `size-budget`: the client, or what it asks for, had its share
- * - `address-share`, `account-share`: it has as many renditions in the making, or uploads or searches, as one may have at once
- * - `queue-full`, `queue-wait`: more work than the decoding processes can do
- * - `no-workers`, `worker-crash`, `worker-deadline`, `worker-memory`: the decoding process itself
- * - `stopping`: the server is on its way out
+ * Why a valid request was rejected, for metrics and logs. It is finer than the error code and not sent to clients.
+ * - `address-rate`, `key-rate`, `failed-authentication`: a rate limit of the client
+ * - `size-budget`: too many different renditions of one image
+ * - `address-share`: too many renders of one address at once
+ * - `account-share`: too many uploads or searches of one account at once
+ * - `queue-full`, `queue-wait`: the workers have too much to do
+ * - `no-workers`, `worker-crash`, `worker-deadline`, `worker-memory`: a worker failed
+ * - `stopping`: the server is stopping
  */
-export type ShedReason =
+export type RejectionReason =
   | 'address-rate'
   | 'key-rate'
   | 'address-share'
@@ -82,7 +82,7 @@ export type ShedReason =
   | 'worker-memory'
   | 'stopping';
 
-/** Messages by the input field they concern, as the 422 bodies of the contract show them. */
+/** Reasons by input field, as the 422 bodies of the contract have them. */
 export interface FieldErrors {
   readonly image?: string;
   readonly altText?: string;
@@ -91,40 +91,28 @@ export interface FieldErrors {
 
 export interface AppErrorOptions {
   readonly cause?: unknown;
-  /** For `invalid-image` and `invalid-metadata`: which input, and why. */
+  /** For `invalid-image` and `invalid-metadata`: the reason for each field. */
   readonly fields?: FieldErrors;
-  /** For `duplicate`: the image that holds these bytes already. */
-  readonly existing?: Image;
-  /** For `invalid-record`: everything that is wrong with it, in its shape. */
-  readonly violations?: ViolationTree;
-  /** For `in-use`: what shows the image. */
-  readonly usage?: ImageUsage;
-  /** For `unavailable` and `rate-limited`: whole seconds after which trying again makes sense. */
+  /** For `unavailable` and `rate-limited`: whole seconds until a retry makes sense. */
   readonly retryAfter?: number;
-  /** For `unavailable` and `rate-limited`: why, for the metrics. */
-  readonly shed?: ShedReason;
+  /** For `unavailable` and `rate-limited`: the reason for metrics and logs. */
+  readonly rejection?: RejectionReason;
 }
 
-/** A failure that is part of the design. `message` is written for the client and safe to send. */
+/** A failure that is part of the design. `message` is written for clients and contains no secrets. */
 export class AppError extends Error {
   override readonly name = 'AppError';
   readonly code: ErrorCode;
   readonly fields: FieldErrors | undefined;
-  readonly existing: Image | undefined;
-  readonly violations: ViolationTree | undefined;
-  readonly usage: ImageUsage | undefined;
   readonly retryAfter: number | undefined;
-  readonly shed: ShedReason | undefined;
+  readonly rejection: RejectionReason | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.fields = options.fields;
-    this.existing = options.existing;
-    this.violations = options.violations;
-    this.usage = options.usage;
     this.retryAfter = options.retryAfter;
-    this.shed = options.shed;
+    this.rejection = options.rejection;
   }
 }
 
@@ -133,7 +121,7 @@ export function isAppError(error: unknown, code?: ErrorCode): error is AppError 
   return error instanceof AppError && (code === undefined || error.code === code);
 }
 
-/** What to throw when the signal has fired: its reason if that says more than "cancelled". */
+/** The error of a fired signal: its reason if that is an AppError, else `cancelled`. */
 export function cancellation(signal: AbortSignal): AppError {
   const reason: unknown = signal.reason;
   return reason instanceof AppError
@@ -141,7 +129,7 @@ export function cancellation(signal: AbortSignal): AppError {
     : new AppError('cancelled', 'The request was cancelled', { cause: reason });
 }
 
-/** @throws AppError `cancelled`, or the signal's reason, if it has fired. */
+/** @throws AppError `cancelled`, or the reason of the signal if that is an AppError. */
 export function throwIfFired(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw cancellation(signal);
 }

@@ -1,5 +1,6 @@
 /**
- * The house, as a test: imports only run downward, and what is dangerous or replaceable stays in its room.
+ * The rules of the source tree, as tests: imports run only downward, there are no import circles, and native packages
+ * stay in their rooms. ARCHITECTURE.md explains the rooms.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -8,74 +9,87 @@ import { describe, test } from 'node:test';
 
 const SOURCE = join(import.meta.dirname, '../src');
 
-/** From the bottom to the top. A file may import from its own rank only inside its own room. */
-const RANKS: readonly (readonly RegExp[])[] = [
-  [/^(image|errors)\.ts$/, /^validation\//, /^access\/(account|audit|rights)\.ts$/, /^images\/usage\.ts$/],
-  [/^catalog\/(product|line-items|amount|assignment)\.ts$/],
-  // Ports and pure logic.
-  [
-    /^database\/store\.ts$/,
-    /^(access|catalog|maintenance)\/records\.ts$/,
-    /^blobs\/(store|staging|file-errors|revocable-removal)\.ts$/,
-    /^delivery\/(rendition-cache|lru-index|memory-cache)\.ts$/,
-    /^concurrency\/(single-flight|token-bucket|concurrency-limit)\.ts$/,
-    /^catalog\/markdown\.ts$/,
-    /^imaging\/(processor|plan|ladder)\.ts$/,
-    /^access\/(secrets|settings|login-throttle)\.ts$/,
-    /^config\.ts$/,
-    /^telemetry\/(log|telemetry|readiness)\.ts$/,
-  ],
-  [/^(images|delivery|catalog|access|maintenance)\/(?!disk-cache)/],
-  // Adapters, and http.
-  [/^http\//, /^(database|concurrency)\//, /^blobs\//, /^delivery\//, /^imaging\//, /^telemetry\//],
-  [/^app\.ts$/],
-  [/^main\.ts$/],
-  // The command starts the server like anybody else.
-  [/^cli\//],
+/** The rooms from the bottom to the top. A file imports only its own room and rooms below it. */
+const ROOMS = [
+  'errors.ts',
+  'validation',
+  'image.ts',
+  'concurrency',
+  'telemetry',
+  'imaging',
+  'blobs',
+  'access',
+  'delivery',
+  'images',
+  'maintenance',
+  'catalog',
+  // It implements the ports of the capabilities, so it stands above them. See PORTS for what it may import.
+  'database',
+  'config.ts',
+  'http',
+  'app.ts',
+  'main.ts',
+  // The command line can start the server.
+  'cli',
 ];
 
-/** Every way in which code may ask for a module: by `from`, for its effects alone, or when it is needed. */
-function importing(name: string): RegExp {
+/** The folders of a large room, from the bottom to the top. Folders in one line do not import each other. */
+const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {};
+
+/** The files of the capabilities that an adapter may import: ports, entities and their rules, but no service. */
+const PORTS =
+  /^(access\/(account|audit|records|rights)|catalog\/(amount|assignment|line-items|product|records)|delivery\/public-images|images\/(records|usage)|maintenance\/records)\.ts$/;
+const CAPABILITIES = /^(access|catalog|delivery|images|maintenance)\//;
+
+/** Implementations of one port, which do not know each other. */
+const SIBLINGS = [
+  /^database\/(sqlite\/|postgres\.ts)/,
+  /^blobs\/(fs|s3)\.ts$/,
+  /^delivery\/(memory-cache|disk-cache)\.ts$/,
+];
+
+/** All ways in which code imports a module: `from`, for side effects only, and on demand. */
+function importOf(name: string): RegExp {
   return new RegExp(`(?:from|import|require)\\s*\\(?\\s*['"\`](?:${name})['"\`]`);
 }
 
-/** What only these rooms may import or say. */
-const ROOMS: readonly { what: RegExp; rooms: RegExp; reason: string }[] = [
+/** Imports and expressions that are allowed only in some files. */
+const RESTRICTED: readonly { what: RegExp; files: RegExp; reason: string }[] = [
   {
-    what: importing('sharp'),
-    rooms: /^imaging\/(worker\/(main|render|ingest)|versions)\.ts$/,
+    what: importOf('sharp'),
+    files: /^imaging\/(worker\/(main|render|ingest)|versions)\.ts$/,
     reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
-  { what: importing('pg'), rooms: /^database\/postgres\.ts$/, reason: 'one file per database' },
+  { what: importOf('pg'), files: /^database\/postgres\.ts$/, reason: 'one file per database' },
   {
-    what: importing('node:sqlite'),
-    rooms: /^database\/sqlite\/worker\.ts$/,
+    what: importOf('node:sqlite'),
+    files: /^database\/sqlite\/worker\.ts$/,
     reason: 'it is synchronous, so it runs in threads',
   },
-  { what: importing('kysely(?:/.*)?'), rooms: /^database\//, reason: 'SQL lives in database/' },
-  { what: importing('@aws-sdk/.*'), rooms: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
-  { what: importing('markdown-it'), rooms: /^catalog\/markdown\.ts$/, reason: 'loaded when it is needed' },
+  { what: importOf('kysely(?:/.*)?'), files: /^database\//, reason: 'SQL lives in database/' },
+  { what: importOf('@aws-sdk/.*'), files: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
+  { what: importOf('markdown-it'), files: /^catalog\/markdown\.ts$/, reason: 'it is loaded on demand' },
   {
-    what: importing('commander|cli-progress|open|node:readline'),
-    rooms: /^cli\//,
+    what: importOf('commander|cli-progress|open|node:readline'),
+    files: /^cli\//,
     reason: 'the command line lives in cli/',
   },
   {
     what: /import\(\s*'@vitrine\/client'|import \{[^}]*\} from '@vitrine\/client'/,
-    rooms: /^cli\//,
-    reason: 'the server knows the types of the contract, and only the command is a client',
+    files: /^cli\//,
+    reason: 'the server takes only the types of the contract; the command line is a client',
   },
-  { what: importing('prom-client'), rooms: /^telemetry\/metrics\.ts$/, reason: 'one file per listener' },
+  { what: importOf('prom-client'), files: /^telemetry\/metrics\.ts$/, reason: 'one file per exporter' },
   {
-    what: importing('@opentelemetry/.*'),
-    rooms: /^telemetry\/traces\.ts$/,
-    reason: 'one file per listener',
+    what: importOf('@opentelemetry/.*'),
+    files: /^telemetry\/traces\.ts$/,
+    reason: 'one file per exporter',
   },
-  { what: importing('fastify|@fastify/.*'), rooms: /^(http\/|app\.ts$)/, reason: 'HTTP lives in http/' },
+  { what: importOf('fastify|@fastify/.*'), files: /^(http\/|app\.ts$)/, reason: 'HTTP lives in http/' },
   {
     what: /process\??\.env\b|process\[\s*['"`]env|\benv\b[^{}]*\}\s*=\s*process\b|\{[^{}]*\benv\b[^{}]*\}\s*from\s*'(?:node:)?process'/,
-    rooms: /^(main|cli\/main)\.ts$/,
-    reason: 'configuration is handed down',
+    files: /^(main|cli\/main)\.ts$/,
+    reason: 'the configuration is passed as a parameter',
   },
 ];
 
@@ -83,91 +97,140 @@ const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter(
   name.endsWith('.ts'),
 );
 
-function rankOf(file: string): number {
-  return RANKS.findIndex((patterns) => patterns.some((pattern) => pattern.test(file)));
-}
+const read = (file: string) => readFileSync(join(SOURCE, file), 'utf8');
+
+/** Comments may mention what code may not do. */
+const code = (file: string) => read(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
 
 function roomOf(file: string): string {
-  return file.includes('/') ? (file.split('/')[0] ?? '') : '';
+  return file.split('/')[0] ?? '';
 }
 
-/** Relative imports, also those that are loaded when needed. */
+/** The folder of a file inside its room; the empty text for a file directly in it. */
+function folderOf(file: string): string {
+  const parts = file.split('/');
+  return parts.length > 2 ? (parts[1] ?? '') : '';
+}
+
+/** Relative imports, on-demand ones included. */
 function importsOf(file: string, text: string): string[] {
-  const found = text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g);
-  return [...found].map(([, target = '']) => relative(SOURCE, join(SOURCE, dirname(file), target)));
+  const matches = text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g);
+  return [...matches].map(([, target = '']) => relative(SOURCE, join(SOURCE, dirname(file), target)));
 }
 
-/** Every import that runs upward, or across between rooms of the same rank. */
-function wrongImports(read: (file: string) => string): string[] {
+type Read = (file: string) => string;
+
+function importsWhere(read: Read, isWrong: (file: string, target: string) => boolean): string[] {
   return files.flatMap((file) =>
     importsOf(file, read(file))
-      .filter((target) => {
-        const sideways =
-          rankOf(file) > 3 &&
-          !target.startsWith('concurrency/') &&
-          !file.startsWith('concurrency/') &&
-          rankOf(target) === rankOf(file) &&
-          roomOf(target) !== roomOf(file);
-        return rankOf(target) > rankOf(file) || sideways;
-      })
+      .filter((target) => isWrong(file, target))
       .map((target) => `${file} imports ${target}`),
   );
 }
 
-const read = (file: string) => readFileSync(join(SOURCE, file), 'utf8');
+/** Imports of a room above. */
+function upwardImports(read: Read): string[] {
+  return importsWhere(read, (file, target) => ROOMS.indexOf(roomOf(target)) > ROOMS.indexOf(roomOf(file)));
+}
 
-/** Comments may speak of what code may not do. */
-const code = (file: string) => read(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+/** Imports inside a large room that run upward, or across between folders of one line. */
+function wrongFolderImports(read: Read): string[] {
+  return importsWhere(read, (file, target) => {
+    const lines = FOLDERS[roomOf(file)];
+    if (!lines || roomOf(target) !== roomOf(file) || folderOf(target) === folderOf(file)) return false;
+    const rank = (path: string) => lines.findIndex((line) => line.includes(folderOf(path)));
+    return rank(target) >= rank(file);
+  });
+}
 
-/** Backends of one port, of which none may know another. */
-const SIBLINGS = [
-  ['database/sqlite/sqlite.ts', 'database/postgres.ts'],
-  ['database/sqlite/driver.ts', 'database/postgres.ts'],
-  ['blobs/fs.ts', 'blobs/s3.ts'],
-];
+/** Imports of services by an adapter. */
+function serviceImports(read: Read): string[] {
+  return importsWhere(
+    read,
+    (file, target) => roomOf(file) === 'database' && CAPABILITIES.test(target) && !PORTS.test(target),
+  );
+}
 
-describe('the house', () => {
-  test('has a place for every file', () => {
+/** Groups of files that import each other in a circle, each as a text. */
+function importCircles(read: Read): string[] {
+  const targets = new Map(files.map((file) => [file, importsOf(file, read(file))]));
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]) => {
+    const start = path.indexOf(file);
+    if (start >= 0) circles.push([...path.slice(start), file].join(' -> '));
+    if (start >= 0 || done.has(file)) return;
+    for (const target of targets.get(file) ?? []) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of files) visit(file, []);
+  return circles;
+}
+
+/** The tree with one import added. */
+const withImport =
+  (changed: string, target: string): Read =>
+  (file) =>
+    file === changed ? `${read(file)}\nimport { one } from '${target}';\n` : read(file);
+
+describe('the source tree', () => {
+  test('has a room for every file', () => {
     assert.deepEqual(
-      files.filter((file) => rankOf(file) < 0),
+      files.filter((file) => !ROOMS.includes(roomOf(file))),
       [],
     );
   });
 
   test('has imports that only run downward', () => {
-    assert.deepEqual(wrongImports(read), []);
+    assert.deepEqual(upwardImports(read), []);
+    assert.deepEqual(wrongFolderImports(read), []);
   });
 
-  test('would notice an import that runs upward, and one that runs across', () => {
-    const upward = "import { createApp } from '../app.ts';\n";
-    const across = "import { openFileBlobs } from '../../blobs/fs.ts';\n";
-    assert.deepEqual(
-      wrongImports((file) => (file === 'images/library.ts' ? upward : '')),
-      ['images/library.ts imports app.ts'],
-    );
-    assert.deepEqual(
-      wrongImports((file) => (file === 'database/sql/store.ts' ? across : '')),
-      ['database/sql/store.ts imports blobs/fs.ts'],
-    );
+  test('reports an import of a room above', () => {
+    assert.deepEqual(upwardImports(withImport('images/library.ts', '../app.ts')), [
+      'images/library.ts imports app.ts',
+    ]);
+    assert.deepEqual(upwardImports(withImport('imaging/plan.ts', '../blobs/store.ts')), [
+      'imaging/plan.ts imports blobs/store.ts',
+    ]);
   });
 
-  test('has backends that do not know each other', () => {
-    const known = SIBLINGS.flatMap((group) =>
-      group
-        .filter((file) => files.includes(file))
-        .flatMap((file) => importsOf(file, read(file)).filter((target) => group.includes(target))),
-    );
-    assert.deepEqual(known, []);
+  test('has no import circles', () => {
+    assert.deepEqual(importCircles(read), []);
   });
 
-  for (const { what, rooms, reason } of ROOMS) {
-    test(`keeps ${what.source} in ${rooms.source}: ${reason}`, () => {
-      const outside = files.filter((file) => !rooms.test(file) && what.test(code(file)));
+  test('reports an import circle', () => {
+    assert.deepEqual(importCircles(withImport('blobs/driver.ts', './fs.ts')), [
+      'blobs/fs.ts -> blobs/driver.ts -> blobs/fs.ts',
+    ]);
+  });
+
+  test('has databases that import ports and entities, but no services', () => {
+    assert.deepEqual(serviceImports(read), []);
+    assert.deepEqual(serviceImports(withImport('database/dialect.ts', '../images/library.ts')), [
+      'database/dialect.ts imports images/library.ts',
+    ]);
+  });
+
+  test('has backends that do not import each other', () => {
+    const wrong = SIBLINGS.flatMap((siblings) =>
+      importsWhere(read, (file, target) => {
+        const [one] = siblings.exec(file) ?? [];
+        const [other] = siblings.exec(target) ?? [];
+        return one !== undefined && other !== undefined && one !== other;
+      }),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  for (const { what, files: allowed, reason } of RESTRICTED) {
+    test(`keeps ${what.source} in ${allowed.source}: ${reason}`, () => {
+      const outside = files.filter((file) => !allowed.test(file) && what.test(code(file)));
       assert.deepEqual(outside, []);
     });
   }
 
-  test('would notice each way to import a module, and to read the environment', () => {
+  test('recognises each way to import a module and to read the environment', () => {
     for (const text of [
       "import sharp from 'sharp';",
       "import 'sharp';",
@@ -185,7 +248,7 @@ describe('the house', () => {
       "import { argv, env as variables } from 'process';",
     ]) {
       assert.ok(
-        ROOMS.some(({ what }) => what.test(text)),
+        RESTRICTED.some(({ what }) => what.test(text)),
         text,
       );
     }
@@ -195,11 +258,21 @@ describe('the house', () => {
       'options.env',
       "import { argv } from 'node:process';",
     ]) {
-      assert.ok(!ROOMS.some(({ what }) => what.test(text)), text);
+      assert.ok(!RESTRICTED.some(({ what }) => what.test(text)), text);
     }
   });
 
-  test('has files that fit in a head, or say why not', () => {
+  test('has at most six files at the top and twenty in a folder', () => {
+    const counts = new Map<string, number>();
+    for (const file of files) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
+    assert.ok((counts.get('.') ?? 0) <= 6);
+    assert.deepEqual(
+      [...counts].filter(([, count]) => count > 20),
+      [],
+    );
+  });
+
+  test('has files under 500 lines, or a reason in their header', () => {
     const long = files.filter((file) => {
       const text = read(file);
       const header = text.slice(0, text.indexOf('*/'));
@@ -215,7 +288,7 @@ describe('the house', () => {
     );
   });
 
-  test('says at the top of each file what it owns', () => {
+  test('has a header in every file', () => {
     assert.deepEqual(
       files.filter((file) => !read(file).startsWith('/**')),
       [],

@@ -3,13 +3,12 @@
  * gives, renews or takes what they do not hold themselves. Refuses to know HTTP, the command line and SQL.
  */
 import { randomUUID } from 'node:crypto';
-import type { MetadataStore } from '../database/store.ts';
 import { AppError } from '../errors.ts';
 import { parseUUID } from '../image.ts';
 import type { Account, AccountSet, ApiKey, Scope } from './account.ts';
 import { isGood } from './account.ts';
 import type { AuditEntry } from './audit.ts';
-import type { AccountChange, Page } from './records.ts';
+import type { AccountChange, AccountRecords, AuditRecords, KeyRecords, Page } from './records.ts';
 import { type Caller, covers } from './rights.ts';
 import { digestOf, newPublicKey, newSecretKey } from './secrets.ts';
 import type { AccountSettings, KeySettings } from './settings.ts';
@@ -29,12 +28,23 @@ export interface KeyWithSecret {
   readonly secretKey: string;
 }
 
+export interface AdministrationDependencies {
+  readonly accounts: AccountRecords;
+  readonly keys: KeyRecords;
+  readonly audit: AuditRecords;
+  readonly now?: () => Date;
+}
+
 export class Administration {
-  readonly #metadata: MetadataStore;
+  readonly #accounts: AccountRecords;
+  readonly #keys: KeyRecords;
+  readonly #audit: AuditRecords;
   readonly #now: () => Date;
 
-  constructor(dependencies: { metadata: MetadataStore; now?: () => Date }) {
-    this.#metadata = dependencies.metadata;
+  constructor(dependencies: AdministrationDependencies) {
+    this.#accounts = dependencies.accounts;
+    this.#keys = dependencies.keys;
+    this.#audit = dependencies.audit;
     this.#now = dependencies.now ?? (() => new Date());
   }
 
@@ -51,7 +61,7 @@ export class Administration {
       ...(typeof byteQuota === 'number' && { byteQuota }),
       ...(disablePolicy !== undefined && disablePolicy !== 'allow' && { disablePolicy }),
     };
-    if ((await this.#metadata.createAccount(account, caller.by)) === 'exists') {
+    if ((await this.#accounts.create(account, caller.by)) === 'exists') {
       throw new AppError('conflict', 'there is an account with this accountID already');
     }
     return account;
@@ -59,12 +69,12 @@ export class Administration {
 
   /** Newest first: all accounts, or those that the caller is good for and that are not suspended. */
   listAccounts(caller: Caller, page: Page): Promise<{ accounts: Account[]; total: number }> {
-    return this.#metadata.listAccounts(page, caller.grants.get('accounts.read') ?? []);
+    return this.#accounts.list(page, caller.grants.get('accounts.read') ?? []);
   }
 
   /** @throws AppError `not-found`. */
   async getAccount(accountID: string): Promise<Account> {
-    return (await this.#metadata.findAccount(canonical(accountID))) ?? unknownAccount();
+    return (await this.#accounts.find(canonical(accountID))) ?? unknownAccount();
   }
 
   /**
@@ -97,7 +107,7 @@ export class Administration {
 
   async #change(caller: Caller, accountID: string, change: AccountChange): Promise<Account> {
     const id = canonical(accountID);
-    return (await this.#metadata.changeAccount(id, change, this.#now(), caller.by)) ?? unknownAccount();
+    return (await this.#accounts.change(id, change, this.#now(), caller.by)) ?? unknownAccount();
   }
 
   /**
@@ -121,25 +131,25 @@ export class Administration {
       throw new AppError('forbidden', 'the key must not expire later than the credentials that make it');
     }
     for (const accountID of accounts === 'all' ? [] : accounts) {
-      if (!(await this.#metadata.findAccount(accountID))) {
+      if (!(await this.#accounts.find(accountID))) {
         throw new AppError('invalid-request', `accounts names ${accountID}, which does not exist`);
       }
     }
     const secretKey = newSecretKey();
     // A new public key of 128 random bits is taken by nobody.
-    await this.#metadata.keys.create(key, digestOf(secretKey), caller.by);
+    await this.#keys.create(key, digestOf(secretKey), caller.by);
     return { key, secretKey };
   }
 
   /** Newest first, revoked and expired ones too: those that name the account, or (undefined) all there are. */
   listKeys(accountID: string | undefined, page: Page): Promise<{ keys: ApiKey[]; total: number }> {
-    return this.#metadata.keys.list(page, accountID);
+    return this.#keys.list(page, accountID);
   }
 
   /** A key that names the account, or (undefined) any. @throws AppError `not-found`. */
   async getKey(accountID: string | undefined, keyID: string): Promise<ApiKey> {
     const id = parseUUID(keyID);
-    const key = id && (await this.#metadata.keys.findByID(id));
+    const key = id && (await this.#keys.findByID(id));
     if (!key) return unknownKey();
     const named = accountID === undefined || (key.accounts !== 'all' && key.accounts.includes(accountID));
     return named ? key : unknownKey();
@@ -163,7 +173,7 @@ export class Administration {
     const secretKey = newSecretKey();
     const overlapUntil = new Date(createdOn.getTime() + overlap * 1000);
     const rotation = { secretDigest: digestOf(secretKey), createdOn, overlapUntil };
-    const outcome = await this.#metadata.keys.rotate(key.keyID, rotation, caller.by);
+    const outcome = await this.#keys.rotate(key.keyID, rotation, caller.by);
     switch (outcome.kind) {
       case 'rotated':
         return { key: outcome.key, secretKey, overlapUntil };
@@ -181,12 +191,12 @@ export class Administration {
   async revokeKey(caller: Caller, accountID: string | undefined, keyID: string): Promise<ApiKey> {
     const key = await this.getKey(accountID, keyID);
     requireCovered(caller, key);
-    return (await this.#metadata.keys.revoke(key.keyID, this.#now(), caller.by)) ?? unknownKey();
+    return (await this.#keys.revoke(key.keyID, this.#now(), caller.by)) ?? unknownKey();
   }
 
   /** Newest first: what happened in an account, or (undefined) to the server as a whole. */
   listAudit(accountID: string | undefined, page: Page): Promise<{ entries: AuditEntry[]; total: number }> {
-    return this.#metadata.audit.list(accountID, page);
+    return this.#audit.list(accountID, page);
   }
 
   #requireAll({ grants }: Caller): void {

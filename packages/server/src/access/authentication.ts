@@ -3,24 +3,15 @@
  * tokens is cached, so that what was revoked, on this node or another, ends with the next request.
  * Refuses to know HTTP beyond the text of an Authorization header.
  */
-import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { MetadataStore } from '../database/store.ts';
 import { AppError } from '../errors.ts';
 import { parseUUID } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
-import {
-  type ApiKey,
-  isCurrent,
-  isGood,
-  type KeySecret,
-  type Principal,
-  SCOPES,
-  type Scope,
-} from './account.ts';
+import { type ApiKey, isCurrent, isGood, type KeySecret, type Principal, type Scope } from './account.ts';
 import { FailureThrottle } from './login-throttle.ts';
+import type { AccountRecords, KeyRecords, TokenRecords } from './records.ts';
 import { grantsOf, intersection, isGranted } from './rights.ts';
-import { digestOf, matching, newPublicKey, newSecretKey } from './secrets.ts';
+import { digestOf, matching } from './secrets.ts';
 
 /** How often the last use of a key is noted at most, in milliseconds. */
 const TOUCH_INTERVAL = 60_000;
@@ -33,27 +24,28 @@ export interface Credentials {
   readonly secretKey: string;
 }
 
-/** A key as it is shown to its owner, once. */
-export interface IssuedKey extends Credentials {
-  readonly accountID: string;
-}
-
 export interface AccessDependencies {
-  readonly metadata: MetadataStore;
+  readonly accounts: AccountRecords;
+  readonly keys: KeyRecords;
+  readonly tokens: TokenRecords;
   readonly now?: () => Date;
   readonly log?: WarnLog;
 }
 
 export class Access {
-  readonly #metadata: MetadataStore;
+  readonly #accounts: AccountRecords;
+  readonly #keys: KeyRecords;
+  readonly #tokens: TokenRecords;
   readonly #now: () => Date;
   readonly #log: WarnLog | undefined;
   readonly #touched = new LRUCache<string, number>({ max: MAX_TOUCHED });
   readonly #touching = new Set<Promise<void>>();
   readonly #throttle = new FailureThrottle();
 
-  constructor({ metadata, now, log }: AccessDependencies) {
-    this.#metadata = metadata;
+  constructor({ accounts, keys, tokens, now, log }: AccessDependencies) {
+    this.#accounts = accounts;
+    this.#keys = keys;
+    this.#tokens = tokens;
     this.#now = now ?? (() => new Date());
     this.#log = log;
   }
@@ -95,7 +87,7 @@ export class Access {
     const attempt = { address, publicKey: credentials?.publicKey };
     // Once before, to save the lookup; and once after, when nobody can come between the count and the comparison.
     this.#throttle.admit(attempt);
-    const stored = credentials && (await this.#metadata.keys.find(credentials.publicKey));
+    const stored = credentials && (await this.#keys.find(credentials.publicKey));
     this.#throttle.admit(attempt);
     const secret = matching(credentials?.secretKey ?? '', stored?.secrets ?? []);
     const now = this.#now();
@@ -110,7 +102,7 @@ export class Access {
 
   async #bearer(text: string, address: string): Promise<Principal> {
     this.#throttle.admit({ address });
-    const token = await this.#metadata.tokens.find(digestOf(text));
+    const token = await this.#tokens.find(digestOf(text));
     const now = this.#now();
     if (token === undefined) {
       // One that was good once is no guess: clients learn from its refusal that it has ended.
@@ -149,7 +141,7 @@ export class Access {
   async requireAccount(principal: Principal, scope: Scope, accountID: string): Promise<string> {
     const canonical = parseUUID(accountID) ?? '';
     if (!isGranted(principal.grants, scope, canonical)) return noRights();
-    const account = canonical ? await this.#metadata.findAccount(canonical) : undefined;
+    const account = canonical ? await this.#accounts.find(canonical) : undefined;
     if (principal.grants.get(scope) === 'all') {
       if (!account) throw new AppError('not-found', 'account not found');
     } else if (!account || account.suspendedOn !== undefined) {
@@ -158,54 +150,13 @@ export class Access {
     return canonical;
   }
 
-  /**
-   * Creates, where they are absent, an account and a key for all accounts with all scopes. Another secret for a
-   * public key that exists replaces it, at once.
-   * @returns `revoked` if the key is there with this secret and was revoked: only another secret brings it back.
-   */
-  async bootstrap(accountID: string, credentials: Credentials): Promise<'ready' | 'revoked'> {
-    const by = { kind: 'server' } as const;
-    const createdOn = this.#now();
-    const displayName = 'Bootstrap account';
-    await this.#metadata.createAccount({ accountID, displayName, createdOn }, by);
-    const known = await this.#metadata.keys.find(credentials.publicKey);
-    const digest = digestOf(credentials.secretKey);
-    if (known?.key.revokedOn && known.secrets.some((secret) => secret.digest === digest)) return 'revoked';
-    const sameRights =
-      known?.key.accounts === 'all' &&
-      known.key.expiresOn === undefined &&
-      SCOPES.every((scope) => known.key.scopes.includes(scope));
-    if (known?.secrets[0]?.digest === digest && sameRights) return 'ready';
-    const fresh = newKey('Bootstrap key', credentials.publicKey, createdOn);
-    const { keyID, createdOn: since } = known?.key ?? fresh;
-    await this.#metadata.keys.put({ ...fresh, keyID, createdOn: since }, digest, createdOn, by);
-    return 'ready';
-  }
-
-  /**
-   * On the very first start, creates an account and a key for all accounts with all scopes.
-   * @returns the key, whose secret is told only here; undefined if there are accounts already.
-   */
-  async firstStart(): Promise<IssuedKey | undefined> {
-    if (!(await this.#metadata.isEmpty())) return undefined;
-    const by = { kind: 'server' } as const;
-    const accountID = randomUUID();
-    const createdOn = this.#now();
-    const publicKey = newPublicKey();
-    const secretKey = newSecretKey();
-    // The key first: an account whose key was lost to a crash between the two would never get another one.
-    await this.#metadata.keys.create(newKey('First key', publicKey, createdOn), digestOf(secretKey), by);
-    await this.#metadata.createAccount({ accountID, displayName: 'First account', createdOn }, by);
-    return { accountID, publicKey, secretKey };
-  }
-
   /** Notes the use of a key beside the request, which neither waits for it nor fails with it. */
   #touch(keyID: string, now: Date): void {
     const unlessAfter = new Date(now.getTime() - TOUCH_INTERVAL);
     const last = this.#touched.get(keyID);
     if (last !== undefined && last > unlessAfter.getTime() && last <= now.getTime()) return;
     this.#touched.set(keyID, now.getTime());
-    const touching = this.#metadata.keys
+    const touching = this.#keys
       .touch(keyID, now, unlessAfter)
       .catch((error: unknown) => this.#log?.warn({ err: error, keyID }, 'the use of a key was not noted'))
       .finally(() => this.#touching.delete(touching));
@@ -216,10 +167,6 @@ export class Access {
 function principalOf(key: ApiKey): Principal {
   const { keyID, publicKey, expiresOn } = key;
   return { keyID, publicKey, ...(expiresOn && { expiresOn }), grants: grantsOf(key) };
-}
-
-function newKey(name: string, publicKey: string, createdOn: Date): ApiKey {
-  return { keyID: randomUUID(), publicKey, name, accounts: 'all', scopes: SCOPES, createdOn };
 }
 
 function invalid(): never {

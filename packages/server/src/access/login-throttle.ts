@@ -52,7 +52,7 @@ export class FailureThrottle {
     if (wait === 0) return;
     throw new AppError('rate-limited', 'too many failed attempts to authenticate; try again later', {
       retryAfter: wait,
-      shed: 'failed-authentication',
+      rejection: 'failed-authentication',
     });
   }
 

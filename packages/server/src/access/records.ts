@@ -18,14 +18,14 @@ export interface Page {
 /** The accounts themselves. What is in them is behind `forAccount`. */
 export interface AccountRecords {
   /** `exists` (and nothing changed) if the ID is taken. */
-  createAccount(account: Account, by: Actor): Promise<'created' | 'exists'>;
-  findAccount(accountID: string): Promise<Account | undefined>;
+  create(account: Account, by: Actor): Promise<'created' | 'exists'>;
+  find(accountID: string): Promise<Account | undefined>;
   /** True while no account exists: the very first start. */
   isEmpty(): Promise<boolean>;
   /** Newest first. Among a list of accounts, those that are suspended are left out. */
-  listAccounts(page: Page, among: AccountSet): Promise<{ accounts: Account[]; total: number }>;
+  list(page: Page, among: AccountSet): Promise<{ accounts: Account[]; total: number }>;
   /** The account as it is then; undefined if there is none. */
-  changeAccount(accountID: string, change: AccountChange, on: Date, by: Actor): Promise<Account | undefined>;
+  change(accountID: string, change: AccountChange, on: Date, by: Actor): Promise<Account | undefined>;
 }
 
 export interface KeyRecords {

@@ -3,12 +3,11 @@
  * ends with the key, and with the secret that was shown for it. Refuses to know forms, JSON and the names of RFC 6749.
  */
 import { randomUUID } from 'node:crypto';
-import type { MetadataStore } from '../database/store.ts';
 import { AppError } from '../errors.ts';
 import { type ApiKey, type Grants, isCurrent, type KeySecret } from './account.ts';
 import type { Actor } from './audit.ts';
 import type { Access, Credentials } from './authentication.ts';
-import type { TokenPair } from './records.ts';
+import type { TokenPair, TokenRecords } from './records.ts';
 import { grantsOf, grantsText, intersection, narrowed, parseScope, type RequestedScope } from './rights.ts';
 import { digestOf, newToken } from './secrets.ts';
 
@@ -38,12 +37,12 @@ export interface IssuedTokens {
 }
 
 export class Tokens {
-  readonly #metadata: MetadataStore;
+  readonly #tokens: TokenRecords;
   readonly #access: Access;
   readonly #now: () => Date;
 
-  constructor(dependencies: { metadata: MetadataStore; access: Access; now?: () => Date }) {
-    this.#metadata = dependencies.metadata;
+  constructor(dependencies: { tokens: TokenRecords; access: Access; now?: () => Date }) {
+    this.#tokens = dependencies.tokens;
     this.#access = dependencies.access;
     this.#now = dependencies.now ?? (() => new Date());
   }
@@ -60,7 +59,7 @@ export class Tokens {
     const { key, secret } = await this.#access.identify(credentials, origin.client);
     const grants = chosen(grantsOf(key), scope);
     const made = this.#makePair(key, secret, randomUUID(), grants, grants);
-    await this.#metadata.tokens.issue(made.pair, actor(key, origin));
+    await this.#tokens.issue(made.pair, actor(key, origin));
     return made.issued;
   }
 
@@ -78,7 +77,7 @@ export class Tokens {
     const { key, secret } = await this.#access.identify(credentials, origin.client);
     const now = this.#now();
     const digest = digestOf(refreshToken);
-    const token = await this.#metadata.tokens.find(digest);
+    const token = await this.#tokens.find(digest);
     const { key: owner, secrets } = token?.owner ?? {};
     const source = secrets?.find((each) => each.digest === token?.secretDigest);
     const good =
@@ -90,7 +89,7 @@ export class Tokens {
     if (!good) return notGood();
     const held = intersection(token.grants, grantsOf(key));
     const made = this.#makePair(key, secret, token.family, chosen(held, scope), held);
-    const outcome = await this.#metadata.tokens.refresh(digest, made.pair, actor(key, origin));
+    const outcome = await this.#tokens.refresh(digest, made.pair, actor(key, origin));
     return outcome === 'refreshed' ? made.issued : notGood();
   }
 
@@ -101,7 +100,7 @@ export class Tokens {
    */
   async revoke(credentials: Credentials | undefined, token: string, origin: Origin): Promise<void> {
     const { key } = await this.#access.identify(credentials, origin.client);
-    await this.#metadata.tokens.revoke(digestOf(token), key.keyID, this.#now(), actor(key, origin));
+    await this.#tokens.revoke(digestOf(token), key.keyID, this.#now(), actor(key, origin));
   }
 
   #makePair(

@@ -13,10 +13,9 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { AppError, cancellation, throwIfFired } from '../errors.ts';
+import { type BlobDriver, type BlobStat, isBlobKey } from './driver.ts';
 import { fileFault, onFile } from './file-errors.ts';
 import { stagingName } from './staging.ts';
-import type { BlobDriver, BlobStat } from './store.ts';
-import { isBlobKey } from './store.ts';
 
 const READ_CHUNK_BYTES = 64 * 1024;
 // Temporary files that must be on the same disk as the blob. `~` is in no key, so none of them is ever a blob.

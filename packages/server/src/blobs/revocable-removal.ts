@@ -4,8 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Digest } from '../image.ts';
+import type { BlobDriver } from './driver.ts';
 import type { StagedBlob } from './staging.ts';
-import type { BlobDriver } from './store.ts';
 
 /** The removal of one original by one collector, which can be taken back until `finish`. */
 export interface Removal {

@@ -11,6 +11,9 @@ import { AppError, cancellation, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
 import { onFile } from './file-errors.ts';
 
+/** A staged file that is older than this, in milliseconds, is left over from a crash. No upload takes as long. */
+export const STALE_UPLOAD = 60 * 60 * 1000;
+
 /** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
 export interface StagedBlob extends AsyncDisposable {
   readonly path: string;

@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Actor } from '../access/audit.ts';
 import type { Page } from '../access/records.ts';
-import type { MetadataStore } from '../database/store.ts';
 import { AppError } from '../errors.ts';
 import { type Image, parseUUID } from '../image.ts';
+import type { ImageRecords } from '../images/records.ts';
 import { asObject, type DescriptionRule, type JSONObject } from '../validation/json.ts';
-import type { Violations } from '../validation/violations.ts';
+import { InvalidRecordError, type Violations } from '../validation/violations.ts';
 import { type AssignmentRefusals, addRefusals, type ImageReference } from './assignment.ts';
 import {
   DISABLED_PRODUCT,
@@ -20,6 +20,7 @@ import {
   UNKNOWN_PRODUCT,
 } from './line-items.ts';
 import { imagesOf, type Product, parseProduct } from './product.ts';
+import type { CatalogRecords } from './records.ts';
 
 /** Images by imageID: all that the products or line items beside them show. */
 export type ShownImages = ReadonlyMap<string, Image>;
@@ -37,16 +38,19 @@ export interface ListWithImages<T> {
 }
 
 export interface CatalogDependencies {
-  readonly metadata: MetadataStore;
+  readonly records: CatalogRecords;
+  readonly images: ImageRecords;
   readonly now?: () => Date;
 }
 
 export class Catalog {
-  readonly #metadata: MetadataStore;
+  readonly #records: CatalogRecords;
+  readonly #imageRecords: ImageRecords;
   readonly #now: () => Date;
 
   constructor(dependencies: CatalogDependencies) {
-    this.#metadata = dependencies.metadata;
+    this.#records = dependencies.records;
+    this.#imageRecords = dependencies.images;
     this.#now = dependencies.now ?? (() => new Date());
   }
 
@@ -55,7 +59,7 @@ export class Catalog {
    * @throws AppError `invalid-request` (no object), `invalid-record`, `not-found` (the account).
    */
   async createProduct(accountID: string, by: Actor, body: unknown): Promise<WithImages<Product>> {
-    const catalog = this.#metadata.catalogOf(accountID, by);
+    const catalog = this.#records.catalogOf(accountID, by);
     const reading = parseProduct(object(body, 'title and basePrice'), await descriptionRule());
     if (reading.violations.any) await this.#refuse(accountID, reading);
     const outcome = await catalog.insertProduct({
@@ -75,7 +79,7 @@ export class Catalog {
 
   /** Also if it is disabled. @throws AppError `not-found`. */
   async getProduct(accountID: string, productID: string): Promise<WithImages<Product>> {
-    const product = await this.#metadata.catalogOf(accountID).findProduct(canonical(productID));
+    const product = await this.#records.catalogOf(accountID).findProduct(canonical(productID));
     return this.#shown(accountID, product ?? unknownProduct());
   }
 
@@ -86,7 +90,7 @@ export class Catalog {
     title?: string,
     signal?: AbortSignal,
   ): Promise<ListWithImages<Product>> {
-    const { products, total } = await this.#metadata.catalogOf(accountID).listProducts(page, title, signal);
+    const { products, total } = await this.#records.catalogOf(accountID).listProducts(page, title, signal);
     const shown = products.flatMap(({ content }) => [...imagesOf(content)]);
     return { records: products, images: await this.#images(accountID, shown), total };
   }
@@ -101,7 +105,7 @@ export class Catalog {
     productID: string,
     body: unknown,
   ): Promise<WithImages<Product>> {
-    const catalog = this.#metadata.catalogOf(accountID, by);
+    const catalog = this.#records.catalogOf(accountID, by);
     const given = object(body, 'title and basePrice');
     const before = (await catalog.findProduct(canonical(productID))) ?? unknownProduct();
     if (before.disabledOn !== undefined) disabledProduct();
@@ -122,7 +126,7 @@ export class Catalog {
 
   /** Disables a product: it stays readable, and is no longer listed. Again is a success. @throws AppError `not-found`. */
   async disableProduct(accountID: string, by: Actor, productID: string): Promise<void> {
-    const outcome = await this.#metadata
+    const outcome = await this.#records
       .catalogOf(accountID, by)
       .disableProduct(canonical(productID), this.#now());
     if (outcome.kind === 'not-found') unknownProduct();
@@ -133,7 +137,7 @@ export class Catalog {
    * @throws AppError `invalid-request` (no object), `invalid-record`, `not-found` (the account).
    */
   async createLineItems(accountID: string, by: Actor, body: unknown): Promise<WithImages<LineItems>> {
-    const catalog = this.#metadata.catalogOf(accountID, by);
+    const catalog = this.#records.catalogOf(accountID, by);
     const reading = parseLineItems(object(body, 'items'));
     if (reading.violations.any) await this.#refuse(accountID, reading);
     const outcome = await catalog.insertLineItems({
@@ -163,14 +167,14 @@ export class Catalog {
   /** @throws AppError `not-found`. */
   async getLineItems(accountID: string, lineItemsID: string): Promise<WithImages<LineItems>> {
     const id = parseUUID(lineItemsID);
-    const found = id === undefined ? undefined : await this.#metadata.catalogOf(accountID).findLineItems(id);
+    const found = id === undefined ? undefined : await this.#records.catalogOf(accountID).findLineItems(id);
     if (found === undefined) throw new AppError('not-found', 'line items not found');
     return { record: found, images: await this.#images(accountID, imagesOfSet(found)) };
   }
 
   /** Newest first. */
   async listLineItems(accountID: string, page: Page): Promise<ListWithImages<LineItems>> {
-    const { sets, total } = await this.#metadata.catalogOf(accountID).listLineItems(page);
+    const { sets, total } = await this.#records.catalogOf(accountID).listLineItems(page);
     return { records: sets, images: await this.#images(accountID, sets.flatMap(imagesOfSet)), total };
   }
 
@@ -179,7 +183,7 @@ export class Catalog {
   }
 
   #images(accountID: string, imageIDs: readonly string[]): Promise<ShownImages> {
-    return this.#metadata.forAccount(accountID).findMany([...new Set(imageIDs)]);
+    return this.#imageRecords.forAccount(accountID).findMany([...new Set(imageIDs)]);
   }
 
   /**
@@ -188,7 +192,7 @@ export class Catalog {
    */
   async #refuse(accountID: string, reading: Reading, productID?: string): Promise<never> {
     const imageIDs = [...new Set(reading.references.map(({ imageID }) => imageID))];
-    return refusedImages(reading, await this.#metadata.catalogOf(accountID).refusals(imageIDs, productID));
+    return refusedImages(reading, await this.#records.catalogOf(accountID).refusals(imageIDs, productID));
   }
 }
 
@@ -215,7 +219,7 @@ function addProductRefusals(
 }
 
 function refused(violations: Violations): never {
-  throw new AppError('invalid-record', 'the request is not acceptable', { violations: violations.tree });
+  throw new InvalidRecordError(violations);
 }
 
 function object(body: unknown, fields: string): JSONObject {

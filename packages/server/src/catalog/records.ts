@@ -6,10 +6,17 @@
  * its images is disabled, either the write came first and the image is in use, or it is refused and nothing changed.
  */
 
+import type { Actor } from '../access/audit.ts';
 import type { Page } from '../access/records.ts';
 import type { AssignmentRefusals } from './assignment.ts';
 import type { LineItems } from './line-items.ts';
 import type { Product, ProductContent } from './product.ts';
+
+export interface CatalogRecords {
+  /** The only way to the products and line items of one account. Changes need an Actor, as in ImageRecords. */
+  catalogOf(accountID: string): ReadableCatalog;
+  catalogOf(accountID: string, by: Actor): AccountCatalog;
+}
 
 /** One account's products and line items. Nothing read or written through it can belong to another account. */
 export interface ReadableCatalog {

@@ -2,8 +2,6 @@
  * Whose turn it is: so many at once, in the order of asking; but of those who wait, each name in turn, so that one who
  * asks for much is served between the others and not before them. Refuses to know what is done in a turn.
  */
-
-import { unavailable } from '../database/dialect.ts';
 import { AppError } from '../errors.ts';
 
 export interface TurnRules {
@@ -11,6 +9,8 @@ export interface TurnRules {
   readonly atOnce: number;
   /** How many may wait for one; absent: however many. */
   readonly waiting?: number;
+  /** Makes the error for a caller that cannot wait or has waited too long. Absent: a general one. */
+  readonly unavailable?: (cause: Error) => AppError;
 }
 
 export interface Turn {
@@ -27,18 +27,24 @@ export interface Patience {
   readonly signal?: AbortSignal | undefined;
 }
 
+function queueUnavailable(cause: Error): AppError {
+  return new AppError('unavailable', 'The server has too much to do. Try again.', { cause, retryAfter: 1 });
+}
+
 export class Turns {
   readonly #atOnce: number;
   readonly #most: number;
+  readonly #unavailable: (cause: Error) => AppError;
   #taken = 0;
   #waiting = 0;
   /** By name; the name whose turn is next comes first. */
   readonly #queues = new Map<string, Set<() => void>>();
   #onIdle: (() => void) | undefined;
 
-  constructor({ atOnce, waiting = Number.POSITIVE_INFINITY }: TurnRules) {
+  constructor({ atOnce, waiting = Number.POSITIVE_INFINITY, unavailable = queueUnavailable }: TurnRules) {
     this.#atOnce = atOnce;
     this.#most = waiting;
+    this.#unavailable = unavailable;
   }
 
   /** Nobody has a turn, so nobody waits either. */
@@ -57,7 +63,7 @@ export class Turns {
       this.#taken += 1;
       begin();
     } else if (this.#waiting >= this.#most) {
-      throw unavailable(new Error('Too many wait for the database.'));
+      throw this.#unavailable(new Error('Too many wait for the database.'));
     }
     const come = () => {
       had = true;
@@ -81,7 +87,7 @@ export class Turns {
     if (signal?.aborted) throw cancelled();
     const { promise: come, resolve, reject } = Promise.withResolvers<void>();
     const turn = this.ask(resolve, name);
-    const giveUp = () => reject(unavailable(new Error('The turn did not come in time.')));
+    const giveUp = () => reject(this.#unavailable(new Error('The turn did not come in time.')));
     const timer = patience === undefined ? undefined : setTimeout(giveUp, patience);
     const onAbort = () => reject(cancelled());
     signal?.addEventListener('abort', onAbort, { once: true });

@@ -2,8 +2,12 @@
  * Opens the database that a configuration names: for the server, and for the command line beside it. Only what is used
  * is loaded, since a start should not wait for a driver of another database.
  */
-import type { DatabaseConfig } from '../config.ts';
 import type { MetadataStore } from './store.ts';
+
+/** Where records live. */
+export type DatabaseConfig =
+  | { readonly kind: 'sqlite'; readonly path: string }
+  | { readonly kind: 'postgres'; readonly url: string };
 
 /** The schema is `migrate`'s to make. @throws AppError `unavailable`. */
 export async function openMetadata(database: DatabaseConfig): Promise<MetadataStore> {

@@ -7,7 +7,8 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sq
 import type pg from 'pg';
 import { AppError } from '../errors.ts';
 import { type Database, type Meaning, storageFull, unavailable } from './dialect.ts';
-import { type MigrationDialect, migrateToLatest } from './schema/migrations.ts';
+import type { MigrationDialect } from './schema/migration.ts';
+import { migrateToLatest } from './schema/migrations.ts';
 import type { Schema } from './schema/tables.ts';
 import { Searches } from './search-limiter.ts';
 import { SqlMetadataStore } from './sql/store.ts';

@@ -8,6 +8,7 @@
 import { Shares } from '../concurrency/concurrency-limit.ts';
 import { type TurnRules, Turns } from '../concurrency/fair-queue.ts';
 import { AppError } from '../errors.ts';
+import { unavailable } from './dialect.ts';
 
 /** Searches that may be waiting, of all accounts. */
 const MAX_WAITING = 256;
@@ -26,7 +27,7 @@ export class Searches {
   readonly #shares = new Shares(MAX_SEARCHES_PER_ACCOUNT);
 
   constructor({ atOnce, patience }: SearchRules) {
-    this.#turns = new Turns({ atOnce, waiting: MAX_WAITING });
+    this.#turns = new Turns({ atOnce, waiting: MAX_WAITING, unavailable });
     this.#patience = patience;
   }
 
@@ -40,7 +41,7 @@ export class Searches {
     const giveBack = this.#shares.take(accountID);
     if (giveBack === undefined) {
       const text = `one account may have ${MAX_SEARCHES_PER_ACCOUNT} searches at once at most`;
-      throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'account-share' });
+      throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'account-share' });
     }
     try {
       const turn = await this.#turns.take({ name: accountID, patience: this.#patience, signal });

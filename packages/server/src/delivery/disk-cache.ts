@@ -11,8 +11,8 @@ import type { Digest } from '../image.ts';
 import { Entries } from './lru-index.ts';
 import {
   type DamagedRendition,
-  type RenditionCache,
   type RenditionKey,
+  type RenditionTier,
   renditionKey,
 } from './rendition-cache.ts';
 
@@ -25,7 +25,7 @@ const OVERHEAD = 4096;
 const MAX_PENDING = 64;
 const TEMPORARY = '.tmp';
 
-export class DiskCache implements RenditionCache {
+export class DiskCache implements RenditionTier {
   readonly #folder: string;
   readonly #entries: Entries<number>;
   /** Begins the names of this cache's own files on their way, which are no leftovers. */

@@ -3,12 +3,12 @@
  */
 import type { Digest } from '../image.ts';
 import { Entries } from './lru-index.ts';
-import type { RenditionCache, RenditionKey } from './rendition-cache.ts';
+import type { MemoryTier, RenditionKey } from './rendition-cache.ts';
 
 /** What an entry costs beside its bytes: the key, the entry, the Buffer object. */
 const OVERHEAD = 512;
 
-export class MemoryCache implements RenditionCache {
+export class MemoryCache implements MemoryTier {
   readonly #entries: Entries<Buffer>;
 
   /** @param maxBytes 0: nothing is kept. */

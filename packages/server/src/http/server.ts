@@ -3,6 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { pino } from 'pino';
 import type { TSchema } from 'typebox';
@@ -11,8 +12,8 @@ import type { Access } from '../access/authentication.ts';
 import type { Tokens } from '../access/tokens.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Delivery } from '../delivery/delivery.ts';
+import type { PublicImages } from '../delivery/public-images.ts';
 import { AppError } from '../errors.ts';
-import type { Ingest } from '../images/ingest.ts';
 import type { Library } from '../images/library.ts';
 import { Readiness } from '../telemetry/readiness.ts';
 import { type Telemetry, UNOBSERVED } from '../telemetry/telemetry.ts';
@@ -53,19 +54,28 @@ import { addDocsRoutes } from './system/docs.ts';
 import { addMetricsRoute, type MetricsRoutes } from './system/metrics.ts';
 import { addProbeRoutes } from './system/probes.ts';
 
+/** Where the server listens, and how clients reach it. */
+export interface ServerAddress {
+  readonly host: string;
+  /** 0: the system picks a free one. */
+  readonly port: number;
+  /** The base of public links, without a slash at its end; undefined: the address that the server listens on. */
+  readonly publicURL: string | undefined;
+}
+
 export interface ServerDependencies {
   readonly access: Access;
   readonly tokens: Tokens;
   readonly administration: Administration;
   readonly library: Library;
   readonly catalog: Catalog;
-  readonly ingest: Ingest;
+  readonly publicImages: PublicImages;
   readonly delivery: Delivery;
   /** The time by which keys expire. */
   readonly now: () => Date;
   readonly log: FastifyBaseLogger;
-  /** The base of public links, without a slash at its end. Asked for when a link is made. */
-  readonly baseURL: () => string;
+  /** What the base of public links is made from. */
+  readonly address: ServerAddress;
   readonly cacheControl: string;
   /** Requests per second for each key and each address; 0: no limit. */
   readonly rateLimit: number;
@@ -163,6 +173,7 @@ async function buildServer(
     warm: telemetry.counter('deliveries', { from: 'warm' }),
   };
   const warm = new WarmAnswers({
+    publicImages: dependencies.publicImages,
     delivery: dependencies.delivery,
     requestID,
     counted: (way, status) => {
@@ -234,20 +245,22 @@ async function buildServer(
   const rates = new RateLimits(dependencies.rateLimit);
   addRouteRules(app, { access: dependencies.access, rates, allowedOrigins: corsOrigins, pace: limits.pace });
 
+  const { address } = dependencies;
+  const routes = { ...dependencies, baseURL: () => baseURL(app, address) };
   addProbeRoutes(app, dependencies);
   addMetricsRoute(app, dependencies);
   addDocsRoutes(app, describeAPI);
   await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, rates, warm }));
   await app.register(async (scope) => {
-    addImageRoutes(scope, dependencies);
-    addImageUsageRoutes(scope, dependencies);
-    addOriginalRoutes(scope, dependencies);
-    addProductRoutes(scope, dependencies);
-    addLineItemRoutes(scope, dependencies);
-    addAccountRoutes(scope, dependencies);
-    addKeyRoutes(scope, dependencies);
+    addImageRoutes(scope, routes);
+    addImageUsageRoutes(scope, routes);
+    addOriginalRoutes(scope, routes);
+    addProductRoutes(scope, routes);
+    addLineItemRoutes(scope, routes);
+    addAccountRoutes(scope, routes);
+    addKeyRoutes(scope, routes);
   });
-  await app.register(async (scope) => addOAuthRoutes(scope, dependencies));
+  await app.register(async (scope) => addOAuthRoutes(scope, routes));
   return app;
 }
 
@@ -278,6 +291,19 @@ export async function describeAPI(): Promise<object> {
   const document = app.swagger();
   await app.close();
   return document;
+}
+
+/** The base of public links, without a slash at its end. */
+export function baseURL({ server }: FastifyInstance, { host, port, publicURL }: ServerAddress): string {
+  if (publicURL !== undefined) return publicURL;
+  const listening = server.address() as AddressInfo | null;
+  return `http://${hostInURL(host)}:${listening?.port ?? port}`;
+}
+
+/** A host as it stands in a URL that a browser on this machine can open. */
+function hostInURL(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function compileSchema({ schema, httpPart }: { schema: unknown; httpPart?: string }) {

@@ -1,6 +1,6 @@
 /**
- * The library of one account's images: the service behind the six authenticated operations.
- * Owns the order in which a change is checked and what each refusal says. Refuses to know HTTP, SQL and pixels.
+ * The library of images of one account: the service behind the authenticated operations on images.
+ * The database settles each race; the checks here only save work and order the refusals.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
@@ -8,107 +8,127 @@ import { nanoid } from 'nanoid';
 import type { Actor } from '../access/audit.ts';
 import type { StagedBlob } from '../blobs/staging.ts';
 import type { BlobStore } from '../blobs/store.ts';
-import type {
-  Collected,
-  ImageFilter,
-  MetadataStore,
-  ReadableImages,
-  ReplaceOutcome,
-} from '../database/store.ts';
+import type { PublicImages } from '../delivery/public-images.ts';
+import type { RenditionCache } from '../delivery/rendition-cache.ts';
 import { AppError } from '../errors.ts';
 import { type Description, type Digest, type Image, type Original, parseUUID } from '../image.ts';
 import { type Telemetry, UNOBSERVED } from '../telemetry/telemetry.ts';
 import type { Ingest } from './ingest.ts';
+import type { Collected, ImageFilter, ImageRecords, ReadableImages, ReplaceOutcome } from './records.ts';
+import {
+  byteQuotaExceeded,
+  DuplicateImageError,
+  disabledImage,
+  ImageInUseError,
+  imageQuotaExceeded,
+  reusedIdempotencyKey,
+  unknownImage,
+} from './refusals.ts';
 import type { ImageUsage } from './usage.ts';
 
-/** How long an idempotency key is remembered, in milliseconds. */
+/** How long an idempotency key is kept, in milliseconds. */
 export const IDEMPOTENCY_WINDOW = 24 * 60 * 60 * 1000;
 
 export interface Upload {
-  /** The received file. The library discards it, whatever comes. */
+  /** The received file. The library discards it in every case. */
   readonly file: StagedBlob;
-  /** Absent: nothing is said about it. */
+  /** Absent: no metadata was sent. */
   readonly description?: Description;
   readonly idempotencyKey?: string;
 }
 
 export interface Update {
-  /** The received file. The library discards it, whatever comes. */
+  /** The received file. The library discards it in every case. */
   readonly file: StagedBlob;
-  /** Absent: keep what is said about the image. */
+  /** Absent: the description stays as it is. */
   readonly description?: Description;
 }
 
 export interface LibraryDependencies {
-  readonly metadata: MetadataStore;
+  readonly records: ImageRecords;
   readonly blobs: BlobStore;
   readonly ingest: Ingest;
-  /** How many images an account may have enabled, unless it sets its own limit. */
+  readonly publicImages: PublicImages;
+  readonly renditions: RenditionCache;
+  /** The most enabled images of an account without a limit of its own. */
   readonly imageQuota: number;
-  /** How many bytes their originals may have, unless the account sets its own limit; 0: no limit. */
+  /** The most bytes of enabled images of an account without a limit of its own; 0: no limit. */
   readonly byteQuota: number;
-  /** Told of every change to an image that the public can see, once it is settled; with the bytes it no longer shows. */
-  readonly onChange?: (image: Image, withdrawn?: Digest) => void;
   readonly now?: () => Date;
   readonly telemetry?: Telemetry;
 }
 
 export class Library {
-  readonly #metadata: MetadataStore;
+  readonly #records: ImageRecords;
   readonly #blobs: BlobStore;
   readonly #ingest: Ingest;
+  readonly #publicImages: PublicImages;
+  readonly #renditions: RenditionCache;
   readonly #imageQuota: number;
   readonly #byteQuota: number;
-  readonly #onChange: (image: Image, withdrawn?: Digest) => void;
   readonly #now: () => Date;
   readonly #telemetry: Telemetry;
   readonly #uploadsByKey = new Map<string, Promise<unknown>>();
 
   constructor(dependencies: LibraryDependencies) {
-    this.#metadata = dependencies.metadata;
+    this.#records = dependencies.records;
     this.#blobs = dependencies.blobs;
     this.#ingest = dependencies.ingest;
+    this.#publicImages = dependencies.publicImages;
+    this.#renditions = dependencies.renditions;
     this.#imageQuota = dependencies.imageQuota;
     this.#byteQuota = dependencies.byteQuota;
-    this.#onChange = dependencies.onChange ?? (() => undefined);
     this.#now = dependencies.now ?? (() => new Date());
     this.#telemetry = dependencies.telemetry ?? UNOBSERVED;
   }
 
-  /** Newest first, disabled ones included, with how many there are in all; with a filter, those that match it. */
+  /**
+   * A page of the images, newest first, disabled images included.
+   * @returns the page, and the number of all images or of those that match the filter.
+   */
   list(
     accountID: string,
     page: { skip: number; count: number },
     filter?: ImageFilter,
     signal?: AbortSignal,
   ): Promise<{ images: Image[]; total: number }> {
-    return this.#metadata.forAccount(accountID).list(page, filter, signal);
+    return this.#records.forAccount(accountID).list(page, filter, signal);
   }
 
   /** @throws AppError `not-found` for an unknown or malformed image ID. */
   async get(accountID: string, imageID: string): Promise<Image> {
-    return (await this.#metadata.forAccount(accountID).find(canonical(imageID))) ?? unknownImage();
+    const image = await this.#records.forAccount(accountID).find(canonical(imageID));
+    if (!image) throw unknownImage();
+    return image;
   }
 
   /**
-   * The bytes that were uploaded, as many as the image says. The caller reads the stream to its end or destroys it; the
-   * stream errors if they are cut short.
-   * @throws AppError `unavailable` if they are lost or are not as many: a fault of the storage, which `cause` names.
+   * The uploaded bytes, exactly `original.size` of them. The caller reads the stream to its end or destroys it.
+   * The stream errors if the bytes are cut short.
+   * @throws AppError `unavailable` if the bytes are lost or have another length. `cause` names the digest.
    */
   async openOriginal({ imageID, original }: Image, signal?: AbortSignal): Promise<Readable> {
     const blob = await this.#blobs.openOriginal(original.digest, signal);
     if (blob?.size === original.size) return blob.stream;
     blob?.stream.destroy();
-    const found = blob ? `has ${blob.size} bytes and not ${original.size}` : 'is not stored';
-    const cause = new Error(`The original ${original.digest} of image ${imageID} ${found}`);
+    const fault = blob ? `has ${blob.size} bytes and not ${original.size}` : 'is not stored';
+    const cause = new Error(`The original ${original.digest} of image ${imageID} ${fault}`);
     throw new AppError('unavailable', 'the original of the image cannot be read now', { cause });
   }
 
   /** The image, if it may be changed. @throws AppError `not-found`; `conflict` if it is disabled. */
   async getChangeable(accountID: string, imageID: string): Promise<Image> {
     const image = await this.get(accountID, imageID);
-    if (image.disabledOn) disabledImage();
+    if (image.disabledOn) throw disabledImage();
     return image;
+  }
+
+  /**
+   * Receives a file for `upload` or `update`. The caller discards it if it does not get that far.
+   * @throws AppError `too-large` as soon as one byte more than 16 MiB has arrived.
+   */
+  receive(source: Readable, signal?: AbortSignal): Promise<StagedBlob> {
+    return this.#ingest.receive(source, signal);
   }
 
   /**
@@ -149,11 +169,12 @@ export class Library {
     key: { key: string; fingerprint: string } | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Image> {
-    const images = this.#metadata.forAccount(accountID, by);
+    const images = this.#records.forAccount(accountID, by);
     const notBefore = new Date(this.#now().getTime() - IDEMPOTENCY_WINDOW);
     if (key) {
       const remembered = await images.recallUpload(key.key, notBefore);
-      if (remembered) return remembered.fingerprint === key.fingerprint ? remembered.image : reusedKey();
+      if (remembered && remembered.fingerprint !== key.fingerprint) throw reusedIdempotencyKey();
+      if (remembered) return remembered.image;
     }
     const original = await this.#accept(images, file, signal);
     const image = {
@@ -164,7 +185,7 @@ export class Library {
       ...(altText !== undefined && { altText }),
       ...(focalPoint && { focalPoint }),
     };
-    const outcome = await this.#naming(file, signal, (since) =>
+    const outcome = await this.#retryIfCollected(file, signal, (since) =>
       images.insert(image, {
         defaultQuota: this.#imageQuota,
         defaultByteQuota: this.#byteQuota,
@@ -177,21 +198,21 @@ export class Library {
       case 'replayed':
         return outcome.image;
       case 'key-reused':
-        return reusedKey();
+        throw reusedIdempotencyKey();
       case 'duplicate':
-        return duplicate(outcome.existing);
+        throw new DuplicateImageError(outcome.existing);
       case 'quota-exceeded':
-        throw new AppError('quota-exceeded', quotaText(outcome.limit));
+        throw imageQuotaExceeded(outcome.limit);
       case 'byte-quota-exceeded':
-        return tooManyBytes(outcome.limit);
+        throw byteQuotaExceeded(outcome.limit);
       case 'no-account':
         throw new AppError('not-found', 'account not found');
     }
   }
 
   /**
-   * Gives an image other bytes; its IDs, link and createdOn stay. Its own current bytes are a success.
-   * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`, `quota-exceeded` (of bytes).
+   * Replaces the bytes of an image. Its IDs, link and createdOn stay. The current bytes again are a success.
+   * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`, `quota-exceeded` (bytes).
    */
   update(
     accountID: string,
@@ -214,13 +235,13 @@ export class Library {
     signal?: AbortSignal,
   ): Promise<Image> {
     try {
-      const images = this.#metadata.forAccount(accountID, by);
+      const images = this.#records.forAccount(accountID, by);
       const current = await this.getChangeable(accountID, imageID);
       const sameBytes = current.original.digest === update.file.digest;
-      // What is stored of its own bytes may be lost or damaged: here they are again.
-      if (sameBytes) await this.#ingest.keepAnew(update.file, signal);
+      // The stored bytes may be lost or damaged. Storing them again repairs that.
+      if (sameBytes) await this.#ingest.storeAgain(update.file, signal);
       const original = sameBytes ? current.original : await this.#accept(images, update.file, signal);
-      const outcome = await this.#naming(update.file, signal, (since) =>
+      const outcome = await this.#retryIfCollected(update.file, signal, (since) =>
         images.replace(current.imageID, {
           original,
           defaultByteQuota: this.#byteQuota,
@@ -229,8 +250,8 @@ export class Library {
           ...(update.description && { description: update.description }),
         }),
       );
-      const image = settled(outcome);
-      this.#onChange(image, sameBytes ? undefined : current.original.digest);
+      const image = changedImage(outcome);
+      this.#forget(image, sameBytes ? undefined : current.original.digest);
       return image;
     } finally {
       await update.file.discard();
@@ -238,7 +259,7 @@ export class Library {
   }
 
   /**
-   * Sets what is said about the picture.
+   * Replaces the description of an image.
    * @throws AppError `not-found`, `conflict` (disabled).
    */
   async updateMetadata(
@@ -247,56 +268,64 @@ export class Library {
     imageID: string,
     description: Description,
   ): Promise<Image> {
-    const images = this.#metadata.forAccount(accountID, by);
-    const image = settled(await images.describe(canonical(imageID), description, this.#now()));
-    this.#onChange(image);
+    const images = this.#records.forAccount(accountID, by);
+    const image = changedImage(await images.describe(canonical(imageID), description, this.#now()));
+    this.#forget(image);
     return image;
   }
 
-  /** Where the image is used. @throws AppError `not-found`. */
+  /** The products and line items that show the image. @throws AppError `not-found`. */
   async usage(accountID: string, imageID: string, signal?: AbortSignal): Promise<ImageUsage> {
-    return (await this.#metadata.forAccount(accountID).usage(canonical(imageID), signal)) ?? unknownImage();
+    const usage = await this.#records.forAccount(accountID).usage(canonical(imageID), signal);
+    if (!usage) throw unknownImage();
+    return usage;
   }
 
   /**
-   * Disables an image: it stays public, listed and readable. Again is a success.
-   * @throws AppError `not-found`; `in-use` if the account refuses to disable an image that is used.
+   * Disables an image: it stays public, listed and readable. Disabling it again is a success.
+   * @throws AppError `not-found`; `in-use` if the account does not allow disabling an image in use.
    */
   async disable(accountID: string, by: Actor, imageID: string): Promise<Image> {
-    const outcome = await this.#metadata.forAccount(accountID, by).disable(canonical(imageID), this.#now());
-    if (outcome.kind === 'in-use') throw inUse(outcome.usage);
-    if (outcome.kind !== 'disabled') return unknownImage();
-    // Still public, but nobody's favourite any more: its renditions make room, and come back if they are asked for.
-    this.#onChange(outcome.image, outcome.image.original.digest);
+    const outcome = await this.#records.forAccount(accountID, by).disable(canonical(imageID), this.#now());
+    if (outcome.kind === 'in-use') throw new ImageInUseError(outcome.usage);
+    if (outcome.kind !== 'disabled') throw unknownImage();
+    // Still public but rarely requested: evict its renditions.
+    this.#forget(outcome.image, outcome.image.original.digest);
     return outcome.image;
   }
 
   /**
-   * Brings a disabled image back. One that is not disabled is a success.
+   * Enables a disabled image. Enabling an enabled image is a success.
    * @throws AppError `not-found`, `quota-exceeded`.
    */
   async enable(accountID: string, by: Actor, imageID: string): Promise<Image> {
-    const outcome = await this.#metadata.forAccount(accountID, by).enable(canonical(imageID), {
+    const outcome = await this.#records.forAccount(accountID, by).enable(canonical(imageID), {
       on: this.#now(),
       defaultQuota: this.#imageQuota,
       defaultByteQuota: this.#byteQuota,
     });
     switch (outcome.kind) {
       case 'enabled':
-        this.#onChange(outcome.image);
+        this.#forget(outcome.image);
         return outcome.image;
       case 'quota-exceeded':
-        throw new AppError('quota-exceeded', quotaText(outcome.limit));
+        throw imageQuotaExceeded(outcome.limit);
       case 'byte-quota-exceeded':
-        return tooManyBytes(outcome.limit);
+        throw byteQuotaExceeded(outcome.limit);
       case 'not-found':
-        return unknownImage();
+        throw unknownImage();
     }
   }
 
+  /** Drops the cached record of a changed image, and the renditions of bytes that it no longer shows. */
+  #forget({ publicID }: Image, replaced?: Digest): void {
+    this.#publicImages.forget(publicID);
+    if (replaced !== undefined) this.#renditions.forget(replaced);
+  }
+
   /**
-   * Bytes that the account holds already were decoded when they came, so a duplicate is refused without doing so
-   * again. That is only to save the work: the insert settles it.
+   * Checks and stores the bytes. A known duplicate is refused before the decode, to save work; the insert settles
+   * duplicates for certain.
    */
   async #accept(
     images: ReadableImages,
@@ -305,35 +334,35 @@ export class Library {
   ): Promise<Original> {
     const existing = await images.findByDigest(file.digest);
     if (existing) {
-      await this.#ingest.keepIfLost(file, signal);
-      return duplicate(existing);
+      await this.#ingest.storeIfMissing(file, signal);
+      throw new DuplicateImageError(existing);
     }
     return this.#ingest.accept(file, signal);
   }
 
-  /** Makes a change that names a file's bytes. If they were collected since they were stored, they are stored anew first. */
-  async #naming<Outcome extends { readonly kind: string }>(
+  /** Runs a change that references the bytes of a file. If they were garbage-collected, stores them and retries. */
+  async #retryIfCollected<Outcome extends { readonly kind: string }>(
     file: StagedBlob,
     signal: AbortSignal | undefined,
     change: (since: { readonly storedAfter?: string }) => Promise<Outcome | Collected>,
   ): Promise<Exclude<Outcome, Collected>> {
     let outcome = await change({});
     while (isCollected(outcome)) {
-      await this.#ingest.keepAnew(file, signal);
+      await this.#ingest.storeAgain(file, signal);
       outcome = await change({ storedAfter: outcome.token });
     }
     return outcome as Exclude<Outcome, Collected>;
   }
 
-  /** A twin that comes while the first is still at work waits for it, and then finds its answer remembered. */
+  /** A concurrent upload with the same key waits for the first one, and then finds its answer in the records. */
   async #oneAtATime<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#uploadsByKey.get(key) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    this.#uploadsByKey.set(key, mine);
+    const previous = this.#uploadsByKey.get(key) ?? Promise.resolve();
+    const current = previous.then(work, work);
+    this.#uploadsByKey.set(key, current);
     try {
-      return await mine;
+      return await current;
     } finally {
-      if (this.#uploadsByKey.get(key) === mine) this.#uploadsByKey.delete(key);
+      if (this.#uploadsByKey.get(key) === current) this.#uploadsByKey.delete(key);
     }
   }
 }
@@ -342,55 +371,23 @@ function isCollected(outcome: { readonly kind: string }): outcome is Collected {
   return outcome.kind === 'collected';
 }
 
-function settled(outcome: Exclude<ReplaceOutcome, Collected>): Image {
+function changedImage(outcome: Exclude<ReplaceOutcome, Collected>): Image {
   switch (outcome.kind) {
     case 'changed':
       return outcome.image;
     case 'disabled':
-      return disabledImage();
+      throw disabledImage();
     case 'not-found':
-      return unknownImage();
+      throw unknownImage();
     case 'duplicate':
-      return duplicate(outcome.existing);
+      throw new DuplicateImageError(outcome.existing);
     case 'byte-quota-exceeded':
-      return tooManyBytes(outcome.limit);
+      throw byteQuotaExceeded(outcome.limit);
   }
 }
 
 function canonical(imageID: string): string {
-  return parseUUID(imageID) ?? unknownImage();
-}
-
-function unknownImage(): never {
-  throw new AppError('not-found', 'image not found');
-}
-
-function disabledImage(): never {
-  throw new AppError('conflict', 'the image is disabled and cannot be changed');
-}
-
-function reusedKey(): never {
-  throw new AppError(
-    'conflict',
-    'X-Idempotency-Key was already used for an upload of another image or metadata',
-  );
-}
-
-function duplicate(existing: Image): never {
-  throw new AppError('duplicate', `the account already has this image as ${existing.imageID}`, { existing });
-}
-
-function tooManyBytes(limit: number): never {
-  const text = `the images of the account that are not disabled would have more than its limit of ${limit} bytes`;
-  throw new AppError('quota-exceeded', text);
-}
-
-function quotaText(limit: number): string {
-  return `the account has reached its limit of ${limit} images that are not disabled`;
-}
-
-function inUse(usage: ImageUsage): AppError {
-  const { products, options, lineItems } = usage.totals;
-  const text = `the account does not disable images in use; this one is shown by ${products} products, ${options} options and ${lineItems} line items`;
-  return new AppError('in-use', text, { usage });
+  const uuid = parseUUID(imageID);
+  if (uuid === undefined) throw unknownImage();
+  return uuid;
 }

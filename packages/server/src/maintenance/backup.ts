@@ -7,7 +7,6 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { BlobStore } from '../blobs/store.ts';
-import type { MetadataStore } from '../database/store.ts';
 import { isAppError, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
 import {
@@ -25,14 +24,14 @@ import {
   Seal,
   sha256,
 } from './backup-format.ts';
-import type { Snapshot, TableRows } from './records.ts';
+import type { MaintenanceRecords, Snapshot, TableRows } from './records.ts';
 
 /** How long a backup that is killed goes on holding what it needs, and how often a live one says that it lives; in ms. */
 const HOLD = 15 * 60 * 1000;
 const HOLD_RENEWAL = 60 * 1000;
 
 export interface BackupOptions {
-  readonly metadata: MetadataStore;
+  readonly records: MaintenanceRecords;
   readonly blobs: BlobStore;
   readonly path: string;
   /** Told of every original that is done. `total` is how many there are, as far as that is known. */
@@ -49,7 +48,7 @@ export interface BackupOptions {
  * An original that is missing or damaged is left out and told: one bad block must not keep the rest from being safe.
  */
 export async function writeBackup(options: BackupOptions): Promise<BackupSummary> {
-  const { maintenance } = options.metadata;
+  const maintenance = options.records;
   const now = options.now ?? (() => new Date());
   const holdID = randomUUID();
   const hold = () => maintenance.hold(holdID, new Date(now().getTime() + HOLD));

@@ -5,12 +5,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { BlobStore } from '../blobs/store.ts';
-import type { MetadataStore } from '../database/store.ts';
 import { AppError } from '../errors.ts';
+import type { MaintenanceRecords } from './records.ts';
 
 export interface Parts {
   /** With the schema of this version. */
-  readonly metadata: MetadataStore;
+  readonly records: MaintenanceRecords;
   readonly blobs: BlobStore;
 }
 
@@ -24,14 +24,14 @@ interface IDs {
  * IDs have one from then on; several servers that start at once agree.
  * @throws AppError `conflict` if they do not.
  */
-export async function joinLibrary({ metadata, blobs }: Parts): Promise<void> {
-  const { ofRecords, ofBlobs } = await idsOf({ metadata, blobs });
+export async function joinLibrary({ records, blobs }: Parts): Promise<void> {
+  const { ofRecords, ofBlobs } = await idsOf({ records, blobs });
   if (ofBlobs !== undefined) {
     if (ofBlobs === ofRecords) return;
     // Also where there is no original yet: another server may be about to store its first.
     throw new AppError('conflict', difference({ ofRecords, ofBlobs }));
   }
-  const libraryID = await metadata.maintenance.nameLibrary(randomUUID());
+  const libraryID = await records.nameLibrary(randomUUID());
   const found = await blobs.nameLibrary(libraryID);
   // Somebody with another database was there at the same time.
   if (found !== libraryID) {
@@ -40,8 +40,8 @@ export async function joinLibrary({ metadata, blobs }: Parts): Promise<void> {
 }
 
 /** For who has just filled both: from now on they belong together, whatever the blobs belonged to before. */
-export async function claimBlobs({ metadata, blobs }: Parts): Promise<void> {
-  await blobs.renameLibrary(await metadata.maintenance.nameLibrary(randomUUID()));
+export async function claimBlobs({ records, blobs }: Parts): Promise<void> {
+  await blobs.renameLibrary(await records.nameLibrary(randomUUID()));
 }
 
 /** Why they do not belong together, for people; undefined: they do. Changes nothing. */
@@ -54,9 +54,9 @@ export async function strangersBecause(parts: Parts): Promise<string | undefined
 }
 
 /** The blobs are asked first: the database is named before them, so whoever finds their ID finds its ID too. */
-async function idsOf({ metadata, blobs }: Parts): Promise<IDs> {
+async function idsOf({ records, blobs }: Parts): Promise<IDs> {
   const ofBlobs = await blobs.libraryID();
-  return { ofBlobs, ofRecords: await metadata.maintenance.libraryID() };
+  return { ofBlobs, ofRecords: await records.libraryID() };
 }
 
 function difference({ ofRecords, ofBlobs }: IDs): string {

@@ -4,12 +4,12 @@
  * Never touches an original that something names. backup.ts and restore.ts have the copies.
  */
 import { createHash } from 'node:crypto';
+import { STALE_UPLOAD } from '../blobs/staging.ts';
 import type { BlobStore } from '../blobs/store.ts';
-import type { MetadataStore } from '../database/store.ts';
+import type { Ladders } from '../delivery/ladders.ts';
 import type { DamagedRendition } from '../delivery/rendition-cache.ts';
 import { AppError, isAppError, throwIfFired } from '../errors.ts';
 import type { Digest, Image } from '../image.ts';
-import type { Ingest } from '../images/ingest.ts';
 import { type Rung, rungBlobName, rungsOf } from '../imaging/ladder.ts';
 import type { Processor } from '../imaging/processor.ts';
 import { strangersBecause } from './installation.ts';
@@ -17,9 +17,6 @@ import type { MaintenanceRecords } from './records.ts';
 
 /** How long what nothing names is kept, in milliseconds, unless somebody says otherwise. */
 export const DEFAULT_GRACE = 24 * 60 * 60 * 1000;
-
-/** A file that has been on its way in for longer than this is left over, however short the grace: no upload takes as long. */
-const STALE_UPLOAD = 60 * 60 * 1000;
 
 /** How long it is remembered what was collected: longer than any upload that may have stored it before can take. */
 const COLLECTED_MEMORY = 24 * 60 * 60 * 1000;
@@ -94,28 +91,28 @@ export interface Collection {
 }
 
 export interface MaintenanceDependencies {
-  readonly metadata: MetadataStore;
+  readonly records: MaintenanceRecords;
   readonly blobs: BlobStore;
   readonly processor: Processor;
-  readonly ingest: Ingest;
+  readonly ladders: Ladders;
   /** The damaged files of the cache of renditions on disk. */
   readonly damagedRenditions: () => AsyncIterable<DamagedRendition>;
   readonly now?: () => Date;
 }
 
 export class Maintenance {
-  readonly #metadata: MetadataStore;
+  readonly #records: MaintenanceRecords;
   readonly #blobs: BlobStore;
   readonly #processor: Processor;
-  readonly #ingest: Ingest;
+  readonly #ladders: Ladders;
   readonly #damagedRenditions: MaintenanceDependencies['damagedRenditions'];
   readonly #now: () => Date;
 
   constructor(dependencies: MaintenanceDependencies) {
-    this.#metadata = dependencies.metadata;
+    this.#records = dependencies.records;
     this.#blobs = dependencies.blobs;
     this.#processor = dependencies.processor;
-    this.#ingest = dependencies.ingest;
+    this.#ladders = dependencies.ladders;
     this.#damagedRenditions = dependencies.damagedRenditions;
     this.#now = dependencies.now ?? (() => new Date());
   }
@@ -127,7 +124,7 @@ export class Maintenance {
    */
   async *verify(options: VerifyOptions = {}): AsyncGenerator<Finding> {
     const { repair = false, onOriginal, signal } = options;
-    const { maintenance } = this.#metadata;
+    const maintenance = this.#records;
     const obstacle = await this.#obstacle();
     if (obstacle !== undefined) {
       yield { ...obstacle, repaired: false };
@@ -159,18 +156,18 @@ export class Maintenance {
 
   /** Why nothing that the records say, or do not say, may be held against these blobs. */
   async #obstacle(): Promise<Pick<Finding, 'kind' | 'text'> | undefined> {
-    const { applied, known } = await this.#metadata.maintenance.schema();
+    const { applied, known } = await this.#records.schema();
     if (applied.at(-1) !== known.at(-1) || applied.length !== known.length) {
       const text = `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${known.at(-1)}: start the server once, or run the version that made it`;
       return { kind: 'schema', text };
     }
-    const text = await strangersBecause({ metadata: this.#metadata, blobs: this.#blobs });
+    const text = await strangersBecause({ records: this.#records, blobs: this.#blobs });
     return text === undefined ? undefined : { kind: 'library', text };
   }
 
   /** How many originals `verify` looks at, at most. */
   countOriginals(): Promise<number> {
-    return this.#metadata.maintenance.countImages();
+    return this.#records.countImages();
   }
 
   /** @param images all of one original. */
@@ -184,7 +181,7 @@ export class Maintenance {
     const damage = await this.#damageOf(original.digest, signal);
     if (damage !== undefined) {
       // It may have been replaced, and collected, since the record was read.
-      if ((await this.#metadata.maintenance.unnamed([original.digest])).size > 0) return [];
+      if ((await this.#records.unnamed([original.digest])).size > 0) return [];
       return images.map((image) => ({ ...damage, ...nameOf(image), repaired: false }));
     }
     const wrong = images.filter((image) => image.original.size !== original.size);
@@ -244,7 +241,7 @@ export class Maintenance {
     if (!repair) return findings(() => false);
     // What cannot be made now is made when somebody needs it; but what is damaged must not be shown till then.
     for (const { rung } of wrong) await this.#blobs.dropRung(digest, rungBlobName(rung));
-    await this.#ingest.rebuild(digest, original);
+    await this.#ladders.rebuild(digest, original);
     const made = new Set<Rung>();
     for (const { rung } of wrong) {
       if (await this.#blobs.hasRung(digest, rungBlobName(rung))) made.add(rung);
@@ -287,7 +284,7 @@ export class Maintenance {
   async collect(options: CollectOptions = {}): Promise<Collection> {
     const { grace = DEFAULT_GRACE, dryRun = false, onOriginal, onStage, onLooked, signal } = options;
     const done: Collection = { originals: 0, rungs: 0, bytes: 0, stagedFiles: 0, waiting: 0 };
-    const { maintenance } = this.#metadata;
+    const maintenance = this.#records;
     const obstacle = await this.#obstacle();
     if (obstacle !== undefined) throw new AppError('conflict', obstacle.text);
     if (!dryRun) await this.#blobs.takeBackRemovals();
@@ -342,7 +339,7 @@ export class Maintenance {
     if (!(await removal.prepare())) return false;
     let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
     try {
-      outcome = await this.#metadata.maintenance.collect(digest, this.#now(), removal.remove);
+      outcome = await this.#records.collect(digest, this.#now(), removal.remove);
     } catch (error) {
       // If that fails as well, the next collection does it.
       await removal.takeBack().catch(() => undefined);

@@ -4,8 +4,8 @@
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { AccountRecords } from '../access/records.ts';
 import type { BlobStore } from '../blobs/store.ts';
-import type { MetadataStore } from '../database/store.ts';
 import { AppError, isAppError, throwIfFired } from '../errors.ts';
 import { type Digest, MAX_ORIGINAL_BYTES } from '../image.ts';
 import {
@@ -22,11 +22,19 @@ import {
   sha256,
 } from './backup-format.ts';
 import { claimBlobs } from './installation.ts';
-import type { Row, TableRows } from './records.ts';
+import type { MaintenanceRecords, Row, TableRows } from './records.ts';
+
+/** The records that a restore fills; a MetadataStore is one. */
+export interface RestorableRecords {
+  readonly maintenance: MaintenanceRecords;
+  readonly accounts: Pick<AccountRecords, 'isEmpty'>;
+  /** Brings the schema to this version. */
+  migrate(): Promise<void>;
+}
 
 export interface RestoreOptions {
   /** Over a database that was never used, or is empty. */
-  readonly metadata: MetadataStore;
+  readonly metadata: RestorableRecords;
   /** Without a single original. */
   readonly blobs: BlobStore;
   readonly path: string;
@@ -63,14 +71,14 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
   } catch (error) {
     // They were not here before. If the records are here, or nobody can say, then nothing of theirs may go: what no record
     // names is collected one day.
-    const isEmpty = await metadata.isEmpty().catch(() => false);
+    const isEmpty = await metadata.accounts.isEmpty().catch(() => false);
     if (isEmpty) await dropAll(blobs, stored, error);
     throw error;
   } finally {
     await reader.close();
   }
   await metadata.migrate();
-  await claimBlobs({ metadata, blobs });
+  await claimBlobs({ records: metadata.maintenance, blobs });
   return reader.summary();
 }
 

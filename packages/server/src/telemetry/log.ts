@@ -2,9 +2,8 @@
  * Owns how the log looks: one JSON object a line, with a time in ISO 8601, and what may never stand in it.
  * Refuses to know what is worth logging, and where request IDs come from (callers bind them with `log.child`).
  */
-import type { DestinationStream, Logger } from 'pino';
+import type { DestinationStream, LevelWithSilent, Logger } from 'pino';
 import { pino, stdSerializers, stdTimeFunctions } from 'pino';
-import type { LogLevel } from '../config.ts';
 
 export type Log = Logger;
 
@@ -30,7 +29,7 @@ const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff
  * A log that writes to standard output, or to `destination`. Errors go under `err` and are written with their
  * chain of causes. Fields named like credentials are written as `[redacted]`, and long strings are cut.
  */
-export function createLog(options: { level: LogLevel; destination?: DestinationStream }): Log {
+export function createLog(options: { level: LevelWithSilent; destination?: DestinationStream }): Log {
   // Synchronous, so that the last words before a crash are not lost.
   const destination = options.destination ?? pino.destination({ dest: 1, sync: true });
   return pino(

@@ -1,9 +1,10 @@
 /**
- * Owns the collection of everything that is wrong with a request, in the shape of the request: fields by name,
- * elements of a list by their index. Refuses to know what is wrong and why.
+ * Collects everything that is wrong with a request, in the shape of the request: fields by name, list elements by
+ * index.
  */
+import { AppError } from '../errors.ts';
 
-/** Where in a request something is: names of fields and indices of lists, from the outside to the inside. */
+/** A place in a request: field names and list indices, from the outside to the inside. */
 export type Path = readonly (string | number)[];
 
 /** Reasons in the shape of the request: `{"images": {"1": {"imageID": "why"}}}`. */
@@ -17,12 +18,15 @@ export class Violations {
   readonly #tree: GrowingTree = {};
   #count = 0;
 
-  /** Notes what is wrong at a place. The first reason for a place stays; names must be ours, never the client's. */
+  /**
+   * Adds the reason for a place. The first reason for a place stays.
+   * @param path names from our own code, never names that a client sent.
+   */
   add(path: Path, reason: string): void {
     let node = this.#tree;
     for (const key of path.slice(0, -1)) {
       const below = node[key] ?? {};
-      // The whole of it was found wrong before, which says more than a part of it.
+      // A reason for the whole value says more than a reason for a part of it.
       if (typeof below === 'string') return;
       node[key] = below;
       node = below;
@@ -33,12 +37,22 @@ export class Violations {
     this.#count += 1;
   }
 
-  /** True as soon as anything is wrong. */
+  /** True if there is at least one violation. */
   get any(): boolean {
     return this.#count > 0;
   }
 
   get tree(): ViolationTree {
     return this.#tree;
+  }
+}
+
+/** A request that breaks the rules of a record: code `invalid-record`, answered with the violations. */
+export class InvalidRecordError extends AppError {
+  readonly violations: ViolationTree;
+
+  constructor(violations: Violations) {
+    super('invalid-record', 'the request is not acceptable');
+    this.violations = violations.tree;
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { Access } from '../../src/access/authentication.ts';
+import { ensureBootstrapKey } from '../../src/access/bootstrap.ts';
 import { openSqlite } from '../../src/database/sqlite/sqlite.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import { basic } from '../support/server.ts';
@@ -31,9 +32,9 @@ test('however many guesses wait for the database at once, no more are compared t
   const store = await openSqlite({ path: ':memory:' });
   t.after(() => store.close());
   await store.migrate();
-  await new Access({ metadata: store }).bootstrap(randomUUID(), { publicKey: 'victim', secretKey: 'secret' });
+  await ensureBootstrapKey(store, randomUUID(), { publicKey: 'victim', secretKey: 'secret' }, new Date());
   const many = 250;
-  const access = new Access({ metadata: slowly(store, many) });
+  const access = new Access(slowly(store, many));
   // The right one comes last, when the guesses before it have used up what there was.
   const guesses = Array.from({ length: many }, (_, n) =>
     basic('victim', n === many - 1 ? 'secret' : `guess ${n}`),

@@ -21,9 +21,9 @@ import { basename, join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { it, type TestContext } from 'node:test';
+import { type BlobDriver, isBlobKey } from '../../src/blobs/driver.ts';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
-import type { BlobDriver } from '../../src/blobs/store.ts';
-import { BlobStore, isBlobKey, originalKey } from '../../src/blobs/store.ts';
+import { BlobStore, originalKey } from '../../src/blobs/store.ts';
 import { AppError, type ErrorCode, isAppError } from '../../src/errors.ts';
 import { withoutLocalPaths } from '../support/drivers.ts';
 

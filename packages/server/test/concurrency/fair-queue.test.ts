@@ -66,7 +66,7 @@ describe('searches', () => {
     const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
     const first = searches.run('one', undefined, () => held);
     const many = Array.from({ length: MAX_SEARCHES_PER_ACCOUNT - 1 }, () => search('one'));
-    const beyond = { name: 'AppError', code: 'rate-limited', retryAfter: 1, shed: 'account-share' };
+    const beyond = { name: 'AppError', code: 'rate-limited', retryAfter: 1, rejection: 'account-share' };
     await assert.rejects(search('one'), beyond);
     const other = search('other');
     letGo();

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import type { BlobDriver, BlobStat } from '../../src/blobs/store.ts';
+import type { BlobDriver, BlobStat } from '../../src/blobs/driver.ts';
 import { isAppError } from '../../src/errors.ts';
 
 /** A driver over an empty backend of its own. */

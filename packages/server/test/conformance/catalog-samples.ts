@@ -6,7 +6,8 @@ import type { Account, DisablePolicy } from '../../src/access/account.ts';
 import type { LineItem } from '../../src/catalog/line-items.ts';
 import type { OptionGroup, ProductContent } from '../../src/catalog/product.ts';
 import type { AccountCatalog, NewLineItems, NewProduct } from '../../src/catalog/records.ts';
-import type { AccountImages, EnableOptions, MetadataStore, NewImage } from '../../src/database/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import type { AccountImages, EnableOptions, NewImage } from '../../src/images/records.ts';
 import { accountOf, BY, newImage, START } from './metadata-samples.ts';
 
 export const PRICE = { currency: 'USD', valueDecimal: '12.987654321' };
@@ -55,7 +56,7 @@ export interface Shop {
 /** A new account of this store, with ways to fill it; or the same account seen through another store. */
 export async function openShop(store: MetadataStore, existing?: string): Promise<Shop> {
   const account = accountOf();
-  if (existing === undefined) await store.createAccount(account, BY);
+  if (existing === undefined) await store.accounts.create(account, BY);
   const accountID = existing ?? account.accountID;
   const images = store.forAccount(accountID, BY);
   const catalog = store.catalogOf(accountID, BY);
@@ -92,5 +93,5 @@ export function setPolicy(
   accountID: string,
   disablePolicy: DisablePolicy,
 ): Promise<Account | undefined> {
-  return store.changeAccount(accountID, { kind: 'settings', disablePolicy }, START, BY);
+  return store.accounts.change(accountID, { kind: 'settings', disablePolicy }, START, BY);
 }

@@ -91,21 +91,21 @@ export function metadataAudit(current: () => MetadataHarness): void {
       await images.describe(first.imageID, { altText: 'x' }, later(2));
       await images.disable(first.imageID, later(2));
       await images.disable(randomUUID(), later(2));
-      await store.createAccount(account, BY);
+      await store.accounts.create(account, BY);
       const { accountID, displayName } = account;
-      await store.changeAccount(accountID, { kind: 'settings', displayName }, later(2), BY);
-      await store.changeAccount(accountID, { kind: 'resume' }, later(2), BY);
+      await store.accounts.change(accountID, { kind: 'settings', displayName }, later(2), BY);
+      await store.accounts.change(accountID, { kind: 'resume' }, later(2), BY);
       assert.deepEqual(await store.audit.list(accountID, all), before);
     });
 
     test('tells of accounts, of keys to each of their accounts, and of keys for all to the server', async () => {
       const one = accountOf();
       const two = accountOf();
-      for (const account of [one, two]) await store.createAccount(account, BY);
+      for (const account of [one, two]) await store.accounts.create(account, BY);
       const change = { kind: 'settings', displayName: 'renamed', imageQuota: 5 } as const;
-      await store.changeAccount(one.accountID, change, later(1), BY);
-      await store.changeAccount(one.accountID, { kind: 'suspend' }, later(2), BY);
-      await store.changeAccount(one.accountID, { kind: 'resume' }, later(3), BY);
+      await store.accounts.change(one.accountID, change, later(1), BY);
+      await store.accounts.change(one.accountID, { kind: 'suspend' }, later(2), BY);
+      await store.accounts.change(one.accountID, { kind: 'resume' }, later(3), BY);
       const both = keyOf({ accounts: [two.accountID, one.accountID] });
       const wide = keyOf();
       for (const key of [both, wide]) {
@@ -142,8 +142,8 @@ export function metadataAudit(current: () => MetadataHarness): void {
         { kind: 'server' },
       ] as const;
       const account = accountOf();
-      for (const by of actors) await store.createAccount({ ...account, accountID: randomUUID() }, by);
-      const { accounts } = await store.listAccounts(all, 'all');
+      for (const by of actors) await store.accounts.create({ ...account, accountID: randomUUID() }, by);
+      const { accounts } = await store.accounts.list(all, 'all');
       const lines = await Promise.all(
         accounts.map(async ({ accountID }) => (await store.audit.list(accountID, all)).entries[0]?.by),
       );

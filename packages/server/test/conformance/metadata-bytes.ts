@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { AccountImages, MetadataStore } from '../../src/database/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import type { AccountImages } from '../../src/images/records.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, later, newImage, originalOf } from './metadata-samples.ts';
 
@@ -34,14 +35,14 @@ export function metadataBytes(current: () => MetadataHarness): void {
     });
     const emptyAccount = async (changes: Parameters<typeof accountOf>[0] = {}) => {
       const account = accountOf(changes);
-      await store.createAccount(account, BY);
+      await store.accounts.create(account, BY);
       return { account, images: store.forAccount(account.accountID, BY) };
     };
 
     test('is kept with the account', async () => {
       for (const byteQuota of [0, 1, 2 ** 50]) {
         const { account } = await emptyAccount({ byteQuota });
-        assert.deepEqual(await store.findAccount(account.accountID), account);
+        assert.deepEqual(await store.accounts.find(account.accountID), account);
       }
     });
 

@@ -9,12 +9,12 @@ import { BY, newImage, originalOf } from './metadata-samples.ts';
 /** @param store over a database of INITIAL_DATABASE, not migrated yet. */
 export async function assertMigratesInitial(store: MetadataStore): Promise<void> {
   await store.migrate();
-  const account = await store.findAccount(ACCOUNTS.holding);
+  const account = await store.accounts.find(ACCOUNTS.holding);
   assert.equal(account?.displayName, 'Holding');
   assert.deepEqual(account?.createdOn, new Date(500));
   assert.equal(account?.imageQuota, undefined);
   assert.equal(account?.byteQuota, undefined);
-  assert.equal((await store.findAccount(ACCOUNTS.empty))?.imageQuota, 7);
+  assert.equal((await store.accounts.find(ACCOUNTS.empty))?.imageQuota, 7);
   assert.equal((await store.keys.find(KEY.publicKey))?.key.accounts, 'all');
 
   const images = store.forAccount(ACCOUNTS.holding, BY);

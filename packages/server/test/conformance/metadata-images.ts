@@ -76,7 +76,7 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('stops at the quota, the account’s own before the default, and goes on when one is disabled', async () => {
         const limited = accountOf({ imageQuota: 2 });
-        await store.createAccount(limited, BY);
+        await store.accounts.create(limited, BY);
         const images = store.forAccount(limited.accountID, BY);
         const [one, two, three] = [newImage('1'), newImage('2'), newImage('3')];
         assert.equal((await images.insert(one, { defaultQuota: 1 })).kind, 'inserted');
@@ -101,7 +101,7 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('allows none where the quota is none', async () => {
         const closed = accountOf({ imageQuota: 0 });
-        await store.createAccount(closed, BY);
+        await store.accounts.create(closed, BY);
         const outcome = await store
           .forAccount(closed.accountID, BY)
           .insert(newImage('a'), { defaultQuota: 300 });
@@ -376,7 +376,7 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('is empty for an account without images', async () => {
         const account = accountOf();
-        await store.createAccount(account, BY);
+        await store.accounts.create(account, BY);
         const images = store.forAccount(account.accountID, BY);
         assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
       });

@@ -20,10 +20,10 @@ export function metadataKeys(current: () => MetadataHarness): void {
   describe('accounts that are administered', () => {
     test('are listed newest first, all of them or those of a list that are not suspended', async () => {
       const accounts = Array.from({ length: 5 }, (_, i) => accountOf({ createdOn: later(i) }));
-      for (const account of accounts) await store.createAccount(account, BY);
+      for (const account of accounts) await store.accounts.create(account, BY);
       const ids = accounts.map(({ accountID }) => accountID).reverse();
       const shown = async (skip: number, count: number, among: 'all' | string[] = 'all') => {
-        const { accounts: page, total } = await store.listAccounts({ skip, count }, among);
+        const { accounts: page, total } = await store.accounts.list({ skip, count }, among);
         return [page.map(({ accountID }) => accountID), total];
       };
       assert.deepEqual(await shown(0, 20), [ids, 5]);
@@ -32,16 +32,16 @@ export function metadataKeys(current: () => MetadataHarness): void {
       const among = [ids[3] ?? '', ids[1] ?? '', randomUUID()];
       assert.deepEqual(await shown(0, 20, among), [[ids[1], ids[3]], 2]);
       assert.deepEqual(await shown(0, 20, []), [[], 0]);
-      await store.changeAccount(ids[1] ?? '', { kind: 'suspend' }, later(9), BY);
+      await store.accounts.change(ids[1] ?? '', { kind: 'suspend' }, later(9), BY);
       assert.deepEqual(await shown(0, 20, among), [[ids[3]], 1]);
       assert.deepEqual(await shown(0, 20), [ids, 5]);
     });
 
     test('are renamed, get quotas and lose them, and what is not named stays', async () => {
       const account = accountOf({ displayName: 'before', imageQuota: 7 });
-      await store.createAccount(account, BY);
+      await store.accounts.create(account, BY);
       const change = (settings: Omit<AccountChange & { kind: 'settings' }, 'kind'>) =>
-        store.changeAccount(account.accountID, { kind: 'settings', ...settings }, later(1), BY);
+        store.accounts.change(account.accountID, { kind: 'settings', ...settings }, later(1), BY);
       assert.deepEqual(await change({ displayName: 'after' }), { ...account, displayName: 'after' });
       assert.deepEqual(await change({ imageQuota: 0 }), {
         ...account,
@@ -52,23 +52,23 @@ export function metadataKeys(current: () => MetadataHarness): void {
       assert.deepEqual(await change({ imageQuota: null }), without);
       assert.deepEqual(await change({ byteQuota: 2 ** 50 }), { ...without, byteQuota: 2 ** 50 });
       assert.deepEqual(await change({ byteQuota: null }), without);
-      assert.deepEqual(await store.findAccount(account.accountID), without);
-      assert.equal(await store.changeAccount(randomUUID(), { kind: 'suspend' }, later(1), BY), undefined);
+      assert.deepEqual(await store.accounts.find(account.accountID), without);
+      assert.equal(await store.accounts.change(randomUUID(), { kind: 'suspend' }, later(1), BY), undefined);
     });
 
     test('are suspended and resumed, each again without effect', async () => {
       const account = accountOf();
-      await store.createAccount(account, BY);
+      await store.accounts.create(account, BY);
       const { accountID } = account;
       const suspended = { ...account, suspendedOn: later(1) };
       for (const time of [later(1), later(2)]) {
-        assert.deepEqual(await store.changeAccount(accountID, { kind: 'suspend' }, time, BY), suspended);
+        assert.deepEqual(await store.accounts.change(accountID, { kind: 'suspend' }, time, BY), suspended);
       }
-      assert.deepEqual(await store.findAccount(accountID), suspended);
+      assert.deepEqual(await store.accounts.find(accountID), suspended);
       for (const time of [later(3), later(4)]) {
-        assert.deepEqual(await store.changeAccount(accountID, { kind: 'resume' }, time, BY), account);
+        assert.deepEqual(await store.accounts.change(accountID, { kind: 'resume' }, time, BY), account);
       }
-      assert.deepEqual(await store.findAccount(accountID), account);
+      assert.deepEqual(await store.accounts.find(accountID), account);
     });
   });
 

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Collected, MetadataStore } from '../../src/database/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import type { Collected } from '../../src/images/records.ts';
 import { contentOf, openShop } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, digestOf, later, newImage, originalOf, START } from './metadata-samples.ts';
@@ -35,7 +36,7 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
           const stored = new Set<string>([digest]);
           const upload = async (i: number) => {
             const account = accountOf();
-            await pick(i).createAccount(account, BY);
+            await pick(i).accounts.create(account, BY);
             const images = pick(i).forAccount(account.accountID, BY);
             await pause();
             stored.add(digest);

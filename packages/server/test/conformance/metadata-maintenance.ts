@@ -399,7 +399,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         throw fault;
       };
       await assert.rejects(other.maintenance.restore(schema, cut()), fault);
-      assert.equal(await other.isEmpty(), true);
+      assert.equal(await other.accounts.isEmpty(), true);
       await other.maintenance.restore(schema, iterate(rows));
       assert.equal((await copyOf(other)).count, 4);
     });
@@ -423,7 +423,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       // Before there were limits of bytes, and a catalogue.
       await other.maintenance.restore('0002-access', iterate([{ table: 'accounts', rows: [row] }]));
       await other.migrate();
-      assert.deepEqual(await other.findAccount(account.accountID), account);
+      assert.deepEqual(await other.accounts.find(account.accountID), account);
       const { applied, known } = await other.maintenance.schema();
       assert.deepEqual(applied, known);
       await assert.rejects(other.maintenance.restore('0002-access', iterate([])), {

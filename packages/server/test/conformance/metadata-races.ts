@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { AccountImages, InsertOutcome, MetadataStore } from '../../src/database/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import type { AccountImages, InsertOutcome } from '../../src/images/records.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, later, newImage, originalOf } from './metadata-samples.ts';
 
@@ -22,7 +23,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
       async function contenders(): Promise<AccountImages[]> {
         const harness = current();
         const account = accountOf();
-        await harness.store.createAccount(account, BY);
+        await harness.store.accounts.create(account, BY);
         const all: MetadataStore[] = await stores(harness);
         return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID, BY));
       }
@@ -141,7 +142,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
         const all = await stores(current());
         const account = accountOf();
         const outcomes = await Promise.all(
-          Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).createAccount(account, BY)),
+          Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).accounts.create(account, BY)),
         );
         assert.equal(outcomes.filter((outcome) => outcome === 'created').length, 1);
       });
@@ -162,7 +163,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
         const account = accountOf({ imageQuota: quota });
-        await store.createAccount(account, BY);
+        await store.accounts.create(account, BY);
         const images = store.forAccount(account.accountID, BY);
         const model: { imageID: string; bytes: string; altText: string | undefined; disabled: boolean }[] =
           [];

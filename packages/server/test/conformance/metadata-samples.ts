@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Account, ApiKey } from '../../src/access/account.ts';
 import type { Actor } from '../../src/access/audit.ts';
-import type { AccountImages, MetadataStore, NewImage } from '../../src/database/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import type { Original } from '../../src/image.ts';
+import type { AccountImages, NewImage } from '../../src/images/records.ts';
 
 /** The time at which all samples begin; its milliseconds are there to be lost. */
 export const START = new Date('2026-02-03T04:05:06.789Z');
@@ -59,7 +60,7 @@ export async function furnishedAccount(
   store: MetadataStore,
 ): Promise<{ account: Account; images: AccountImages; first: NewImage }> {
   const account = accountOf();
-  await store.createAccount(account, BY);
+  await store.accounts.create(account, BY);
   const images = store.forAccount(account.accountID, BY);
   const first = newImage('first');
   assert.equal((await images.insert(first, { defaultQuota: 300 })).kind, 'inserted');

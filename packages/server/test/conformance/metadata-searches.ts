@@ -33,7 +33,7 @@ export function metadataSearches(current: () => MetadataHarness): void {
       const many = Array.from({ length: MAX_SEARCHES_PER_ACCOUNT / kinds.length }, () =>
         kinds.map((search) => search().then(count)),
       ).flat();
-      const refused = { name: 'AppError', code: 'rate-limited', retryAfter: 1, shed: 'account-share' };
+      const refused = { name: 'AppError', code: 'rate-limited', retryAfter: 1, rejection: 'account-share' };
       for (const search of kinds) await assert.rejects(search(), refused);
       assert.equal((await theirs.list(PAGE, { disabled: false })).total, 1);
       assert.ok(done < MAX_SEARCHES_PER_ACCOUNT / 2, `${done} were done before`);

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
-import type { ImageFilter, MetadataStore } from '../../src/database/store.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
+import type { ImageFilter } from '../../src/images/records.ts';
 import { MAX_USES_TOLD } from '../../src/images/usage.ts';
 import { contentOf, groupOf, itemOf, openShop, type Shop, setPolicy, upTo } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
@@ -210,7 +211,7 @@ export function metadataUsage(current: () => MetadataHarness): void {
       assert.equal((await shop.images.insert(newImage('c'), { defaultQuota: 2 })).kind, 'quota-exceeded');
 
       const limited = accountOf({ imageQuota: 1 });
-      await store.createAccount(limited, BY);
+      await store.accounts.create(limited, BY);
       const images = store.forAccount(limited.accountID, BY);
       const [first, second] = [newImage('a'), newImage('b')];
       await images.insert(first, { defaultQuota: 300 });
@@ -291,7 +292,7 @@ export function metadataUsage(current: () => MetadataHarness): void {
       const productID = await shop.sell(contentOf([image, off]));
       await shop.images.disable(off, later(1));
       assert.ok(await setPolicy(store, shop.accountID, 'refuse-in-use'));
-      assert.equal((await store.findAccount(shop.accountID))?.disablePolicy, 'refuse-in-use');
+      assert.equal((await store.accounts.find(shop.accountID))?.disablePolicy, 'refuse-in-use');
 
       const usage = await shop.images.usage(image);
       assert.deepEqual(await shop.images.disable(image, later(2)), { kind: 'in-use', usage });
@@ -302,13 +303,13 @@ export function metadataUsage(current: () => MetadataHarness): void {
       await shop.catalog.replaceProduct(productID, contentOf(), later(3));
       assert.equal((await shop.images.disable(image, later(4))).kind, 'disabled');
       assert.ok(await setPolicy(store, shop.accountID, 'allow'));
-      assert.equal((await store.findAccount(shop.accountID))?.disablePolicy, undefined);
+      assert.equal((await store.accounts.find(shop.accountID))?.disablePolicy, undefined);
     });
 
     test('is kept from the creation of the account, and has to be of one that exists', async () => {
       const strict = accountOf({ disablePolicy: 'refuse-in-use' });
-      await store.createAccount(strict, BY);
-      assert.deepEqual(await store.findAccount(strict.accountID), strict);
+      await store.accounts.create(strict, BY);
+      assert.deepEqual(await store.accounts.find(strict.accountID), strict);
       assert.equal(await setPolicy(store, randomUUID(), 'allow'), undefined);
     });
   });

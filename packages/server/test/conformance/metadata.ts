@@ -85,27 +85,27 @@ export function metadataConformance(
       test('are found as they were created, with and without a quota of their own', async () => {
         const plain = accountOf({ displayName: 'Café 🏺 "Vitrine"' });
         const limited = accountOf({ imageQuota: 7 });
-        assert.equal(await store.createAccount(plain, BY), 'created');
-        assert.equal(await store.createAccount(limited, BY), 'created');
-        assert.deepEqual(await store.findAccount(plain.accountID), plain);
-        assert.deepEqual(await store.findAccount(limited.accountID), limited);
-        assert.equal(await store.findAccount(randomUUID()), undefined);
+        assert.equal(await store.accounts.create(plain, BY), 'created');
+        assert.equal(await store.accounts.create(limited, BY), 'created');
+        assert.deepEqual(await store.accounts.find(plain.accountID), plain);
+        assert.deepEqual(await store.accounts.find(limited.accountID), limited);
+        assert.equal(await store.accounts.find(randomUUID()), undefined);
       });
 
       test('are not changed by a second creation under the same ID', async () => {
         const account = accountOf({ displayName: 'one' });
-        await store.createAccount(account, BY);
+        await store.accounts.create(account, BY);
         const images = store.forAccount(account.accountID, BY);
         await images.insert(newImage('a'), { defaultQuota: 300 });
-        assert.equal(await store.createAccount({ ...account, displayName: 'two' }, BY), 'exists');
-        assert.equal((await store.findAccount(account.accountID))?.displayName, 'one');
+        assert.equal(await store.accounts.create({ ...account, displayName: 'two' }, BY), 'exists');
+        assert.equal((await store.accounts.find(account.accountID))?.displayName, 'one');
         assert.equal((await images.list({ skip: 0, count: 1 })).total, 1);
       });
 
       test('are absent from an empty store only', async () => {
-        assert.equal(await store.isEmpty(), true);
-        await store.createAccount(accountOf(), BY);
-        assert.equal(await store.isEmpty(), false);
+        assert.equal(await store.accounts.isEmpty(), true);
+        await store.accounts.create(accountOf(), BY);
+        assert.equal(await store.accounts.isEmpty(), false);
       });
     });
 
@@ -169,8 +169,9 @@ export function metadataConformance(
         const held = [first.original.digest, second.original.digest, digestOf('fourth')];
         const free = Array.from({ length: 1_200 }, (_, i) => digestOf(`free ${i}`));
         const asked = [...free, third.original.digest, ...held, ...held];
-        assert.deepEqual(await store.referencedDigests(asked), new Set(held));
-        assert.deepEqual(await store.referencedDigests([]), new Set());
+        const unreferenced = await store.maintenance.unnamed(asked);
+        assert.deepEqual(new Set(unreferenced.keys()), new Set([...free, third.original.digest]));
+        assert.deepEqual(await store.maintenance.unnamed([]), new Map());
       });
     });
 
@@ -186,7 +187,7 @@ export function metadataConformance(
       await reopened.migrate();
       const again = reopened.forAccount(account.accountID, BY);
       assert.deepEqual(await again.list({ skip: 0, count: 20 }), before);
-      assert.deepEqual(await reopened.findAccount(account.accountID), account);
+      assert.deepEqual(await reopened.accounts.find(account.accountID), account);
       assert.equal((await again.recallUpload('k', later(-60)))?.image.altText, 'déjà vu');
       assert.equal((await again.insert(newImage('third'), { defaultQuota: 2 })).kind, 'inserted');
       assert.equal((await again.insert(newImage('fourth'), { defaultQuota: 2 })).kind, 'quota-exceeded');

@@ -102,7 +102,7 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('names the image that a writer without the lock has added meanwhile', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account, BY);
+    await store.accounts.create(account, BY);
     const images = store.forAccount(account.accountID, BY);
     const [first, other] = [newImage('first'), newImage('other')];
     await images.insert(first, { defaultQuota: 300 });
@@ -135,7 +135,7 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('tries again after a deadlock', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account, BY);
+    await store.accounts.create(account, BY);
     const images = store.forAccount(account.accountID, BY);
     const image = newImage('a');
     await images.insert(image, { defaultQuota: 300 });
@@ -208,7 +208,7 @@ describe('PostgreSQL in particular', { skip }, () => {
     const { url, store } = await openNew();
     const readOnly = `${url}${url.includes('?') ? '&' : '?'}options=-c%20default_transaction_read_only%3Don`;
     const standby = await openPostgres({ url: readOnly });
-    assert.equal(await standby.isEmpty(), true);
+    assert.equal(await standby.accounts.isEmpty(), true);
     await assert.rejects(standby.check(), { name: 'AppError', code: 'unavailable' });
     await store.check();
     await standby.close();
@@ -218,7 +218,7 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('survives a connection that is ended while idle and while in use', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account, BY);
+    await store.accounts.create(account, BY);
     const images = store.forAccount(account.accountID, BY);
     const endOthers =
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
@@ -245,7 +245,7 @@ describe('PostgreSQL in particular', { skip }, () => {
   test('answers “unavailable” while the server is down after a crash, and recovers by itself', async () => {
     const { store } = await openNew();
     const account = accountOf();
-    await store.createAccount(account, BY);
+    await store.accounts.create(account, BY);
     const images = store.forAccount(account.accountID, BY);
     const acknowledged: string[] = [];
     // Kept busy, so that the crash finds connections both idle and in the middle of a transaction.

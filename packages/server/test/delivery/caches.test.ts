@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { DiskCache } from '../../src/delivery/disk-cache.ts';
 import { MemoryCache } from '../../src/delivery/memory-cache.ts';
-import { type RenditionCache, renditionKey } from '../../src/delivery/rendition-cache.ts';
+import { type RenditionTier, renditionKey } from '../../src/delivery/rendition-cache.ts';
 
 const digest = (number: number) => number.toString(16).padStart(64, '0');
 const key = (number: number, plan = '1.webp.400x400.cover-center.q80') => renditionKey(digest(number), plan);
@@ -28,7 +28,7 @@ async function taken(from: string, maxBytes: number): Promise<DiskCache> {
   return cache;
 }
 
-const kinds: [string, (maxBytes: number) => Promise<RenditionCache>][] = [
+const kinds: [string, (maxBytes: number) => Promise<RenditionTier>][] = [
   ['in memory', async (maxBytes) => new MemoryCache(maxBytes)],
   ['on disk', (maxBytes) => taken(folder, maxBytes)],
 ];

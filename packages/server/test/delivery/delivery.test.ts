@@ -6,24 +6,52 @@ import { readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
-import type { DeliveryCounts } from '../../src/delivery/delivery.ts';
 import { jpeg } from '../support/pictures.ts';
+import { readMetrics } from '../support/readings.ts';
 import { picture } from '../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
 
 const UNUSUAL = '?size=333x77';
 
-/** What was added to the counts while this ran. */
-async function counted(server: TestServer, run: () => Promise<unknown>): Promise<DeliveryCounts> {
-  const earlier = { ...server.app.delivery.counts };
-  await run();
-  const now = server.app.delivery.counts;
-  return Object.fromEntries(
-    Object.entries(now).map(([name, count]) => [name, count - earlier[name as keyof DeliveryCounts]]),
-  ) as unknown as DeliveryCounts;
+interface Counts {
+  /** Deliveries from a cache tier. */
+  readonly memory: number;
+  readonly disk: number;
+  /** Renders by the file they were made from. */
+  readonly rung: number;
+  readonly original: number;
 }
 
-const made = (counts: DeliveryCounts) => counts.rung + counts.original;
+/** The counts of the metrics; a warm answer is one from memory. */
+async function readCounts(server: TestServer): Promise<Counts> {
+  const metrics = await readMetrics(server);
+  const sent = (from: string) => metrics.value('vitrine_deliveries_total', { from });
+  const rendered = (from: string) =>
+    ['jpeg', 'png', 'webp', 'avif']
+      .map((format) => ({ from, format, outcome: 'ok' }))
+      .reduce((sum, labels) => sum + metrics.value('vitrine_render_duration_seconds_count', labels), 0);
+  return {
+    memory: sent('memory') + sent('warm') + sent('repeat'),
+    disk: sent('disk'),
+    rung: rendered('rung'),
+    original: rendered('original'),
+  };
+}
+
+/** The difference of the counts before and after a run. */
+async function countDuring(server: TestServer, run: () => Promise<unknown>): Promise<Counts> {
+  const before = await readCounts(server);
+  await run();
+  const after = await readCounts(server);
+  return {
+    memory: after.memory - before.memory,
+    disk: after.disk - before.disk,
+    rung: after.rung - before.rung,
+    original: after.original - before.original,
+  };
+}
+
+const renders = (counts: Counts) => counts.rung + counts.original;
 
 describe('a delivery', () => {
   let server: TestServer;
@@ -40,11 +68,11 @@ describe('a delivery', () => {
 
   test('that two hundred want at once is rendered once', async () => {
     const image = await server.added(await jpeg({ width: 900, height: 700, seed: 1 }));
-    const counts = await counted(server, async () => {
+    const counts = await countDuring(server, async () => {
       const all = await Promise.all(Array.from({ length: 200 }, () => bytesOf(image)));
       assert.equal(new Set(all.map((bytes) => bytes.toString('base64'))).size, 1);
     });
-    assert.equal(made(counts), 1);
+    assert.equal(renders(counts), 1);
   });
 
   test('is from memory the second time, and the same to the byte and the header', async () => {
@@ -55,7 +83,7 @@ describe('a delivery', () => {
       return Object.fromEntries([...headers].filter(([name]) => !own.has(name)));
     };
     const first = await headersOf();
-    const counts = await counted(server, async () => {
+    const counts = await countDuring(server, async () => {
       assert.deepEqual(await headersOf(), first);
       assert.deepEqual(await bytesOf(image), await bytesOf(image));
     });
@@ -161,7 +189,7 @@ describe('the ladder', () => {
   test('is there when the upload is answered, and the default renditions are warm', async () => {
     const image = await server.added(await jpeg({ width: 3000, height: 2000, seed: 60 }));
     assert.equal((await rungs()).length, 2);
-    const counts = await counted(server, async () => {
+    const counts = await countDuring(server, async () => {
       for (const accept of ['image/webp', 'image/jpeg']) {
         assert.equal((await fetch(image.link, { headers: { accept } })).status, 200);
       }
@@ -179,7 +207,7 @@ describe('the ladder', () => {
       const paths = await rungs();
       const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
       for (const path of paths) await harm(path);
-      const counts = await counted(server, () => shown(image, '310x210'));
+      const counts = await countDuring(server, () => shown(image, '310x210'));
       assert.deepEqual(counts, { memory: 0, disk: 0, rung: 0, original: 1 });
       const mended = async () => {
         const now = await Promise.all(paths.map((path) => stat(path).catch(() => ({ size: 0 }))));
@@ -198,7 +226,7 @@ describe('a restart', () => {
       const path = `/images/${image.publicID}${UNUSUAL}`;
       const before = Buffer.from(await (await server.fetch(path)).arrayBuffer());
       server = await server.restart();
-      const counts = await counted(server, async () => {
+      const counts = await countDuring(server, async () => {
         assert.deepEqual(Buffer.from(await (await server.fetch(path)).arrayBuffer()), before);
       });
       assert.deepEqual(counts, { memory: 0, disk: 1, rung: 0, original: 0 });

@@ -8,8 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import type { BlobDriver } from '../../src/blobs/driver.ts';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
-import { type BlobDriver, BlobStore, rungKey } from '../../src/blobs/store.ts';
+import { BlobStore, rungKey } from '../../src/blobs/store.ts';
+import { Ladders } from '../../src/delivery/ladders.ts';
+import { MemoryCache } from '../../src/delivery/memory-cache.ts';
+import { RenditionCache } from '../../src/delivery/rendition-cache.ts';
 import { AppError, isAppError } from '../../src/errors.ts';
 import type { Original } from '../../src/image.ts';
 import { Ingest } from '../../src/images/ingest.ts';
@@ -35,7 +39,6 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
   const driver = await openFileBlobs({ folder });
   const blobs = new BlobStore(withChanges(driver, change(driver)));
   const warnings: string[] = [];
-  const warm: string[] = [];
   let ingests = 0;
   const processor: Processor = {
     ingest: (...args) => {
@@ -45,13 +48,18 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
     render: (...args) => pool.render(...args),
     close: () => pool.close(),
   };
-  const ingest = new Ingest({
-    blobs,
-    processor,
-    onRendition: (digest, plan, { bytes }) =>
-      warm.push(`${digest.length} ${plan.format} ${bytes.length > 0}`),
-    log: { warn: (_, message) => warnings.push(message) },
-  });
+  const log = { warn: (_: unknown, message: string) => warnings.push(message) };
+  const ladders = new Ladders({ blobs, processor, log });
+  const memory = new MemoryCache(1_000_000);
+  const put = t.mock.method(memory, 'put');
+  const renditions = new RenditionCache({ memory, disk: new MemoryCache(0) });
+  const ingest = new Ingest({ blobs, processor, ladders, renditions, log });
+  /** The cached renditions: the length of the digest and the media format. */
+  const warm = () =>
+    put.mock.calls.map(({ arguments: [key, bytes] }) => {
+      const [, format = ''] = /(jpeg|webp|png)/.exec(key.plan) ?? [];
+      return `${key.digest.length} ${format} ${bytes.length > 0}`;
+    });
   const accept = async (bytes: Buffer): Promise<Original> => {
     await using staged = await ingest.receive(Readable.from([bytes]));
     // Awaited here: with the scope, the staged file ends.
@@ -61,7 +69,7 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
     rungsOf(original).map(
       (rung) => driver.localPath?.(rungKey(original.digest, rungBlobName(rung))) ?? assert.fail('no path'),
     );
-  return { blobs, ingest, accept, pathsOf, warnings, warm, ingests: () => ingests };
+  return { blobs, ladders, accept, pathsOf, warnings, warm, ingests: () => ingests };
 }
 
 describe('ingest', { timeout: 120_000 }, () => {
@@ -71,7 +79,7 @@ describe('ingest', { timeout: 120_000 }, () => {
     const paths = pathsOf(original);
     assert.equal(paths.length, 2);
     for (const path of paths) assert.ok((await readFile(path)).length > 0);
-    assert.deepEqual(warm.sort(), ['64 jpeg true', '64 webp true']);
+    assert.deepEqual(warm().sort(), ['64 jpeg true', '64 webp true']);
     assert.deepEqual(warnings, []);
   });
 
@@ -87,7 +95,7 @@ describe('ingest', { timeout: 120_000 }, () => {
       await blobs.withOriginalFile(original.digest, async (path) => {
         assert.ok((await readFile(path)).equals(picture));
       });
-      assert.equal(warm.length, 2);
+      assert.equal(warm().length, 2);
       assert.deepEqual(warnings, ['rungs could not be stored']);
     }
   });
@@ -100,54 +108,54 @@ describe('ingest', { timeout: 120_000 }, () => {
       },
     }));
     await assert.rejects(accept(picture), (error) => isAppError(error, 'storage-full'));
-    assert.deepEqual(warm, []);
+    assert.deepEqual(warm(), []);
   });
 
   test('stores nothing of a picture that is refused', async (t) => {
     const { accept, warm, blobs } = await setUp(t);
     await assert.rejects(accept(picture.subarray(0, 9_000)), (error) => isAppError(error, 'invalid-image'));
-    assert.deepEqual(warm, []);
+    assert.deepEqual(warm(), []);
     await blobs.check();
   });
 });
 
 describe('a rebuild', { timeout: 120_000 }, () => {
   test('brings back rungs that were deleted and mends those that were cut short, byte for byte', async (t) => {
-    const { accept, ingest, pathsOf } = await setUp(t);
+    const { accept, ladders, pathsOf } = await setUp(t);
     const original = await accept(picture);
     const paths = pathsOf(original);
     const before = await Promise.all(paths.map((path) => readFile(path)));
     const [first = '', second = ''] = paths;
     await rm(first);
     await truncate(second, 100);
-    await ingest.rebuild(original.digest, original);
+    await ladders.rebuild(original.digest, original);
     for (const [i, path] of paths.entries()) {
       assert.ok((await readFile(path)).equals(before[i] ?? Buffer.alloc(0)));
     }
   });
 
   test('is made once, however many ask', async (t) => {
-    const { accept, ingest, ingests } = await setUp(t);
+    const { accept, ladders, ingests } = await setUp(t);
     const original = await accept(picture);
     const before = ingests();
-    await Promise.all(Array.from({ length: 20 }, () => ingest.rebuild(original.digest, original)));
+    await Promise.all(Array.from({ length: 20 }, () => ladders.rebuild(original.digest, original)));
     assert.equal(ingests(), before + 1);
-    await ingest.rebuild(original.digest, original);
+    await ladders.rebuild(original.digest, original);
     assert.equal(ingests(), before + 2);
   });
 
   test('is not tried for a picture without rungs', async (t) => {
-    const { accept, ingest, ingests } = await setUp(t);
+    const { accept, ladders, ingests } = await setUp(t);
     const original = await accept(await pictures.jpeg());
-    await ingest.rebuild(original.digest, original);
+    await ladders.rebuild(original.digest, original);
     assert.equal(ingests(), 1);
   });
 
   test('never rejects, and leaves a ladder alone for a while that it could not mend', async (t) => {
-    const { ingest, warnings } = await setUp(t);
+    const { ladders, warnings } = await setUp(t);
     const original = { ...(await (await setUp(t)).accept(picture)), digest: 'a'.repeat(64) };
-    await ingest.rebuild(original.digest, original);
-    await ingest.rebuild(original.digest, original);
-    assert.deepEqual(warnings, ['a ladder could not be made anew']);
+    await ladders.rebuild(original.digest, original);
+    await ladders.rebuild(original.digest, original);
+    assert.deepEqual(warnings, ['a ladder could not be rebuilt']);
   });
 });

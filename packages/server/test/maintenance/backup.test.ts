@@ -36,7 +36,7 @@ after(() => postgres?.stop());
 
 function backedUp(env: Record<string, string>, path: string, onOriginal?: (total: number) => void) {
   return besides(env, ({ metadata, blobs }) =>
-    writeBackup({ metadata, blobs, path, ...(onOriginal && { onOriginal }) }),
+    writeBackup({ records: metadata.maintenance, blobs, path, ...(onOriginal && { onOriginal }) }),
   );
 }
 
@@ -377,7 +377,7 @@ describe('a backup', () => {
           }
           return open(digest, signal);
         };
-        return writeBackup({ metadata, blobs, path: place });
+        return writeBackup({ records: metadata.maintenance, blobs, path: place });
       });
       assert.equal(summary.originals, 4);
       assert.deepEqual(summary.missing, []);
@@ -404,7 +404,7 @@ describe('a backup', () => {
         t.mock.timers.tick(60_000);
       };
       return writeBackup({
-        metadata,
+        records: metadata.maintenance,
         blobs,
         path: join(folder, 'long.tar'),
         onOriginal,

@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { BlobStore } from '../../src/blobs/store.ts';
-import { Ingest } from '../../src/images/ingest.ts';
+import { Ladders } from '../../src/delivery/ladders.ts';
 import { createPool } from '../../src/imaging/pool/pool.ts';
 import { type CollectOptions, Maintenance } from '../../src/maintenance/maintenance.ts';
 import { withChanges } from '../support/drivers.ts';
@@ -103,10 +103,10 @@ describe('gc', () => {
       const unused = createPool({ size: 1 });
       try {
         return await new Maintenance({
-          metadata,
+          records: metadata.maintenance,
           blobs,
           processor: unused,
-          ingest: new Ingest({ blobs, processor: unused }),
+          ladders: new Ladders({ blobs, processor: unused }),
           damagedRenditions: async function* () {},
         }).collect({ grace: 0 });
       } finally {

@@ -102,7 +102,7 @@ describe('a library', () => {
 
   test('that was restored has an ID of its own', async () => {
     const path = join(elsewhere, 'backup.tar');
-    await besides(env, ({ metadata, blobs }) => writeBackup({ metadata, blobs, path }));
+    await besides(env, ({ metadata, blobs }) => writeBackup({ records: metadata.maintenance, blobs, path }));
     const target = { VITRINE_DATA: join(elsewhere, 'restored'), VITRINE_RENDER_CONCURRENCY: '1' };
     await withNewStores({ env: target }, ({ metadata, blobs }) => restoreBackup({ metadata, blobs, path }));
     assert.notEqual(await idOf(target), await idOf(env));
@@ -117,7 +117,9 @@ test('servers that start at once over a new library agree on its ID', { skip }, 
   const env = { VITRINE_DATA: folder, VITRINE_DATABASE: await postgres.createDatabase() };
   try {
     await withNewStores({ env }, ({ metadata }) => metadata.migrate());
-    const joining = Array.from({ length: 6 }, () => withNewStores({ env }, joinLibrary));
+    const joining = Array.from({ length: 6 }, () =>
+      withNewStores({ env }, ({ metadata, blobs }) => joinLibrary({ records: metadata.maintenance, blobs })),
+    );
     await Promise.all(joining);
     assert.match((await idOf(env)) ?? '', /^[0-9a-f-]{36}$/);
   } finally {

@@ -9,10 +9,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, describe, type TestContext, test } from 'node:test';
+import type { BlobDriver } from '../../src/blobs/driver.ts';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
-import { type BlobDriver, BlobStore, originalKey } from '../../src/blobs/store.ts';
+import { BlobStore, originalKey } from '../../src/blobs/store.ts';
 import { openPostgres } from '../../src/database/postgres.ts';
-import { Ingest } from '../../src/images/ingest.ts';
+import { Ladders } from '../../src/delivery/ladders.ts';
 import { createPool } from '../../src/imaging/pool/pool.ts';
 import { joinLibrary } from '../../src/maintenance/installation.ts';
 import { Maintenance } from '../../src/maintenance/maintenance.ts';
@@ -56,19 +57,25 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
   });
   await metadata.migrate();
   const blobs = new BlobStore(driver);
-  await joinLibrary({ metadata, blobs });
+  await joinLibrary({ records: metadata.maintenance, blobs });
   const collector = (over: BlobDriver) => {
     const store = new BlobStore(over);
-    const ingest = new Ingest({ blobs: store, processor });
+    const ladders = new Ladders({ blobs: store, processor });
     const damagedRenditions = async function* () {};
-    return new Maintenance({ metadata, blobs: store, processor, ingest, damagedRenditions });
+    return new Maintenance({
+      records: metadata.maintenance,
+      blobs: store,
+      processor,
+      ladders,
+      damagedRenditions,
+    });
   };
   const store = async () => {
     await using file = await blobs.stage(Readable.from([Buffer.from(BYTES)]), { limit: 100 });
     await blobs.keepOriginal(file);
   };
   const account = accountOf();
-  await theirs.createAccount(account, BY);
+  await theirs.accounts.create(account, BY);
   const images = theirs.forAccount(account.accountID, BY);
   await store();
   return {

@@ -1,7 +1,7 @@
 /**
  * Real drivers with something about them changed: never a mock, always somebody's whole behaviour but for one thing.
  */
-import type { BlobDriver } from '../../src/blobs/store.ts';
+import type { BlobDriver } from '../../src/blobs/driver.ts';
 
 /** The same driver, as one whose blobs are not local files. */
 export function withoutLocalPaths(driver: BlobDriver): BlobDriver {

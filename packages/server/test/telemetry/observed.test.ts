@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
+import { observeBlobs } from '../../src/blobs/observed.ts';
+import { observeMetadata } from '../../src/database/observed.ts';
 import { openSqlite } from '../../src/database/sqlite/sqlite.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
-import { observeBlobs, observeMetadata } from '../../src/telemetry/observed.ts';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
 import { blobConformance } from '../conformance/blobs.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
@@ -64,12 +65,12 @@ test('every call is told under the name of its part, with how it ended', async (
   const store = observeMetadata(sqlite, telemetry);
   await store.migrate();
   const account = accountOf();
-  await store.createAccount(account, BY);
+  await store.accounts.create(account, BY);
   await store.forAccount(account.accountID, BY).insert(newImage('a'), { defaultQuota: 1 });
   await store.keys.find('none');
   await store.catalogOf(account.accountID).findProduct('none');
   await store.close();
-  await assert.rejects(store.findAccount(account.accountID));
+  await assert.rejects(store.accounts.find(account.accountID));
 
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
   t.after(() => rm(folder, { recursive: true }));
@@ -85,8 +86,8 @@ test('every call is told under the name of its part, with how it ended', async (
     'blob operation="open",outcome="ok" 1',
     'blob operation="stat",outcome="ok" 1',
     'database operation="catalog.findProduct",outcome="ok" 1',
-    'database operation="createAccount",outcome="ok" 1',
-    'database operation="findAccount",outcome="internal" 1',
+    'database operation="accounts.create",outcome="ok" 1',
+    'database operation="accounts.find",outcome="internal" 1',
     'database operation="images.insert",outcome="ok" 1',
     'database operation="keys.find",outcome="ok" 1',
   ]);

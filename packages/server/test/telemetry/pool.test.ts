@@ -57,12 +57,12 @@ const ended = (reason: string, times: number) => [`vitrine_worker_ends_total{rea
 
 test('tells of each worker that a task was the end of, once and by its reason', async () => {
   await withPool({ deadlineMs: 100 }, async (pool, read) => {
-    await assert.rejects(pool.render(large, SLOW), { code: 'unavailable', shed: 'worker-deadline' });
+    await assert.rejects(pool.render(large, SLOW), { code: 'unavailable', rejection: 'worker-deadline' });
     await pool.check();
     assert.deepEqual(ends(await read()), ended('deadline', 1));
   });
   await withPool({ memoryLimitBytes: 150 * 1024 * 1024 }, async (pool, read) => {
-    await assert.rejects(pool.render(large, SLOW), { code: 'unavailable', shed: 'worker-memory' });
+    await assert.rejects(pool.render(large, SLOW), { code: 'unavailable', rejection: 'worker-memory' });
     await pool.check();
     assert.deepEqual(ends(await read()), ended('memory', 1));
   });
@@ -97,10 +97,10 @@ test('tells how long each task waited and worked, with its result too, and what 
 test('says why it turns a task away', async () => {
   await withPool({ maxWaiting: 1, maxWaitMs: { render: 1 } }, async (pool) => {
     const outcomes = await Promise.allSettled([pool.render(small, PLAN), pool.render(small, PLAN)]);
-    const reasons = outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.shed);
+    const reasons = outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.rejection);
     assert.deepEqual(reasons, ['queue-wait', 'queue-full']);
     await pool.close();
-    await assert.rejects(pool.render(small, PLAN), { code: 'unavailable', shed: 'stopping' });
+    await assert.rejects(pool.render(small, PLAN), { code: 'unavailable', rejection: 'stopping' });
   });
 });
 
@@ -126,6 +126,6 @@ test('cannot work once it is closed, and a check that is given up ends', async (
     await assert.rejects(checking, { code: 'cancelled' });
     await assert.rejects(pool.check(AbortSignal.abort()), { code: 'cancelled' });
     await pool.close();
-    await assert.rejects(pool.check(), { code: 'unavailable', shed: 'stopping' });
+    await assert.rejects(pool.check(), { code: 'unavailable', rejection: 'stopping' });
   });
 });

@@ -77,7 +77,7 @@ describe('where an SDK is registered', () => {
       [
         'POST /accounts/:accountID/images',
         '  database keys.find',
-        '  database findAccount',
+        '  database accounts.find',
         '  receive',
         '  ingest upload',
         '    database images.findByDigest',

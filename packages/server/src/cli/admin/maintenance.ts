@@ -103,7 +103,13 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
             const total = await metadata.maintenance.countImages();
             const { step, end } = await startSteps(surroundings, { what: 'originals', total, json: asJSON });
             try {
-              return await writeBackup({ metadata, blobs, path, signal, onOriginal: step });
+              return await writeBackup({
+                records: metadata.maintenance,
+                blobs,
+                path,
+                signal,
+                onOriginal: step,
+              });
             } finally {
               end();
             }

@@ -49,7 +49,7 @@ export async function withSession<T>(
     // Accounts may be made before the first start.
     await metadata.migrate();
     return await work({
-      administration: new Administration({ metadata }),
+      administration: new Administration(metadata),
       caller: operator(),
       keyID: (name) => findKeyID(metadata, name),
     });

@@ -7,7 +7,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobStore } from '../../blobs/store.ts';
-import type { Config, DatabaseConfig } from '../../config.ts';
+import type { Config } from '../../config.ts';
+import type { DatabaseConfig } from '../../database/open.ts';
 import type { MetadataStore } from '../../database/store.ts';
 import { AppError } from '../../errors.ts';
 import type { Processor } from '../../imaging/processor.ts';
@@ -49,20 +50,20 @@ export function withMaintenance<T>(
   work: (maintenance: Maintenance) => Promise<T>,
 ): Promise<T> {
   return withStores(environment, async ({ config, metadata, blobs }) => {
-    const [{ createPool }, { Ingest }, { Maintenance: Service }, { damagedRenditions }] = await Promise.all([
+    const [{ createPool }, { Ladders }, { Maintenance: Service }, { damagedRenditions }] = await Promise.all([
       import('../../imaging/pool/pool.ts'),
-      import('../../images/ingest.ts'),
+      import('../../delivery/ladders.ts'),
       import('../../maintenance/maintenance.ts'),
       import('../../delivery/disk-cache.ts'),
     ]);
-    const processor = onceNeeded(() => createPool({ size: config.renderConcurrency }));
+    const processor = lazyProcessor(() => createPool({ size: config.renderConcurrency }));
     try {
       return await work(
         new Service({
-          metadata,
+          records: metadata.maintenance,
           blobs,
           processor,
-          ingest: new Ingest({ blobs, processor }),
+          ladders: new Ladders({ blobs, processor }),
           damagedRenditions: () => damagedRenditions(join(config.dataFolder, 'cache')),
         }),
       );
@@ -73,7 +74,7 @@ export function withMaintenance<T>(
 }
 
 /** A processor that begins with its first picture: not everything that looks after a library decodes any. */
-function onceNeeded(create: () => Processor): Processor {
+function lazyProcessor(create: () => Processor): Processor {
   let created: Processor | undefined;
   const processor = () => {
     created ??= create();

@@ -4,7 +4,7 @@
  */
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import type { MigrationDialect } from './migrations.ts';
+import type { MigrationDialect } from './migration.ts';
 
 export function accessMigration(dialect: MigrationDialect): Migration {
   return {

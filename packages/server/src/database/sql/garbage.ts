@@ -22,9 +22,9 @@
 import { randomUUID } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Digest } from '../../image.ts';
+import type { Collected } from '../../images/records.ts';
 import { type Database, guarded, inBatches, transact } from '../dialect.ts';
 import type { Schema } from '../schema/tables.ts';
-import type { Collected } from '../store.ts';
 
 /**
  * Why the digest may not be named yet; undefined: it may. Comes last in the transaction of whoever names it, under the lock

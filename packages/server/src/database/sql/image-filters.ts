@@ -7,8 +7,8 @@
 import type { Kysely } from 'kysely';
 import type { Page } from '../../access/records.ts';
 import type { Image } from '../../image.ts';
+import type { ImageFilter } from '../../images/records.ts';
 import { imageFromRow, type Schema } from '../schema/tables.ts';
-import type { ImageFilter } from '../store.ts';
 import { holdsText } from './text-search.ts';
 
 /** A page of the images that match, newest first, and how many match in all. */

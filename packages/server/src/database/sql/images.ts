@@ -5,10 +5,6 @@
 import type { Kysely, Transaction } from 'kysely';
 import { type Actor, type AuditAction, knownActor } from '../../access/audit.ts';
 import type { Description, Digest, Image } from '../../image.ts';
-import { type ImageUsage, isInUse } from '../../images/usage.ts';
-import { type Database, guarded, inBatches, lockAccount, transact } from '../dialect.ts';
-import type { AccountRow, ImageRow, Schema } from '../schema/tables.ts';
-import { columnsOfDescription, columnsOfOriginal, imageFromRow } from '../schema/tables.ts';
 import type {
   AccountImages,
   ByteQuotaExceeded,
@@ -23,7 +19,11 @@ import type {
   RememberedUpload,
   Replacement,
   ReplaceOutcome,
-} from '../store.ts';
+} from '../../images/records.ts';
+import { type ImageUsage, isInUse } from '../../images/usage.ts';
+import { type Database, guarded, inBatches, lockAccount, transact } from '../dialect.ts';
+import type { AccountRow, ImageRow, Schema } from '../schema/tables.ts';
+import { columnsOfDescription, columnsOfOriginal, imageFromRow } from '../schema/tables.ts';
 import { record } from './audit.ts';
 import { claimOriginal } from './garbage.ts';
 import { listMatching } from './image-filters.ts';

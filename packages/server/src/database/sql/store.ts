@@ -2,16 +2,16 @@
  * Owns the MetadataStore over any SQL database: every statement is written once, here and in the files
  * named after the records they are about. Refuses to know dialects: they are opened by sqlite.ts and postgres.ts.
  */
-import type { Account, AccountSet } from '../../access/account.ts';
 import type { Actor } from '../../access/audit.ts';
-import type { AccountChange, AuditRecords, KeyRecords, Page, TokenRecords } from '../../access/records.ts';
+import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../../access/records.ts';
 import type { AccountCatalog, ReadableCatalog } from '../../catalog/records.ts';
 import { AppError } from '../../errors.ts';
-import type { Digest, Image } from '../../image.ts';
+import type { Image } from '../../image.ts';
+import type { AccountImages, ReadableImages } from '../../images/records.ts';
 import type { MaintenanceRecords } from '../../maintenance/records.ts';
 import { type Database, guarded, lockAccount, transact } from '../dialect.ts';
 import { imageFromRow } from '../schema/tables.ts';
-import type { AccountImages, MetadataStore, ReadableImages } from '../store.ts';
+import type { MetadataStore } from '../store.ts';
 import { SqlAccounts } from './accounts.ts';
 import { SqlAudit } from './audit.ts';
 import { SqlAccountImages } from './images.ts';
@@ -20,20 +20,17 @@ import { SqlMaintenance } from './maintenance.ts';
 import { SqlAccountCatalog } from './products.ts';
 import { SqlTokens } from './tokens.ts';
 
-// Below the number of parameters that every dialect allows in one statement (SQLite: 32 766).
-const DIGESTS_A_STATEMENT = 500;
-
 export class SqlMetadataStore implements MetadataStore {
+  readonly accounts: AccountRecords;
   readonly keys: KeyRecords;
   readonly tokens: TokenRecords;
   readonly audit: AuditRecords;
   readonly maintenance: MaintenanceRecords;
   readonly #database: Database;
-  readonly #accounts: SqlAccounts;
 
   constructor(database: Database) {
     this.#database = database;
-    this.#accounts = new SqlAccounts(database);
+    this.accounts = new SqlAccounts(database);
     this.keys = new SqlKeys(database);
     this.tokens = new SqlTokens(database);
     this.audit = new SqlAudit(database);
@@ -74,26 +71,6 @@ export class SqlMetadataStore implements MetadataStore {
     return this.#database.close();
   }
 
-  createAccount(account: Account, by: Actor): Promise<'created' | 'exists'> {
-    return this.#accounts.create(account, by);
-  }
-
-  findAccount(accountID: string): Promise<Account | undefined> {
-    return this.#accounts.find(accountID);
-  }
-
-  isEmpty(): Promise<boolean> {
-    return this.#accounts.isEmpty();
-  }
-
-  listAccounts(page: Page, among: AccountSet): Promise<{ accounts: Account[]; total: number }> {
-    return this.#accounts.list(page, among);
-  }
-
-  changeAccount(accountID: string, change: AccountChange, on: Date, by: Actor): Promise<Account | undefined> {
-    return this.#accounts.change(accountID, change, on, by);
-  }
-
   forAccount(accountID: string): ReadableImages;
   forAccount(accountID: string, by: Actor): AccountImages;
   forAccount(accountID: string, by?: Actor): ReadableImages {
@@ -114,22 +91,6 @@ export class SqlMetadataStore implements MetadataStore {
         .where('public_id', '=', publicID)
         .executeTakeFirst();
       return row === undefined ? undefined : imageFromRow(row);
-    });
-  }
-
-  referencedDigests(digests: readonly Digest[]): Promise<Set<Digest>> {
-    return guarded(this.#database, async () => {
-      const referenced = new Set<Digest>();
-      for (let start = 0; start < digests.length; start += DIGESTS_A_STATEMENT) {
-        const rows = await this.#database.db
-          .selectFrom('images')
-          .select('digest')
-          .distinct()
-          .where('digest', 'in', digests.slice(start, start + DIGESTS_A_STATEMENT))
-          .execute();
-        for (const { digest } of rows) referenced.add(digest);
-      }
-      return referenced;
     });
   }
 }

@@ -17,6 +17,7 @@ import {
   SqliteQueryCompiler,
 } from 'kysely';
 import { type Turn, type TurnRules, Turns } from '../../concurrency/fair-queue.ts';
+import { unavailable } from '../dialect.ts';
 import type { Schema } from '../schema/tables.ts';
 import type { Result, Statement } from './messages.ts';
 import { answered, SqliteReader } from './reader.ts';
@@ -120,7 +121,7 @@ class SqliteDriver implements Driver {
 class Router {
   readonly #patience: number;
   readonly #newWriter: () => SqliteThread;
-  readonly #writes = new Turns({ atOnce: 1 });
+  readonly #writes = new Turns({ atOnce: 1, unavailable });
   readonly #readers: Readonly<Record<Reads, SqliteReader>> | undefined;
   #writer: SqliteThread;
   #closing: Promise<void> | undefined;

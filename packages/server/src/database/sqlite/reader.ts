@@ -23,7 +23,7 @@ export class SqliteReader {
   constructor({ newThread, patience, ...rules }: ReaderOptions) {
     this.#newThread = newThread;
     this.#patience = patience;
-    this.#turns = new Turns(rules);
+    this.#turns = new Turns({ ...rules, unavailable });
   }
 
   /** It was needed before. */

@@ -4,7 +4,7 @@
  */
 import { AppError } from '../../errors.ts';
 import { type Database, type Meaning, storageFull, unavailable } from '../dialect.ts';
-import type { MigrationDialect } from '../schema/migrations.ts';
+import type { MigrationDialect } from '../schema/migration.ts';
 import { Searches } from '../search-limiter.ts';
 import type { MetadataStore } from '../store.ts';
 import { isDamage, resultCode } from './codes.ts';

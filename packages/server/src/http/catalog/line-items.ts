@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { ShownImages } from '../../catalog/catalog.ts';
 import type { LineItems } from '../../catalog/line-items.ts';
+import { InvalidRecordError } from '../../validation/violations.ts';
 import { shownJSON } from '../images/json.ts';
 import { addPageHeaders, readPage } from '../shared/paging.ts';
 import { sendProblem } from '../shared/problems.ts';
@@ -39,7 +40,9 @@ export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: Ca
         response: LINE_ITEMS_RESPONSES.create,
       },
       errorHandler: (error, request, reply) =>
-        sendProblem(error, request, reply, (failure) => failure.violations),
+        sendProblem(error, request, reply, (failure) =>
+          failure instanceof InvalidRecordError ? failure.violations : undefined,
+        ),
     },
     async (request, reply) => {
       const { record, images } = await catalog.createLineItems(

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { Catalog, ShownImages } from '../../catalog/catalog.ts';
 import type { Product } from '../../catalog/product.ts';
+import { InvalidRecordError } from '../../validation/violations.ts';
 import { shownJSON } from '../images/json.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
 import { sendProblem } from '../shared/problems.ts';
@@ -38,7 +39,9 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
         response: PRODUCT_RESPONSES.create,
       },
       errorHandler: (error, request, reply) =>
-        sendProblem(error, request, reply, (failure) => failure.violations),
+        sendProblem(error, request, reply, (failure) =>
+          failure instanceof InvalidRecordError ? failure.violations : undefined,
+        ),
     },
     async (request, reply) => {
       const { record, images } = await catalog.createProduct(
@@ -115,7 +118,9 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
         response: PRODUCT_RESPONSES.update,
       },
       errorHandler: (error, request, reply) =>
-        sendProblem(error, request, reply, (failure) => failure.violations),
+        sendProblem(error, request, reply, (failure) =>
+          failure instanceof InvalidRecordError ? failure.violations : undefined,
+        ),
     },
     async (request) => {
       const { productID } = request.params;

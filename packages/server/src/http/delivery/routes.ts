@@ -5,7 +5,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
 import { Shares } from '../../concurrency/concurrency-limit.ts';
-import type { Delivered, Delivery } from '../../delivery/delivery.ts';
+import type { DeliveredRendition, Delivery } from '../../delivery/delivery.ts';
+import type { PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
 import { parseSize, type Transform } from '../../imaging/plan.ts';
 import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
@@ -30,6 +31,7 @@ const REFUSAL_HELD = 100;
 const MAX_RENDERS_PER_ADDRESS = 128;
 
 export interface DeliveryRoutes {
+  readonly publicImages: PublicImages;
   readonly delivery: Delivery;
   /** The value of Cache-Control on a rendition. */
   readonly cacheControl: string;
@@ -41,10 +43,10 @@ export interface DeliveryRoutes {
 
 export function addDeliveryRoutes(
   app: FastifyInstance,
-  { delivery, cacheControl, rates, warm, telemetry }: DeliveryRoutes,
+  { publicImages, delivery, cacheControl, rates, warm, telemetry }: DeliveryRoutes,
 ): void {
   const shares = new Shares(MAX_RENDERS_PER_ADDRESS);
-  const sent = (from: Delivered['from']): Count => telemetry.counter('deliveries', { from });
+  const sent = (from: DeliveredRendition['from']): Count => telemetry.counter('deliveries', { from });
   // Preflights, of pages that ask conditionally; answered by the rules for other origins.
   app.options(
     '/images/:publicID',
@@ -84,7 +86,7 @@ export function addDeliveryRoutes(
           return name;
         };
         const charge = () => rates.charge(reply, 'address', client(), true);
-        const image = await delivery.find(request.params.publicID, charge);
+        const image = await publicImages.find(request.params.publicID, charge);
         timing.mark('record');
         const format = request.query.format ?? negotiate(request.headers.accept, image.original);
         const planned = delivery.plan(image, transform, format);
@@ -102,7 +104,7 @@ export function addDeliveryRoutes(
           giveBack = shares.take(client());
           if (giveBack) return;
           const text = `one address may have ${MAX_RENDERS_PER_ADDRESS} renditions in the making at most`;
-          throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'address-share' });
+          throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'address-share' });
         };
         const { bytes, from, times } = await delivery
           .deliver(planned, request.aborted, take)

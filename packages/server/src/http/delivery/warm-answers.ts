@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { Delivery, PlannedRendition } from '../../delivery/delivery.ts';
+import type { PublicImages } from '../../delivery/public-images.ts';
 import { isNotModified, lastModified } from '../shared/conditional.ts';
 
 /** Answers that are remembered, and how long a URL and an Accept header may be together to be one of them. */
@@ -57,6 +58,7 @@ export interface Found {
 }
 
 export interface WarmOptions {
+  readonly publicImages: PublicImages;
   readonly delivery: Delivery;
   readonly requestID: (request: Asked) => string;
   /** Called for each answer, with the way that it took: as `answered`, but always, and to be done in nanoseconds. */
@@ -67,6 +69,7 @@ export interface WarmOptions {
 
 export class WarmAnswers {
   readonly #answers = new LRUCache<string, Answer>({ max: MAX_ANSWERS });
+  readonly #publicImages: PublicImages;
   readonly #delivery: Delivery;
   readonly requestID: WarmOptions['requestID'];
   readonly counted: WarmOptions['counted'];
@@ -75,6 +78,7 @@ export class WarmAnswers {
   enabled = true;
 
   constructor(options: WarmOptions) {
+    this.#publicImages = options.publicImages;
     this.#delivery = options.delivery;
     this.requestID = options.requestID;
     this.counted = options.counted;
@@ -126,7 +130,7 @@ export class WarmAnswers {
     if (!answer) return undefined;
     const { planned } = answer;
     // The very record that the answer was made from: any change of the image makes another one.
-    if (this.#delivery.peekRecord(planned.image.publicID) !== planned.image) return undefined;
+    if (this.#publicImages.peek(planned.image.publicID) !== planned.image) return undefined;
     const current = {
       etag: planned.etag,
       lastModified: lastModified(planned.image.updatedOn, Date.now()),

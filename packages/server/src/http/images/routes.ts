@@ -7,11 +7,11 @@ import type { ImageMetadata } from '@vitrine/client';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Shares } from '../../concurrency/concurrency-limit.ts';
-import type { ImageFilter } from '../../database/store.ts';
 import { AppError } from '../../errors.ts';
 import type { Image } from '../../image.ts';
-import type { Ingest } from '../../images/ingest.ts';
 import type { Library } from '../../images/library.ts';
+import type { ImageFilter } from '../../images/records.ts';
+import { DuplicateImageError, ImageInUseError } from '../../images/refusals.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
@@ -36,25 +36,26 @@ const MAX_UPLOADS_PER_ACCOUNT = 128;
 
 export interface ImageRoutes {
   readonly library: Library;
-  readonly ingest: Ingest;
   /** The base of public links, without a slash at its end. */
   readonly baseURL: () => string;
 }
 
-export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL }: ImageRoutes): void {
+export function addImageRoutes(app: FastifyInstance, { library, baseURL }: ImageRoutes): void {
   const show = (image: Image): ImageMetadata => imageMetadata(image, baseURL());
   const readForm = (request: FastifyRequest): Promise<UploadForm> => {
     requireMultipart(request.headers['content-type']);
-    return readUploadForm(request, request.body as Readable, (file) => ingest.receive(file, request.aborted));
+    return readUploadForm(request, request.body as Readable, (file) =>
+      library.receive(file, request.aborted),
+    );
   };
-  const shares = new Shares(MAX_UPLOADS_PER_ACCOUNT);
-  const inItsShare = async (request: FastifyRequest, upload: () => Promise<Image>): Promise<Image> => {
-    const giveBack = shares.take(accountOf(request));
-    if (!giveBack) {
+  const uploadSlots = new Shares(MAX_UPLOADS_PER_ACCOUNT);
+  const withUploadSlot = async (request: FastifyRequest, upload: () => Promise<Image>): Promise<Image> => {
+    const releaseSlot = uploadSlots.take(accountOf(request));
+    if (!releaseSlot) {
       const text = `one account may have ${MAX_UPLOADS_PER_ACCOUNT} uploads at once at most`;
-      throw new AppError('rate-limited', text, { retryAfter: 1, shed: 'account-share' });
+      throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'account-share' });
     }
-    return upload().finally(giveBack);
+    return upload().finally(releaseSlot);
   };
   const tags = ['Images'];
   const form = { body: { $ref: 'ImageRequest#' }, consumes: ['multipart/form-data'] };
@@ -102,8 +103,8 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       errorHandler: (error, request, reply) => {
         const { version } = request;
         return sendProblem(error, request, reply, (failure) => {
-          const named = failure.existing && version !== undefined && duplicateNamesExisting(version);
-          return named && failure.existing
+          const showsExisting = version !== undefined && duplicateNamesExisting(version);
+          return showsExisting && failure instanceof DuplicateImageError
             ? { error: failure.message, ...show(failure.existing) }
             : uploadProblem(failure);
         });
@@ -111,7 +112,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
     },
     async (request, reply) => {
       const idempotencyKey = parseIdempotencyKey(request.headers['x-idempotency-key']);
-      const image = await inItsShare(request, async () => {
+      const image = await withUploadSlot(request, async () => {
         const upload = {
           ...(await readForm(request)),
           ...(idempotencyKey !== undefined && { idempotencyKey }),
@@ -159,7 +160,7 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
       const { imageID } = request.params;
       // Before the body: nobody should send 16 MiB to learn that there is no such image.
       await library.getChangeable(accountID, imageID);
-      const image = await inItsShare(request, async () => {
+      const image = await withUploadSlot(request, async () => {
         const form = await readForm(request);
         return library.update(accountID, actorOf(request), imageID, form, request.aborted);
       });
@@ -183,11 +184,10 @@ export function addImageRoutes(app: FastifyInstance, { library, ingest, baseURL 
         response: USAGE_RESPONSES.disable,
       },
       errorHandler: (error, request, reply) =>
-        sendProblem(
-          error,
-          request,
-          reply,
-          ({ message, usage }) => usage && { error: message, usage: usageJSON(usage) },
+        sendProblem(error, request, reply, (failure) =>
+          failure instanceof ImageInUseError
+            ? { error: failure.message, usage: usageJSON(failure.usage) }
+            : undefined,
         ),
     },
     async (request, reply) => {

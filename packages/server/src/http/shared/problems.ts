@@ -86,7 +86,7 @@ export async function sendProblem(
   if (status >= 500) request.log.error({ err: error, code: known?.code ?? 'internal' }, 'request failed');
   else request.log.debug({ code: known?.code, reason: known?.message }, 'request refused');
   if (status === 429 || status >= 500) {
-    request.observed?.failed(known?.shed ?? known?.code ?? 'internal', error);
+    request.observed?.failed(known?.rejection ?? known?.code ?? 'internal', error);
   }
   if (known?.code === 'unauthenticated') reply.header('www-authenticate', [...CHALLENGES]);
   if (known?.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));

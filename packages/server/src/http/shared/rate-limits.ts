@@ -60,7 +60,7 @@ export class RateLimits {
     add(reply, 'ratelimit', `"${party}";r=${left};t=${wait || fullIn}`);
     if (wait === 0) return;
     const text = `too many requests by this ${party}: at most ${this.#perSecond} a second, and ${budget.burst} at once`;
-    throw new AppError('rate-limited', text, { retryAfter: wait, shed: `${party}-rate` });
+    throw new AppError('rate-limited', text, { retryAfter: wait, rejection: `${party}-rate` });
   }
 }
 

@@ -7,7 +7,7 @@
  * otherwise hold libuv's threads, and with them the file and DNS calls of the whole server.
  */
 import { availableParallelism } from 'node:os';
-import { AppError, type ShedReason } from '../../errors.ts';
+import { AppError, type RejectionReason } from '../../errors.ts';
 import type { WarnLog } from '../../telemetry/log.ts';
 import { type Telemetry, UNOBSERVED } from '../../telemetry/telemetry.ts';
 import type { Plan } from '../plan.ts';
@@ -383,8 +383,8 @@ class ProcessPool implements Pool {
     if (!this.#closed && this.#slots.size === 0) this.#start();
   }
 
-  #rejectWaiting(message: string, shed: ShedReason): void {
-    for (const job of this.#queue.drain()) job.reject(unavailable(message, shed));
+  #rejectWaiting(message: string, rejection: RejectionReason): void {
+    for (const job of this.#queue.drain()) job.reject(unavailable(message, rejection));
   }
 
   #count(state: Slot['state']): number {
@@ -404,10 +404,10 @@ function invalidImage(reason: string): AppError {
   });
 }
 
-function unavailable(message: string, shed?: ShedReason, cause?: string): AppError {
+function unavailable(message: string, rejection?: RejectionReason, cause?: string): AppError {
   return new AppError('unavailable', message, {
     retryAfter: 1,
-    ...(shed !== undefined && { shed }),
+    ...(rejection !== undefined && { rejection }),
     ...(cause !== undefined && { cause }),
   });
 }

@@ -77,7 +77,7 @@ test('images from before the catalogue are searched, assigned and filtered like 
     const [image] = (await shop.images.list(page)).images;
     await shop.sell(contentOf([image?.imageID ?? '']));
     assert.equal((await shop.images.list(page, { unused: true })).total, 399);
-    assert.equal((await again.findAccount(accountID))?.disablePolicy, undefined);
+    assert.equal((await again.accounts.find(accountID))?.disablePolicy, undefined);
   }
   await again.close();
 });

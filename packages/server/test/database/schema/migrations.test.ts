@@ -52,7 +52,7 @@ const FIRST_VERSION = [
 
 async function goesOn(store: MetadataStore): Promise<void> {
   await store.migrate();
-  assert.deepEqual(await store.findAccount(ACCOUNT), {
+  assert.deepEqual(await store.accounts.find(ACCOUNT), {
     accountID: ACCOUNT,
     displayName: 'Old',
     createdOn: new Date(1000),

@@ -76,8 +76,8 @@ describe('SQLite in particular', () => {
   test('works in memory', async () => {
     const store = await openSqlite({ path: ':memory:' });
     await store.migrate();
-    await store.createAccount(accountOf(), BY);
-    assert.equal(await store.isEmpty(), false);
+    await store.accounts.create(accountOf(), BY);
+    assert.equal(await store.accounts.isEmpty(), false);
     await store.close();
   });
 
@@ -113,13 +113,13 @@ describe('SQLite in particular', () => {
     const store = await openSqlite({ path, busyTimeout: 100 });
     await store.migrate();
     const account = accountOf();
-    await store.createAccount(account, BY);
+    await store.accounts.create(account, BY);
     const other = new DatabaseSync(path);
     other.exec('begin immediate');
     const images = store.forAccount(account.accountID, BY);
     const busy = { name: 'AppError', code: 'unavailable', retryAfter: 1 };
     await assert.rejects(images.insert(newImage('a'), { defaultQuota: 300 }), busy);
-    await assert.rejects(store.createAccount(accountOf(), BY), busy);
+    await assert.rejects(store.accounts.create(accountOf(), BY), busy);
     // Readers do not wait for writers.
     assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
     other.exec('rollback');
@@ -134,7 +134,7 @@ describe('SQLite in particular', () => {
     await store.migrate();
     const other = new DatabaseSync(path);
     other.exec('begin immediate');
-    const created = store.createAccount(accountOf(), BY);
+    const created = store.accounts.create(accountOf(), BY);
     // The event loop is what ends the other transaction here; so were it held, the creation would fail.
     setTimeout(() => {
       other.exec('commit');

@@ -194,7 +194,7 @@ describe('the check', () => {
     // The writer has the file open; whoever opens it from now on finds none.
     await rename(path, `${path}-elsewhere`);
     // At once, so that somebody would have to wait, and there is a thread that reads.
-    const read = await Promise.allSettled([store.isEmpty(), store.isEmpty()]);
+    const read = await Promise.allSettled([store.accounts.isEmpty(), store.accounts.isEmpty()]);
     assert.deepEqual(
       read.map(({ status }) => status),
       ['fulfilled', 'rejected'],
@@ -405,7 +405,7 @@ describe('a process', () => {
         const store = await openSqlite({ path: process.argv[1] });
         await store.migrate();
         // At once, so that there is a thread for each.
-        await Promise.all([store.isEmpty(), store.isEmpty(), store.keys.touch('a', new Date(), new Date())]);
+        await Promise.all([store.accounts.isEmpty(), store.accounts.isEmpty(), store.keys.touch('a', new Date(), new Date())]);
         ${end}
         console.log('done');`;
       const options = ['--conditions=vitrine-source', '--input-type=module', '-e', code, path];
@@ -425,8 +425,8 @@ test('an account is there for all stores of a process, and for those after it', 
   const [one, two] = await Promise.all([openSqlite({ path }), openSqlite({ path })]);
   await one.migrate();
   const account = accountOf();
-  await one.createAccount(account, BY);
+  await one.accounts.create(account, BY);
   await one.close();
-  assert.equal((await two.findAccount(account.accountID))?.displayName, account.displayName);
+  assert.equal((await two.accounts.find(account.accountID))?.displayName, account.displayName);
   await two.close();
 });

@@ -65,7 +65,7 @@ async function call(
 before(async () => {
   server = await startServer();
   const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
-  await store.createAccount({ accountID: OTHER, displayName: 'Other', createdOn: new Date() }, BY);
+  await store.accounts.create({ accountID: OTHER, displayName: 'Other', createdOn: new Date() }, BY);
   const add = (publicKey: string, accounts: string[], scopes: readonly Scope[]) =>
     store.keys.create(keyOf({ publicKey, accounts, scopes }), digestOf('secret'), BY);
   for (const scope of SCOPED) await add(scope, [ACCOUNT], [scope]);

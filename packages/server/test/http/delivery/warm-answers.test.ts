@@ -16,15 +16,16 @@ before(async () => {
 after(() => server.close());
 
 test('a link that is only ever asked about with If-None-Match stays warm when its record is read anew', async () => {
-  const { delivery } = server.app;
+  const { delivery, publicImages } = server.app;
   const statuses: number[] = [];
   const warm = new WarmAnswers({
+    publicImages,
     delivery,
     requestID: () => 'id',
     answered: (_request, _id, status) => statuses.push(status),
   });
   const response = { writeHead: () => undefined, end: () => undefined } as unknown as ServerResponse;
-  const plan = async () => delivery.plan(await delivery.find(image.publicID), TRANSFORM, 'jpeg');
+  const plan = async () => delivery.plan(await publicImages.find(image.publicID), TRANSFORM, 'jpeg');
   const first = await plan();
   const url = `/images/${image.publicID}?size=40x40`;
   const asking = {
@@ -40,7 +41,7 @@ test('a link that is only ever asked about with If-None-Match stays warm when it
   assert.equal(warm.answer(asking, response), true);
 
   // As when it has expired: the next lookup reads another record of the same.
-  delivery.changed(image.publicID);
+  publicImages.forget(image.publicID);
   const second = await plan();
   assert.notEqual(second.image, first.image);
   assert.equal(warm.answer(asking, response), false);

@@ -433,7 +433,7 @@ describe('the quota of bytes', () => {
       const second = await small.added(two);
       const refused = await small.upload(three);
       assert.equal(refused.status, 400);
-      const text = `the images of the account that are not disabled would have more than its limit of ${limit} bytes`;
+      const text = `byte quota exceeded: limit ${limit} bytes of images that are not disabled`;
       assert.deepEqual(await json(refused), { error: text });
       assert.equal((await small.upload(two)).status, 409, 'a duplicate is refused as one first');
 

@@ -99,7 +99,7 @@ describe('the usage of an image over HTTP', () => {
     const usage = (await send('GET', `${PATH}/${used.imageID}/usage`)).body;
     const refused = await send('DELETE', `${PATH}/${used.imageID}`);
     const error =
-      'the account does not disable images in use; this one is shown by 1 products, 0 options and 0 line items';
+      'the account does not allow disabling images in use: 1 products, 0 options and 0 line items show this image';
     assert.deepEqual([refused.status, refused.body], [409, { error, usage }]);
     assert.deepEqual((await send('DELETE', `${PATH}/${used.imageID}?dryRun=true`)).body, usage);
     assert.equal((await send('DELETE', `${PATH}/${free.imageID}`)).status, 204);

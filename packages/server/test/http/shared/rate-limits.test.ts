@@ -127,7 +127,7 @@ test('a public route is charged to the address if it says so, and to nobody othe
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
   requireScopes(app);
   addRouteRules(app, {
-    access: new Access({ metadata: store }),
+    access: new Access(store),
     rates: new RateLimits(1, () => 0),
     allowedOrigins: [],
   });
@@ -254,10 +254,10 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
     });
 
     test('lets nobody pay for another: who may not have it made still gets what is being made', async () => {
-      const { delivery } = server.app;
+      const { delivery, publicImages } = server.app;
       const planned = async (width: number) =>
         delivery.plan(
-          await delivery.find(image.publicID),
+          await publicImages.find(image.publicID),
           { width, height: 7, fit: 'cover', position: 'center', dpr: 1 },
           'webp',
         );

@@ -72,7 +72,7 @@ describe('the pool', () => {
     await withPool({ size: 1, startDeadlineMs: 1, log }, async (pool) => {
       for (const starts of [3, 6]) {
         const waiting = [pool.ingest(small), pool.ingest(small)].map((task) =>
-          assert.rejects(task, { code: 'unavailable', shed: 'no-workers', retryAfter: 1 }),
+          assert.rejects(task, { code: 'unavailable', rejection: 'no-workers', retryAfter: 1 }),
         );
         await Promise.all(waiting);
         assert.deepEqual(warnings, Array(starts).fill('an imaging worker did not start'));
@@ -84,8 +84,8 @@ describe('the pool', () => {
     await withPool({ size: 1 }, async (pool) => {
       // A second each, by estimate. None runs before the worker has started.
       const waiting = Array.from({ length: 120 }, () => pool.ingest(small, undefined, 16_000_000));
-      const told = waiting.map((task) => assert.rejects(task, { shed: 'stopping' }));
-      await assert.rejects(pool.ingest(small, undefined, 16_000_000), { shed: 'queue-full' });
+      const told = waiting.map((task) => assert.rejects(task, { rejection: 'stopping' }));
+      await assert.rejects(pool.ingest(small, undefined, 16_000_000), { rejection: 'queue-full' });
       await pool.close();
       await Promise.all(told);
     });

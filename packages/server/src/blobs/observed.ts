@@ -1,0 +1,13 @@
+/**
+ * Measures the calls of a BlobDriver as steps of kind `blob`. The conformance suite runs through it too.
+ */
+import { instrument } from '../telemetry/observed.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { BlobDriver } from './driver.ts';
+
+/** `list` takes as long as its reader; `close` happens once; `localPath` does no work. */
+const EXCLUDED = new Set(['list', 'localPath', 'close']);
+
+export function observeBlobs(driver: BlobDriver, telemetry: Telemetry): BlobDriver {
+  return instrument(driver, telemetry, (operation) => ({ kind: 'blob', operation }), EXCLUDED);
+}
