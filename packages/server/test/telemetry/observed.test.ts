@@ -85,9 +85,9 @@ test('every call is told under the name of its part, with how it ended', async (
   assert.deepEqual(counted.map(([, kind, labels, value]) => `${kind} ${labels} ${value}`).toSorted(), [
     'blob operation="open",outcome="ok" 1',
     'blob operation="stat",outcome="ok" 1',
-    'database operation="catalog.findProduct",outcome="ok" 1',
     'database operation="accounts.create",outcome="ok" 1',
     'database operation="accounts.find",outcome="internal" 1',
+    'database operation="catalog.findProduct",outcome="ok" 1',
     'database operation="images.insert",outcome="ok" 1',
     'database operation="keys.find",outcome="ok" 1',
   ]);
