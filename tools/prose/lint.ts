@@ -84,17 +84,15 @@ function longSentences({ line, text }: Passage): Problem[] {
   });
 }
 
-/** Sentences; a colon or a semicolon before a line break of a list ends one as well. */
+/** The sentences of a passage. Code between backticks becomes one capitalised word, so it can begin a sentence. */
 export function sentencesOf(text: string): string[] {
-  return [...sentences.segment(text)].map(({ segment }) => segment.trim()).filter((part) => part !== '');
+  const plain = text.replace(/`[^`]*`/g, 'Code');
+  return [...sentences.segment(plain)].map(({ segment }) => segment.trim()).filter((part) => part !== '');
 }
 
-/** Words with a letter or a digit in them. What stands between backticks is one word. */
+/** The words with a letter or a digit in them. */
 export function countWords(sentence: string): number {
-  return sentence
-    .replace(/`[^`]*`/g, 'code')
-    .split(/\s+/)
-    .filter((word) => /[\p{L}\p{N}]/u.test(word)).length;
+  return sentence.split(/\s+/).filter((word) => /[\p{L}\p{N}]/u.test(word)).length;
 }
 
 function longLines(path: string, text: string): Problem[] {

@@ -1,6 +1,6 @@
 /**
- * The composition root: builds the application from a configuration, bottom-up, and closes it in the opposite order.
- * Only this file and `open.ts` of a room name concrete adapters.
+ * The composition root: builds the application from a configuration, bottom-up, and closes it in the opposite
+ * order. Only this file and `open.ts` of a room name concrete adapters.
  */
 import { join } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
@@ -44,8 +44,8 @@ export interface App {
   /** For tests. */
   readonly delivery: Delivery;
   /**
-   * Starts listening. The very first start then creates an account and a key. It does so after the port is bound,
-   * because the secret is shown only once.
+   * Starts listening. The very first start then creates an account and a key. It does so after the port is
+   * bound, because the secret is shown only once.
    * @returns the base of public links, and the first key.
    */
   listen(): Promise<{ url: string; firstKey: IssuedKey | undefined }>;
@@ -92,7 +92,8 @@ export async function createApp(
     await starting(databaseName(config), joinLibrary({ records: maintenance, blobs }));
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
-    // A killed collector may have left originals that a new image references. A failure must not stop the start.
+    // A killed collector may have left originals that a new image references. A failure must not stop the
+    // start.
     const undoRemovals = () =>
       blobs.takeBackRemovals().catch((error: unknown) => {
         log.warn({ err: error }, 'unfinished removals of originals could not be undone');

@@ -5,8 +5,8 @@
  */
 
 /**
- * Every failure that a service or an adapter reports on purpose. Any other thrown value is a defect: it is logged
- * and answered with status 500 and a fixed text.
+ * Every failure that a service or an adapter reports on purpose. Any other thrown value is a defect: it is
+ * logged and answered with status 500 and a fixed text.
  */
 export const ERROR_CODES = [
   /** The request itself is malformed: a parameter, the form, the JSON. */
@@ -19,11 +19,15 @@ export const ERROR_CODES = [
   'invalid-scope',
   /** The OAuth grant type is not supported. */
   'unsupported-grant-type',
-  /** Valid credentials without the right to do this. The answer is the same whether or not the target exists. */
+  /**
+   * Valid credentials without the right to do this. The answer is the same whether or not the target exists.
+   */
   'forbidden',
   /** The target does not exist within the rights of the principal. */
   'not-found',
-  /** The state of the target forbids the change: a disabled image, an idempotency key used for another upload. */
+  /**
+   * The state of the target forbids the change: a disabled image, an idempotency key used for another upload.
+   */
   'conflict',
   /** A condition of the request, such as `If-Match`, does not hold. */
   'precondition-failed',
@@ -58,7 +62,8 @@ export const ERROR_CODES = [
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /**
- * Why a valid request was rejected, for metrics and logs. It is finer than the error code and not sent to clients.
+ * Why a valid request was rejected, for metrics and logs. It is finer than the error code and not sent to
+ * clients.
  * - `address-rate`, `key-rate`, `failed-authentication`: a rate limit of the client
  * - `size-budget`: too many different renditions of one image
  * - `address-share`: too many renders of one address at once

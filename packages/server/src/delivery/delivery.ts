@@ -31,7 +31,9 @@ export interface DeliveredRendition {
   readonly bytes: Buffer;
   /** The cache tier that had it, or the file that it was rendered from. */
   readonly from: 'memory' | 'disk' | 'rung' | 'original';
-  /** Milliseconds of each step. A request that joins a running render reports the times of the whole render. */
+  /**
+   * Milliseconds of each step. A request that joins a running render reports the times of the whole render.
+   */
   readonly times: { readonly read?: number; readonly queue?: number; readonly render?: number };
 }
 
@@ -80,10 +82,10 @@ export class Delivery {
 
   /**
    * The bytes of the rendition, from the nearest source. Concurrent requests share one render.
-   * @param charge called before a render for this caller; it refuses the render by throwing. A cache hit and a
-   * render that is already running cost the caller nothing.
-   * @throws AppError `rate-limited` if too many different renditions of the image were made lately, `unavailable` if
-   * it cannot be made now, `cancelled` when the signal fires; any error of `charge`.
+   * @param charge called before a render for this caller; it refuses the render by throwing. A cache hit and
+   * a render that is already running cost the caller nothing.
+   * @throws AppError `rate-limited` if too many different renditions of the image were made lately,
+   * `unavailable` if it cannot be made now, `cancelled` when the signal fires; any error of `charge`.
    */
   async deliver(
     planned: PlannedRendition,
@@ -184,8 +186,8 @@ export class Delivery {
         await this.#blobs.dropRung(digest, name, signal).catch(() => undefined);
         return undefined;
       }
-      // The rung may vanish between the lookup and the worker's read. Other errors, such as overload, must not
-      // cause a decode of the original.
+      // The rung may vanish between the lookup and the worker's read. Other errors, such as overload, must
+      // not cause a decode of the original.
       const isGone = isAppError(error, 'unavailable') && !(await this.#hasRung(digest, name, signal));
       if (!isGone) throw error;
       return undefined;

@@ -1,6 +1,7 @@
 /**
- * Stores the ladders of originals, and makes a ladder again when rungs are missing, damaged or of another revision.
- * Ingest and delivery share it. A ladder is derived data, so its failures are logged and never thrown.
+ * Stores the ladders of originals, and makes a ladder again when rungs are missing, damaged or of another
+ * revision. Ingest and delivery share it. A ladder is derived data, so its failures are logged and never
+ * thrown.
  */
 import { LRUCache } from 'lru-cache';
 import type { BlobStore } from '../blobs/store.ts';
@@ -35,7 +36,10 @@ export class Ladders {
     this.#log = log;
   }
 
-  /** Stores the rungs of a decoded original. @returns false if a rung could not be made or stored. Never rejects. */
+  /**
+   * Stores the rungs of a decoded original.
+   * @returns false if a rung could not be made or stored. Never rejects.
+   */
   async store(digest: Digest, ingested: Ingested, signal: AbortSignal | undefined): Promise<boolean> {
     if (ingested.ladderFault !== undefined) {
       this.#log?.warn({ digest, reason: ingested.ladderFault }, 'a picture was accepted without a ladder');
@@ -53,8 +57,8 @@ export class Ladders {
   }
 
   /**
-   * Makes the ladder of a stored original again. Concurrent calls share one rebuild. After a failure, the same
-   * ladder is not tried again for five minutes. Never rejects: failures are logged.
+   * Makes the ladder of a stored original again. Concurrent calls share one rebuild. After a failure, the
+   * same ladder is not tried again for five minutes. Never rejects: failures are logged.
    */
   async rebuild(digest: Digest, original: Original): Promise<void> {
     if (rungsOf(original).length === 0 || this.#paused.has(digest)) return;

@@ -66,7 +66,8 @@ export class PublicImages {
     const query = this.#source.findPublicImage(publicID);
     const lookup = (stale ? withStaleRecord(query, stale) : query).then(
       (image) => {
-        // `forget` removes a running lookup from the map, because it may have read the state before the change.
+        // `forget` removes a running lookup from the map, because it may have read the state before the
+        // change.
         if (this.#lookups.get(publicID) === lookup) {
           this.#lookups.delete(publicID);
           if (image) this.#records.set(publicID, image);

@@ -1,8 +1,8 @@
 /**
  * The cache of renditions, in two tiers: memory and disk. Ingest and delivery share it.
  *
- * A rendition is named by the digest of its original and the key of its plan. So a cached rendition is never wrong;
- * it can only be unused. Every rendition can be made again, so no call here rejects.
+ * A rendition is named by the digest of its original and the key of its plan. So a cached rendition is never
+ * wrong; it can only be unused. Every rendition can be made again, so no call here rejects.
  */
 import type { Digest } from '../image.ts';
 
@@ -72,7 +72,10 @@ export class RenditionCache {
     return bytes;
   }
 
-  /** Stores a new rendition in both tiers. Resolves when it is in memory; the disk is written in the background. */
+  /**
+   * Stores a new rendition in both tiers. Resolves when it is in memory; the disk is written in the
+   * background.
+   */
   async put(key: RenditionKey, bytes: Uint8Array): Promise<Buffer> {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     await this.#memory.put(key, buffer);

@@ -1,6 +1,6 @@
 /**
- * The path of uploaded bytes into the library: stream, limit, digest, full decode, stored original, ladder and
- * default renditions. Only the library calls it.
+ * The path of uploaded bytes into the library: stream, limit, digest, full decode, stored original, ladder
+ * and default renditions. Only the library calls it.
  */
 import type { Readable } from 'node:stream';
 import type { StagedBlob } from '../blobs/staging.ts';
@@ -41,7 +41,8 @@ export class Ingest {
   }
 
   /**
-   * Writes a file to staging as it arrives. The digest is known after the last byte. The caller discards the file.
+   * Writes a file to staging as it arrives. The digest is known after the last byte. The caller discards the
+   * file.
    * @throws AppError `too-large` as soon as one byte more than 16 MiB has arrived.
    */
   async receive(source: Readable, signal?: AbortSignal): Promise<StagedBlob> {
@@ -58,9 +59,9 @@ export class Ingest {
   }
 
   /**
-   * Decodes every pixel of a received file. Then stores the original durably and, if possible, its ladder.
-   * A record may reference the bytes only after that. A later failure deletes nothing: a twin upload may need the
-   * bytes, and garbage collection removes unreferenced ones.
+   * Decodes every pixel of a received file. Then stores the original durably and, if possible, its ladder. A
+   * record may reference the bytes only after that. A later failure deletes nothing: a twin upload may need
+   * the bytes, and garbage collection removes unreferenced ones.
    * @throws AppError `invalid-image` if the picture is not accepted; then nothing is stored. `unavailable` or
    * `storage-full` if the original cannot be stored.
    */
@@ -86,7 +87,9 @@ export class Ingest {
     await this.#blobs.keepOriginal(staged, signal);
   }
 
-  /** Stores the bytes if no original of their digest and size is stored. Never rejects: failures are logged. */
+  /**
+   * Stores the bytes if no original of their digest and size is stored. Never rejects: failures are logged.
+   */
   async storeIfMissing(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     await this.#blobs.restoreOriginal(staged, signal).catch((error: unknown) => {
       this.#log?.warn({ err: error, digest: staged.digest }, 'a missing original could not be stored again');

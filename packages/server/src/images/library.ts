@@ -103,8 +103,8 @@ export class Library {
   }
 
   /**
-   * The uploaded bytes, exactly `original.size` of them. The caller reads the stream to its end or destroys it.
-   * The stream errors if the bytes are cut short.
+   * The uploaded bytes, exactly `original.size` of them. The caller reads the stream to its end or destroys
+   * it. The stream errors if the bytes are cut short.
    * @throws AppError `unavailable` if the bytes are lost or have another length. `cause` names the digest.
    */
   async openOriginal({ imageID, original }: Image, signal?: AbortSignal): Promise<Readable> {
@@ -212,7 +212,8 @@ export class Library {
 
   /**
    * Replaces the bytes of an image. Its IDs, link and createdOn stay. The current bytes again are a success.
-   * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`, `quota-exceeded` (bytes).
+   * @throws AppError `not-found`, `conflict` (disabled), `invalid-image`, `duplicate`, `quota-exceeded`
+   * (bytes).
    */
   update(
     accountID: string,
@@ -324,8 +325,8 @@ export class Library {
   }
 
   /**
-   * Checks and stores the bytes. A known duplicate is refused before the decode, to save work; the insert settles
-   * duplicates for certain.
+   * Checks and stores the bytes. A known duplicate is refused before the decode, to save work; the insert
+   * settles duplicates for certain.
    */
   async #accept(
     images: ReadableImages,
@@ -340,7 +341,10 @@ export class Library {
     return this.#ingest.accept(file, signal);
   }
 
-  /** Runs a change that references the bytes of a file. If they were garbage-collected, stores them and retries. */
+  /**
+   * Runs a change that references the bytes of a file. If they were garbage-collected, stores them and
+   * retries.
+   */
   async #retryIfCollected<Outcome extends { readonly kind: string }>(
     file: StagedBlob,
     signal: AbortSignal | undefined,
@@ -354,7 +358,9 @@ export class Library {
     return outcome as Exclude<Outcome, Collected>;
   }
 
-  /** A concurrent upload with the same key waits for the first one, and then finds its answer in the records. */
+  /**
+   * A concurrent upload with the same key waits for the first one, and then finds its answer in the records.
+   */
   async #oneAtATime<T>(key: string, work: () => Promise<T>): Promise<T> {
     const previous = this.#uploadsByKey.get(key) ?? Promise.resolve();
     const current = previous.then(work, work);

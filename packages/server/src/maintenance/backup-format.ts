@@ -1,29 +1,30 @@
 /**
- * The form of a backup: a tar that any tar can list. Owns the names of its entries, and what proves that it is whole.
- * Refuses to know where the bytes come from (backup.ts) and where they go (restore.ts).
+ * The file format of a backup: a plain tar file. `backup.ts` writes it and `restore.ts` reads it.
  *
- * In this order:
- * - `vitrine-backup.SHA256.json`: what it is, and the schema of its records
- * - `records/NNNNNN.TABLE.SHA256`: rows, one JSON object a line, of about a MiB
- * - `originals/XX/SHA256`: the bytes as they were uploaded
- * - `manifest.SHA256.json`: how many there are of everything, and one digest over the names and lengths of all before
- * Each entry is named by the digest of its bytes, so that what is altered is found, and named, before it is used; what is
- * missing, cut or in another order is found by the manifest. Rungs and renditions are not in it: they are made anew.
+ * The entries, in this order:
+ * - `vitrine-backup.SHA256.json`: the format version and the schema of the records
+ * - `records/NNNNNN.TABLE.SHA256`: about 1 MiB of rows, one JSON object a line
+ * - `originals/XX/SHA256`: the uploaded bytes
+ * - `manifest.SHA256.json`: the counts, and one digest over the names and lengths of all entries before it
+ *
+ * Each entry is named by the digest of its bytes, so an altered entry is found before it is used. The
+ * manifest reveals missing, truncated and reordered entries. Rungs and renditions are left out, because they
+ * can be made again.
  */
 import { createHash } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import { type Digest, MAX_ORIGINAL_BYTES } from '../image.ts';
 
 export const FORMAT = 'vitrine-backup';
-/** Raise it when files are written that this version could not read. */
+/** Raise it when the files can no longer be read by this version. */
 export const FORMAT_VERSION = 1;
 
-/** Rows are put into one entry until it has this many bytes. */
+/** The size at which an entry of rows is full, in bytes. */
 export const RECORDS_BYTES = 1024 * 1024;
-/** An entry of records that is larger cannot be one of ours: a row has some hundred kB at most. */
+/** The largest entry of rows that is read, in bytes. A row has a few hundred kB at most. */
 export const MAX_RECORDS_BYTES = 64 * 1024 * 1024;
 
-/** An original that is not in a backup, because it was not there or was damaged when the backup was made. */
+/** An original that was missing or damaged when the backup was made, so the backup does not have it. */
 export interface MissingOriginal {
   readonly digest: Digest;
   readonly reason: string;
@@ -33,15 +34,15 @@ export interface BackupSummary {
   /** Rows by table. */
   readonly records: Readonly<Record<string, number>>;
   readonly originals: number;
-  /** Of the originals. */
+  /** Bytes of all originals. */
   readonly bytes: number;
   readonly missing: readonly MissingOriginal[];
 }
 
 export interface Manifest extends BackupSummary {
-  /** How many entries are before this one. */
+  /** The number of entries before the manifest. */
   readonly entries: number;
-  /** SHA-256 over a line `NAME LENGTH` for each of them. */
+  /** SHA-256 over a line `NAME LENGTH` for each of these entries. */
   readonly digest: string;
 }
 
@@ -52,13 +53,14 @@ export interface Preface {
   readonly createdOn: string;
 }
 
-/** What an entry is, by its name; undefined: no entry of a backup has such a name. */
+/** The kinds of entries, with what their names say. */
 export type EntryKind =
   | { readonly kind: 'preface' | 'manifest'; readonly digest: Digest }
   | { readonly kind: 'records'; readonly number: number; readonly table: string; readonly digest: Digest }
   | { readonly kind: 'original'; readonly digest: Digest };
 
-export function entryNamed(name: string): EntryKind | undefined {
+/** The kind of an entry by its name; undefined if no entry has such a name. */
+export function parseEntryName(name: string): EntryKind | undefined {
   const [, number, table, ofRows] = /^records\/(\d{6,12})\.([a-z_]+)\.([0-9a-f]{64})$/.exec(name) ?? [];
   if (table !== undefined && ofRows !== undefined)
     return { kind: 'records', number: Number(number), table, digest: ofRows };
@@ -69,32 +71,35 @@ export function entryNamed(name: string): EntryKind | undefined {
   return { kind: first === 'manifest' ? 'manifest' : 'preface', digest };
 }
 
-export function nameOfOriginal(digest: Digest): string {
+export function originalEntryName(digest: Digest): string {
   return `originals/${digest.slice(0, 2)}/${digest}`;
 }
 
-/** @param number of the entry in the file. */
-export function nameOfRecords(number: number, table: string, bytes: Buffer): string {
+/** @param number the position of the entry in the file. */
+export function recordsEntryName(number: number, table: string, bytes: Buffer): string {
   return `records/${String(number).padStart(6, '0')}.${table}.${sha256(bytes)}`;
 }
 
-export function nameOfText(kind: 'preface' | 'manifest', bytes: Buffer): string {
+export function textEntryName(kind: 'preface' | 'manifest', bytes: Buffer): string {
   return `${kind === 'preface' ? FORMAT : kind}.${sha256(bytes)}.json`;
 }
 
 /** The most bytes that an entry of this name can have. */
-export function limitOf(name: string): number {
-  return entryNamed(name)?.kind === 'original' ? MAX_ORIGINAL_BYTES : MAX_RECORDS_BYTES;
+export function maxEntryBytes(name: string): number {
+  return parseEntryName(name)?.kind === 'original' ? MAX_ORIGINAL_BYTES : MAX_RECORDS_BYTES;
 }
 
-/** One digest over the names and lengths of entries, in their order. The names have the digests of the bytes. */
+/**
+ * One digest over the names and lengths of entries in their order. The names contain the digests of the
+ * bytes.
+ */
 export class Seal {
   readonly #hash = createHash('sha256');
-  #before = '';
+  #beforeLast = '';
   entries = 0;
 
   add(name: string, length: number): void {
-    this.#before = this.digest();
+    this.#beforeLast = this.digest();
     this.#hash.update(`${name} ${length}\n`);
     this.entries += 1;
   }
@@ -103,14 +108,14 @@ export class Seal {
     return this.#hash.copy().digest('hex');
   }
 
-  /** Without the entry that was last. */
-  digestBefore(): string {
-    return this.#before;
+  /** The digest without the last entry. */
+  digestBeforeLast(): string {
+    return this.#beforeLast;
   }
 }
 
-/** Why a file is not restored. */
-export function refused(reason: string): AppError {
+/** The error for a file that cannot be restored. */
+export function unusableBackup(reason: string): AppError {
   return new AppError('conflict', `the backup cannot be used: ${reason}`);
 }
 

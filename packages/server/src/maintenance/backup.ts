@@ -1,6 +1,6 @@
 /**
- * Owns how a backup is made while others go on working: records of one moment, and then the originals that they name.
- * Refuses to know SQL and where blobs are; backup-format.ts has the form of the file.
+ * Writes a backup while servers run: a snapshot of the records, and then the originals that they reference.
+ * `backup-format.ts` has the file format.
  */
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
@@ -16,17 +16,20 @@ import {
   FORMAT_VERSION,
   type Manifest,
   type MissingOriginal,
-  nameOfOriginal,
-  nameOfRecords,
-  nameOfText,
+  originalEntryName,
   type Preface,
   RECORDS_BYTES,
+  recordsEntryName,
   Seal,
   sha256,
+  textEntryName,
 } from './backup-format.ts';
 import type { MaintenanceRecords, Snapshot, TableRows } from './records.ts';
 
-/** How long a backup that is killed goes on holding what it needs, and how often a live one says that it lives; in ms. */
+/**
+ * How long a killed backup still holds off garbage collection, and how often a running one renews that; in
+ * ms.
+ */
 const HOLD = 15 * 60 * 1000;
 const HOLD_RENEWAL = 60 * 1000;
 
@@ -34,30 +37,31 @@ export interface BackupOptions {
   readonly records: MaintenanceRecords;
   readonly blobs: BlobStore;
   readonly path: string;
-  /** Told of every original that is done. `total` is how many there are, as far as that is known. */
+  /** Called after each original, with the number of all originals. */
   readonly onOriginal?: (total: number) => void;
-  /** Ends it, with AppError `cancelled` or the reason. As after every failure, nothing of it is left, nor held. */
+  /** Stops the backup with AppError `cancelled` or the reason of the signal. No file and no hold remain. */
   readonly signal?: AbortSignal;
   readonly now?: () => Date;
 }
 
 /**
- * Writes a backup, while others go on working. The file appears under its name when it is whole and on the disk; one that
- * has the name stays until then. Memory is bounded by one original.
+ * Writes a backup. The file gets its name when it is complete and synced; an older file of that name stays
+ * until then. At most one original is in memory.
  *
- * An original that is missing or damaged is left out and told: one bad block must not keep the rest from being safe.
+ * A missing or damaged original is left out and listed in the summary, so that one bad block does not stop
+ * the backup.
  */
 export async function writeBackup(options: BackupOptions): Promise<BackupSummary> {
   const maintenance = options.records;
   const now = options.now ?? (() => new Date());
   const holdID = randomUUID();
   const hold = () => maintenance.hold(holdID, new Date(now().getTime() + HOLD));
-  // Before the records are read: what they name stays from then on.
+  // The hold comes before the snapshot, so that the originals it references stay.
   await hold();
   const renewal = setInterval(() => void hold().catch(() => undefined), HOLD_RENEWAL);
   try {
     return await maintenance.snapshot((snapshot) =>
-      writeFileWhole(options.path, (add) => writeEntries(snapshot, options, now(), add)),
+      writeFileAtomically(options.path, (add) => writeEntries(snapshot, options, now(), add)),
     );
   } finally {
     clearInterval(renewal);
@@ -85,13 +89,13 @@ async function writeEntries(
     schema: snapshot.schema,
     createdOn: createdOn.toISOString(),
   };
-  const about = asJSON(preface);
-  await addSealed(nameOfText('preface', about), about);
+  const prefaceBytes = asJSON(preface);
+  await addSealed(textEntryName('preface', prefaceBytes), prefaceBytes);
 
   const records: Record<string, number> = {};
-  for await (const { table, bytes, count } of inEntries(snapshot.rows())) {
+  for await (const { table, bytes, count } of packRows(snapshot.rows())) {
     records[table] = (records[table] ?? 0) + count;
-    await addSealed(nameOfRecords(seal.entries, table, bytes), bytes);
+    await addSealed(recordsEntryName(seal.entries, table, bytes), bytes);
   }
 
   const total = await snapshot.countOriginals();
@@ -102,7 +106,7 @@ async function writeEntries(
     const read = await readOriginal(blobs, digest, signal);
     if (typeof read === 'string') missing.push({ digest, reason: read });
     else {
-      await addSealed(nameOfOriginal(digest), read);
+      await addSealed(originalEntryName(digest), read);
       originals += 1;
       bytes += read.length;
     }
@@ -110,38 +114,41 @@ async function writeEntries(
   }
   const summary: BackupSummary = { records, originals, bytes, missing };
   const manifest: Manifest = { ...summary, entries: seal.entries, digest: seal.digest() };
-  const text = asJSON(manifest);
-  await add(nameOfText('manifest', text), text);
+  const manifestBytes = asJSON(manifest);
+  await add(textEntryName('manifest', manifestBytes), manifestBytes);
   return summary;
 }
 
-/** Rows as the bytes of entries, none larger than it must be. */
-async function* inEntries(
+/** Rows as the bytes of entries. An entry is full when it reaches RECORDS_BYTES. */
+async function* packRows(
   batches: AsyncIterable<TableRows>,
 ): AsyncGenerator<{ table: string; bytes: Buffer; count: number }> {
   let table = '';
   let lines: string[] = [];
   let length = 0;
-  const taken = () => {
+  const takeEntry = () => {
     const entry = { table, bytes: Buffer.from(lines.join('')), count: lines.length };
     lines = [];
     length = 0;
     return entry;
   };
   for await (const batch of batches) {
-    if (batch.table !== table && lines.length > 0) yield taken();
+    if (batch.table !== table && lines.length > 0) yield takeEntry();
     table = batch.table;
     for (const row of batch.rows) {
       const line = `${JSON.stringify(row)}\n`;
       lines.push(line);
       length += line.length;
-      if (length >= RECORDS_BYTES) yield taken();
+      if (length >= RECORDS_BYTES) yield takeEntry();
     }
   }
-  if (lines.length > 0) yield taken();
+  if (lines.length > 0) yield takeEntry();
 }
 
-/** The bytes if they are what was uploaded; otherwise why not. At most 16 MiB: they are checked before any is written. */
+/**
+ * The bytes, if they have the digest; else the reason. At most 16 MiB, because they are checked before the
+ * write.
+ */
 async function readOriginal(
   blobs: BlobStore,
   digest: Digest,
@@ -153,17 +160,17 @@ async function readOriginal(
     const chunks: Buffer[] = [];
     for await (const chunk of blob.stream) chunks.push(chunk as Buffer);
     const bytes = Buffer.concat(chunks);
-    return sha256(bytes) === digest ? bytes : 'its bytes are not those that were uploaded';
+    return sha256(bytes) === digest ? bytes : 'its bytes do not have the digest';
   } catch (error) {
     if (!isAppError(error) || signal?.aborted) throw error;
-    // One that cannot be read is left out; where none can, the backup would be of nothing.
+    // One unreadable original is left out. If no blob can be read, the check throws.
     await blobs.check(signal);
     return `it cannot be read: ${error.message}`;
   }
 }
 
-/** Writes a tar beside its place, syncs it, and then gives it its name. After a failure nothing is left. */
-async function writeFileWhole<T>(path: string, work: (add: Add) => Promise<T>): Promise<T> {
+/** Writes a tar next to its target, syncs it and renames it. A failure leaves nothing behind. */
+async function writeFileAtomically<T>(path: string, work: (add: Add) => Promise<T>): Promise<T> {
   const { pack } = await import('tar-stream');
   const target = resolve(path);
   const part = join(dirname(target), `.${randomUUID()}.part`);
@@ -181,7 +188,7 @@ async function writeFileWhole<T>(path: string, work: (add: Add) => Promise<T>): 
       return outcome;
     });
     try {
-      // Whichever fails first tells why; the other would wait for it in vain.
+      // The first failure has the reason. The other promise would never settle.
       const [outcome] = await Promise.all([working, written]);
       await rename(part, target);
       await syncFolder(dirname(target));

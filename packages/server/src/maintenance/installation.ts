@@ -1,71 +1,93 @@
 /**
- * Owns whether records and blobs belong together: both have the ID of their library, which the database decides at the
- * first start and the blobs then keep. Refuses to know SQL and files. Whoever takes away what no record names must ask
- * here first: for records of another library nothing in these blobs has a name.
+ * Checks that records and blobs belong to the same library. Both store the ID of their library: the database
+ * decides it at the first start, and the blobs then keep it. Garbage collection must check it first, because
+ * records of another library reference none of these blobs.
  */
 import { randomUUID } from 'node:crypto';
 import type { BlobStore } from '../blobs/store.ts';
 import { AppError } from '../errors.ts';
 import type { MaintenanceRecords } from './records.ts';
 
-export interface Parts {
+export interface LibraryParts {
   /** With the schema of this version. */
   readonly records: MaintenanceRecords;
   readonly blobs: BlobStore;
 }
 
-interface IDs {
+interface LibraryIDs {
   readonly ofRecords: string | undefined;
   readonly ofBlobs: string | undefined;
 }
 
 /**
- * For a start: makes sure that they belong together. What has no ID yet gets one, so that libraries from before there were
- * IDs have one from then on; several servers that start at once agree.
- * @throws AppError `conflict` if they do not.
+ * For a start: checks that records and blobs belong together. A part without an ID gets one, so libraries of
+ * earlier versions have one from then on. Several servers that start at once agree on it.
+ * @throws AppError `conflict` if they belong to different libraries.
  */
-export async function joinLibrary({ records, blobs }: Parts): Promise<void> {
-  const { ofRecords, ofBlobs } = await idsOf({ records, blobs });
+export async function joinLibrary({ records, blobs }: LibraryParts): Promise<void> {
+  const { ofRecords, ofBlobs } = await readIDs({ records, blobs });
   if (ofBlobs !== undefined) {
     if (ofBlobs === ofRecords) return;
-    // Also where there is no original yet: another server may be about to store its first.
-    throw new AppError('conflict', difference({ ofRecords, ofBlobs }));
+    // This holds without any original too, because another server may be about to store its first one.
+    throw new AppError('conflict', mismatchText({ ofRecords, ofBlobs }));
   }
   const libraryID = await records.nameLibrary(randomUUID());
-  const found = await blobs.nameLibrary(libraryID);
-  // Somebody with another database was there at the same time.
-  if (found !== libraryID) {
-    throw new AppError('conflict', difference({ ofRecords: libraryID, ofBlobs: found }));
+  const stored = await blobs.nameLibrary(libraryID);
+  // A server with another database was faster.
+  if (stored !== libraryID) {
+    throw new AppError('conflict', mismatchText({ ofRecords: libraryID, ofBlobs: stored }));
   }
 }
 
-/** For who has just filled both: from now on they belong together, whatever the blobs belonged to before. */
-export async function claimBlobs({ records, blobs }: Parts): Promise<void> {
+/** For a restore that has filled both parts: makes the blobs belong to the records. */
+export async function claimBlobs({ records, blobs }: LibraryParts): Promise<void> {
   await blobs.renameLibrary(await records.nameLibrary(randomUUID()));
 }
 
-/** Why they do not belong together, for people; undefined: they do. Changes nothing. */
-export async function strangersBecause(parts: Parts): Promise<string | undefined> {
-  const ids = await idsOf(parts);
+/** Why records and blobs do not belong together; undefined if they do. Changes nothing. */
+export async function mismatchReason(parts: LibraryParts): Promise<string | undefined> {
+  const ids = await readIDs(parts);
   if (ids.ofRecords === undefined && ids.ofBlobs === undefined) {
-    return 'neither the database nor the blobs have the ID of a library: start the server once';
+    return 'neither the database nor the blobs have a library ID: start the server once';
   }
-  return ids.ofRecords === ids.ofBlobs ? undefined : difference(ids);
+  return ids.ofRecords === ids.ofBlobs ? undefined : mismatchText(ids);
 }
 
-/** The blobs are asked first: the database is named before them, so whoever finds their ID finds its ID too. */
-async function idsOf({ records, blobs }: Parts): Promise<IDs> {
+/** Why maintenance cannot judge these blobs by these records: another schema or another library. */
+export async function findObstacle({
+  records,
+  blobs,
+}: LibraryParts): Promise<{ kind: 'schema' | 'library'; text: string } | undefined> {
+  const { applied, known } = await records.schema();
+  if (applied.at(-1) !== known.at(-1) || applied.length !== known.length) {
+    const text =
+      `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${known.at(-1)}: ` +
+      'start the server once, or run the version that made it';
+    return { kind: 'schema', text };
+  }
+  const text = await mismatchReason({ records, blobs });
+  return text === undefined ? undefined : { kind: 'library', text };
+}
+
+/** Reads the blobs first. The database gets its ID before the blobs, so a blob ID implies a database ID. */
+async function readIDs({ records, blobs }: LibraryParts): Promise<LibraryIDs> {
   const ofBlobs = await blobs.libraryID();
   return { ofBlobs, ofRecords: await records.libraryID() };
 }
 
-function difference({ ofRecords, ofBlobs }: IDs): string {
+function mismatchText({ ofRecords, ofBlobs }: LibraryIDs): string {
   if (ofBlobs === undefined) {
-    return `the database is that of the library ${ofRecords}, and the blobs belong to none: see VITRINE_BLOBS, or start the server once`;
+    return (
+      `the database belongs to the library ${ofRecords}, and the blobs belong to none: ` +
+      'see VITRINE_BLOBS, or start the server once'
+    );
   }
   const database =
     ofRecords === undefined
       ? 'the database was never used with any blobs'
-      : `the database is that of the library ${ofRecords}`;
-  return `${database}, and the blobs are those of the library ${ofBlobs}: see VITRINE_DATABASE and VITRINE_BLOBS. If they do belong together, remove the blob named library and start the server`;
+      : `the database belongs to the library ${ofRecords}`;
+  return (
+    `${database}, and the blobs belong to the library ${ofBlobs}: see VITRINE_DATABASE and VITRINE_BLOBS. ` +
+    'If they do belong together, remove the blob named library and start the server'
+  );
 }

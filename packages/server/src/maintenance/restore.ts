@@ -1,6 +1,6 @@
 /**
- * Owns how an empty library is filled from a backup, of whichever kind of database: all of it, or nothing. Refuses to know
- * SQL and where blobs are; backup-format.ts has the form of the file.
+ * Restores a backup into an empty library, with either kind of database: all of it or nothing.
+ * `backup-format.ts` has the file format.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -11,15 +11,15 @@ import { type Digest, MAX_ORIGINAL_BYTES } from '../image.ts';
 import {
   type BackupSummary,
   type EntryKind,
-  entryNamed,
   FORMAT,
   FORMAT_VERSION,
-  limitOf,
   type Manifest,
+  maxEntryBytes,
   type Preface,
-  refused,
+  parseEntryName,
   Seal,
   sha256,
+  unusableBackup,
 } from './backup-format.ts';
 import { claimBlobs } from './installation.ts';
 import type { MaintenanceRecords, Row, TableRows } from './records.ts';
@@ -33,24 +33,25 @@ export interface RestorableRecords {
 }
 
 export interface RestoreOptions {
-  /** Over a database that was never used, or is empty. */
+  /** Over an unused or empty database. */
   readonly metadata: RestorableRecords;
   /** Without a single original. */
   readonly blobs: BlobStore;
   readonly path: string;
-  /** Told of every original that is done. */
+  /** Called after each original. */
   readonly onOriginal?: () => void;
-  /** Told how many bytes of the file were read. */
+  /** Called with the number of bytes read from the file. */
   readonly onRead?: (bytes: number) => void;
-  /** Ends it, with AppError `cancelled` or the reason. As after every failure, nothing of it is left. */
+  /** Stops the restore with AppError `cancelled` or the reason of the signal. Nothing of it remains. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Fills an empty library from a backup, of whichever kind of database it is. Each byte is checked on the way; the records
- * count only after all of them and all originals are there and the manifest agrees. Otherwise nothing is left.
- * @throws AppError `conflict` if the library is not empty, or the file is not a whole, unaltered backup that this version
- * can read; it names the entry that is wrong. `unavailable` if it failed and originals that it had stored cannot be removed.
+ * Fills an empty library from a backup of either kind of database. Each entry is checked. The records are
+ * committed after all originals are stored and the manifest matches. After a failure nothing remains.
+ * @throws AppError `conflict` if the library is not empty. `conflict` with the name of the entry if the file
+ * is incomplete, altered or of a newer version. `unavailable` if stored originals cannot be removed after a
+ * failure.
  */
 export async function restoreBackup(options: RestoreOptions): Promise<BackupSummary> {
   const { metadata, blobs, path, onOriginal, signal } = options;
@@ -69,8 +70,8 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
     });
     await metadata.maintenance.restore(preface.schema, rows);
   } catch (error) {
-    // They were not here before. If the records are here, or nobody can say, then nothing of theirs may go: what no record
-    // names is collected one day.
+    // These originals are new. If records exist or the database does not answer, the originals stay, and
+    // garbage collection removes the unreferenced ones later.
     const isEmpty = await metadata.accounts.isEmpty().catch(() => false);
     if (isEmpty) await dropAll(blobs, stored, error);
     throw error;
@@ -88,7 +89,9 @@ async function dropAll(blobs: BlobStore, digests: readonly Digest[], cause: unkn
   for (const digest of digests) await blobs.dropOriginal(digest).catch(() => kept++);
   if (kept === 0) return;
   const why = cause instanceof Error ? cause.message : String(cause);
-  const text = `${why}; and ${kept} originals that were stored before cannot be removed: empty the folder of the blobs before the next restore`;
+  const text =
+    `${why}; and ${kept} originals that were already stored cannot be removed: ` +
+    'empty the folder of the blobs before the next restore';
   throw new AppError('unavailable', text, { cause });
 }
 
@@ -96,12 +99,15 @@ async function* oneChunk(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
 }
 
-/** Reads a backup from its first entry to its last, and lets nothing out that is not as its name says. */
+/**
+ * Reads a backup from its first entry to its last. It returns only entries whose bytes have the digest of
+ * their name.
+ */
 class BackupReader {
   readonly #entries: AsyncIterator<TarEntry>;
   readonly #options: ReadOptions;
   readonly #seal = new Seal();
-  #last = 'its beginning';
+  #lastEntry = 'its beginning';
   #manifest: Manifest | undefined;
 
   private constructor(entries: AsyncIterator<TarEntry>, options: ReadOptions) {
@@ -116,23 +122,23 @@ class BackupReader {
 
   async preface(): Promise<Preface> {
     const entry = await this.#next();
-    if (entry?.is.kind !== 'preface') throw refused('it is no backup of Vitrine');
+    if (entry?.is.kind !== 'preface') throw unusableBackup('it is not a backup of Vitrine');
     const { format, version, schema, createdOn } = fromJSON<Partial<Preface>>(entry.name, entry.bytes);
     if (format !== FORMAT || typeof version !== 'number' || typeof schema !== 'string' || !createdOn) {
-      throw refused('it is no backup of Vitrine');
+      throw unusableBackup('it is not a backup of Vitrine');
     }
-    if (version > FORMAT_VERSION) throw refused('it was made by a newer version of Vitrine');
+    if (version > FORMAT_VERSION) throw unusableBackup('it was made by a newer version of Vitrine');
     return { format, version, schema, createdOn };
   }
 
-  /** All records; then stores all originals; and ends only if the manifest agrees. */
+  /** Yields all records, then stores all originals. Ends only if the manifest matches. */
   async *rows(store: (digest: Digest, bytes: Buffer) => Promise<void>): AsyncGenerator<TableRows> {
     const records: Record<string, number> = {};
     let originals = 0;
     let size = 0;
     for (;;) {
       const entry = await this.#next();
-      if (entry === undefined) throw refused(`it is cut short after ${this.#last}`);
+      if (entry === undefined) throw unusableBackup(`it is cut short after ${this.#lastEntry}`);
       const { name, bytes, is } = entry;
       if (is.kind === 'records') {
         const rows = String(bytes)
@@ -150,7 +156,7 @@ class BackupReader {
         this.#check(manifest, { records, originals, bytes: size });
         this.#manifest = manifest;
         return;
-      } else throw refused(`the entry ${name} does not belong there`);
+      } else throw unusableBackup(`the entry ${name} is unexpected`);
     }
   }
 
@@ -164,18 +170,18 @@ class BackupReader {
     await this.#entries.return?.();
   }
 
-  #check(manifest: Manifest, found: Omit<BackupSummary, 'missing'>): void {
-    // The manifest itself was counted when it was read.
-    const agrees =
+  #check(manifest: Manifest, counts: Omit<BackupSummary, 'missing'>): void {
+    // The manifest itself is among the entries of the seal.
+    const matches =
       manifest.entries === this.#seal.entries - 1 &&
-      manifest.digest === this.#seal.digestBefore() &&
-      manifest.originals === found.originals &&
-      manifest.bytes === found.bytes &&
-      JSON.stringify(manifest.records) === JSON.stringify(found.records);
-    if (!agrees) throw refused('its entries are not those that its manifest tells of: some are missing');
+      manifest.digest === this.#seal.digestBeforeLast() &&
+      manifest.originals === counts.originals &&
+      manifest.bytes === counts.bytes &&
+      JSON.stringify(manifest.records) === JSON.stringify(counts.records);
+    if (!matches) throw unusableBackup('its entries do not match its manifest: some are missing');
   }
 
-  /** The next entry, if its bytes are those that it is named by; undefined: there is none. */
+  /** The next entry, after a check of its digest; undefined after the last one. */
   async #next(): Promise<{ name: string; bytes: Buffer; is: EntryKind } | undefined> {
     const { signal, onRead } = this.#options;
     throwIfFired(signal);
@@ -184,19 +190,19 @@ class BackupReader {
       next = await this.#entries.next();
     } catch (error) {
       if (isAppError(error) || !(error instanceof Error) || 'syscall' in error) throw error;
-      throw refused(`it is cut short or altered after ${this.#last} (${error.message})`);
+      throw unusableBackup(`it is cut short or altered after ${this.#lastEntry} (${error.message})`);
     }
     if (next.done) return undefined;
     const { name, bytes, read } = next.value;
     onRead?.(read);
-    const is = entryNamed(name);
-    if (is === undefined) throw refused(`the entry ${JSON.stringify(name)} does not belong there`);
-    if (sha256(bytes) !== is.digest) throw refused(`the entry ${name} is altered`);
+    const is = parseEntryName(name);
+    if (is === undefined) throw unusableBackup(`the entry ${JSON.stringify(name)} is unexpected`);
+    if (sha256(bytes) !== is.digest) throw unusableBackup(`the entry ${name} is altered`);
     if (is.kind === 'records' && is.number !== this.#seal.entries) {
-      throw refused(`an entry is missing between ${this.#last} and the entry ${name}`);
+      throw unusableBackup(`an entry is missing between ${this.#lastEntry} and the entry ${name}`);
     }
     this.#seal.add(name, bytes.length);
-    this.#last = `the entry ${name}`;
+    this.#lastEntry = `the entry ${name}`;
     return { name, bytes, is };
   }
 }
@@ -206,11 +212,11 @@ type ReadOptions = Pick<RestoreOptions, 'signal' | 'onRead'>;
 interface TarEntry {
   readonly name: string;
   readonly bytes: Buffer;
-  /** How many bytes of the file were read by then. */
+  /** The bytes of the file that were read so far. */
   readonly read: number;
 }
 
-/** Every file of a tar, with its bytes. Rejects if the tar is cut, or is none. */
+/** Every file of a tar, with its bytes. Rejects if the file is truncated or not a tar. */
 async function* tarEntries(path: string): AsyncGenerator<TarEntry> {
   const { extract } = await import('tar-stream');
   const tar = extract();
@@ -220,8 +226,8 @@ async function* tarEntries(path: string): AsyncGenerator<TarEntry> {
   try {
     for await (const entry of tar) {
       const { name, size = 0 } = entry.header;
-      const limit = limitOf(name);
-      if (size > limit) throw refused(`the entry ${name} has ${size} bytes, and none has more than ${limit}`);
+      const limit = maxEntryBytes(name);
+      if (size > limit) throw unusableBackup(`the entry ${name} has ${size} bytes: limit ${limit} bytes`);
       const chunks: Buffer[] = [];
       for await (const chunk of entry) chunks.push(chunk);
       yield { name, bytes: Buffer.concat(chunks), read: source.bytesRead };
@@ -236,7 +242,7 @@ function fromJSON<T>(name: string, bytes: Buffer | string): T {
   try {
     return JSON.parse(String(bytes)) as T;
   } catch {
-    throw refused(`the entry ${name} is altered`);
+    throw unusableBackup(`the entry ${name} is altered`);
   }
 }
 
@@ -245,5 +251,5 @@ function readRow(name: string, line: string): Row {
   const isCell = (value: unknown) =>
     value === null || typeof value === 'string' || Number.isSafeInteger(value);
   if (typeof row === 'object' && row !== null && Object.values(row).every(isCell)) return row;
-  throw refused(`the entry ${name} has a row that is none`);
+  throw unusableBackup(`the entry ${name} has a malformed row`);
 }

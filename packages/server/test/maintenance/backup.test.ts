@@ -264,7 +264,7 @@ describe('a backup', () => {
     const later = await forged(edit('vitrine-backup.', '"version": 1', '"version": 2'));
     await refuses(later, /made by a newer version/);
     const row = await forged(edit('.accounts.', '"display_name":', '"display_name":{"a":1},"b":'));
-    await refuses(row, /has a row that is none/);
+    await refuses(row, /has a malformed row/);
     const column = await forged(edit('.accounts.', '"display_name":', '"display_name) select (1":'));
     await refuses(column, /a table or a column that cannot be/, 'invalid-request');
     const table = await changed(
@@ -275,14 +275,14 @@ describe('a backup', () => {
     const large = await forged((name, bytes) =>
       name.startsWith('originals/') ? Buffer.alloc(16 * 1024 * 1024 + 1) : bytes,
     );
-    await refuses(large, /has 16777217 bytes, and none has more than 16777216/);
+    await refuses(large, /has 16777217 bytes: limit 16777216 bytes/);
   });
 
   test('is no other file', async () => {
     const other = join(folder, 'other');
     for (const bytes of [Buffer.alloc(0), Buffer.from('nonsense'), await picture(1), Buffer.alloc(20_000)]) {
       await writeFile(other, bytes);
-      await refuses(other, /no backup of Vitrine|cut short/);
+      await refuses(other, /not a backup of Vitrine|cut short/);
     }
     await assert.rejects(restored(target(), folder), { code: 'conflict', message: /is not a file/ });
     await assert.rejects(restored(target(), join(folder, 'absent.tar')), { code: 'ENOENT' });
@@ -373,7 +373,7 @@ describe('a backup', () => {
             for (const [n, { imageID }] of images.entries()) {
               await own.added(await picture(77 + n), { replace: imageID });
             }
-            await assert.rejects(collected(), { code: 'conflict', message: /a backup is being made/ });
+            await assert.rejects(collected(), { code: 'conflict', message: /a backup is running/ });
           }
           return open(digest, signal);
         };
@@ -466,7 +466,7 @@ describe('a backup', () => {
         new Map(summary.missing.map(({ digest, reason }) => [digest, reason])),
         new Map([
           [one, 'it is not stored'],
-          [two, 'its bytes are not those that were uploaded'],
+          [two, 'its bytes do not have the digest'],
           [three, 'it cannot be read: The storage cannot be used now'],
         ]),
       );

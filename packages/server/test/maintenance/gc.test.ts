@@ -10,7 +10,8 @@ import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { BlobStore } from '../../src/blobs/store.ts';
 import { Ladders } from '../../src/delivery/ladders.ts';
 import { createPool } from '../../src/imaging/pool/pool.ts';
-import { type CollectOptions, Maintenance } from '../../src/maintenance/maintenance.ts';
+import type { CollectOptions } from '../../src/maintenance/collect.ts';
+import { Maintenance } from '../../src/maintenance/maintenance.ts';
 import { withChanges } from '../support/drivers.ts';
 import {
   besides,
@@ -196,7 +197,7 @@ describe('gc', () => {
     await besides(env, ({ metadata }) => metadata.maintenance.hold('dead', new Date(Date.now() + DAY)));
     await assert.rejects(collected(env, { grace: 0 }), {
       code: 'conflict',
-      message: /a backup is being made/,
+      message: /a backup is running/,
     });
     assert.equal(await isThere(originalPath(server, old)), true);
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));

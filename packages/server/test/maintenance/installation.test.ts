@@ -69,7 +69,7 @@ describe('a library', () => {
     const other = await startServer({ VITRINE_DATA: elsewhere });
     const otherID = await markOf(other);
     await other.close();
-    const both = new RegExp(`library ${otherID}, and the blobs are those of the library ${mark}`);
+    const both = new RegExp(`library ${otherID}, and the blobs belong to the library ${mark}`);
     await assert.rejects(collected(strange()), { code: 'conflict', message: both });
     await assert.rejects(startServer(strange()), both);
     assert.equal(await originalsOf(env), 2);

@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import sharp from 'sharp';
 import { type Stores, withMaintenance, withStores } from '../../src/cli/admin/stores.ts';
-import type { Finding, Maintenance, VerifyOptions } from '../../src/maintenance/maintenance.ts';
+import type { Maintenance } from '../../src/maintenance/maintenance.ts';
+import type { Finding, VerifyOptions } from '../../src/maintenance/verify.ts';
 import { picture } from './sample.ts';
 import { ACCOUNT, type ImageJSON, type TestServer } from './server.ts';
 

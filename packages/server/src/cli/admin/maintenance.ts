@@ -7,7 +7,7 @@ import { access, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import type { BackupSummary } from '../../maintenance/backup-format.ts';
-import type { Collection } from '../../maintenance/maintenance.ts';
+import type { CollectionSummary } from '../../maintenance/collect.ts';
 import { PartlyDone } from '../remote/progress.ts';
 import { interruptible } from '../terminal/interruption.ts';
 import { counted, json, lines, plain } from '../terminal/output.ts';
@@ -61,7 +61,7 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
                   steps?.end();
                   steps = await startSteps(surroundings, { what, total, json: asJSON });
                 },
-                onLooked: () => steps?.step(),
+                onChecked: () => steps?.step(),
                 onOriginal(digest, size) {
                   found += 1;
                   if (!asJSON) steps?.tell(`original ${digest}, ${size} bytes\n`);
@@ -158,7 +158,7 @@ export function addMaintenanceCommands(program: Command, surroundings: Surroundi
 }
 
 function collectionText(
-  { originals, rungs, bytes, stagedFiles, waiting }: Collection,
+  { originals, rungs, bytes, stagedFiles, waiting }: CollectionSummary,
   dryRun: boolean,
 ): string {
   return lines({

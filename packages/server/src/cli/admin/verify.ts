@@ -3,7 +3,7 @@
  * wrong, none of it is kept. What is looked at is the service's.
  */
 import type { Command } from 'commander';
-import type { Finding } from '../../maintenance/maintenance.ts';
+import type { Finding } from '../../maintenance/verify.ts';
 import { interruptible } from '../terminal/interruption.ts';
 import { counted, plain } from '../terminal/output.ts';
 import type { Surroundings } from './session.ts';

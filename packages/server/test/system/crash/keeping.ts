@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Finding } from '../../../src/maintenance/maintenance.ts';
+import type { Finding } from '../../../src/maintenance/verify.ts';
 
 const VITRINE = join(import.meta.dirname, '../../../vitrine.mjs');
 const run = promisify(execFile);
