@@ -32,7 +32,7 @@ export async function joinLibrary({ records, blobs }: Parts): Promise<void> {
     throw new AppError('conflict', difference({ ofRecords, ofBlobs }));
   }
   const libraryID = await records.nameLibrary(randomUUID());
-  const found = await blobs.nameLibrary(libraryID);
+  const found = await blobs.storeLibraryIDIfMissing(libraryID);
   // Somebody with another database was there at the same time.
   if (found !== libraryID) {
     throw new AppError('conflict', difference({ ofRecords: libraryID, ofBlobs: found }));
@@ -41,7 +41,7 @@ export async function joinLibrary({ records, blobs }: Parts): Promise<void> {
 
 /** For who has just filled both: from now on they belong together, whatever the blobs belonged to before. */
 export async function claimBlobs({ records, blobs }: Parts): Promise<void> {
-  await blobs.renameLibrary(await records.nameLibrary(randomUUID()));
+  await blobs.storeLibraryID(await records.nameLibrary(randomUUID()));
 }
 
 /** Why they do not belong together, for people; undefined: they do. Changes nothing. */
@@ -55,7 +55,7 @@ export async function strangersBecause(parts: Parts): Promise<string | undefined
 
 /** The blobs are asked first: the database is named before them, so whoever finds their ID finds its ID too. */
 async function idsOf({ records, blobs }: Parts): Promise<IDs> {
-  const ofBlobs = await blobs.libraryID();
+  const ofBlobs = await blobs.readLibraryID();
   return { ofBlobs, ofRecords: await records.libraryID() };
 }
 

@@ -133,7 +133,7 @@ export class Maintenance {
     const damage = await maintenance.damage();
     for (const { text } of damage) yield { kind: 'database', text, repaired: false };
     if (damage.some(({ isReadable }) => !isReadable)) return;
-    if (repair) await this.#blobs.takeBackRemovals();
+    if (repair) await this.#blobs.undoUnfinishedRemovals();
     yield* maintenance.checkRecords({ repair, signal });
     for await (const groups of inGroups(maintenance.imagesByOriginal(), AT_ONCE)) {
       throwIfFired(signal);
@@ -287,14 +287,14 @@ export class Maintenance {
     const maintenance = this.#records;
     const obstacle = await this.#obstacle();
     if (obstacle !== undefined) throw new AppError('conflict', obstacle.text);
-    if (!dryRun) await this.#blobs.takeBackRemovals();
+    if (!dryRun) await this.#blobs.undoUnfinishedRemovals();
     const now = this.#now().getTime();
     const isOld = (...times: (Date | undefined)[]) =>
       times.every((time) => time === undefined || now - time.getTime() >= grace);
 
     let looked = 0;
     await onStage?.('originals', await maintenance.countImages());
-    for await (const batch of inGroups(this.#blobs.originals(signal), BATCH)) {
+    for await (const batch of inGroups(this.#blobs.listOriginals(signal), BATCH)) {
       const unnamed = await maintenance.unnamed(batch.map(({ digest }) => digest));
       for (const { digest, size, storedOn } of batch) {
         throwIfFired(signal);
@@ -313,7 +313,7 @@ export class Maintenance {
     }
     // An original that is there was looked at above, and takes its rungs along.
     await onStage?.('rungs', looked * MOST_RUNGS);
-    for await (const batch of inGroups(this.#blobs.rungs(signal), BATCH)) {
+    for await (const batch of inGroups(this.#blobs.listRungs(signal), BATCH)) {
       const unnamed = await maintenance.unnamed(batch.map(({ digest }) => digest));
       for (const { digest, name, size, storedOn } of batch) {
         throwIfFired(signal);
@@ -334,7 +334,7 @@ export class Maintenance {
 
   /** True if it is gone; false if somebody wants it after all. */
   async #collectOriginal(digest: Digest): Promise<boolean> {
-    const removal = this.#blobs.removalOf(digest);
+    const removal = this.#blobs.createRemoval(digest);
     // Somebody else has removed it since it was listed.
     if (!(await removal.prepare())) return false;
     let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
@@ -342,7 +342,7 @@ export class Maintenance {
       outcome = await this.#records.collect(digest, this.#now(), removal.remove);
     } catch (error) {
       // If that fails as well, the next collection does it.
-      await removal.takeBack().catch(() => undefined);
+      await removal.undo().catch(() => undefined);
       throw error;
     }
     if (outcome === 'collected') {
@@ -351,7 +351,7 @@ export class Maintenance {
       // they come between these two lines, the ladder is made anew when it is missed.
       const isBack = (await this.#blobs.statOriginal(digest)) !== undefined;
       if (!isBack) await this.#blobs.dropRungs(digest);
-    } else await removal.takeBack();
+    } else await removal.undo();
     if (outcome !== 'held') return outcome === 'collected';
     throw new AppError(
       'conflict',
