@@ -2,6 +2,8 @@
  * Limits how many slots one key, such as an account, may hold at the same time.
  * A full key gets no slot and does not wait; see `fair-queue.ts` for a queue.
  */
+import { AppError } from '../errors.ts';
+
 export class ConcurrencyLimit {
   readonly #max: number;
   readonly #counts = new Map<string, number>();
@@ -25,4 +27,14 @@ export class ConcurrencyLimit {
       else this.#counts.delete(key);
     };
   }
+}
+
+/**
+ * The error for a key without a free slot: `rate-limited`, with the limit in its text.
+ * @param party the kind of the key.
+ * @param subject names the slots, in the plural, such as `uploads`.
+ */
+export function concurrencyLimitError(party: 'account' | 'address', max: number, subject: string): AppError {
+  const text = `one ${party} may have at most ${max} ${subject} at once`;
+  return new AppError('rate-limited', text, { retryAfter: 1, rejection: `${party}-share` });
 }

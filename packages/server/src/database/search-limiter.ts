@@ -5,9 +5,8 @@
  * One account's searches hold up its own only. All others get theirs between them, and no account has all the places.
  */
 
-import { ConcurrencyLimit } from '../concurrency/concurrency-limit.ts';
+import { ConcurrencyLimit, concurrencyLimitError } from '../concurrency/concurrency-limit.ts';
 import { FairQueue, type FairQueueOptions } from '../concurrency/fair-queue.ts';
-import { AppError } from '../errors.ts';
 import { unavailable } from './dialect.ts';
 
 /** Searches that may be waiting, of all accounts. */
@@ -39,10 +38,7 @@ export class Searches {
    */
   async run<T>(accountID: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     const release = this.#limit.acquire(accountID);
-    if (release === undefined) {
-      const text = `one account may have ${MAX_SEARCHES_PER_ACCOUNT} searches at once at most`;
-      throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'account-share' });
-    }
+    if (!release) throw concurrencyLimitError('account', MAX_SEARCHES_PER_ACCOUNT, 'searches');
     try {
       const slot = await this.#queue.acquire({ key: accountID, timeout: this.#patience, signal });
       try {

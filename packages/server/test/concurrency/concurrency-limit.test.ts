@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ConcurrencyLimit } from '../../src/concurrency/concurrency-limit.ts';
+import { ConcurrencyLimit, concurrencyLimitError } from '../../src/concurrency/concurrency-limit.ts';
 
 /** Bytes on the heap after a garbage collection. */
 function heapBytes(): number {
@@ -39,5 +39,13 @@ describe('a concurrency limit', () => {
     const growth = heapBytes() - before;
     assert.ok(growth < 2_000_000, `${growth} bytes`);
     assert.ok(limit.acquire('key 0'), 'the limit is in use until here, so it is not collected');
+  });
+
+  test('has an error that names the limit, its subject and the party', () => {
+    for (const party of ['account', 'address'] as const) {
+      const { code, message, retryAfter, rejection } = concurrencyLimitError(party, 128, 'uploads');
+      assert.deepEqual([code, retryAfter, rejection], ['rate-limited', 1, `${party}-share`]);
+      assert.equal(message, `one ${party} may have at most 128 uploads at once`);
+    }
   });
 });

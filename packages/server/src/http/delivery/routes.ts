@@ -4,7 +4,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import { ConcurrencyLimit } from '../../concurrency/concurrency-limit.ts';
+import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concurrency-limit.ts';
 import type { DeliveredRendition, Delivery } from '../../delivery/delivery.ts';
 import type { PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
@@ -102,9 +102,7 @@ export function addDeliveryRoutes(
         const take = () => {
           charge();
           giveBack = renderSlots.acquire(client());
-          if (giveBack) return;
-          const text = `one address may have ${MAX_RENDERS_PER_ADDRESS} renditions in the making at most`;
-          throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'address-share' });
+          if (!giveBack) throw concurrencyLimitError('address', MAX_RENDERS_PER_ADDRESS, 'renders');
         };
         const { bytes, from, times } = await delivery
           .deliver(planned, request.aborted, take)
