@@ -95,7 +95,7 @@ export async function createApp(
     // A killed collector may have left originals that a new image references. A failure must not stop the
     // start.
     const undoRemovals = () =>
-      blobs.takeBackRemovals().catch((error: unknown) => {
+      blobs.undoUnfinishedRemovals().catch((error: unknown) => {
         log.warn({ err: error }, 'unfinished removals of originals could not be undone');
       });
     await undoRemovals();

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { Budget } from '../concurrency/token-bucket.ts';
+import { TokenBucket } from '../concurrency/token-bucket.ts';
 import { AppError } from '../errors.ts';
 
 /** Failures of one address, whatever it tries: a burst of these, and then one a second. */
@@ -26,8 +26,8 @@ export interface Attempt {
 }
 
 export class FailureThrottle {
-  readonly #byAddress = new Budget({ burst: ADDRESS_BURST, perSecond: ADDRESS_PER_SECOND });
-  readonly #byPair = new Budget({ burst: PAIR_BURST, perSecond: PAIR_PER_SECOND });
+  readonly #byAddress = new TokenBucket({ burst: ADDRESS_BURST, perSecond: ADDRESS_PER_SECOND });
+  readonly #byPair = new TokenBucket({ burst: PAIR_BURST, perSecond: PAIR_PER_SECOND });
   /** Who has authenticated from an address is not held up by what others fail to do there. */
   readonly #established = new LRUCache<string, true>({ max: MAX_ESTABLISHED, ttl: ESTABLISHED_TIME });
   readonly #now: () => number;
@@ -46,8 +46,8 @@ export class FailureThrottle {
     const now = this.#now();
     const pair = pairName(attempt);
     const wait = Math.max(
-      pair === undefined ? 0 : this.#byPair.wait(pair, now),
-      this.#isEstablished(pair) ? 0 : this.#byAddress.wait(attempt.address, now),
+      pair === undefined ? 0 : this.#byPair.secondsUntilToken(pair, now),
+      this.#isEstablished(pair) ? 0 : this.#byAddress.secondsUntilToken(attempt.address, now),
     );
     if (wait === 0) return;
     throw new AppError('rate-limited', 'too many failed attempts to authenticate; try again later', {

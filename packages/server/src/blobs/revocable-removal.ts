@@ -8,18 +8,18 @@ import type { BlobDriver } from './driver.ts';
 import type { StagedBlob } from './staging.ts';
 
 /** The removal of one original by one collector, which can be taken back until `finish`. */
-export interface Removal {
+export interface RevocableRemoval {
   /** Keeps what could be taken back. Comes first, and before any lock. False: there is nothing to remove, nor may it be tried. */
   prepare(): Promise<boolean>;
   /** Removes the original, and not its rungs: one call of the driver. Succeeds also if there is none, and when called again. */
   remove(): Promise<void>;
   /** The original is there again, unless somebody stored it anew, or there was none. */
-  takeBack(): Promise<void>;
+  undo(): Promise<void>;
   /** Lets go of what could be taken back. */
   finish(): Promise<void>;
 }
 
-export interface RemovalsDependencies {
+export interface RevocableRemovalsDependencies {
   readonly driver: BlobDriver;
   /** The key of an original. TypeError if the digest is none. */
   readonly keyOf: (digest: Digest) => string;
@@ -36,21 +36,21 @@ const REMOVED = /^removed\/([0-9a-f]{64})\.(\d+)\.[0-9a-f-]+$/;
 // Far longer than one removal can take: who removes must still find what it could take back.
 const MEMORY_MS = 24 * 60 * 60 * 1000;
 
-export class Removals {
+export class RevocableRemovals {
   readonly #driver: BlobDriver;
-  readonly #keyOf: RemovalsDependencies['keyOf'];
-  readonly #drop: RemovalsDependencies['drop'];
-  readonly #fetch: RemovalsDependencies['fetch'];
+  readonly #keyOf: RevocableRemovalsDependencies['keyOf'];
+  readonly #drop: RevocableRemovalsDependencies['drop'];
+  readonly #fetch: RevocableRemovalsDependencies['fetch'];
 
-  constructor({ driver, keyOf, drop, fetch }: RemovalsDependencies) {
+  constructor({ driver, keyOf, drop, fetch }: RevocableRemovalsDependencies) {
     this.#driver = driver;
     this.#keyOf = keyOf;
     this.#drop = drop;
     this.#fetch = fetch;
   }
 
-  /** A process that ends before it is finished leaves the bytes where they are kept: see `takeBack`. */
-  of(digest: Digest): Removal {
+  /** A process that ends before it is finished leaves the bytes where they are kept: see `undoUnfinished`. */
+  create(digest: Digest): RevocableRemoval {
     const key = this.#keyOf(digest);
     const kept = `${PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
     return {
@@ -59,7 +59,7 @@ export class Removals {
         return (await this.#driver.stat(kept)) !== undefined;
       },
       remove: () => this.#drop(digest),
-      takeBack: async () => {
+      undo: async () => {
         await this.#copy(kept, key);
         await this.#driver.delete(kept);
       },
@@ -73,7 +73,7 @@ export class Removals {
    * could take back by itself, for a day.
    * @returns how many there were.
    */
-  async takeBack(now: Date): Promise<number> {
+  async undoUnfinished(now: Date): Promise<number> {
     let count = 0;
     for await (const { key } of this.#driver.list(PREFIX)) {
       const [, digest, begunOn] = REMOVED.exec(key) ?? [];

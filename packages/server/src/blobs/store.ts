@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers';
 import { AppError, isAppError } from '../errors.ts';
 import type { Digest } from '../image.ts';
 import type { BlobDriver } from './driver.ts';
-import { type Removal, Removals } from './revocable-removal.ts';
+import { type RevocableRemoval, RevocableRemovals } from './revocable-removal.ts';
 import { type StagedBlob, stageFile, sweepStaged, withStagedFile } from './staging.ts';
 
 /** An original as it is stored. */
@@ -52,11 +52,11 @@ export function rungKey(digest: Digest, name: string): string {
 /** Originals and their rungs by digest, over any driver. One instance serves the whole process. */
 export class BlobStore {
   readonly #driver: BlobDriver;
-  readonly #removals: Removals;
+  readonly #removals: RevocableRemovals;
 
   constructor(driver: BlobDriver) {
     this.#driver = driver;
-    this.#removals = new Removals({
+    this.#removals = new RevocableRemovals({
       driver,
       keyOf: originalKey,
       drop: (digest) => this.dropOriginal(digest),
@@ -85,7 +85,7 @@ export class BlobStore {
    * stored them first, and not older than an hour by `storedOn`. A blob that holds other bytes is damaged and is
    * replaced. A failure deletes nothing. The staged file remains, its owner's to discard.
    */
-  async keepOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
+  async storeOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     const key = originalKey(staged.digest);
     if ((await this.#driver.put(key, staged, signal)) === 'created') return;
     const stored = await this.#driver.stat(key, signal);
@@ -108,9 +108,9 @@ export class BlobStore {
   }
 
   /** Keeps a staged file as an original if there is none of its digest and size: what was lost and comes again. */
-  async restoreOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
+  async storeOriginalIfMissing(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     const stored = await this.#driver.stat(originalKey(staged.digest), signal);
-    if (stored?.size !== staged.size) await this.keepOriginal(staged, signal);
+    if (stored?.size !== staged.size) await this.storeOriginal(staged, signal);
   }
 
   /**
@@ -160,7 +160,7 @@ export class BlobStore {
    * Keeps rungs of an original, in place of those of the same names. They are derived data: whoever makes them goes
    * on if this fails. Throws what the driver throws; some of them may be stored then.
    */
-  async keepRungs(
+  async storeRungs(
     digest: Digest,
     rungs: readonly { readonly name: string; readonly bytes: Uint8Array }[],
     signal?: AbortSignal,
@@ -236,7 +236,7 @@ export class BlobStore {
   }
 
   /** Every original that is stored, in no order. Those that come or go meanwhile may be missed. */
-  async *originals(signal?: AbortSignal): AsyncGenerator<StoredOriginal, void, undefined> {
+  async *listOriginals(signal?: AbortSignal): AsyncGenerator<StoredOriginal, void, undefined> {
     for await (const { key, size, storedOn } of this.#driver.list('originals/', signal)) {
       const [, folder, digest, ...rest] = key.split('/');
       if (digest !== undefined && isPlaceOf(digest, folder, rest, 0)) yield { digest, size, storedOn };
@@ -244,7 +244,7 @@ export class BlobStore {
   }
 
   /** Every rung that is stored, in no order but with those of an original together. As above. */
-  async *rungs(signal?: AbortSignal): AsyncGenerator<StoredRung, void, undefined> {
+  async *listRungs(signal?: AbortSignal): AsyncGenerator<StoredRung, void, undefined> {
     for await (const { key, size, storedOn } of this.#driver.list('rungs/', signal)) {
       const [, folder, digest, ...rest] = key.split('/');
       const [name] = rest;
@@ -255,7 +255,7 @@ export class BlobStore {
 
   /**
    * Removes an original, and none of its rungs; succeeds also if there is none. It is the caller's to know that nothing
-   * names it, and that nothing will. A collector beside uploads cannot know: see `removalOf`.
+   * names it, and that nothing will. A collector beside uploads cannot know: see `createRemoval`.
    */
   async dropOriginal(digest: Digest, signal?: AbortSignal): Promise<void> {
     await this.#driver.delete(originalKey(digest), signal);
@@ -269,29 +269,29 @@ export class BlobStore {
   }
 
   /** The removal of an original, for MaintenanceRecords.collect. */
-  removalOf(digest: Digest): Removal {
-    return this.#removals.of(digest);
+  createRemoval(digest: Digest): RevocableRemoval {
+    return this.#removals.create(digest);
   }
 
   /** Takes back every removal that was not finished. Safe at any time. @returns how many there were. */
-  takeBackRemovals(now = new Date()): Promise<number> {
-    return this.#removals.takeBack(now);
+  undoUnfinishedRemovals(now = new Date()): Promise<number> {
+    return this.#removals.undoUnfinished(now);
   }
 
   /** Which library these blobs belong to; undefined: nobody has said. */
-  async libraryID(): Promise<string | undefined> {
+  async readLibraryID(): Promise<string | undefined> {
     const blob = await this.#driver.open(LIBRARY_KEY);
     return blob && (await text(blob.stream)).trim();
   }
 
   /** Says whose they are, if nobody has: of several that do so at once, one does. @returns whose they are. */
-  async nameLibrary(libraryID: string): Promise<string> {
+  async storeLibraryIDIfMissing(libraryID: string): Promise<string> {
     await this.#withLibraryFile(libraryID, (file) => this.#driver.put(LIBRARY_KEY, file));
-    return (await this.libraryID()) ?? libraryID;
+    return (await this.readLibraryID()) ?? libraryID;
   }
 
   /** Says whose they are, whatever anybody said before. */
-  async renameLibrary(libraryID: string): Promise<void> {
+  async storeLibraryID(libraryID: string): Promise<void> {
     await this.#withLibraryFile(libraryID, (file) => this.#driver.replace(LIBRARY_KEY, file));
   }
 

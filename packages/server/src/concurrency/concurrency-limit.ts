@@ -1,33 +1,40 @@
 /**
- * How much of something scarce each name holds at this moment, and no more than its share. Pure logic; refuses to know
- * what it is that is held, and for how long.
+ * Limits how many slots one key, such as an account, may hold at the same time.
+ * A full key gets no slot and does not wait; see `fair-queue.ts` for a queue.
  */
-export class Shares {
-  readonly #most: number;
-  readonly #held = new Map<string, number>();
+import { AppError } from '../errors.ts';
 
-  /** @param most that one name may hold at once. */
-  constructor(most: number) {
-    this.#most = most;
+export class ConcurrencyLimit {
+  readonly #max: number;
+  readonly #counts = new Map<string, number>();
+
+  /** @param max the most slots of one key. */
+  constructor(max: number) {
+    this.#max = max;
   }
 
-  /** Takes one; undefined if the name holds its share already. What comes back gives it back, once. */
-  take(name: string): (() => void) | undefined {
-    const held = this.#held.get(name) ?? 0;
-    if (held >= this.#most) return undefined;
-    this.#held.set(name, held + 1);
-    let given = false;
+  /** Takes a slot. @returns a function that releases it, once; undefined if the key has no free slot. */
+  acquire(key: string): (() => void) | undefined {
+    const count = this.#counts.get(key) ?? 0;
+    if (count >= this.#max) return undefined;
+    this.#counts.set(key, count + 1);
+    let isReleased = false;
     return () => {
-      if (given) return;
-      given = true;
-      const left = (this.#held.get(name) ?? 1) - 1;
-      if (left > 0) this.#held.set(name, left);
-      else this.#held.delete(name);
+      if (isReleased) return;
+      isReleased = true;
+      const left = (this.#counts.get(key) ?? 1) - 1;
+      if (left > 0) this.#counts.set(key, left);
+      else this.#counts.delete(key);
     };
   }
+}
 
-  /** Names that hold something. */
-  get size(): number {
-    return this.#held.size;
-  }
+/**
+ * The error for a key without a free slot: `rate-limited`, with the limit in its text.
+ * @param party the kind of the key.
+ * @param subject names the slots, in the plural, such as `uploads`.
+ */
+export function concurrencyLimitError(party: 'account' | 'address', max: number, subject: string): AppError {
+  const text = `one ${party} may have at most ${max} ${subject} at once`;
+  return new AppError('rate-limited', text, { retryAfter: 1, rejection: `${party}-share` });
 }

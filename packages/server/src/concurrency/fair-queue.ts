@@ -1,29 +1,30 @@
 /**
- * Whose turn it is: so many at once, in the order of asking; but of those who wait, each name in turn, so that one who
- * asks for much is served between the others and not before them. Refuses to know what is done in a turn.
+ * A queue for a limited number of slots. Waiting requests are grouped by key, and the keys get slots in rotation.
+ * So many requests of one key delay that key, and not the others.
  */
-import { AppError } from '../errors.ts';
+import { AppError, cancellation } from '../errors.ts';
 
-export interface TurnRules {
-  /** How many have a turn at the same time. */
-  readonly atOnce: number;
-  /** How many may wait for one; absent: however many. */
-  readonly waiting?: number;
-  /** Makes the error for a caller that cannot wait or has waited too long. Absent: a general one. */
+export interface FairQueueOptions {
+  /** The most slots in use at the same time. */
+  readonly slots: number;
+  /** The most requests that may wait for a slot; absent: no limit. */
+  readonly maxWaiting?: number;
+  /** Makes the error for a full queue and for a timeout. Absent: a general one. */
   readonly unavailable?: (cause: Error) => AppError;
 }
 
-export interface Turn {
-  /** Passes the turn on; before it has come, gives up the place of who waits. Again is nothing. */
-  end(): void;
+/** A requested slot. */
+export interface Slot {
+  /** Passes the slot to the next request. Before the slot is granted, leaves the queue. Later calls do nothing. */
+  release(): void;
 }
 
-export interface Patience {
-  /** Who asks; those without a name are one. */
-  readonly name?: string;
-  /** Milliseconds to wait for the turn; absent: for as long as it takes. */
-  readonly patience?: number | undefined;
-  /** Gives up the place when it fires. */
+export interface SlotRequest {
+  /** Requests without a key form one group. */
+  readonly key?: string;
+  /** Milliseconds to wait for the slot; absent: no limit. */
+  readonly timeout?: number | undefined;
+  /** Leaves the queue when it fires. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -31,71 +32,78 @@ function queueUnavailable(cause: Error): AppError {
   return new AppError('unavailable', 'The server has too much to do. Try again.', { cause, retryAfter: 1 });
 }
 
-export class Turns {
-  readonly #atOnce: number;
-  readonly #most: number;
+export class FairQueue {
+  readonly #slots: number;
+  readonly #maxWaiting: number;
   readonly #unavailable: (cause: Error) => AppError;
-  #taken = 0;
+  #used = 0;
   #waiting = 0;
-  /** By name; the name whose turn is next comes first. */
-  readonly #queues = new Map<string, Set<() => void>>();
+  /** The waiting requests of each key. The first key gets the next slot. */
+  readonly #groups = new Map<string, Set<() => void>>();
   #onIdle: (() => void) | undefined;
 
-  constructor({ atOnce, waiting = Number.POSITIVE_INFINITY, unavailable = queueUnavailable }: TurnRules) {
-    this.#atOnce = atOnce;
-    this.#most = waiting;
+  constructor({
+    slots,
+    maxWaiting = Number.POSITIVE_INFINITY,
+    unavailable = queueUnavailable,
+  }: FairQueueOptions) {
+    this.#slots = slots;
+    this.#maxWaiting = maxWaiting;
     this.#unavailable = unavailable;
   }
 
-  /** Nobody has a turn, so nobody waits either. */
-  get free(): boolean {
-    return this.#taken === 0;
+  /** True if no slot is in use. Then no request waits either. */
+  get isIdle(): boolean {
+    return this.#used === 0;
   }
 
   /**
-   * Asks for a turn, and calls `begin` when it comes: within this call if it can, and not after the turn was ended.
-   * @throws AppError `unavailable` if too many wait already.
+   * Requests a slot. Calls `onGranted` when the slot is granted: within this call if a slot is free, and never after
+   * the release.
+   * @throws AppError `unavailable` if the queue is full.
    */
-  ask(begin: () => void, name = ''): Turn {
-    let had = false;
-    if (this.#taken < this.#atOnce) {
-      had = true;
-      this.#taken += 1;
-      begin();
-    } else if (this.#waiting >= this.#most) {
-      throw this.#unavailable(new Error('Too many wait for the database.'));
-    }
-    const come = () => {
-      had = true;
-      begin();
+  request(onGranted: () => void, key = ''): Slot {
+    let isGranted = false;
+    const grant = () => {
+      isGranted = true;
+      onGranted();
     };
-    if (!had) this.#enqueue(name, come);
-    let over = false;
+    if (this.#used < this.#slots) {
+      this.#used += 1;
+      grant();
+    } else if (this.#waiting >= this.#maxWaiting) {
+      throw this.#unavailable(new Error(`the queue is full: limit ${this.#maxWaiting} waiting requests`));
+    } else {
+      this.#enqueue(key, grant);
+    }
+    let isReleased = false;
     return {
-      end: () => {
-        if (over) return;
-        over = true;
-        if (had) this.#pass();
-        else this.#leave(name, come);
+      release: () => {
+        if (isReleased) return;
+        isReleased = true;
+        if (isGranted) this.#grantNext();
+        else this.#dequeue(key, grant);
       },
     };
   }
 
-  /** Resolves when the turn has come. @throws AppError `unavailable` when patience is over; `cancelled` by the signal. */
-  async take({ name, patience, signal }: Patience = {}): Promise<Turn> {
-    const cancelled = () => new AppError('cancelled', 'Nobody waits for it any more.');
-    if (signal?.aborted) throw cancelled();
-    const { promise: come, resolve, reject } = Promise.withResolvers<void>();
-    const turn = this.ask(resolve, name);
-    const giveUp = () => reject(this.#unavailable(new Error('The turn did not come in time.')));
-    const timer = patience === undefined ? undefined : setTimeout(giveUp, patience);
-    const onAbort = () => reject(cancelled());
+  /**
+   * Resolves when the slot is granted.
+   * @throws AppError `unavailable` if the queue is full or after the timeout; `cancelled` when the signal fires.
+   */
+  async acquire({ key, timeout, signal }: SlotRequest = {}): Promise<Slot> {
+    if (signal?.aborted) throw cancellation(signal);
+    const { promise: granted, resolve, reject } = Promise.withResolvers<void>();
+    const slot = this.request(resolve, key);
+    const onTimeout = () => reject(this.#unavailable(new Error(`no free slot within ${timeout} ms`)));
+    const timer = timeout === undefined ? undefined : setTimeout(onTimeout, timeout);
+    const onAbort = () => signal && reject(cancellation(signal));
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      await come;
-      return turn;
+      await granted;
+      return slot;
     } catch (error) {
-      turn.end();
+      slot.release();
       throw error;
     } finally {
       clearTimeout(timer);
@@ -103,43 +111,43 @@ export class Turns {
     }
   }
 
-  /** Resolves once nobody has a turn, or waits for one. For one caller, after which nobody asks. */
-  idle(): Promise<void> {
-    if (this.free) return Promise.resolve();
+  /** Resolves when no slot is in use. Supports one caller, after which no slot may be requested. */
+  whenIdle(): Promise<void> {
+    if (this.isIdle) return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onIdle = resolve;
     return promise;
   }
 
-  #enqueue(name: string, come: () => void): void {
-    const queue = this.#queues.get(name);
-    if (queue === undefined) this.#queues.set(name, new Set([come]));
-    else queue.add(come);
+  #enqueue(key: string, grant: () => void): void {
+    const group = this.#groups.get(key);
+    if (group === undefined) this.#groups.set(key, new Set([grant]));
+    else group.add(grant);
     this.#waiting += 1;
   }
 
-  #leave(name: string, come: () => void): void {
-    const queue = this.#queues.get(name);
-    if (queue?.delete(come) !== true) return;
+  #dequeue(key: string, grant: () => void): void {
+    const group = this.#groups.get(key);
+    if (group?.delete(grant) !== true) return;
     this.#waiting -= 1;
-    if (queue.size === 0) this.#queues.delete(name);
+    if (group.size === 0) this.#groups.delete(key);
   }
 
-  #pass(): void {
-    const [next] = this.#queues;
+  #grantNext(): void {
+    const [next] = this.#groups;
     if (next === undefined) {
-      this.#taken -= 1;
-      if (this.free) this.#onIdle?.();
+      this.#used -= 1;
+      if (this.isIdle) this.#onIdle?.();
       return;
     }
-    const [name, queue] = next;
-    const [come] = queue;
-    // Whoever has just had a turn comes behind all others.
-    this.#queues.delete(name);
-    if (come === undefined) return;
-    queue.delete(come);
+    const [key, group] = next;
+    const [grant] = group;
+    // A key that gets a slot moves behind all other keys.
+    this.#groups.delete(key);
+    if (grant === undefined) return;
+    group.delete(grant);
     this.#waiting -= 1;
-    if (queue.size > 0) this.#queues.set(name, queue);
-    come();
+    if (group.size > 0) this.#groups.set(key, group);
+    grant();
   }
 }

@@ -1,67 +1,58 @@
 /**
- * Single flight: work that several callers want at once is done once. Pure logic; refuses to know what the work is.
+ * Single flight: callers that need the same work at the same time share one run of it.
+ * Results are not cached: a call after the end of the run starts the work again.
  */
-import { AppError } from '../errors.ts';
+import { cancellation } from '../errors.ts';
 
 interface Flight<T> {
   readonly result: Promise<T>;
   readonly controller: AbortController;
   waiting: number;
-  /** True once the work has ended: then there is nothing to stop. */
-  over: boolean;
+  isDone: boolean;
 }
 
-export class Flights<T> {
+export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();
 
-  /** How many pieces of work are under way. */
-  get size(): number {
-    return this.#flights.size;
-  }
-
-  /** True while the work under this key is under way. */
+  /** True while the work under this key runs. */
   has(key: string): boolean {
     return this.#flights.has(key);
   }
 
   /**
-   * Does the work, or joins who does it already under this key. A caller whose signal fires stops waiting; the
-   * work itself is only told to stop when nobody waits for it any more.
-   * @throws what the work throws, to everyone who waits; AppError `cancelled` to a caller whose signal fires.
+   * Runs the work, or joins the run under the same key. A caller whose signal fires stops waiting. The signal of the
+   * work fires only when no caller waits any more.
+   * @throws what the work throws, to each waiting caller; AppError `cancelled` when the caller's signal fires.
    */
   async run(key: string, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (signal?.aborted) throw cancelled();
+    if (signal?.aborted) throw cancellation(signal);
     const flight = this.#flights.get(key) ?? this.#start(key, work);
     flight.waiting += 1;
-    const { promise: left, reject: leave } = Promise.withResolvers<never>();
-    const onAbort = () => leave(cancelled());
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const onAbort = () => signal && reject(cancellation(signal));
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      return await (signal ? Promise.race([flight.result, left]) : flight.result);
+      return await (signal ? Promise.race([flight.result, aborted]) : flight.result);
     } finally {
       signal?.removeEventListener('abort', onAbort);
       flight.waiting -= 1;
       if (flight.waiting === 0) {
-        // Whoever comes now must not join what is being stopped.
+        // A new caller must not join a run that is being cancelled.
         if (this.#flights.get(key) === flight) this.#flights.delete(key);
-        if (!flight.over) flight.controller.abort();
+        if (!flight.isDone) flight.controller.abort();
       }
     }
   }
 
   #start(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
     const controller = new AbortController();
-    const flight: Flight<T> = { result: work(controller.signal), controller, waiting: 0, over: false };
+    const flight: Flight<T> = { result: work(controller.signal), controller, waiting: 0, isDone: false };
     this.#flights.set(key, flight);
-    const done = () => {
-      flight.over = true;
+    const onDone = () => {
+      flight.isDone = true;
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
     };
-    flight.result.then(done, done);
+    flight.result.then(onDone, onDone);
     return flight;
   }
-}
-
-function cancelled(): AppError {
-  return new AppError('cancelled', 'the request was cancelled');
 }

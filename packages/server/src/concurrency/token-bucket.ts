@@ -1,67 +1,71 @@
 /**
- * A budget for what is expensive: a token bucket for each name. Pure logic; time is given by the caller.
+ * A token bucket for each name. Callers pass the time, so that tests need no clock.
  */
 import { LRUCache } from 'lru-cache';
 
-/** Names that are remembered. One that is forgotten has a full bucket again. */
+/** The most names with a bucket in memory. An evicted name has a full bucket again. */
 const MAX_NAMES = 20_000;
 
-export interface BudgetOptions {
-  /** What may be taken at once; 0: no limit. */
+/** Subtracted from a wait in seconds before it is rounded up, so that float errors do not add a second. */
+const ROUNDING_TOLERANCE = 1e-6;
+
+export interface TokenBucketOptions {
+  /** The tokens of a full bucket; 0: no limit. */
   readonly burst: number;
-  /** What flows in again, up to the burst. */
+  /** The tokens that flow in per second, up to the burst. */
   readonly perSecond: number;
 }
 
 interface Bucket {
   tokens: number;
-  /** Milliseconds, of a clock that does not jump. */
+  /** The time of `tokens`, in milliseconds of a monotonic clock. */
   at: number;
 }
 
-export class Budget {
+export class TokenBucket {
   readonly burst: number;
   readonly #perMillisecond: number;
   readonly #buckets = new LRUCache<string, Bucket>({ max: MAX_NAMES });
 
-  constructor({ burst, perSecond }: BudgetOptions) {
+  constructor({ burst, perSecond }: TokenBucketOptions) {
     this.burst = burst;
     this.#perMillisecond = perSecond / 1000;
   }
 
   /**
-   * Takes one from the name's bucket. Names are kept: whoever takes them from clients bounds their length.
-   * @param now milliseconds of a clock that does not jump.
-   * @returns 0 if there was one; else the whole seconds, at least 1, until there will be.
+   * Takes one token from the bucket of the name. Names stay in memory, so callers must limit the length of names that
+   * clients choose.
+   * @param now milliseconds of a monotonic clock.
+   * @returns 0 if there was a token; else the whole seconds, at least 1, until the next token.
    */
   take(name: string, now: number): number {
     if (this.burst === 0) return 0;
-    const bucket = this.#refilled(name, now);
+    const bucket = this.#refill(name, now);
     this.#buckets.set(name, bucket);
     const wait = this.#secondsUntil(bucket, 1);
     if (wait === 0) bucket.tokens -= 1;
     return wait;
   }
 
-  /** As `take`, and takes nothing. */
-  wait(name: string, now: number): number {
-    return this.burst === 0 ? 0 : this.#secondsUntil(this.#refilled(name, now), 1);
+  /** The same as `take`, without taking a token. */
+  secondsUntilToken(name: string, now: number): number {
+    return this.burst === 0 ? 0 : this.#secondsUntil(this.#refill(name, now), 1);
   }
 
-  /** How many could be taken now, and the whole seconds until the bucket is full. Takes nothing. */
-  standing(name: string, now: number): { readonly left: number; readonly fullIn: number } {
-    const bucket = this.#refilled(name, now);
+  /** The whole tokens in the bucket, and the whole seconds until it is full. Takes no token. */
+  status(name: string, now: number): { readonly left: number; readonly fullIn: number } {
+    const bucket = this.#refill(name, now);
     return { left: Math.floor(bucket.tokens), fullIn: this.#secondsUntil(bucket, this.burst) };
   }
 
-  #refilled(name: string, now: number): Bucket {
+  #refill(name: string, now: number): Bucket {
     const { tokens, at } = this.#buckets.peek(name) ?? { tokens: this.burst, at: now };
     return { tokens: Math.min(this.burst, tokens + (now - at) * this.#perMillisecond), at: now };
   }
 
-  #secondsUntil({ tokens }: Bucket, wanted: number): number {
-    if (tokens >= wanted) return 0;
-    // Less a trifle: what is a whole second but for the rounding of floats is one.
-    return Math.max(1, Math.ceil((wanted - tokens) / this.#perMillisecond / 1000 - 1e-6));
+  #secondsUntil({ tokens }: Bucket, needed: number): number {
+    if (tokens >= needed) return 0;
+    const seconds = (needed - tokens) / this.#perMillisecond / 1000;
+    return Math.max(1, Math.ceil(seconds - ROUNDING_TOLERANCE));
   }
 }

@@ -70,7 +70,7 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
       await patient.destroy();
     }
   };
-  const searches = new Searches({ atOnce: SEARCHES_AT_ONCE, patience: ANSWER_TIMEOUT });
+  const searches = new Searches({ slots: SEARCHES_AT_ONCE, patience: ANSWER_TIMEOUT });
   const database: Database = {
     db,
     locksRows: true,

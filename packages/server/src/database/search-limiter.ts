@@ -5,9 +5,8 @@
  * One account's searches hold up its own only. All others get theirs between them, and no account has all the places.
  */
 
-import { Shares } from '../concurrency/concurrency-limit.ts';
-import { type TurnRules, Turns } from '../concurrency/fair-queue.ts';
-import { AppError } from '../errors.ts';
+import { ConcurrencyLimit, concurrencyLimitError } from '../concurrency/concurrency-limit.ts';
+import { FairQueue, type FairQueueOptions } from '../concurrency/fair-queue.ts';
 import { unavailable } from './dialect.ts';
 
 /** Searches that may be waiting, of all accounts. */
@@ -16,18 +15,18 @@ const MAX_WAITING = 256;
 /** Searches of one account at once, those that wait included: half of the places, as with uploads. */
 export const MAX_SEARCHES_PER_ACCOUNT = 128;
 
-export interface SearchRules extends Pick<TurnRules, 'atOnce'> {
+export interface SearchRules extends Pick<FairQueueOptions, 'slots'> {
   /** Milliseconds that a search waits for its turn. */
   readonly patience: number;
 }
 
 export class Searches {
-  readonly #turns: Turns;
+  readonly #queue: FairQueue;
   readonly #patience: number;
-  readonly #shares = new Shares(MAX_SEARCHES_PER_ACCOUNT);
+  readonly #limit = new ConcurrencyLimit(MAX_SEARCHES_PER_ACCOUNT);
 
-  constructor({ atOnce, patience }: SearchRules) {
-    this.#turns = new Turns({ atOnce, waiting: MAX_WAITING, unavailable });
+  constructor({ slots, patience }: SearchRules) {
+    this.#queue = new FairQueue({ slots, maxWaiting: MAX_WAITING, unavailable });
     this.#patience = patience;
   }
 
@@ -38,20 +37,17 @@ export class Searches {
    * after having waited in vain; `cancelled` by the signal.
    */
   async run<T>(accountID: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const giveBack = this.#shares.take(accountID);
-    if (giveBack === undefined) {
-      const text = `one account may have ${MAX_SEARCHES_PER_ACCOUNT} searches at once at most`;
-      throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'account-share' });
-    }
+    const release = this.#limit.acquire(accountID);
+    if (!release) throw concurrencyLimitError('account', MAX_SEARCHES_PER_ACCOUNT, 'searches');
     try {
-      const turn = await this.#turns.take({ name: accountID, patience: this.#patience, signal });
+      const slot = await this.#queue.acquire({ key: accountID, timeout: this.#patience, signal });
       try {
         return await work();
       } finally {
-        turn.end();
+        slot.release();
       }
     } finally {
-      giveBack();
+      release();
     }
   }
 }

@@ -4,8 +4,8 @@
  */
 import { hash } from 'node:crypto';
 import type { BlobStore } from '../blobs/store.ts';
-import { Flights } from '../concurrency/single-flight.ts';
-import { Budget } from '../concurrency/token-bucket.ts';
+import { SingleFlight } from '../concurrency/single-flight.ts';
+import { TokenBucket } from '../concurrency/token-bucket.ts';
 import { AppError, isAppError } from '../errors.ts';
 import type { Digest, Image, Original } from '../image.ts';
 import { type Rung, rungBlobName, rungFor } from '../imaging/ladder.ts';
@@ -52,10 +52,10 @@ export class Delivery {
   readonly #processor: Processor;
   readonly #ladders: Ladders;
   readonly #renditions: RenditionCache;
-  readonly #budget: Budget;
+  readonly #budget: TokenBucket;
   readonly #telemetry: Telemetry;
-  readonly #reads = new Flights<Buffer | undefined>();
-  readonly #renders = new Flights<DeliveredRendition>();
+  readonly #reads = new SingleFlight<Buffer | undefined>();
+  readonly #renders = new SingleFlight<DeliveredRendition>();
 
   constructor(dependencies: DeliveryDependencies) {
     this.#blobs = dependencies.blobs;
@@ -63,7 +63,7 @@ export class Delivery {
     this.#ladders = dependencies.ladders;
     this.#renditions = dependencies.renditions;
     const burst = dependencies.sizeBudget;
-    this.#budget = new Budget({ burst, perSecond: burst / SECONDS_AN_HOUR });
+    this.#budget = new TokenBucket({ burst, perSecond: burst / SECONDS_AN_HOUR });
     this.#telemetry = dependencies.telemetry ?? UNOBSERVED;
   }
 

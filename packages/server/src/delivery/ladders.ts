@@ -5,7 +5,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { BlobStore } from '../blobs/store.ts';
-import { Flights } from '../concurrency/single-flight.ts';
+import { SingleFlight } from '../concurrency/single-flight.ts';
 import { isAppError } from '../errors.ts';
 import type { Digest, Original } from '../image.ts';
 import { rungBlobName, rungsOf } from '../imaging/ladder.ts';
@@ -27,7 +27,7 @@ export class Ladders {
   readonly #blobs: BlobStore;
   readonly #processor: Processor;
   readonly #log: WarnLog | undefined;
-  readonly #rebuilds = new Flights<void>();
+  readonly #rebuilds = new SingleFlight<void>();
   readonly #paused = new LRUCache<Digest, true>({ max: MAX_PAUSED, ttl: RETRY_PAUSE });
 
   constructor({ blobs, processor, log }: LaddersDependencies) {
@@ -47,7 +47,7 @@ export class Ladders {
     }
     try {
       const rungs = ingested.rungs.map(({ rung, bytes }) => ({ name: rungBlobName(rung), bytes }));
-      await this.#blobs.keepRungs(digest, rungs, signal);
+      await this.#blobs.storeRungs(digest, rungs, signal);
       return true;
     } catch (error) {
       if (!isAppError(error, 'cancelled'))

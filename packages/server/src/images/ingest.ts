@@ -72,7 +72,7 @@ export class Ingest {
     );
     const storingLadder = this.#ladders.store(digest, ingested, signal);
     try {
-      await this.#blobs.keepOriginal(staged, signal);
+      await this.#blobs.storeOriginal(staged, signal);
     } finally {
       await storingLadder;
     }
@@ -84,14 +84,14 @@ export class Ingest {
 
   /** Stores bytes that were decoded before. They may be lost, damaged or garbage-collected since. */
   async storeAgain(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
-    await this.#blobs.keepOriginal(staged, signal);
+    await this.#blobs.storeOriginal(staged, signal);
   }
 
   /**
    * Stores the bytes if no original of their digest and size is stored. Never rejects: failures are logged.
    */
   async storeIfMissing(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
-    await this.#blobs.restoreOriginal(staged, signal).catch((error: unknown) => {
+    await this.#blobs.storeOriginalIfMissing(staged, signal).catch((error: unknown) => {
       this.#log?.warn({ err: error, digest: staged.digest }, 'a missing original could not be stored again');
     });
   }

@@ -77,19 +77,19 @@ export class GarbageCollection {
     const summary: CollectionSummary = { originals: 0, rungs: 0, bytes: 0, stagedFiles: 0, waiting: 0 };
     const obstacle = await findObstacle({ records: this.#records, blobs: this.#blobs });
     if (obstacle !== undefined) throw new AppError('conflict', obstacle.text);
-    if (!dryRun) await this.#blobs.takeBackRemovals();
+    if (!dryRun) await this.#blobs.undoUnfinishedRemovals();
     const now = this.#now().getTime();
     const isOld: IsOld = (...times) =>
       times.every((time) => time === undefined || now - time.getTime() >= grace);
 
     await onStage?.('originals', await this.#records.countImages());
     let checked = 0;
-    for await (const batch of inGroups(this.#blobs.originals(signal), BATCH)) {
+    for await (const batch of inGroups(this.#blobs.listOriginals(signal), BATCH)) {
       checked += batch.length;
       await this.#collectOriginals(batch, isOld, options, summary);
     }
     await onStage?.('rungs', checked * MAX_RUNGS);
-    for await (const batch of inGroups(this.#blobs.rungs(signal), BATCH)) {
+    for await (const batch of inGroups(this.#blobs.listRungs(signal), BATCH)) {
       await this.#collectRungs(batch, isOld, options, summary);
     }
     const stale = new Date(now - Math.max(grace, STALE_UPLOAD));
@@ -142,14 +142,14 @@ export class GarbageCollection {
 
   /** @returns false if the original is referenced again, or another collector removed it. */
   async #removeOriginal(digest: Digest): Promise<boolean> {
-    const removal = this.#blobs.removalOf(digest);
+    const removal = this.#blobs.createRemoval(digest);
     if (!(await removal.prepare())) return false;
     let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
     try {
       outcome = await this.#records.collect(digest, this.#now(), removal.remove);
     } catch (error) {
       // If this fails too, the next collection undoes the removal.
-      await removal.takeBack().catch(() => undefined);
+      await removal.undo().catch(() => undefined);
       throw error;
     }
     if (outcome === 'collected') {
@@ -159,7 +159,7 @@ export class GarbageCollection {
       // the ladder.
       const isStoredAgain = (await this.#blobs.statOriginal(digest)) !== undefined;
       if (!isStoredAgain) await this.#blobs.dropRungs(digest);
-    } else await removal.takeBack();
+    } else await removal.undo();
     if (outcome !== 'held') return outcome === 'collected';
     throw new AppError(
       'conflict',

@@ -32,7 +32,7 @@ export async function joinLibrary({ records, blobs }: LibraryParts): Promise<voi
     throw new AppError('conflict', mismatchText({ ofRecords, ofBlobs }));
   }
   const libraryID = await records.nameLibrary(randomUUID());
-  const stored = await blobs.nameLibrary(libraryID);
+  const stored = await blobs.storeLibraryIDIfMissing(libraryID);
   // A server with another database was faster.
   if (stored !== libraryID) {
     throw new AppError('conflict', mismatchText({ ofRecords: libraryID, ofBlobs: stored }));
@@ -41,7 +41,7 @@ export async function joinLibrary({ records, blobs }: LibraryParts): Promise<voi
 
 /** For a restore that has filled both parts: makes the blobs belong to the records. */
 export async function claimBlobs({ records, blobs }: LibraryParts): Promise<void> {
-  await blobs.renameLibrary(await records.nameLibrary(randomUUID()));
+  await blobs.storeLibraryID(await records.nameLibrary(randomUUID()));
 }
 
 /** Why records and blobs do not belong together; undefined if they do. Changes nothing. */
@@ -71,7 +71,7 @@ export async function findObstacle({
 
 /** Reads the blobs first. The database gets its ID before the blobs, so a blob ID implies a database ID. */
 async function readIDs({ records, blobs }: LibraryParts): Promise<LibraryIDs> {
-  const ofBlobs = await blobs.libraryID();
+  const ofBlobs = await blobs.readLibraryID();
   return { ofBlobs, ofRecords: await records.libraryID() };
 }
 

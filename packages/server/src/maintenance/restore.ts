@@ -55,7 +55,7 @@ export interface RestoreOptions {
  */
 export async function restoreBackup(options: RestoreOptions): Promise<BackupSummary> {
   const { metadata, blobs, path, onOriginal, signal } = options;
-  for await (const { digest } of blobs.originals()) {
+  for await (const { digest } of blobs.listOriginals()) {
     throw new AppError('conflict', `the blobs are not empty: there is the original ${digest}`);
   }
   const reader = await BackupReader.open(path, options);
@@ -65,7 +65,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
     const rows = reader.rows(async (digest, bytes) => {
       await using file = await blobs.stage(oneChunk(bytes), { limit: MAX_ORIGINAL_BYTES, signal });
       stored.push(digest);
-      await blobs.keepOriginal(file);
+      await blobs.storeOriginal(file);
       onOriginal?.();
     });
     await metadata.maintenance.restore(preface.schema, rows);

@@ -91,7 +91,7 @@ export class Verification {
     const damage = await this.#records.damage();
     for (const { text } of damage) yield { kind: 'database', text, repaired: false };
     if (damage.some(({ isReadable }) => !isReadable)) return;
-    if (repair) await this.#blobs.takeBackRemovals();
+    if (repair) await this.#blobs.undoUnfinishedRemovals();
     yield* this.#records.checkRecords({ repair, signal });
     for await (const groups of inGroups(this.#records.imagesByOriginal(), CONCURRENCY)) {
       throwIfFired(signal);

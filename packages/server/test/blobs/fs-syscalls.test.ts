@@ -47,7 +47,7 @@ it('a blob and every new folder above it are on the disk before it is acknowledg
     t,
     ['-e', 'trace=fsync,link,linkat,mkdir,mkdirat,write,rename,renameat,renameat2'],
     `await using staged = await stage('durable');
-     await store.keepOriginal(staged);
+     await store.storeOriginal(staged);
      (await import('node:fs')).writeSync(1, 'acknowledged');`,
   );
   const only = (...parts: string[]): number => {
@@ -133,7 +133,7 @@ it('a disk that fails to sync is unavailable, and nothing is acknowledged', { sk
     // The first two sync the folders that opening makes.
     ['-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:when=3+'],
     `const staged = await stage('lost');
-     await store.keepOriginal(staged).then(() => console.log('kept'), (error) => console.log(error.code));
+     await store.storeOriginal(staged).then(() => console.log('kept'), (error) => console.log(error.code));
      console.log((await store.openOriginal(staged.digest)) === undefined);`,
   );
   assert.equal(stdout, 'unavailable\ntrue\n', calls.join('\n'));
@@ -144,7 +144,7 @@ it('running out of file descriptors is unavailable', { skip }, async (t) => {
     t,
     ['-e', 'trace=link,linkat', '-e', 'inject=link,linkat:error=EMFILE'],
     `const staged = await stage('refused');
-     await store.keepOriginal(staged).then(() => console.log('kept'), (error) => console.log(error.code));
+     await store.storeOriginal(staged).then(() => console.log('kept'), (error) => console.log(error.code));
      console.log((await store.openOriginal(staged.digest)) === undefined);`,
   );
   assert.equal(stdout, 'unavailable\ntrue\n');

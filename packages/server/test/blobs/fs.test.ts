@@ -52,7 +52,7 @@ it('a full disk is storage-full, leaves nothing half-made, keeps reading, and he
   const driver = await openFileBlobs({ folder });
   const store = new BlobStore(driver);
   await using small = await store.stage(Readable.from([Buffer.from('small')]), { limit: 100 });
-  await store.keepOriginal(small);
+  await store.storeOriginal(small);
 
   const filler = await open(join(folder, 'filler'), 'w');
   await assert.rejects(filler.writeFile(Buffer.alloc(2_000_000)));
@@ -66,7 +66,7 @@ it('a full disk is storage-full, leaves nothing half-made, keeps reading, and he
   await filler.truncate(0);
   await filler.close();
   await using staged = await big();
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
   await store.check();
 });
 
@@ -98,7 +98,7 @@ it('puts across two disks as it does on one', async (t) => {
     Array.from({ length: 8 }, () => store.stage(Readable.from([bytes]), { limit: 1e6 })),
   );
   await assert.rejects(link(staged[0]?.path ?? '', join(disk, 'probe')), { code: 'EXDEV' });
-  await Promise.all(staged.map((one) => store.keepOriginal(one)));
+  await Promise.all(staged.map((one) => store.storeOriginal(one)));
   const digest = staged[0]?.digest ?? '';
   const blob = await store.openOriginal(digest);
   assert.ok(blob && (await buffer(blob.stream)).equals(bytes));
@@ -116,7 +116,7 @@ it('refuses at start a folder that it cannot write, and is unavailable when that
   if (folder === undefined) return;
   const store = new BlobStore(await openFileBlobs({ folder }));
   await using staged = await store.stage(Readable.from([Buffer.from('kept')]), { limit: 100 });
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
   await remount(folder, 'ro');
   const unavailable = (error: unknown) => isAppError(error, 'unavailable');
   await assert.rejects(openFileBlobs({ folder }), /cannot be used.*EROFS/);
@@ -164,8 +164,8 @@ it('leaves no folder behind of an original that was dropped, and makes it again 
   const store = new BlobStore(await openFileBlobs({ folder }));
   const keep = async () => {
     await using staged = await store.stage(Readable.from([Buffer.from('bytes')]), { limit: 100 });
-    await store.keepOriginal(staged);
-    await store.keepRungs(staged.digest, [
+    await store.storeOriginal(staged);
+    await store.storeRungs(staged.digest, [
       { name: '1024', bytes: Buffer.from('one') },
       { name: '2048', bytes: Buffer.from('two') },
     ]);
@@ -195,7 +195,7 @@ it('keeps blobs and folders from other users of the machine', async (t) => {
   const driver = await openFileBlobs({ folder });
   const store = new BlobStore(driver);
   await using staged = await store.stage(Readable.from([Buffer.from('private')]), { limit: 100 });
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
   const path = driver.localPath?.(originalKey(staged.digest)) ?? '';
   for (const [name, mode] of [
     [path, 0o600],

@@ -203,8 +203,8 @@ it('keeps an original under its digest, which outlives the staged file', async (
   const bytes = randomBytes(200_000);
   const staged = await stage(bytes);
   assert.equal(await store.openOriginal(staged.digest), undefined);
-  await store.keepOriginal(staged);
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
+  await store.storeOriginal(staged);
   await staged.discard();
   const blob = await store.openOriginal(sha256(bytes));
   assert.equal(blob?.size, bytes.length);
@@ -218,7 +218,7 @@ it('keeps one original when many keep the same bytes at once', async (t) => {
   const all = await Promise.all(Array.from({ length: 20 }, () => stage(bytes)));
   await Promise.all(
     all.map(async (staged) => {
-      await store.keepOriginal(staged);
+      await store.storeOriginal(staged);
       await staged.discard();
     }),
   );
@@ -233,11 +233,11 @@ it('mends a damaged original of the right size when its bytes come again', async
   const { store, stage, pathOf } = await setUp(t);
   const bytes = randomBytes(50_000);
   const first = await stage(bytes);
-  await store.keepOriginal(first);
+  await store.storeOriginal(first);
   const file = await open(pathOf(first.digest), 'r+');
   await file.write(Buffer.from([(bytes[100] ?? 0) ^ 1]), 0, 1, 100);
   await file.close();
-  await store.keepOriginal(await stage(bytes));
+  await store.storeOriginal(await stage(bytes));
   assert.ok((await readFile(pathOf(first.digest))).equals(bytes));
 });
 
@@ -245,20 +245,20 @@ it('mends a damaged original when its bytes come again', async (t) => {
   const { store, stage, pathOf } = await setUp(t);
   const bytes = randomBytes(50_000);
   const first = await stage(bytes);
-  await store.keepOriginal(first);
+  await store.storeOriginal(first);
   await first.discard();
   await truncate(pathOf(first.digest), 100);
-  await store.keepOriginal(await stage(bytes));
+  await store.storeOriginal(await stage(bytes));
   assert.ok((await readFile(pathOf(first.digest))).equals(bytes));
 });
 
 it('renews an original that has been there for long, so that no collector takes it from a twin', async (t) => {
   const { store, stage, driver, pathOf } = await setUp(t);
   const staged = await stage(Buffer.from('old'));
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
   await utimes(pathOf(staged.digest), new Date(0), new Date(0));
   await using twin = await stage(Buffer.from('old'));
-  await store.keepOriginal(twin);
+  await store.storeOriginal(twin);
   const { storedOn } = (await driver.stat(originalKey(staged.digest))) ?? {};
   assert.ok(storedOn && Date.now() - storedOn.getTime() < 60 * 60 * 1000);
 });
@@ -273,7 +273,7 @@ it('deletes nothing when keeping fails', async (t) => {
     delete: () => assert.fail('a failure must not delete'),
   }));
   const staged = await stage(Buffer.from('mine, or a twin’s'));
-  await assert.rejects(store.keepOriginal(staged), (error: unknown) => error === failure);
+  await assert.rejects(store.storeOriginal(staged), (error: unknown) => error === failure);
   assert.ok(await driver.stat(originalKey(staged.digest)));
   await access(pathOf(staged.digest));
 });
@@ -281,7 +281,7 @@ it('deletes nothing when keeping fails', async (t) => {
 it('hands out the stored file itself where the driver has local files', async (t) => {
   const { store, stage, pathOf, staging } = await setUp(t);
   const staged = await stage(Buffer.from('local'));
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
   await staged.discard();
   const path = await store.withOriginalFile(staged.digest, async (path) => {
     assert.deepEqual(await staging(), []);
@@ -308,7 +308,7 @@ it('fetches a file, verified, for as long as it is used', async (t) => {
   const store = new BlobStore(withoutLocalPaths(driver));
   const bytes = randomBytes(400_000);
   const staged = await store.stage(Readable.from([bytes]), { limit: LIMIT });
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
   await staged.discard();
   const length = await store.withOriginalFile(staged.digest, async (path) => {
     const read = await readFile(path);
@@ -326,7 +326,7 @@ it('does not hand out fetched bytes that are not what the digest says, or are to
   const { driver, pathOf, staging } = await setUp(t);
   const store = new BlobStore(withoutLocalPaths(driver));
   const staged = await store.stage(Readable.from([Buffer.from('true')]), { limit: LIMIT });
-  await store.keepOriginal(staged);
+  await store.storeOriginal(staged);
   await staged.discard();
   const use = () => store.withOriginalFile(staged.digest, async () => assert.fail('must not be used'));
   await writeFile(pathOf(staged.digest), 'lies');
@@ -392,12 +392,12 @@ it('keeps rungs of an original by name, each in place of the one before', async 
   const digest = sha256(Buffer.from('original'));
   const read = (name: string) => store.withRungFile(digest, name, (path) => readFile(path, 'utf8'));
   assert.equal(await read('1-2048.jpeg'), undefined);
-  await store.keepRungs(digest, [
+  await store.storeRungs(digest, [
     { name: '1-2048.jpeg', bytes: Buffer.from('large') },
     { name: '1-1024.jpeg', bytes: Buffer.from('small') },
   ]);
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'small']);
-  await store.keepRungs(digest, [{ name: '1-1024.jpeg', bytes: Buffer.from('other') }]);
+  await store.storeRungs(digest, [{ name: '1-1024.jpeg', bytes: Buffer.from('other') }]);
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'other']);
   assert.equal(await read('2-1024.jpeg'), undefined, 'another revision is another rung');
   await store.dropRung(digest, '1-1024.jpeg');
@@ -410,7 +410,7 @@ it('fetches a rung that is not a local file, and removes it after its use', asyn
   const { driver, staging } = await setUp(t);
   const store = new BlobStore(withoutLocalPaths(driver));
   const digest = sha256(Buffer.from('original'));
-  await store.keepRungs(digest, [{ name: '1-1024.png', bytes: randomBytes(100_000) }]);
+  await store.storeRungs(digest, [{ name: '1-1024.png', bytes: randomBytes(100_000) }]);
   const size = await store.withRungFile(digest, '1-1024.png', async (path) => (await stat(path)).size);
   assert.equal(size, 100_000);
   assert.equal(
@@ -429,7 +429,7 @@ it('passes on why rungs cannot be kept, keeps the others, and leaves nothing in 
   }));
   const digest = sha256(Buffer.from('original'));
   const rungs = ['1-2048.jpeg', '1-1024.jpeg'].map((name) => ({ name, bytes: Buffer.from(name) }));
-  await assert.rejects(store.keepRungs(digest, rungs), code('storage-full'));
+  await assert.rejects(store.storeRungs(digest, rungs), code('storage-full'));
   assert.equal(await store.withRungFile(digest, '1-1024.jpeg', async () => 'there'), 'there');
   assert.deepEqual(await staging(), []);
 });

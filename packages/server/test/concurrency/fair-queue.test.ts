@@ -1,93 +1,93 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Turn, Turns } from '../../src/concurrency/fair-queue.ts';
+import { FairQueue, type Slot } from '../../src/concurrency/fair-queue.ts';
 import { MAX_SEARCHES_PER_ACCOUNT, Searches } from '../../src/database/search-limiter.ts';
 
 const UNAVAILABLE = { name: 'AppError', code: 'unavailable', retryAfter: 1 };
 const CANCELLED = { name: 'AppError', code: 'cancelled' };
 
-describe('turns', () => {
-  test('come in the order of asking, but of those who wait each name in its turn', () => {
-    const turns = new Turns({ atOnce: 1 });
+describe('a fair queue', () => {
+  test('grants slots in the order of requests, and in rotation between the keys that wait', () => {
+    const queue = new FairQueue({ slots: 1 });
     const order: string[] = [];
-    const asked: Turn[] = [];
+    const slots: Slot[] = [];
     for (const name of ['a1', 'a2', 'a3', 'b1', 'a4', 'c1', 'b2']) {
-      asked.push(turns.ask(() => order.push(name), name.charAt(0)));
+      slots.push(queue.request(() => order.push(name), name.charAt(0)));
     }
     assert.deepEqual(order, ['a1']);
-    const [a1, a2, a3, b1, a4, c1, b2] = asked;
-    for (const turn of [a1, a2, b1, c1, a3, b2, a4]) turn?.end();
+    const [a1, a2, a3, b1, a4, c1, b2] = slots;
+    for (const slot of [a1, a2, b1, c1, a3, b2, a4]) slot?.release();
     assert.deepEqual(order, ['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4']);
-    assert.equal(turns.free, true);
+    assert.equal(queue.isIdle, true);
   });
 
-  test('are had by so many at once, and are over once', () => {
-    const turns = new Turns({ atOnce: 2 });
-    let begun = 0;
-    const [first, ...others] = Array.from({ length: 5 }, () => turns.ask(() => (begun += 1)));
-    assert.equal(begun, 2);
-    first?.end();
-    first?.end();
-    assert.equal(begun, 3);
-    for (const turn of others) turn.end();
-    assert.equal(turns.free, true);
+  test('grants at most the given number of slots, and releases each slot once', () => {
+    const queue = new FairQueue({ slots: 2 });
+    let granted = 0;
+    const [first, ...others] = Array.from({ length: 5 }, () => queue.request(() => (granted += 1)));
+    assert.equal(granted, 2);
+    first?.release();
+    first?.release();
+    assert.equal(granted, 3);
+    for (const slot of others) slot.release();
+    assert.equal(queue.isIdle, true);
   });
 
-  test('are refused at once when too many wait, and given up by who does', async () => {
-    const turns = new Turns({ atOnce: 1, waiting: 2 });
-    const first = turns.ask(() => undefined);
-    const second = turns.ask(() => assert.fail('it was given up'));
-    const control = new AbortController();
-    const third = turns.take({ signal: control.signal });
-    assert.throws(() => turns.ask(() => undefined), UNAVAILABLE);
-    second.end();
-    control.abort();
+  test('rejects requests when it is full, and drops requests that are cancelled or time out', async () => {
+    const queue = new FairQueue({ slots: 1, maxWaiting: 2 });
+    const first = queue.request(() => undefined);
+    const second = queue.request(() => assert.fail('the request was cancelled'));
+    const controller = new AbortController();
+    const third = queue.acquire({ signal: controller.signal });
+    assert.throws(() => queue.request(() => undefined), UNAVAILABLE);
+    second.release();
+    controller.abort();
     await assert.rejects(third, CANCELLED);
-    await assert.rejects(turns.take({ signal: control.signal }), CANCELLED);
-    await assert.rejects(turns.take({ patience: 1 }), UNAVAILABLE);
-    const fourth = turns.take();
-    let idle = false;
-    const ended = turns.idle().then(() => {
-      idle = true;
+    await assert.rejects(queue.acquire({ signal: controller.signal }), CANCELLED);
+    await assert.rejects(queue.acquire({ timeout: 1 }), UNAVAILABLE);
+    const fourth = queue.acquire();
+    let isIdle = false;
+    const idle = queue.whenIdle().then(() => {
+      isIdle = true;
     });
-    first.end();
-    const turn = await fourth;
-    assert.equal(idle, false);
-    turn.end();
-    await ended;
+    first.release();
+    const slot = await fourth;
+    assert.equal(isIdle, false);
+    slot.release();
+    await idle;
   });
 });
 
 describe('searches', () => {
-  test('of one account are refused beyond its share, and those of another are done between them', async () => {
-    const searches = new Searches({ atOnce: 1, patience: 60_000 });
+  test('beyond the limit of an account are rejected, and those of another account run in between', async () => {
+    const searches = new Searches({ slots: 1, patience: 60_000 });
     const order: string[] = [];
     const search = (name: string) => searches.run(name, undefined, async () => order.push(name));
-    const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
-    const first = searches.run('one', undefined, () => held);
+    const { promise: blocked, resolve: unblock } = Promise.withResolvers<void>();
+    const first = searches.run('one', undefined, () => blocked);
     const many = Array.from({ length: MAX_SEARCHES_PER_ACCOUNT - 1 }, () => search('one'));
-    const beyond = { name: 'AppError', code: 'rate-limited', retryAfter: 1, rejection: 'account-share' };
-    await assert.rejects(search('one'), beyond);
+    const rejection = { name: 'AppError', code: 'rate-limited', retryAfter: 1, rejection: 'account-share' };
+    await assert.rejects(search('one'), rejection);
     const other = search('other');
-    letGo();
+    unblock();
     await Promise.all([first, other, ...many]);
     assert.deepEqual(order.slice(0, 3), ['one', 'other', 'one']);
     await search('one');
   });
 
-  test('that fail, or are given up, leave their place', async () => {
-    const searches = new Searches({ atOnce: 1, patience: 60_000 });
-    const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
-    const first = searches.run('one', undefined, () => held);
-    const control = new AbortController();
+  test('release their slot when they fail or are cancelled', async () => {
+    const searches = new Searches({ slots: 1, patience: 60_000 });
+    const { promise: blocked, resolve: unblock } = Promise.withResolvers<void>();
+    const first = searches.run('one', undefined, () => blocked);
+    const controller = new AbortController();
     const waiting = Array.from({ length: MAX_SEARCHES_PER_ACCOUNT - 1 }, () =>
-      searches.run('one', control.signal, async () => assert.fail('nobody waits for it')),
+      searches.run('one', controller.signal, async () => assert.fail('the search was cancelled')),
     );
-    control.abort();
-    for (const each of waiting) await assert.rejects(each, CANCELLED);
+    controller.abort();
+    for (const search of waiting) await assert.rejects(search, CANCELLED);
     const failing = searches.run('one', undefined, () => Promise.reject(new Error('broken')));
     const last = searches.run('one', undefined, async () => 'done');
-    letGo();
+    unblock();
     await first;
     await assert.rejects(failing, /broken/);
     assert.equal(await last, 'done');

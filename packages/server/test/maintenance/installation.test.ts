@@ -30,7 +30,7 @@ const idOf = (env: Record<string, string>) =>
 async function originalsOf(env: Record<string, string>): Promise<number> {
   return besides(env, async ({ blobs }) => {
     let count = 0;
-    for await (const _ of blobs.originals()) count += 1;
+    for await (const _ of blobs.listOriginals()) count += 1;
     return count;
   });
 }

@@ -72,7 +72,7 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
   };
   const store = async () => {
     await using file = await blobs.stage(Readable.from([Buffer.from(BYTES)]), { limit: 100 });
-    await blobs.keepOriginal(file);
+    await blobs.storeOriginal(file);
   };
   const account = accountOf();
   await theirs.accounts.create(account, BY);
@@ -87,7 +87,7 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
     loseConnection: () => postgres.query(url, END_COLLECTOR),
     /** What a collector does until it is killed. */
     async killed() {
-      const removal = blobs.removalOf(digest);
+      const removal = blobs.createRemoval(digest);
       await removal.prepare();
       await removal.remove();
     },
@@ -134,7 +134,7 @@ for (const [name, kind] of [
       const library = await setUp(t, kind);
       await library.killed();
       assert.equal(await library.has(), undefined);
-      assert.equal(await library.blobs.takeBackRemovals(), 1);
+      assert.equal(await library.blobs.undoUnfinishedRemovals(), 1);
       assert.equal(await library.has(), true);
 
       await library.killed();
@@ -144,7 +144,10 @@ for (const [name, kind] of [
       assert.equal(await library.has(), undefined);
       // Whoever removed it might still be at work, but not for a day.
       assert.equal((await library.left()).length, 2);
-      assert.equal(await library.blobs.takeBackRemovals(new Date(Date.now() + 25 * 60 * 60 * 1_000)), 2);
+      assert.equal(
+        await library.blobs.undoUnfinishedRemovals(new Date(Date.now() + 25 * 60 * 60 * 1_000)),
+        2,
+      );
       assert.deepEqual(await library.left(), []);
     });
   });

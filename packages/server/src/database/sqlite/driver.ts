@@ -16,7 +16,7 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
-import { type Turn, type TurnRules, Turns } from '../../concurrency/fair-queue.ts';
+import { FairQueue, type FairQueueOptions, type Slot } from '../../concurrency/fair-queue.ts';
 import { unavailable } from '../dialect.ts';
 import type { Schema } from '../schema/tables.ts';
 import type { Result, Statement } from './messages.ts';
@@ -27,10 +27,10 @@ import { SqliteError, type SqliteThread } from './thread.ts';
  * Lookups that the thread has at once, so that it need not wait for us between two; few, because they can no longer be given
  * up there. And how many may wait: in the time that anybody waits, a thread answers more.
  */
-const LOOKUPS = { atOnce: 8, waiting: 4_096 };
+const LOOKUPS = { slots: 8, maxWaiting: 4_096 };
 
 /** Searches, one by one. Who searches for whom, and how many may wait, is settled before (searches.ts). */
-const SEARCHES = { atOnce: 1 };
+const SEARCHES = { slots: 1 };
 
 export interface Threads {
   /** The first one; it has opened the file. */
@@ -121,7 +121,7 @@ class SqliteDriver implements Driver {
 class Router {
   readonly #patience: number;
   readonly #newWriter: () => SqliteThread;
-  readonly #writes = new Turns({ atOnce: 1, unavailable });
+  readonly #writes = new FairQueue({ slots: 1, unavailable });
   readonly #readers: Readonly<Record<Reads, SqliteReader>> | undefined;
   #writer: SqliteThread;
   #closing: Promise<void> | undefined;
@@ -131,7 +131,8 @@ class Router {
     this.#newWriter = newWriter;
     this.#patience = patience;
     if (newReader === undefined) return;
-    const reader = (rules: TurnRules) => new SqliteReader({ newThread: newReader, patience, ...rules });
+    const reader = (rules: FairQueueOptions) =>
+      new SqliteReader({ newThread: newReader, patience, ...rules });
     this.#readers = { lookups: reader(LOOKUPS), searches: reader(SEARCHES) };
   }
 
@@ -142,24 +143,24 @@ class Router {
   }
 
   /** The thread that writes, for as long as the turn is held. @throws AppError `unavailable`. */
-  async takeTurn(): Promise<{ turn: Turn; writer: SqliteThread }> {
+  async acquireWriter(): Promise<{ slot: Slot; writer: SqliteThread }> {
     if (this.#closing !== undefined) throw closed();
-    const turn = await this.#writes.take({ patience: this.#patience });
+    const slot = await this.#writes.acquire({ timeout: this.#patience });
     try {
-      return { turn, writer: this.#usableWriter() };
+      return { slot, writer: this.#usableWriter() };
     } catch (error) {
-      turn.end();
+      slot.release();
       throw error;
     }
   }
 
   /** Runs a statement that is no part of a transaction and may change something. */
   async write(statement: Statement): Promise<Result> {
-    const { turn, writer } = await this.takeTurn();
+    const { slot, writer } = await this.acquireWriter();
     try {
       return await writer.run(statement);
     } finally {
-      turn.end();
+      slot.release();
     }
   }
 
@@ -168,7 +169,7 @@ class Router {
     if (this.#closing !== undefined) throw closed();
     // As long as nobody had to wait, there is one thread for writing and lookups: a command, or a server with little to do,
     // needs no more. A search may take long, and would hold up who writes.
-    const alone = reads === 'lookups' && this.#readers?.lookups.started !== true && this.#writes.free;
+    const alone = reads === 'lookups' && this.#readers?.lookups.started !== true && this.#writes.isIdle;
     if (this.#readers !== undefined && !alone) return this.#readers[reads].run(statement);
     return answered(this.#writes, this.#patience, async () => this.#usableWriter().run(statement));
   }
@@ -179,7 +180,7 @@ class Router {
   }
 
   async #close(): Promise<void> {
-    await this.#writes.idle();
+    await this.#writes.whenIdle();
     // The last connection to close is the one that writes the log back into the database.
     await Promise.all([this.#readers?.lookups.close(), this.#readers?.searches.close()]);
     await this.#writer.close();
@@ -191,7 +192,7 @@ class Lease implements DatabaseConnection {
   readonly #router: Router;
   readonly #reads: Reads;
   /** The thread of the transaction, while this has the turn to write. */
-  #transaction: { readonly turn: Turn; readonly writer: SqliteThread } | undefined;
+  #transaction: { readonly slot: Slot; readonly writer: SqliteThread } | undefined;
 
   constructor(router: Router, reads: Reads) {
     this.#router = router;
@@ -216,7 +217,7 @@ class Lease implements DatabaseConnection {
   }
 
   async begin(): Promise<void> {
-    this.#transaction = await this.#router.takeTurn();
+    this.#transaction = await this.#router.acquireWriter();
     // Immediate: whoever reads first and writes later would be refused if another had written in between.
     await this.#transaction.writer.run({ sql: 'begin immediate', parameters: [], within: false });
   }
@@ -236,7 +237,7 @@ class Lease implements DatabaseConnection {
   }
 
   release(): void {
-    this.#transaction?.turn.end();
+    this.#transaction?.slot.release();
     this.#transaction = undefined;
   }
 }

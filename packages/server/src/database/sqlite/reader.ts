@@ -3,12 +3,12 @@
  * can still be given up. Refuses to know what the statements are for.
  */
 
-import { type TurnRules, Turns } from '../../concurrency/fair-queue.ts';
+import { FairQueue, type FairQueueOptions } from '../../concurrency/fair-queue.ts';
 import { unavailable } from '../dialect.ts';
 import type { Result, Statement } from './messages.ts';
 import type { SqliteThread } from './thread.ts';
 
-export interface ReaderOptions extends TurnRules {
+export interface ReaderOptions extends FairQueueOptions {
   readonly newThread: () => SqliteThread;
   /** Milliseconds that a statement waits for its answer. */
   readonly patience: number;
@@ -17,13 +17,13 @@ export interface ReaderOptions extends TurnRules {
 export class SqliteReader {
   readonly #newThread: () => SqliteThread;
   readonly #patience: number;
-  readonly #turns: Turns;
+  readonly #queue: FairQueue;
   #thread: SqliteThread | undefined;
 
   constructor({ newThread, patience, ...rules }: ReaderOptions) {
     this.#newThread = newThread;
     this.#patience = patience;
-    this.#turns = new Turns({ ...rules, unavailable });
+    this.#queue = new FairQueue({ ...rules, unavailable });
   }
 
   /** It was needed before. */
@@ -33,7 +33,7 @@ export class SqliteReader {
 
   /** @throws SqliteError; AppError `unavailable` without an answer in time, or at once if too many wait for theirs. */
   run(statement: Statement): Promise<Result> {
-    return answered(this.#turns, this.#patience, async () => {
+    return answered(this.#queue, this.#patience, async () => {
       if (this.#thread?.usable !== true) this.#thread = this.#newThread();
       return this.#thread.run(statement);
     });
@@ -41,7 +41,7 @@ export class SqliteReader {
 
   /** Waits for what runs and what waits, then ends the thread. */
   async close(): Promise<void> {
-    await this.#turns.idle();
+    await this.#queue.whenIdle();
     await this.#thread?.close();
   }
 }
@@ -51,17 +51,17 @@ export class SqliteReader {
  * up before it began is forgotten; what has begun has its turn for as long as it takes.
  * @throws AppError `unavailable` after `patience` ms, or at once if too many wait.
  */
-export async function answered<T>(turns: Turns, patience: number, read: () => Promise<T>): Promise<T> {
+export async function answered<T>(queue: FairQueue, patience: number, read: () => Promise<T>): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   let begun = false;
-  const turn = turns.ask(() => {
+  const slot = queue.request(() => {
     begun = true;
     // Only the start is within the asking, so the turn is known by then.
-    const end = () => turn.end();
+    const end = () => slot.release();
     read().then(resolve, reject).then(end);
   });
   const timer = setTimeout(() => {
-    if (!begun) turn.end();
+    if (!begun) slot.release();
     reject(unavailable(new Error('The database took too long.')));
   }, patience);
   try {

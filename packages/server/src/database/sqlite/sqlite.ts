@@ -49,7 +49,7 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     import('../schema/migrations.ts'),
   ]);
   // One at once: there is one thread for them, and what it has begun can not be given up.
-  const searches = new Searches({ atOnce: 1, patience: options.patience ?? DEFAULT_PATIENCE });
+  const searches = new Searches({ slots: 1, patience: options.patience ?? DEFAULT_PATIENCE });
   const database: Database = {
     db,
     locksRows: false,

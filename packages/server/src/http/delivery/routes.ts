@@ -4,7 +4,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import { Shares } from '../../concurrency/concurrency-limit.ts';
+import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concurrency-limit.ts';
 import type { DeliveredRendition, Delivery } from '../../delivery/delivery.ts';
 import type { PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
@@ -45,7 +45,7 @@ export function addDeliveryRoutes(
   app: FastifyInstance,
   { publicImages, delivery, cacheControl, rates, warm, telemetry }: DeliveryRoutes,
 ): void {
-  const shares = new Shares(MAX_RENDERS_PER_ADDRESS);
+  const renderSlots = new ConcurrencyLimit(MAX_RENDERS_PER_ADDRESS);
   const sent = (from: DeliveredRendition['from']): Count => telemetry.counter('deliveries', { from });
   // Preflights, of pages that ask conditionally; answered by the rules for other origins.
   app.options(
@@ -101,10 +101,8 @@ export function addDeliveryRoutes(
         let giveBack: (() => void) | undefined;
         const take = () => {
           charge();
-          giveBack = shares.take(client());
-          if (giveBack) return;
-          const text = `one address may have ${MAX_RENDERS_PER_ADDRESS} renditions in the making at most`;
-          throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'address-share' });
+          giveBack = renderSlots.acquire(client());
+          if (!giveBack) throw concurrencyLimitError('address', MAX_RENDERS_PER_ADDRESS, 'renders');
         };
         const { bytes, from, times } = await delivery
           .deliver(planned, request.aborted, take)

@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import type { ImageMetadata } from '@vitrine/client';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import { Shares } from '../../concurrency/concurrency-limit.ts';
+import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concurrency-limit.ts';
 import { AppError } from '../../errors.ts';
 import type { Image } from '../../image.ts';
 import type { Library } from '../../images/library.ts';
@@ -48,13 +48,10 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       library.receive(file, request.aborted),
     );
   };
-  const uploadSlots = new Shares(MAX_UPLOADS_PER_ACCOUNT);
+  const uploadSlots = new ConcurrencyLimit(MAX_UPLOADS_PER_ACCOUNT);
   const withUploadSlot = async (request: FastifyRequest, upload: () => Promise<Image>): Promise<Image> => {
-    const releaseSlot = uploadSlots.take(accountOf(request));
-    if (!releaseSlot) {
-      const text = `one account may have ${MAX_UPLOADS_PER_ACCOUNT} uploads at once at most`;
-      throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'account-share' });
-    }
+    const releaseSlot = uploadSlots.acquire(accountOf(request));
+    if (!releaseSlot) throw concurrencyLimitError('account', MAX_UPLOADS_PER_ACCOUNT, 'uploads');
     return upload().finally(releaseSlot);
   };
   const tags = ['Images'];

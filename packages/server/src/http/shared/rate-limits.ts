@@ -5,7 +5,7 @@
  */
 import type { FastifyReply } from 'fastify';
 import ipaddr from 'ipaddr.js';
-import { Budget } from '../../concurrency/token-bucket.ts';
+import { TokenBucket } from '../../concurrency/token-bucket.ts';
 import { AppError } from '../../errors.ts';
 
 /** How many seconds' worth of requests may come at once. */
@@ -29,7 +29,7 @@ export function clientName(address: string | undefined): string {
 
 export class RateLimits {
   readonly #perSecond: number;
-  readonly #budgets: Readonly<Record<Party, Budget>>;
+  readonly #budgets: Readonly<Record<Party, TokenBucket>>;
   readonly #now: () => number;
 
   /**
@@ -40,7 +40,7 @@ export class RateLimits {
     this.#perSecond = perSecond;
     this.#now = now;
     const options = { burst: perSecond * BURST_SECONDS, perSecond };
-    this.#budgets = { address: new Budget(options), key: new Budget(options) };
+    this.#budgets = { address: new TokenBucket(options), key: new TokenBucket(options) };
   }
 
   /**
@@ -54,7 +54,7 @@ export class RateLimits {
     const budget = this.#budgets[party];
     const wait = budget.take(name, now);
     if (wait === 0 && quietly) return;
-    const { left, fullIn } = budget.standing(name, now);
+    const { left, fullIn } = budget.status(name, now);
     // Two parties make a list of two.
     add(reply, 'ratelimit-policy', `"${party}";q=${budget.burst};w=${BURST_SECONDS}`);
     add(reply, 'ratelimit', `"${party}";r=${left};t=${wait || fullIn}`);

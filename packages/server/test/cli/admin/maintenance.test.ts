@@ -98,7 +98,7 @@ describe('the commands of maintenance', () => {
     test('gc, backup and restore show bars as well', async () => {
       await besides(env, async ({ blobs }) => {
         await using file = await blobs.stage(Readable.from([Buffer.from('nobody names it')]), { limit: 100 });
-        await blobs.keepOriginal(file);
+        await blobs.storeOriginal(file);
       });
       const collected = await user.runOnTerminal(['gc', '--grace', '0'], env);
       assert.equal(collected.code, 0, collected.out);
