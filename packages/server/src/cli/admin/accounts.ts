@@ -116,7 +116,7 @@ export function addAccountCommands(program: Command, context: CommandContext): v
     .command('policy')
     .description('set whether the account may disable images that are in use')
     .argument('<account>', ACCOUNT_ID)
-    .argument('<policy>', 'allow, which new accounts have, or refuse-in-use')
+    .argument('<policy>', 'allow (the policy of new accounts) or refuse-in-use')
     .option('--json', 'print JSON')
     .action((account: string, disablePolicy: string, options: { json?: true }) =>
       printAccount(options, ({ administration, caller }) =>

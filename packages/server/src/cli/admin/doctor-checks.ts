@@ -310,7 +310,7 @@ function checkBootstrap({ bootstrap }: Config): CheckResult {
   if (bootstrap === undefined) return ok('VITRINE_BOOTSTRAP_KEY is not set');
   if (bootstrap.secretKey.length >= MIN_SECRET_LENGTH) return ok('the secret is long enough');
   return warn(
-    `the secret of VITRINE_BOOTSTRAP_KEY has less than ${MIN_SECRET_LENGTH} characters, and gives access to every account`,
+    `the secret of VITRINE_BOOTSTRAP_KEY has fewer than ${MIN_SECRET_LENGTH} characters, and gives access to every account`,
   );
 }
 

@@ -38,7 +38,7 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
     .description('create a key and print its secret, which is not shown again')
     .argument('<name>', 'display name, 1 to 200 characters')
     .option('--account <uuid...>', 'IDs of the accounts that the key has access to')
-    .option('--all-accounts', 'give access to all accounts, also future ones; replaces --account')
+    .option('--all-accounts', 'give access to all current and future accounts; use it instead of --account')
     .option(
       '--scopes <list>',
       `comma-separated scopes: ${SCOPES.join(', ')}; or "all" (default: all except accounts.read and accounts.write)`,

@@ -80,7 +80,7 @@ export function addImageCommands(program: Command, context: CommandContext): voi
   addCommand('alt', 'set or clear the alt text of an image')
     .argument('<image>', IMAGE)
     .argument('[text]', 'description of the image for readers who do not see it, at most 2000 characters')
-    .option('--clear', 'remove the alt text; replaces the text argument')
+    .option('--clear', 'remove the alt text; use it instead of the text')
     .action((name: string, altText: string | undefined, options: ClientOptions & { clear?: true }) =>
       printImage(options, async ({ findImage, vitrine, accountID }) => {
         if ((altText === undefined) === (options.clear === undefined)) {

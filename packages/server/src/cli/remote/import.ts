@@ -61,7 +61,7 @@ export function addImportCommand(program: Command, context: CommandContext): voi
     'copy images into the account, from an exported folder or another server; a second run copies only missing images',
   )
     .argument('[folder]', 'path of a folder that "vitrine export" wrote')
-    .option('--from <url or profile>', 'URL or profile of the source server; replaces the folder')
+    .option('--from <url or profile>', 'URL or profile of the source server; use it instead of the folder')
     .option('--from-account <uuid>', 'ID of the source account (default: the account of the profile)')
     .option('--from-key <public key>', 'public key of the source account (default: the key of the profile)');
   addParallelOption(addSecretOptions(command)).action(
