@@ -34,7 +34,7 @@ Exit codes:
   130, 143  interrupted by Ctrl-C or SIGTERM
 
 The commands serve, accounts, keys, audit, verify, gc, backup, restore and doctor work on the local data.
-The VITRINE_ variables select the data: see docs/config.md and docs/operations.md.
+The VITRINE_ variables select the data: see docs/config.md, docs/accounts.md and docs/operations.md.
 All of them except restore work while a server runs on the same data.
 All other commands are clients of a server, with a profile that "vitrine login" made: see docs/cli.md.`;
 

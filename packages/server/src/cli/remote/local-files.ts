@@ -7,8 +7,8 @@ import { AppError } from '../../errors.ts';
 import { MAX_ORIGINAL_BYTES } from '../../image.ts';
 
 /**
- * The files of a folder that are uploaded. A named file is uploaded under any name: the server reads its
- * content.
+ * The files of a folder that are uploaded. If an argument names a file, it may have any name: the server
+ * reads its content.
  */
 const PICTURE = /\.(png|jpe?g|webp)$/i;
 
