@@ -62,12 +62,12 @@ async function testAdministration(env: Record<string, string>): Promise<void> {
   const account = await run<AccountJSON>('accounts', 'create', 'Café “One”', '--image-quota', '7');
   assert.deepEqual([account.displayName, account.imageQuota], ['Café “One”', 7]);
   const { accountID } = account;
-  const named = await run<AccountJSON>('accounts', 'create', 'Two', '--id', UNKNOWN_ID.replace('7', 'A'));
-  assert.equal(named.accountID, UNKNOWN_ID.replace('7', 'a'));
+  const second = await run<AccountJSON>('accounts', 'create', 'Two', '--id', UNKNOWN_ID.replace('7', 'A'));
+  assert.equal(second.accountID, UNKNOWN_ID.replace('7', 'a'));
   const accounts = await run<AccountJSON[]>('accounts', 'list');
-  assert.deepEqual(new Set(accounts.map((each) => each.accountID)), new Set([accountID, named.accountID]));
+  assert.deepEqual(new Set(accounts.map((each) => each.accountID)), new Set([accountID, second.accountID]));
   assert.equal((await run<AccountJSON>('accounts', 'rename', accountID, 'One')).displayName, 'One');
-  const limited = await run<AccountJSON>(
+  const quotas = await run<AccountJSON>(
     'accounts',
     'limit',
     accountID,
@@ -76,7 +76,7 @@ async function testAdministration(env: Record<string, string>): Promise<void> {
     '--byte-quota',
     '9',
   );
-  assert.deepEqual([limited.imageQuota, limited.byteQuota], [undefined, 9]);
+  assert.deepEqual([quotas.imageQuota, quotas.byteQuota], [undefined, 9]);
   await run('accounts', 'limit', accountID, '--byte-quota', 'default');
   const strict = await run<AccountJSON>('accounts', 'policy', accountID, 'refuse-in-use');
   assert.equal(strict.disablePolicy, 'refuse-in-use');
@@ -89,8 +89,8 @@ async function testAdministration(env: Record<string, string>): Promise<void> {
     createdOn: (account as unknown as { createdOn: string }).createdOn,
   });
 
-  const key = await run<KeyJSON>('keys', 'create', 'Shop', '--account', accountID, named.accountID);
-  assert.deepEqual(key.accounts, [accountID, named.accountID]);
+  const key = await run<KeyJSON>('keys', 'create', 'Shop', '--account', accountID, second.accountID);
+  assert.deepEqual(key.accounts, [accountID, second.accountID]);
   assert.match(key.secretKey, /^vitrine_sk_/);
   const expires = ['--expires-on', '2099-01-01T00:00:00Z'];
   const admin = await run<KeyJSON>(
@@ -114,9 +114,9 @@ async function testAdministration(env: Record<string, string>): Promise<void> {
     'images.read, ping.read',
   );
   assert.deepEqual(reader.scopes, [`/accounts/${accountID}/images.read`, '/ping.read']);
-  const rotated = await run<KeyJSON>('keys', 'rotate', admin.publicKey, '--overlap', '90m');
-  assert.notEqual(rotated.secretKey, admin.secretKey);
-  const overlap = Date.parse(rotated.overlapUntil ?? '') - Date.now();
+  const newKey = await run<KeyJSON>('keys', 'rotate', admin.publicKey, '--overlap', '90m');
+  assert.notEqual(newKey.secretKey, admin.secretKey);
+  const overlap = Date.parse(newKey.overlapUntil ?? '') - Date.now();
   assert.ok(overlap > 89 * 60_000 && overlap <= 90 * 60_000);
   assert.equal((await run<KeyJSON>('keys', 'revoke', key.keyID)).keyID, key.keyID);
   assert.equal((await run<KeyJSON[]>('keys', 'list')).length, 3);
@@ -160,12 +160,12 @@ describe('the vitrine command', () => {
   test('prints tables for lists, and a line for each field of a record', async () => {
     const env = { VITRINE_DATA: join(folder, 'tables') };
     assert.equal((await run(env, 'accounts', 'list')).out, 'There are no accounts.\n');
-    const created = await run(env, 'accounts', 'create', 'A shop');
+    const creation = await run(env, 'accounts', 'create', 'A shop');
     assert.match(
-      created.out,
+      creation.out,
       /^account {6}[0-9a-f-]{36}\nname {9}A shop\ncreated .*\nimage quota {2}default\nbyte quota {3}default\n$/,
     );
-    const id = /[0-9a-f-]{36}/.exec(created.out)?.[0] ?? '';
+    const id = /[0-9a-f-]{36}/.exec(creation.out)?.[0] ?? '';
     const list = await run(env, 'accounts', 'list');
     assert.match(
       list.out,
@@ -273,14 +273,14 @@ for (const [database, unavailable] of [
         call(server, 'GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
       const token = bearer((await newToken(server, key)).access_token);
       assert.deepEqual([(await list(basicOf(key))).status, (await list(token)).status], [200, 200]);
-      const rotated = await runJSON<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
-      const responses = [await list(basicOf(key)), await list(token), await list(basicOf(rotated))];
+      const newKey = await runJSON<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
+      const responses = [await list(basicOf(key)), await list(token), await list(basicOf(newKey))];
       assert.deepEqual(
         responses.map(({ status }) => status),
         [401, 401, 200],
       );
       await runJSON(env, 'keys', 'revoke', key.publicKey);
-      assert.equal((await list(basicOf(rotated))).status, 401);
+      assert.equal((await list(basicOf(newKey))).status, 401);
     });
 
     test('suspends and resumes accounts for the next request', async () => {

@@ -145,17 +145,17 @@ export class User {
   async runOnTerminal(
     words: readonly string[],
     env: Readonly<Record<string, string>>,
-    onOutput: (shown: string, type: (keys: string) => void) => void = () => undefined,
+    onOutput: (screen: string, type: (keys: string) => void) => void = () => undefined,
   ): Promise<Outcome> {
     const child = spawn('python3', ['-c', ON_TERMINAL, ...VITRINE, ...words], {
       env: { ...this.env, ...env },
       stdio: 'pipe',
     });
     child.stdin.on('error', () => undefined);
-    let shown = '';
+    let screen = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      shown += text;
-      onOutput(shown, (keys) => child.stdin.write(keys));
+      screen += text;
+      onOutput(screen, (keys) => child.stdin.write(keys));
     });
     return outcomeOf(child, words);
   }

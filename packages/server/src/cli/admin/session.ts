@@ -65,7 +65,7 @@ async function findKeyID(metadata: MetadataStore, keyIDOrPublicKey: string): Pro
   const keyID = parseUUID(keyIDOrPublicKey);
   if (keyID !== undefined) return keyID;
   // PostgreSQL rejects text with a null character.
-  const stored = keyIDOrPublicKey.includes('\0') ? undefined : await metadata.keys.find(keyIDOrPublicKey);
-  if (stored === undefined) throw new AppError('not-found', 'key not found');
-  return stored.key.keyID;
+  const record = keyIDOrPublicKey.includes('\0') ? undefined : await metadata.keys.find(keyIDOrPublicKey);
+  if (record === undefined) throw new AppError('not-found', 'key not found');
+  return record.key.keyID;
 }

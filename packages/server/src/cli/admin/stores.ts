@@ -85,15 +85,15 @@ export function withMaintenance<T>(
 
 /** A processor that starts its workers with the first picture: some maintenance decodes no picture. */
 function lazyProcessor(create: () => Processor): Processor {
-  let created: Processor | undefined;
+  let instance: Processor | undefined;
   const processor = () => {
-    created ??= create();
-    return created;
+    instance ??= create();
+    return instance;
   };
   return {
     ingest: (...task) => processor().ingest(...task),
     render: (...task) => processor().render(...task),
-    close: async () => created?.close(),
+    close: async () => instance?.close(),
   };
 }
 

@@ -18,11 +18,11 @@ interface CopyResult {
 /** @throws RenditionsOnly with the number of renditions of each kind, if there are any. */
 export function checkOriginals(results: readonly CopyResult[]): void {
   const count = (kind: CopyResult['kind']) => results.filter((result) => result.kind === kind).length;
-  const [encoded, scaled] = [count('re-encoded'), count('downscaled')];
-  if (encoded + scaled === 0) return;
+  const [encodedCount, scaledCount] = [count('re-encoded'), count('downscaled')];
+  if (encodedCount + scaledCount === 0) return;
   throw new RenditionsOnly(
-    `the server did not give the originals of ${encoded + scaled} images: ${encoded} re-encoded at full size, ` +
-      `${scaled} at the largest size of a public link, which may be smaller than the original`,
+    `the server did not give the originals of ${encodedCount + scaledCount} images: ${encodedCount} re-encoded at full size, ` +
+      `${scaledCount} at the largest size of a public link, which may be smaller than the original`,
   );
 }
 

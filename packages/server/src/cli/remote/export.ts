@@ -81,9 +81,9 @@ function lineOf({ imageID, outcome, kind, error }: Result): string {
 /** @throws PartialFailure, RenditionsOnly. */
 function printResults(results: readonly Result[], json: boolean, { stdout }: CommandContext): void {
   const count = (outcome: Result['outcome']) => results.filter((result) => result.outcome === outcome).length;
-  const failed = count('failed');
-  const summary = `${count('exported')} exported, ${count('exported before')} exported before, ${failed} failed`;
+  const failures = count('failed');
+  const summary = `${count('exported')} exported, ${count('exported before')} exported before, ${failures} failed`;
   stdout(json ? formatJSON(results) : `${summary}\n`);
-  if (failed > 0) throw new PartialFailure(`${failed} of ${results.length} images were not exported`);
+  if (failures > 0) throw new PartialFailure(`${failures} of ${results.length} images were not exported`);
   checkOriginals(results);
 }

@@ -107,7 +107,7 @@ class Importer {
    * The image that imports each picture, by digest, and whether the import succeeded. Different originals may
    * have equal renditions.
    */
-  readonly #imports = new Map<string, { readonly imageID: string; readonly succeeded: Promise<boolean> }>();
+  readonly #imports = new Map<string, { readonly imageID: string; readonly success: Promise<boolean> }>();
 
   constructor(target: Connection, history: UploadHistory, source: ImportSource) {
     this.#target = target;
@@ -116,18 +116,18 @@ class Importer {
   }
 
   async importImage(imageID: string): Promise<Result> {
-    const { promise: succeeded, resolve: settle } = Promise.withResolvers<boolean>();
+    const { promise: success, resolve: settle } = Promise.withResolvers<boolean>();
     try {
       const entry = await this.#source.fetchEntry(imageID);
       const { digest, kind } = entry;
       // Waits for another image with the same picture. If its import fails, this image imports the picture.
       for (let other = this.#imports.get(digest); other !== undefined; other = this.#imports.get(digest)) {
-        if (await other.succeeded) {
+        if (await other.success) {
           return { imageID, outcome: 'same picture', kind, note: `same picture as ${other.imageID}` };
         }
         if (this.#imports.get(digest) === other) break;
       }
-      this.#imports.set(digest, { imageID, succeeded });
+      this.#imports.set(digest, { imageID, success });
       const { outcome, image } = await this.#upload(entry);
       const note = image
         ? await this.#copyMetadata(entry, image)
@@ -294,7 +294,7 @@ function printResults(results: readonly Result[], json: boolean, { stdout }: Com
     .map((outcome) => `${count(outcome)} ${outcome}`)
     .join(', ');
   stdout(json ? formatJSON(results) : `${summary}\n`);
-  const failed = count('failed');
-  if (failed > 0) throw new PartialFailure(`${failed} of ${results.length} images were not imported`);
+  const failures = count('failed');
+  if (failures > 0) throw new PartialFailure(`${failures} of ${results.length} images were not imported`);
   checkOriginals(results);
 }

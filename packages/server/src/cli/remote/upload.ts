@@ -120,6 +120,6 @@ function printResults(results: readonly Result[], json: boolean, { stdout }: Com
     .map((outcome) => `${count(outcome)} ${outcome}`)
     .join(', ');
   stdout(json ? formatJSON(results) : `${summary}\n`);
-  const failed = count('failed');
-  if (failed > 0) throw new PartialFailure(`${failed} of ${results.length} files were not uploaded`);
+  const failures = count('failed');
+  if (failures > 0) throw new PartialFailure(`${failures} of ${results.length} files were not uploaded`);
 }

@@ -66,8 +66,8 @@ test('warns about little space, blobs on two disks, an older schema and a missin
   if (disk === undefined || other === undefined) return;
   await mkdir(join(disk, 'staging'));
   await mkdir(join(disk, 'originals'));
-  const mounted = spawnSync('mount', ['--bind', other, join(disk, 'originals')]);
-  assert.equal(mounted.status, 0, String(mounted.stderr));
+  const mount = spawnSync('mount', ['--bind', other, join(disk, 'originals')]);
+  assert.equal(mount.status, 0, String(mount.stderr));
   t.after(() => spawnSync('umount', ['-l', join(disk, 'originals')]));
   const unready = createServer((_request, response) => response.writeHead(503).end()).listen(0, '127.0.0.1');
   t.after(() => unready.close());
@@ -144,8 +144,8 @@ test('warns about 1000 open files, and fails for 200', async () => {
     ['1000', 'warn'],
     ['200', 'fail'],
   ] as const) {
-    const limited = ['sh', '-c', `ulimit -n ${limit}; exec "$@"`, 'sh'];
-    const checks = await runUnder(limited, { VITRINE_DATA: join(folder, 'none') });
+    const ulimit = ['sh', '-c', `ulimit -n ${limit}; exec "$@"`, 'sh'];
+    const checks = await runUnder(ulimit, { VITRINE_DATA: join(folder, 'none') });
     assert.equal(checks.get('open files')?.outcome, outcome);
     assert.match(checks.get('open files')?.text ?? '', new RegExp(`the limit of open files is ${limit},`));
   }

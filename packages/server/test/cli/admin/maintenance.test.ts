@@ -45,20 +45,23 @@ describe('the maintenance commands', () => {
   }
 
   test('verify prints each finding, and repairs only derived data', async () => {
-    const intact = await user.run(['verify'], { env });
+    const intactReport = await user.run(['verify'], { env });
     assert.deepEqual(
-      [intact.code, intact.out, intact.err],
+      [intactReport.code, intactReport.out, intactReport.err],
       [0, '1 original checked, 0 findings, 0 repaired\n', ''],
     );
 
     damageCounters();
-    const damaged = await user.run(['verify', '--no-rungs'], { env });
-    assert.equal(damaged.code, 1);
-    assert.match(damaged.out, /^counters: the account counts 1 bytes for \d+ \(account [0-9a-f-]{36}\)$/m);
-    assert.equal(damaged.err, 'problems found: 1 finding\n');
-    const repaired = await user.run(['verify', '--repair'], { env });
-    assert.equal(repaired.code, 0, repaired.err);
-    assert.match(repaired.out, /: repaired\n1 original checked, 1 finding, 1 repaired\n$/);
+    const damageReport = await user.run(['verify', '--no-rungs'], { env });
+    assert.equal(damageReport.code, 1);
+    assert.match(
+      damageReport.out,
+      /^counters: the account counts 1 bytes for \d+ \(account [0-9a-f-]{36}\)$/m,
+    );
+    assert.equal(damageReport.err, 'problems found: 1 finding\n');
+    const repairReport = await user.run(['verify', '--repair'], { env });
+    assert.equal(repairReport.code, 0, repairReport.err);
+    assert.match(repairReport.out, /: repaired\n1 original checked, 1 finding, 1 repaired\n$/);
 
     await rm(originalPath(server, digestOf(bytes)));
     const report = await user.json<{ originals: number; findings: { kind: string }[] }>(
@@ -121,11 +124,11 @@ describe('the maintenance commands', () => {
   test('gc lists with --dry-run what it removes without it', async () => {
     const [image] = (await server.send('GET', `/accounts/${ACCOUNT}/images`)).body as ImageJSON[];
     await server.added(await picture(2), { replace: image?.imageID ?? '' });
-    const waiting = await user.json<{ originals: number; waiting: number }>(['gc'], { env });
-    assert.deepEqual([waiting.originals, waiting.waiting], [0, 1]);
-    const planned = await user.run(['gc', '--grace', '0', '--dry-run'], { env });
+    const summary = await user.json<{ originals: number; waiting: number }>(['gc'], { env });
+    assert.deepEqual([summary.originals, summary.waiting], [0, 1]);
+    const dryRun = await user.run(['gc', '--grace', '0', '--dry-run'], { env });
     assert.match(
-      planned.out,
+      dryRun.out,
       new RegExp(
         `^original ${digestOf(bytes)}, ${bytes.length} bytes\nwould remove +1 original with all rungs`,
       ),
@@ -171,19 +174,19 @@ describe('the maintenance commands', () => {
       [2, `${pipe} is not a regular file: give the path of a file\n`],
     );
     assert.ok((await stat(pipe)).isFIFO());
-    const mistyped = { VITRINE_DATA: join(folder, 'mistyped') };
-    const absent = await user.run(['restore', join(folder, 'absent.tar')], { env: mistyped });
+    const mistypedEnv = { VITRINE_DATA: join(folder, 'mistyped') };
+    const absent = await user.run(['restore', join(folder, 'absent.tar')], { env: mistypedEnv });
     assert.equal(absent.code, 2);
-    await assert.rejects(stat(mistyped.VITRINE_DATA), 'no library is left behind');
+    await assert.rejects(stat(mistypedEnv.VITRINE_DATA), 'no library is left behind');
   });
 
   test('verify, gc and backup fail without a library, and create none', async () => {
-    const missing = { VITRINE_DATA: join(folder, 'missing') };
+    const missingEnv = { VITRINE_DATA: join(folder, 'missing') };
     for (const words of [['verify'], ['gc'], ['backup', join(folder, 'x.tar')]]) {
-      const outcome = await user.run(words, { env: missing });
+      const outcome = await user.run(words, { env: missingEnv });
       assert.equal(outcome.code, 3, words.join(' '));
       assert.match(outcome.err, /there is no library at/);
     }
-    await assert.rejects(stat(missing.VITRINE_DATA));
+    await assert.rejects(stat(missingEnv.VITRINE_DATA));
   });
 });

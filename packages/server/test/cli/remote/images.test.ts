@@ -49,8 +49,8 @@ describe('the commands for images', () => {
     const { imageID, link } = await addImage(1, 'A lamp');
     const file = join(user.home, 'two.jpg');
     await writeFile(file, await picture(2));
-    const replaced = await user.json<ImageJSON>(['replace', imageID, file]);
-    assert.deepEqual([replaced.link, replaced.altText], [link, 'A lamp']);
+    const replacement = await user.json<ImageJSON>(['replace', imageID, file]);
+    assert.deepEqual([replacement.link, replacement.altText], [link, 'A lamp']);
     assert.equal((await user.json<ImageJSON>(['replace', imageID, file, '--alt', 'Two'])).altText, 'Two');
     const folder = await user.run(['replace', imageID, user.home]);
     assert.deepEqual([folder.code, folder.err], [0, '']);
@@ -123,7 +123,7 @@ describe('the commands for images', () => {
         mode: 0o700,
       },
     );
-    const opened = new Promise((resolve) => {
+    const browserStart = new Promise((resolve) => {
       const watcher = watch(folder, (_event, name) => {
         if (name !== 'opened') return;
         watcher.close();
@@ -132,7 +132,7 @@ describe('the commands for images', () => {
     });
     const { code, out } = await user.run(['open', imageID, '--size', '90x90'], { env: { BROWSER: browser } });
     assert.deepEqual([code, out], [0, `${link}?size=90x90\n`]);
-    await opened;
+    await browserStart;
     assert.equal(await readFile(join(folder, 'opened'), 'utf8'), `${link}?size=90x90\n`);
     await rename(join(folder, 'opened'), join(folder, 'seen'));
   });
@@ -151,8 +151,8 @@ describe('the commands for images', () => {
     const path = join(user.configFolder, 'profiles.json');
     const text = await readFile(path, 'utf8');
     await writeFile(path, text.replace('test-secret', 'other-secret'));
-    const rejected = await user.run(['list']);
-    assert.deepEqual([rejected.code, / {4}at |secret/.test(rejected.err)], [4, false], rejected.err);
+    const denial = await user.run(['list']);
+    assert.deepEqual([denial.code, / {4}at |secret/.test(denial.err)], [4, false], denial.err);
     await writeFile(path, text.replace(server.url, 'http://127.0.0.1:1'));
     const unreachable = await user.run(['list']);
     assert.equal(unreachable.code, 1);

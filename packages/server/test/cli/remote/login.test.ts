@@ -47,9 +47,9 @@ describe('vitrine login', () => {
       profiles.map(({ profile }) => profile),
       ['a', 'b'],
     );
-    const missing = await user.run(words('--secret-env', 'NONE'));
-    assert.equal(missing.code, 2);
-    assert.equal(missing.err, 'the variable NONE must have a secret key of 1 to 4096 characters\n');
+    const withoutVariable = await user.run(words('--secret-env', 'NONE'));
+    assert.equal(withoutVariable.code, 2);
+    assert.equal(withoutVariable.err, 'the variable NONE must have a secret key of 1 to 4096 characters\n');
   });
 
   test('asks for the secret on a terminal and does not show it', { skip: terminalSkipReason() }, async () => {
@@ -65,9 +65,9 @@ describe('vitrine login', () => {
   });
 
   test('saves no profile that the server rejects, and does not print the secret', async () => {
-    const wrong = await user.run(words(), { input: 'not-the-secret\n' });
-    assert.equal(wrong.code, 4);
-    assert.equal(`${wrong.out}${wrong.err}`.includes('not-the-secret'), false);
+    const wrongSecret = await user.run(words(), { input: 'not-the-secret\n' });
+    assert.equal(wrongSecret.code, 4);
+    assert.equal(`${wrongSecret.out}${wrongSecret.err}`.includes('not-the-secret'), false);
     await assert.rejects(access(file()));
     const unreachable = await user.run(
       ['login', '--server', 'http://127.0.0.1:1', '--account', ACCOUNT, '--key', 'x'],
@@ -115,9 +115,9 @@ describe('vitrine login', () => {
       [ACCOUNT, other],
     );
     await user.json(['logout', '--profile', 'other']);
-    const removed = await user.run(['list', '--profile', 'other']);
+    const list = await user.run(['list', '--profile', 'other']);
     assert.deepEqual(
-      [removed.code, removed.err],
+      [list.code, list.err],
       [3, 'there is no profile "other": create it with vitrine login --profile other\n'],
     );
   });

@@ -36,21 +36,24 @@ describe('vitrine products', () => {
   test('create and update set the fields of the given options', async () => {
     const [one, two] = [await addImage(1), await addImage(2)];
     const words = ['--title', 'Lemonade', '--price', '4.990 usd', '--description', 'Made **fresh**.'];
-    const created = await run('create', ...words, '--image', one.link, two.publicID);
-    assert.deepEqual(created, await getProduct(created.productID));
+    const product = await run('create', ...words, '--image', one.link, two.publicID);
+    assert.deepEqual(product, await getProduct(product.productID));
     assert.deepEqual(
-      [created.title, created.basePrice, created.description, idsOf(created)],
+      [product.title, product.basePrice, product.description, idsOf(product)],
       ['Lemonade', { currency: 'USD', valueDecimal: '4.990' }, 'Made **fresh**.', [one.imageID, two.imageID]],
     );
-    const { productID } = created;
-    const repriced = await run('update', productID, '--price', '5 EUR');
+    const { productID } = product;
+    const withNewPrice = await run('update', productID, '--price', '5 EUR');
     assert.deepEqual(
-      [repriced.title, repriced.basePrice, repriced.description, idsOf(repriced)],
+      [withNewPrice.title, withNewPrice.basePrice, withNewPrice.description, idsOf(withNewPrice)],
       ['Lemonade', { currency: 'EUR', valueDecimal: '5' }, 'Made **fresh**.', [one.imageID, two.imageID]],
     );
     assert.deepEqual(idsOf(await run('update', productID, '--image', two.imageID)), [two.imageID]);
-    const cleared = await run('update', productID, '--image', '', '--description', '');
-    assert.deepEqual([idsOf(cleared), cleared.description, cleared.title], [[], undefined, 'Lemonade']);
+    const withoutImages = await run('update', productID, '--image', '', '--description', '');
+    assert.deepEqual(
+      [idsOf(withoutImages), withoutImages.description, withoutImages.title],
+      [[], undefined, 'Lemonade'],
+    );
   });
 
   test('create and update replace all fields from a file or standard input', async () => {
@@ -73,15 +76,15 @@ describe('vitrine products', () => {
     await writeFile(file, JSON.stringify(lamp));
     const { productID } = await run('create', '--file', file);
     // Option groups have no option of the command, and an update of the title keeps them.
-    const renamed = await run('update', productID, '--title', 'Brass lamp');
-    assert.deepEqual(renamed.optionGroups?.[0]?.options[0]?.images?.length, 1);
-    assert.deepEqual([renamed.title, idsOf(renamed)], ['Brass lamp', [imageID]]);
+    const withNewTitle = await run('update', productID, '--title', 'Brass lamp');
+    assert.deepEqual(withNewTitle.optionGroups?.[0]?.options[0]?.images?.length, 1);
+    assert.deepEqual([withNewTitle.title, idsOf(withNewTitle)], ['Brass lamp', [imageID]]);
     const fewer = { title: 'Candle', basePrice: lamp.basePrice };
-    const replaced = await user.json<ProductJSON>(['products', 'update', productID, '--file', '-'], {
+    const replacement = await user.json<ProductJSON>(['products', 'update', productID, '--file', '-'], {
       input: JSON.stringify(fewer),
     });
     assert.deepEqual(
-      [replaced.title, replaced.images, replaced.optionGroups],
+      [replacement.title, replacement.images, replacement.optionGroups],
       ['Candle', undefined, undefined],
     );
   });
@@ -99,9 +102,9 @@ describe('vitrine products', () => {
     const { out } = await user.run(['products', 'list']);
     assert.match(out, /^PRODUCT {31}CREATED {19}PRICE {5}IMAGES {2}TITLE\n/);
     assert.match(out, /3 USD {5}1 {7}Tea\n$/);
-    const shown = await user.run(['products', 'show', tea.productID]);
+    const output = await user.run(['products', 'show', tea.productID]);
     assert.match(
-      shown.out,
+      output.out,
       new RegExp(`^product +${tea.productID}\ntitle +Tea\nprice +3 USD\nimages +${imageID}\n`),
     );
     assert.ok((await run('disable', tea.productID)).disabledOn);

@@ -20,12 +20,12 @@ describe('a killed export or import', () => {
       await accounts.fillSource(12);
       await user.login(server.url, { profile: 'source', account: accounts.source });
       await user.login(server.url, { account: accounts.target });
-      const killed = await user.run(['import', '--from', 'source', '--parallel', '3'], {
+      const firstRun = await user.run(['import', '--from', 'source', '--parallel', '3'], {
         onLine: signalAtLine(line, 'SIGKILL'),
       });
-      assert.equal(killed.signal, 'SIGKILL');
-      const resumed = await user.run(['import', '--from', 'source']);
-      assert.equal(resumed.code, 0, resumed.err);
+      assert.equal(firstRun.signal, 'SIGKILL');
+      const secondRun = await user.run(['import', '--from', 'source']);
+      assert.equal(secondRun.code, 0, secondRun.err);
       await accounts.assertCopied();
       // The local copies of imported pictures are deleted.
       const copies = await readdir(join(user.configFolder, 'copies'), { recursive: true });
@@ -57,14 +57,14 @@ describe('a killed export or import', () => {
     });
     try {
       await user.login(proxy.url, { account: accounts.target });
-      const killed = await user.run([...words, '--parallel', '1'], {
+      const firstRun = await user.run([...words, '--parallel', '1'], {
         onStart: (started) => {
           child = started;
         },
       });
-      assert.equal(killed.signal, 'SIGKILL');
-      const resumed = await user.run(words);
-      assert.ok(resumed.code === 0 || resumed.code === 6, resumed.err);
+      assert.equal(firstRun.signal, 'SIGKILL');
+      const secondRun = await user.run(words);
+      assert.ok(secondRun.code === 0 || secondRun.code === 6, secondRun.err);
     } finally {
       await proxy.close();
     }
@@ -115,12 +115,12 @@ describe('a killed export or import', () => {
     const { server, user, accounts, folder } = setup;
     await accounts.fillSource(10);
     await user.login(server.url, { account: accounts.source });
-    const killed = await user.run(['export', folder], { onLine: signalAtLine(3, 'SIGKILL') });
-    assert.equal(killed.signal, 'SIGKILL');
+    const firstRun = await user.run(['export', folder], { onLine: signalAtLine(3, 'SIGKILL') });
+    assert.equal(firstRun.signal, 'SIGKILL');
     await writeFile(join(folder, 'manifest.jsonl'), '{"imageID":"torn', { flag: 'a' });
-    const resumed = await user.run(['export', folder]);
-    assert.ok(resumed.code === 0 || resumed.code === 6, resumed.err);
-    assert.match(resumed.out, /^\d exported, [3-9] exported before, 0 failed$/m);
+    const secondRun = await user.run(['export', folder]);
+    assert.ok(secondRun.code === 0 || secondRun.code === 6, secondRun.err);
+    assert.match(secondRun.out, /^\d exported, [3-9] exported before, 0 failed$/m);
     await killBeforeResponse(/^POST /, 4, ['import', folder]);
     await accounts.assertCopied();
   });

@@ -30,9 +30,9 @@ describe('vitrine export and import', () => {
     const proxy = await startProxy(server);
     try {
       await user.login(proxy.url, { account: accounts.source });
-      const exported = await user.json<Result[]>(['export', folder]);
+      const exportResults = await user.json<Result[]>(['export', folder]);
       assert.deepEqual(
-        [exported.length, new Set(exported.map(({ kind }) => kind))],
+        [exportResults.length, new Set(exportResults.map(({ kind }) => kind))],
         [9, new Set(['original'])],
       );
       const names = await readdir(join(folder, 'originals'));
@@ -59,8 +59,8 @@ describe('vitrine export and import', () => {
       await proxy.close();
     }
     await user.login(server.url, { profile: 'target', account: accounts.target });
-    const imported = await user.json<Result[]>(['import', folder, '--profile', 'target']);
-    assert.deepEqual(new Set(imported.map(({ outcome }) => outcome)), new Set(['imported']));
+    const importResults = await user.json<Result[]>(['import', folder, '--profile', 'target']);
+    assert.deepEqual(new Set(importResults.map(({ outcome }) => outcome)), new Set(['imported']));
     await accounts.assertCopied();
     for (const bytes of accounts.originals.values())
       assert.equal((await server.upload(bytes, { account: accounts.target })).status, 409);
@@ -82,9 +82,9 @@ describe('vitrine export and import', () => {
       await writeFile(file(b), 'damaged');
       await rm(file(c));
       await server.fetch(`/accounts/${accounts.source}/images/${d}`, { method: 'DELETE' });
-      const replaced = await picture(77);
-      await server.upload(replaced, { account: accounts.source, replace: c });
-      accounts.originals.set(c, replaced);
+      const replacement = await picture(77);
+      await server.upload(replacement, { account: accounts.source, replace: c });
+      accounts.originals.set(c, replacement);
       proxy.clearRequests();
       const results = await user.json<Result[]>(['export', folder]);
       const of = (imageID: string) => results.find((one) => one.imageID === imageID)?.outcome;
@@ -94,7 +94,7 @@ describe('vitrine export and import', () => {
       );
       const manifest = await readFile(join(folder, 'manifest.jsonl'), 'utf8');
       assert.match(manifest, new RegExp(`"imageID":"${d}".*"disabledOn"`));
-      assert.match(manifest, new RegExp(`"imageID":"${c}".*"digest":"${digestOf(replaced)}"`));
+      assert.match(manifest, new RegExp(`"imageID":"${c}".*"digest":"${digestOf(replacement)}"`));
       assert.equal(manifest.trim().split('\n').length, 6);
     } finally {
       await proxy.close();
@@ -149,12 +149,12 @@ describe('vitrine export and import', () => {
       await user.login(target.url, { account: accounts.target });
       const results = await user.json<Result[]>(['import', '--from', 'source'], { code: 5 });
       const withOutcome = (outcome: string) => results.filter((result) => result.outcome === outcome);
-      const [[imported], failed] = [withOutcome('imported'), withOutcome('failed')];
-      assert.equal(failed.length, 1);
+      const [[success], failures] = [withOutcome('imported'), withOutcome('failed')];
+      assert.equal(failures.length, 1);
       // The order of the two imports varies.
       assert.deepEqual(
         (await accounts.imagesOf(accounts.target)).map(({ altText }) => altText),
-        [imported?.imageID === first.imageID ? 'First' : 'Second'],
+        [success?.imageID === first.imageID ? 'First' : 'Second'],
       );
     } finally {
       await source.close();
@@ -196,16 +196,16 @@ describe('vitrine export and import', () => {
   test('rejects a damaged original, ignores a web page, and exports the other images', async () => {
     const { server, user, accounts, folder } = setup;
     await accounts.fillSource(3);
-    const [damaged = '', replaced = ''] = accounts.originals.keys();
+    const [damagedID = '', pageID = ''] = accounts.originals.keys();
     const proxy = await startProxy(server, {
       intercept: ({ url = '' }, response) => {
-        if (url.endsWith(`${damaged}/original`)) {
+        if (url.endsWith(`${damagedID}/original`)) {
           const digest = 'sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:';
           response.writeHead(200, { 'content-type': 'image/jpeg', 'repr-digest': digest });
-          response.end(accounts.originals.get(damaged));
+          response.end(accounts.originals.get(damagedID));
           return true;
         }
-        if (!url.endsWith(`${replaced}/original`)) return false;
+        if (!url.endsWith(`${pageID}/original`)) return false;
         response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Welcome');
         return true;
       },
@@ -214,8 +214,8 @@ describe('vitrine export and import', () => {
       await user.login(proxy.url, { account: accounts.source });
       const { code, out } = await user.run(['export', folder, '--parallel', '1']);
       assert.equal(code, 5);
-      assert.match(out, new RegExp(`^failed {2}${damaged} {2}.*do not have the digest`, 'm'));
-      assert.match(out, new RegExp(`^exported {2}${replaced} {2}re-encoded$`, 'm'));
+      assert.match(out, new RegExp(`^failed {2}${damagedID} {2}.*do not have the digest`, 'm'));
+      assert.match(out, new RegExp(`^exported {2}${pageID} {2}re-encoded$`, 'm'));
       assert.match(out, /^2 exported, 0 exported before, 1 failed$/m);
     } finally {
       await proxy.close();

@@ -77,8 +77,8 @@ describe('vitrine upload', () => {
     );
     assert.ok(images.every(({ altText }) => altText === 'Mine'));
     // A hidden file is uploaded if an argument names it.
-    const named = await user.json<Result[]>(['upload', join(folder, 'more/.hidden.jpg')]);
-    assert.equal(named[0]?.outcome, 'uploaded');
+    const hidden = await user.json<Result[]>(['upload', join(folder, 'more/.hidden.jpg')]);
+    assert.equal(hidden[0]?.outcome, 'uploaded');
   });
 
   test('expands patterns like a shell, and uploads each file once', async () => {
@@ -149,10 +149,10 @@ describe('vitrine upload', () => {
 
   test('resumes after a kill, also with a cut line in the history', async () => {
     for (let number = 0; number < 12; number += 1) await savePicture(`${number}.jpg`, number);
-    const killed = await user.run(['upload', folder, '--parallel', '3'], {
+    const firstRun = await user.run(['upload', folder, '--parallel', '3'], {
       onLine: signalAtLine(4, 'SIGKILL'),
     });
-    assert.equal(killed.signal, 'SIGKILL');
+    assert.equal(firstRun.signal, 'SIGKILL');
     // A cut line must not damage the next line.
     const uploads = join(user.configFolder, 'uploads');
     const [name = ''] = await readdir(uploads);

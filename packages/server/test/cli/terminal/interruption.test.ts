@@ -89,8 +89,8 @@ describe('an interrupted maintenance command', () => {
 
   for (const [signal, code] of SIGNALS) {
     test(`keeps the previous backup file when ${signal} interrupts backup`, async () => {
-      const place = await mkdtemp(join(folder, 'backup-'));
-      const file = join(place, 'library.tar');
+      const target = await mkdtemp(join(folder, 'backup-'));
+      const file = join(target, 'library.tar');
       await writeFile(file, 'the previous backup');
       const outcome = await interrupt(['backup', file], signal);
       assert.equal(
@@ -98,17 +98,17 @@ describe('an interrupted maintenance command', () => {
         `interrupted by ${signal}: no backup was written, and no temporary file is left\n`,
       );
       assert.deepEqual([outcome.code, outcome.out], [code, `1000 of ${IMAGES + uploads - 1} originals\n`]);
-      assert.deepEqual(await readdir(place), ['library.tar']);
+      assert.deepEqual(await readdir(target), ['library.tar']);
       assert.equal(await readFile(file, 'utf8'), 'the previous backup');
       await assertNothingLeft();
     });
 
     test(`leaves an empty library for another attempt when ${signal} interrupts restore`, async () => {
-      const place = await mkdtemp(join(folder, 'restored-'));
+      const target = await mkdtemp(join(folder, 'restored-'));
       const outcome = await user.run(['restore', smallBackup], {
-        env: { VITRINE_DATA: place },
+        env: { VITRINE_DATA: target },
         onStart: (child) => {
-          waitForFile(place, 'blobs/originals/').then(() => child.kill(signal), assert.fail);
+          waitForFile(target, 'blobs/originals/').then(() => child.kill(signal), assert.fail);
         },
       });
       assert.equal(
@@ -116,15 +116,15 @@ describe('an interrupted maintenance command', () => {
         `interrupted by ${signal}: nothing was restored, and the library is still empty\n`,
       );
       assert.deepEqual([outcome.code, outcome.out], [code, '']);
-      const entries = await readdir(join(place, 'blobs'), { recursive: true, withFileTypes: true });
+      const entries = await readdir(join(target, 'blobs'), { recursive: true, withFileTypes: true });
       assert.deepEqual(
         entries.filter((entry) => entry.isFile()).map(({ name }) => name),
         [],
       );
-      const again = await user.run(['restore', smallBackup], { env: { VITRINE_DATA: place } });
+      const again = await user.run(['restore', smallBackup], { env: { VITRINE_DATA: target } });
       assert.equal(again.code, 0, again.err);
-      const verified = await user.run(['verify', '--no-rungs'], { env: { VITRINE_DATA: place } });
-      assert.equal(verified.code, 0, verified.out);
+      const verification = await user.run(['verify', '--no-rungs'], { env: { VITRINE_DATA: target } });
+      assert.equal(verification.code, 0, verification.out);
     });
 
     test(`prints the number of checked originals when ${signal} interrupts verify`, async () => {
@@ -142,16 +142,16 @@ describe('an interrupted maintenance command', () => {
     test(`prints the number of removals and leaves a valid library when ${signal} interrupts gc`, async () => {
       await litter(server, LITTER);
       const outcome = await interrupt(['gc', '--grace', '0'], signal);
-      const [, removed] =
+      const [, removals] =
         /: (\d+) originals? removed; run gc again to remove the rest\n$/.exec(outcome.err) ?? [];
       assert.equal(outcome.code, code, outcome.err);
       const lines = outcome.out.split('\n').filter((line) => line.startsWith('original '));
-      assert.equal(lines.length, Number(removed));
-      assert.ok(Number(removed) > 0 && Number(removed) < LITTER, removed);
-      const verified = await user.run(['verify', '--no-rungs'], { env });
-      assert.equal(verified.code, 0, verified.out);
+      assert.equal(lines.length, Number(removals));
+      assert.ok(Number(removals) > 0 && Number(removals) < LITTER, removals);
+      const verification = await user.run(['verify', '--no-rungs'], { env });
+      assert.equal(verification.code, 0, verification.out);
       const rest = await user.json<{ originals: number }>(['gc', '--grace', '0'], { env });
-      assert.equal(rest.originals, LITTER - Number(removed));
+      assert.equal(rest.originals, LITTER - Number(removals));
     });
   }
 

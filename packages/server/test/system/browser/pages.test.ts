@@ -57,24 +57,22 @@ describe('a browser', () => {
       ['?size=0x0&format=avif', 600, 300],
     ] as const) {
       await page.goto(`${image.link}${query}`);
-      const shown = await page.evaluate(
-        '[document.images[0].naturalWidth, document.images[0].naturalHeight]',
-      );
-      assert.deepEqual(shown, [width, height], query);
+      const size = await page.evaluate('[document.images[0].naturalWidth, document.images[0].naturalHeight]');
+      assert.deepEqual(size, [width, height], query);
     }
     // On a page of another origin, with <img> and with fetch.
     await page.goto(shop.url);
-    const embedded = await page.evaluate(`(async (link) => {
+    const embedding = await page.evaluate(`(async (link) => {
       const img = document.body.appendChild(new Image());
       img.src = link;
       await img.decode();
       return [img.naturalWidth, (await fetch(link)).headers.get('content-type')];
     })(${JSON.stringify(image.link)})`);
-    assert.deepEqual(embedded, [400, 'image/png']);
-    const accepted = await page.request.get(image.link, {
+    assert.deepEqual(embedding, [400, 'image/png']);
+    const response = await page.request.get(image.link, {
       headers: { accept: 'image/avif,image/webp,*/*;q=0.8' },
     });
-    assert.equal(accepted.headers()['content-type'], 'image/webp');
+    assert.equal(response.headers()['content-type'], 'image/webp');
     await page.close();
   });
 
@@ -141,8 +139,8 @@ describe('a browser', () => {
         },
       );
     };
-    const blocked = await uploadFrom(otherSite.url);
-    assert.match(String(blocked.status), /Failed to fetch/);
+    const otherUpload = await uploadFrom(otherSite.url);
+    assert.match(String(otherUpload.status), /Failed to fetch/);
     const { status, values } = await uploadFrom(shop.url);
     assert.equal(status, 201);
     const [total, version, requestID, rateLimit, policy] = values;

@@ -127,9 +127,9 @@ describe('the installed packages', { skip }, () => {
   });
   after(async () => {
     if (server.exitCode !== null || server.signalCode !== null) return;
-    const closed = once(server, 'close');
+    const close = once(server, 'close');
     process.kill(-(server.pid ?? Number.NaN), 'SIGKILL');
-    await closed;
+    await close;
   });
 
   const vitrine = async (...words: string[]) =>
@@ -190,9 +190,9 @@ describe('the installed packages', { skip }, () => {
   });
 
   test('end after SIGTERM', async () => {
-    const closed = once(server, 'close');
+    const close = once(server, 'close');
     process.kill(-(server.pid ?? Number.NaN), 'SIGTERM');
-    await closed;
+    await close;
     await assert.rejects(fetch(new URL('/livez', url)));
   });
 });

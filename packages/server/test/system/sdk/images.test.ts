@@ -35,38 +35,38 @@ async function update(moov: Moov, imageID: string, bytes: Uint8Array) {
 }
 
 async function callAllOperations(moov: Moov): Promise<void> {
-  const uploaded = await upload(moov, await picture(1), 'A lamp');
-  assert.equal(uploaded.altText, 'A lamp');
-  assert.ok(uploaded.createdOn instanceof Date);
+  const image = await upload(moov, await picture(1), 'A lamp');
+  assert.equal(image.altText, 'A lamp');
+  assert.ok(image.createdOn instanceof Date);
 
   const list = await moov.images.list({ accountID, skip: 0, count: 20 });
   assert.deepEqual(
     list.result.map(({ imageID }) => imageID),
-    [uploaded.imageID],
+    [image.imageID],
   );
 
-  const { imageID } = uploaded;
+  const { imageID } = image;
   const metadata = await moov.images.getMetadata({ accountID, imageID });
-  assert.deepEqual(metadata.result, uploaded);
+  assert.deepEqual(metadata.result, image);
 
-  const updated = await update(moov, imageID, await picture(2));
-  assert.equal(updated.imageID, imageID);
-  assert.equal(updated.publicID, uploaded.publicID);
-  assert.equal(updated.altText, 'A lamp');
+  const replacement = await update(moov, imageID, await picture(2));
+  assert.equal(replacement.imageID, imageID);
+  assert.equal(replacement.publicID, image.publicID);
+  assert.equal(replacement.altText, 'A lamp');
 
-  const described = await moov.images.updateMetadata({
+  const description = await moov.images.updateMetadata({
     accountID,
     imageID,
     imageMetadataRequest: { altText: 'Two lamps' },
   });
-  assert.equal(described.result.altText, 'Two lamps');
+  assert.equal(description.result.altText, 'Two lamps');
 
-  const deleted = await moov.images.delete({ accountID, imageID });
-  assert.ok(deleted);
+  const deletion = await moov.images.delete({ accountID, imageID });
+  assert.ok(deletion);
 
   for (const size of [undefined, '120x80']) {
     const response = await moov.images.getPublic({
-      publicID: uploaded.publicID,
+      publicID: image.publicID,
       ...(size !== undefined && { size }),
     });
     const bytes = Buffer.from(await new Response(response?.result as ReadableStream).arrayBuffer());
@@ -129,8 +129,11 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
         assert.match(error.altText ?? '', /control/);
         return true;
       });
-      const missing = moov.images.getMetadata({ accountID, imageID: '7cec5bd3-6340-4de4-a923-bf6ec0f7e921' });
-      await assert.rejects(missing, (error) => error instanceof MoovError && error.statusCode === 404);
+      const unknownRequest = moov.images.getMetadata({
+        accountID,
+        imageID: '7cec5bd3-6340-4de4-a923-bf6ec0f7e921',
+      });
+      await assert.rejects(unknownRequest, (error) => error instanceof MoovError && error.statusCode === 404);
     });
   });
 }
@@ -178,8 +181,8 @@ describe('the official SDK with an access token', () => {
     await bearer.images.list({ accountID });
     const token = second.result.accessToken;
     await anonymous.authentication.revokeAccessToken({ token, tokenTypeHint: 'access_token', ...client });
-    const listing = bearer.images.list({ accountID });
-    await assert.rejects(listing, (error) => error instanceof MoovError && error.statusCode === 401);
+    const listAfterRevoke = bearer.images.list({ accountID });
+    await assert.rejects(listAfterRevoke, (error) => error instanceof MoovError && error.statusCode === 401);
   });
 
   test('parses errors into its typed classes', async () => {

@@ -135,12 +135,12 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
 
       const productRequest = { title: 'x', basePrice };
       const { productID } = (await moov.products.create({ accountID, productRequest })).result;
-      const rejected = moov.products.update({
+      const update = moov.products.update({
         accountID,
         productID,
         productRequest: { ...productRequest, images: [{ imageID }] },
       });
-      await assert.rejects(rejected, (error) => {
+      await assert.rejects(update, (error) => {
         assert.ok(error instanceof ProductRequestValidationError);
         assert.match(error.images?.['0']?.imageID ?? '', /disabled/);
         return true;
