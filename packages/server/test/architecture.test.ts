@@ -34,7 +34,9 @@ const ROOMS = [
 ];
 
 /** The folders of a large room, from the bottom to the top. Folders in one line do not import each other. */
-const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {};
+const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  cli: [['terminal'], ['admin', 'remote'], ['']],
+};
 
 /** The files of the capabilities that an adapter may import: ports, entities and their rules, but no service. */
 const PORTS =

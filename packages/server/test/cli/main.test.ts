@@ -1,5 +1,6 @@
 /**
- * The `vitrine` command as an operator runs it: a process of its own, on the data of a server, or beside one that runs.
+ * The `vitrine` command as an operator runs it: a separate process, with or without a running server on the
+ * same data.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,30 +19,27 @@ import {
   newKey,
   newToken,
 } from '../support/administration.ts';
-import { type Outcome, outcomeOf, VITRINE } from '../support/command.ts';
+import { type Outcome, UNKNOWN_ID, User, VITRINE } from '../support/command.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { ACCOUNT, startServer, type TestServer } from '../support/server.ts';
-
-const MISSING = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
-/** Runs `vitrine` with these words, on the data that the variables name. */
-async function vitrine(env: Record<string, string>, ...words: string[]): Promise<Outcome> {
-  const [command, ...first] = VITRINE;
-  const child = spawn(command, [...first, ...words], {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  return outcomeOf(child, words);
+let user: User;
+before(async () => {
+  user = await User.create();
+});
+after(() => user.remove());
+
+/** Runs `vitrine` on the data that the variables name. */
+function run(env: Record<string, string>, ...words: string[]): Promise<Outcome> {
+  return user.run(words, { env });
 }
 
-/** What a command that must succeed prints as JSON. */
-async function printed<T>(env: Record<string, string>, ...words: string[]): Promise<T> {
-  const { code, out, err } = await vitrine(env, ...words, '--json');
-  assert.deepEqual([code, err], [0, ''], words.join(' '));
-  return JSON.parse(out) as T;
+/** The JSON output of a command that must succeed. */
+function runJSON<T>(env: Record<string, string>, ...words: string[]): Promise<T> {
+  return user.json<T>(words, { env });
 }
 
 interface AccountJSON {
@@ -53,23 +51,23 @@ interface AccountJSON {
   readonly disablePolicy?: string;
 }
 
-interface EntryJSON {
+interface AuditEntryJSON {
   readonly action: string;
   readonly by: object;
 }
 
-/** Everything there is to do, on some database. */
-async function administers(env: Record<string, string>): Promise<void> {
-  const run = <T>(...words: string[]) => printed<T>(env, ...words);
+/** Runs every command of accounts, keys and the audit trail. */
+async function testAdministration(env: Record<string, string>): Promise<void> {
+  const run = <T>(...words: string[]) => runJSON<T>(env, ...words);
   const account = await run<AccountJSON>('accounts', 'create', 'Café “One”', '--image-quota', '7');
   assert.deepEqual([account.displayName, account.imageQuota], ['Café “One”', 7]);
   const { accountID } = account;
-  const named = await run<AccountJSON>('accounts', 'create', 'Two', '--id', MISSING.replace('7', 'A'));
-  assert.equal(named.accountID, MISSING.replace('7', 'a'));
-  const found = await run<AccountJSON[]>('accounts', 'list');
-  assert.deepEqual(new Set(found.map((each) => each.accountID)), new Set([accountID, named.accountID]));
+  const second = await run<AccountJSON>('accounts', 'create', 'Two', '--id', UNKNOWN_ID.replace('7', 'A'));
+  assert.equal(second.accountID, UNKNOWN_ID.replace('7', 'a'));
+  const accounts = await run<AccountJSON[]>('accounts', 'list');
+  assert.deepEqual(new Set(accounts.map((each) => each.accountID)), new Set([accountID, second.accountID]));
   assert.equal((await run<AccountJSON>('accounts', 'rename', accountID, 'One')).displayName, 'One');
-  const limited = await run<AccountJSON>(
+  const quotas = await run<AccountJSON>(
     'accounts',
     'limit',
     accountID,
@@ -78,7 +76,7 @@ async function administers(env: Record<string, string>): Promise<void> {
     '--byte-quota',
     '9',
   );
-  assert.deepEqual([limited.imageQuota, limited.byteQuota], [undefined, 9]);
+  assert.deepEqual([quotas.imageQuota, quotas.byteQuota], [undefined, 9]);
   await run('accounts', 'limit', accountID, '--byte-quota', 'default');
   const strict = await run<AccountJSON>('accounts', 'policy', accountID, 'refuse-in-use');
   assert.equal(strict.disablePolicy, 'refuse-in-use');
@@ -91,8 +89,8 @@ async function administers(env: Record<string, string>): Promise<void> {
     createdOn: (account as unknown as { createdOn: string }).createdOn,
   });
 
-  const key = await run<KeyJSON>('keys', 'create', 'Shop', '--account', accountID, named.accountID);
-  assert.deepEqual(key.accounts, [accountID, named.accountID]);
+  const key = await run<KeyJSON>('keys', 'create', 'Shop', '--account', accountID, second.accountID);
+  assert.deepEqual(key.accounts, [accountID, second.accountID]);
   assert.match(key.secretKey, /^vitrine_sk_/);
   const expires = ['--expires-on', '2099-01-01T00:00:00Z'];
   const admin = await run<KeyJSON>(
@@ -116,18 +114,18 @@ async function administers(env: Record<string, string>): Promise<void> {
     'images.read, ping.read',
   );
   assert.deepEqual(reader.scopes, [`/accounts/${accountID}/images.read`, '/ping.read']);
-  const rotated = await run<KeyJSON>('keys', 'rotate', admin.publicKey, '--overlap', '90m');
-  assert.notEqual(rotated.secretKey, admin.secretKey);
-  const overlap = Date.parse(rotated.overlapUntil ?? '') - Date.now();
+  const newKey = await run<KeyJSON>('keys', 'rotate', admin.publicKey, '--overlap', '90m');
+  assert.notEqual(newKey.secretKey, admin.secretKey);
+  const overlap = Date.parse(newKey.overlapUntil ?? '') - Date.now();
   assert.ok(overlap > 89 * 60_000 && overlap <= 90 * 60_000);
   assert.equal((await run<KeyJSON>('keys', 'revoke', key.keyID)).keyID, key.keyID);
   assert.equal((await run<KeyJSON[]>('keys', 'list')).length, 3);
   const ofAccount = await run<KeyJSON[]>('keys', 'list', '--account', accountID);
   assert.deepEqual(new Set(ofAccount.map(({ keyID }) => keyID)), new Set([key.keyID, reader.keyID]));
 
-  const told = await run<EntryJSON[]>('audit', accountID);
+  const entries = await run<AuditEntryJSON[]>('audit', accountID);
   assert.deepEqual(
-    told.map(({ action }) => action),
+    entries.map(({ action }) => action),
     [
       'key.revoke',
       'key.create',
@@ -142,9 +140,9 @@ async function administers(env: Record<string, string>): Promise<void> {
       'account.create',
     ],
   );
-  for (const { by } of told) assert.deepEqual(by, { kind: 'operator', name: userInfo().username });
+  for (const { by } of entries) assert.deepEqual(by, { kind: 'operator', name: userInfo().username });
   assert.deepEqual(
-    (await run<EntryJSON[]>('audit', '--skip', '1')).map(({ action }) => action),
+    (await run<AuditEntryJSON[]>('audit', '--skip', '1')).map(({ action }) => action),
     ['key.create'],
   );
 }
@@ -156,46 +154,43 @@ describe('the vitrine command', () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  test('administers accounts and keys before there ever was a server, on SQLite', () =>
-    administers({ VITRINE_DATA: join(folder, 'new') }));
+  test('manages accounts and keys on SQLite before the first start of a server', () =>
+    testAdministration({ VITRINE_DATA: join(folder, 'new') }));
 
-  test('prints tables and lines for people', async () => {
+  test('prints tables for lists, and a line for each field of a record', async () => {
     const env = { VITRINE_DATA: join(folder, 'tables') };
-    assert.equal((await vitrine(env, 'accounts', 'list')).out, 'There are no accounts.\n');
-    const created = await vitrine(env, 'accounts', 'create', 'A shop');
+    assert.equal((await run(env, 'accounts', 'list')).out, 'There are no accounts.\n');
+    const creation = await run(env, 'accounts', 'create', 'A shop');
     assert.match(
-      created.out,
+      creation.out,
       /^account {6}[0-9a-f-]{36}\nname {9}A shop\ncreated .*\nimage quota {2}default\nbyte quota {3}default\n$/,
     );
-    const id = /[0-9a-f-]{36}/.exec(created.out)?.[0] ?? '';
-    const list = await vitrine(env, 'accounts', 'list');
+    const id = /[0-9a-f-]{36}/.exec(creation.out)?.[0] ?? '';
+    const list = await run(env, 'accounts', 'list');
     assert.match(
       list.out,
       /^ACCOUNT {31}NAME {4}CREATED .*\n[0-9a-f-]{36} {2}A shop {2}20\S+ {2}- {10}default {6}default\n$/,
     );
-    const key = await vitrine(env, 'keys', 'create', 'Website', '--account', id);
+    const key = await run(env, 'keys', 'create', 'Website', '--account', id);
     assert.match(key.out, /^secret key {2}vitrine_sk_\S+$/m);
-    assert.match(
-      (await vitrine(env, 'keys', 'list')).out,
-      /vitrine_pk_\S+ {2}Website {2}[0-9a-f-]{36} {2}good/,
-    );
-    assert.match((await vitrine(env, 'audit', id)).out, /^2 +\S+ {2}key\.create .*operator/m);
+    assert.match((await run(env, 'keys', 'list')).out, /vitrine_pk_\S+ {2}Website {2}[0-9a-f-]{36} {2}valid/);
+    assert.match((await run(env, 'audit', id)).out, /^2 +\S+ {2}key\.create .*operator/m);
   });
 
-  test('says what is wrong, and exits with a code that scripts can tell apart', async () => {
+  test('prints the reason of a failure, and exits with the code of its kind', async () => {
     const env = { VITRINE_DATA: join(folder, 'codes') };
-    await printed(env, 'accounts', 'create', 'x', '--id', MISSING);
-    const key = await printed<KeyJSON>(env, 'keys', 'create', 'x', '--account', MISSING);
-    await printed(env, 'keys', 'revoke', key.keyID);
+    await runJSON(env, 'accounts', 'create', 'x', '--id', UNKNOWN_ID);
+    const key = await runJSON<KeyJSON>(env, 'keys', 'create', 'x', '--account', UNKNOWN_ID);
+    await runJSON(env, 'keys', 'revoke', key.keyID);
     const cases: [number, RegExp, string[], Record<string, string>?][] = [
       [2, /unknown command 'nonsense'/, ['nonsense']],
       [2, /unknown option '--nonsense'/, ['accounts', 'list', '--nonsense']],
       [2, /missing required argument 'name'/, ['accounts', 'create']],
       [2, /displayName must be 1 to 200/, ['accounts', 'create', ' ']],
       [2, /imageQuota must be a whole number/, ['accounts', 'create', 'x', '--image-quota', 'many']],
-      [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', MISSING, 'never']],
+      [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', UNKNOWN_ID, 'never']],
       [2, /It must be a whole number/, ['accounts', 'list', '--count', '-1']],
-      [2, /either accounts \(--account\) or all of them/, ['keys', 'create', 'x']],
+      [2, /either --account or --all-accounts/, ['keys', 'create', 'x']],
       [2, /scopes must be such as/, ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense']],
       [
         2,
@@ -203,15 +198,15 @@ describe('the vitrine command', () => {
         ['keys', 'create', 'x', '--all-accounts', '--expires-on', '2020-01-01T00:00:00Z'],
       ],
       [2, /accounts names .* does not exist/, ['keys', 'create', 'x', '--account', ACCOUNT]],
-      [2, /such as 0, 30s, 90m, 24h or 7d/, ['keys', 'rotate', key.keyID, '--overlap', 'long']],
+      [2, /such as 30s, 90m, 24h or 7d/, ['keys', 'rotate', key.keyID, '--overlap', 'long']],
       [2, /overlapSeconds must be .* 604800/, ['keys', 'rotate', key.keyID, '--overlap', '8d']],
       [2, /VITRINE_DTA.*did you mean VITRINE_DATA/, ['accounts', 'list'], { VITRINE_DTA: 'x' }],
       [3, /account not found/, ['accounts', 'show', ACCOUNT]],
       [3, /account not found/, ['audit', 'nonsense']],
       [3, /account not found/, ['keys', 'list', '--account', ACCOUNT]],
       [3, /key not found/, ['keys', 'revoke', 'vitrine_pk_unknown']],
-      [3, /key not found/, ['keys', 'rotate', MISSING]],
-      [4, /already/, ['accounts', 'create', 'x', '--id', MISSING]],
+      [3, /key not found/, ['keys', 'rotate', UNKNOWN_ID]],
+      [4, /already/, ['accounts', 'create', 'x', '--id', UNKNOWN_ID]],
       [4, /revoked/, ['keys', 'rotate', key.keyID]],
       [
         1,
@@ -222,17 +217,18 @@ describe('the vitrine command', () => {
     ];
     await Promise.all(
       cases.map(async ([code, text, words, more]) => {
-        const outcome = await vitrine({ ...env, ...more }, ...words);
+        const outcome = await run({ ...env, ...more }, ...words);
         assert.equal(outcome.code, code, `${words.join(' ')}: ${outcome.err}`);
         assert.match(outcome.err, text);
         assert.equal(outcome.out, '');
         assert.equal(/ {4}at |hunter2/.test(outcome.err), false, 'no stack, no secret');
       }),
     );
-    const help = await vitrine(env, '--help');
+    const help = await run(env, '--help');
     assert.equal(help.code, 0);
-    for (const word of ['serve', 'accounts', 'keys', 'audit', 'Exit codes'])
+    for (const word of ['serve', 'accounts', 'keys', 'audit', 'Exit codes']) {
       assert.ok(help.out.includes(word));
+    }
   });
 
   test('starts the server with "serve"', async () => {
@@ -260,31 +256,31 @@ for (const [database, unavailable] of [
   ['SQLite', false],
   ['PostgreSQL', skip],
 ] as const) {
-  describe(`the vitrine command beside a server that runs on ${database}`, { skip: unavailable }, () => {
+  describe(`the vitrine command while a server runs on ${database}`, { skip: unavailable }, () => {
     let server: TestServer;
     let env: Record<string, string>;
     before(async () => {
       const url = database === 'PostgreSQL' ? await postgres?.createDatabase() : undefined;
-      const chosen = url === undefined ? {} : { VITRINE_DATABASE: url };
-      server = await startServer(chosen);
-      env = { VITRINE_DATA: server.folder, ...chosen };
+      const variables = url === undefined ? {} : { VITRINE_DATABASE: url };
+      server = await startServer(variables);
+      env = { VITRINE_DATA: server.folder, ...variables };
     });
     after(() => server.close());
 
-    test('makes keys that are good at once, and ends them with the next request', async () => {
-      const key = await printed<KeyJSON>(env, 'keys', 'create', 'Beside', '--account', ACCOUNT);
+    test('creates keys that work at once, and revokes them for the next request', async () => {
+      const key = await runJSON<KeyJSON>(env, 'keys', 'create', 'New', '--account', ACCOUNT);
       const list = (authorization: string) =>
         call(server, 'GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
       const token = bearer((await newToken(server, key)).access_token);
       assert.deepEqual([(await list(basicOf(key))).status, (await list(token)).status], [200, 200]);
-      const next = await printed<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
-      const after = [await list(basicOf(key)), await list(token), await list(basicOf(next))];
+      const newKey = await runJSON<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
+      const responses = [await list(basicOf(key)), await list(token), await list(basicOf(newKey))];
       assert.deepEqual(
-        after.map(({ status }) => status),
+        responses.map(({ status }) => status),
         [401, 401, 200],
       );
-      await printed(env, 'keys', 'revoke', key.publicKey);
-      assert.equal((await list(basicOf(next))).status, 401);
+      await runJSON(env, 'keys', 'revoke', key.publicKey);
+      assert.equal((await list(basicOf(newKey))).status, 401);
     });
 
     test('suspends and resumes accounts for the next request', async () => {
@@ -292,25 +288,25 @@ for (const [database, unavailable] of [
       const key = basicOf(await newKey(server, accountID));
       const show = async () => (await call(server, 'GET', `/accounts/${accountID}`, undefined, key)).status;
       assert.equal(await show(), 200);
-      await printed(env, 'accounts', 'suspend', accountID);
+      await runJSON(env, 'accounts', 'suspend', accountID);
       assert.equal(await show(), 403);
-      await printed(env, 'accounts', 'resume', accountID);
+      await runJSON(env, 'accounts', 'resume', accountID);
       assert.equal(await show(), 200);
     });
 
-    test('loses no write, of its own or of the server, when both write at once', async () => {
+    test('loses no write when the command and the server write at the same time', async () => {
       const accountID = await newAccount(server);
-      const [own, theirs] = [
+      const [ofCommand, ofServer] = [
         Promise.all(
           Array.from({ length: 4 }, (_, i) =>
-            printed<KeyJSON>(env, 'keys', 'create', `${i}`, '--account', accountID),
+            runJSON<KeyJSON>(env, 'keys', 'create', `${i}`, '--account', accountID),
           ),
         ),
         Promise.all(Array.from({ length: 40 }, () => newKey(server, accountID))),
       ];
-      const made = [...(await own), ...(await theirs)].map(({ keyID }) => keyID);
+      const keyIDs = [...(await ofCommand), ...(await ofServer)].map(({ keyID }) => keyID);
       const list = await done(call<KeyJSON[]>(server, 'GET', `/accounts/${accountID}/keys?count=200`));
-      assert.deepEqual(new Set(list.map(({ keyID }) => keyID)), new Set(made));
+      assert.deepEqual(new Set(list.map(({ keyID }) => keyID)), new Set(keyIDs));
     });
   });
 }

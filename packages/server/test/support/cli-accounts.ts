@@ -1,16 +1,106 @@
 /**
- * Two accounts of one server for the tests of moving: one that is filled, and one that is to become the same.
+ * The set-up of tests of client commands. A test has a user who is logged in to one account, or two accounts
+ * to copy between.
  */
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach } from 'node:test';
 import { newAccount } from './administration.ts';
+import { User } from './command.ts';
 import { picture } from './sample.ts';
-import type { ImageJSON, TestServer } from './server.ts';
+import { type ImageJSON, startServer, type TestServer } from './server.ts';
 
-export class Accounts {
+interface AccountSetup {
+  readonly server: TestServer;
+  readonly user: User;
+  /** The account of the current test. */
+  readonly account: string;
+  /** Uploads the picture with this number to the account. */
+  addImage(number: number, altText?: string): Promise<ImageJSON>;
+}
+
+/**
+ * Registers hooks for one server and one user in a suite. The user is logged in to a new account in each
+ * test.
+ */
+export function setUpAccount(): AccountSetup {
+  let server: TestServer;
+  let user: User;
+  let account: string;
+  before(async () => {
+    server = await startServer();
+    user = await User.create();
+  });
+  after(async () => {
+    await user.remove();
+    await server.close();
+  });
+  beforeEach(async () => {
+    account = await newAccount(server);
+    await user.login(server.url, { account });
+  });
+  return {
+    get server() {
+      return server;
+    },
+    get user() {
+      return user;
+    },
+    get account() {
+      return account;
+    },
+    async addImage(number, altText) {
+      return server.added(await picture(number), { account, ...(altText && { metadata: { altText } }) });
+    },
+  };
+}
+
+interface CopySetup {
+  readonly server: TestServer;
+  /** A new user in each test, without profiles. */
+  readonly user: User;
+  /** Two new accounts in each test. */
+  readonly accounts: Accounts;
+  /** The path of a folder that does not exist yet. */
+  readonly folder: string;
+}
+
+/** Registers hooks for one server in a suite. Each test has a new user and two new accounts. */
+export function setUpCopy(): CopySetup {
+  let server: TestServer;
+  let user: User;
+  let accounts: Accounts;
+  before(async () => {
+    server = await startServer();
+  });
+  after(() => server.close());
+  beforeEach(async () => {
+    user = await User.create();
+    accounts = await Accounts.create(server);
+  });
+  afterEach(() => user.remove());
+  return {
+    get server() {
+      return server;
+    },
+    get user() {
+      return user;
+    },
+    get accounts() {
+      return accounts;
+    },
+    get folder() {
+      return join(user.home, 'copy');
+    },
+  };
+}
+
+/** A source account with images, and a target account that becomes its copy. */
+class Accounts {
   readonly source: string;
   readonly target: string;
-  /** What was uploaded to the source, by image. */
+  /** The bytes of each image of the source, by image ID. */
   readonly originals = new Map<string, Buffer>();
   readonly #server: TestServer;
 
@@ -20,17 +110,20 @@ export class Accounts {
     this.target = target;
   }
 
-  static async make(server: TestServer): Promise<Accounts> {
+  static async create(server: TestServer): Promise<Accounts> {
     return new Accounts(server, await newAccount(server), await newAccount(server));
   }
 
   async imagesOf(account: string): Promise<ImageJSON[]> {
-    const answer = await this.#server.fetch(`/accounts/${account}/images?count=200`);
-    return (await answer.json()) as ImageJSON[];
+    const response = await this.#server.fetch(`/accounts/${account}/images?count=200`);
+    return (await response.json()) as ImageJSON[];
   }
 
-  /** Fills the source; each third image has an alt text, each fourth is disabled, each fifth has a focal point. */
-  async fill(count: number): Promise<void> {
+  /**
+   * Adds images to the source. Every third image has an alt text, every fourth is disabled, and every fifth
+   * has a focal point.
+   */
+  async fillSource(count: number): Promise<void> {
     for (let number = 0; number < count; number += 1) {
       const bytes = await picture(number);
       const metadata = {
@@ -39,30 +132,30 @@ export class Accounts {
       };
       const { imageID } = await this.#server.added(bytes, { account: this.source, metadata });
       this.originals.set(imageID, bytes);
-      if (number % 4 === 0) await this.disable(imageID);
+      if (number % 4 === 0) await this.disableInSource(imageID);
     }
   }
 
-  async disable(imageID: string): Promise<void> {
+  async disableInSource(imageID: string): Promise<void> {
     await this.#server.fetch(`/accounts/${this.source}/images/${imageID}`, { method: 'DELETE' });
   }
 
-  /** Neither a duplicate nor a hole, and everything as it is in the source. */
-  async checkCopied(): Promise<void> {
-    const [from, to] = [await this.imagesOf(this.source), await this.imagesOf(this.target)];
-    assert.equal(to.length, from.length);
-    assert.deepEqual(statesOf(to), statesOf(from));
+  /** Asserts that the target has every image of the source once, with the same metadata. */
+  async assertCopied(): Promise<void> {
+    const [source, target] = [await this.imagesOf(this.source), await this.imagesOf(this.target)];
+    assert.equal(target.length, source.length);
+    assert.deepEqual(metadataOf(target), metadataOf(source));
   }
 }
 
-/** No route for originals, in place of a server that has it. */
-export function giveNoOriginals(request: IncomingMessage, response: ServerResponse): boolean {
+/** Intercepts requests for originals with a 404, like a server without that operation. */
+export function rejectOriginals(request: IncomingMessage, response: ServerResponse): boolean {
   if (!request.url?.endsWith('/original')) return false;
   response.writeHead(404).end('{"error":"no such route"}');
   return true;
 }
 
-function statesOf(images: readonly ImageJSON[]): string[] {
+function metadataOf(images: readonly ImageJSON[]): string[] {
   return images
     .map(({ altText, focalPoint, disabledOn }) =>
       JSON.stringify([altText, focalPoint, disabledOn !== undefined]),

@@ -1,6 +1,6 @@
 /**
- * The client's commands as people run them: processes of their own, with a home of their own. And what stands between them
- * and a server, to count what goes over the wire, and to stop at any moment of it.
+ * Runs the `vitrine` command as a process with its own home folder, and a proxy between the command and a
+ * server. The proxy records requests, replaces responses and stops a command at a chosen moment.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
@@ -13,20 +13,29 @@ import type { Readable, Writable } from 'node:stream';
 import { ACCOUNT, KEY, type TestServer } from './server.ts';
 
 const COMMAND = join(import.meta.dirname, '../../vitrine.mjs');
-/** The words that start `vitrine`, in a checkout as its users have one. */
+/** The words that start `vitrine` from the sources. */
 export const VITRINE = [process.execPath, '--conditions=vitrine-source', COMMAND] as const;
 
-/** Milliseconds in which any command must come to its end, on however busy a machine. */
-const DEADLINE = 100_000;
+/** A valid UUID that no account, key, image or product has. */
+export const UNKNOWN_ID = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
 
-/** A terminal takes Python's pty. Without it the test says so and is skipped, or fails where CI=true. */
-export function withoutTerminal(): string | false {
-  const missing = spawnSync('python3', ['-c', 'import pty']).status !== 0;
-  if (missing && process.env.CI === 'true') throw new Error('python3 is needed for a terminal');
-  return missing && 'python3 is not installed';
+/** The longest time of any command on a busy machine, in milliseconds. */
+const TIMEOUT = 100_000;
+
+/**
+ * The reason to skip tests that need a terminal, which is made with Python.
+ * @throws if CI=true and Python is missing.
+ */
+export function terminalSkipReason(): string | false {
+  const isMissing = spawnSync('python3', ['-c', 'import pty']).status !== 0;
+  if (isMissing && process.env.CI === 'true') throw new Error('python3 is needed for a terminal');
+  return isMissing && 'python3 is not installed';
 }
 
-/** Runs what follows it on a terminal of its own, of which its own input and output are what is typed and shown. */
+/**
+ * A Python program that runs its arguments on a new terminal. Its stdin is the keyboard, and its stdout the
+ * screen.
+ */
 const ON_TERMINAL = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
 
 export interface Outcome {
@@ -40,14 +49,23 @@ export interface RunOptions {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** Is given the process, to stop it, with every line that it writes. */
+  /** Called with each line of standard output. */
   readonly onLine?: (line: string, child: ChildProcess) => void;
   readonly onStart?: (child: ChildProcess) => void;
 }
 
+/** An `onLine` that sends a signal to the command after this number of lines. */
+export function signalAtLine(number: number, signal: NodeJS.Signals): NonNullable<RunOptions['onLine']> {
+  let lines = 0;
+  return (_line, child) => {
+    lines += 1;
+    if (lines === number) child.kill(signal);
+  };
+}
+
 /**
- * What becomes of a command. One that does not end is killed, and what it was doing is told: a test that only runs out of its
- * time says nothing of why.
+ * Waits for the end of a command.
+ * @throws an error with the state of the process if it does not end in time.
  */
 export async function outcomeOf(
   child: ChildProcessByStdio<Writable | null, Readable, Readable>,
@@ -60,28 +78,28 @@ export async function outcomeOf(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     err += text;
   });
-  let stuck: string | undefined;
-  const deadline = setTimeout(() => {
-    stuck = stateOf(child);
+  let stuckState: string | undefined;
+  const timer = setTimeout(() => {
+    stuckState = describeProcess(child);
     child.kill('SIGKILL');
-  }, DEADLINE);
+  }, TIMEOUT);
   const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  clearTimeout(deadline);
-  if (stuck === undefined) return { code, signal, out, err };
-  throw new Error(`"${words.join(' ')}" did not end.\n${stuck}\nstdout: ${out}\nstderr: ${err}`);
+  clearTimeout(timer);
+  if (stuckState === undefined) return { code, signal, out, err };
+  throw new Error(`"${words.join(' ')}" did not end.\n${stuckState}\nstdout: ${out}\nstderr: ${err}`);
 }
 
-/** What a process and its threads wait for, and what it has open, as far as this system tells. */
-function stateOf({ pid, exitCode, signalCode }: ChildProcess): string {
-  const ended = `exit code ${exitCode}, signal ${signalCode}`;
-  const look = [
+/** The state of a process, the system calls of its threads, and its open files. Only Linux has all of it. */
+function describeProcess({ pid, exitCode, signalCode }: ChildProcess): string {
+  const end = `exit code ${exitCode}, signal ${signalCode}`;
+  const commands = [
     `cd /proc/${pid} && grep -E "State|Threads|VmRSS|SigBlk|SigCgt" status && ls -l fd`,
     'for task in task/*; do echo "$task $(cat $task/comm $task/wchan $task/syscall | tr "\\n" " ")"; done',
   ];
-  return `${ended}\n${spawnSync('sh', ['-c', look.join('\n')], { encoding: 'utf8' }).stdout}`;
+  return `${end}\n${spawnSync('sh', ['-c', commands.join('\n')], { encoding: 'utf8' }).stdout}`;
 }
 
-/** A user: a home folder, and what is run in it. */
+/** A user with an empty home folder. */
 export class User {
   readonly home: string;
 
@@ -89,7 +107,7 @@ export class User {
     this.home = home;
   }
 
-  static async make(): Promise<User> {
+  static async create(): Promise<User> {
     return new User(await mkdtemp(join(tmpdir(), 'vitrine-home-')));
   }
 
@@ -97,7 +115,7 @@ export class User {
     return { PATH: process.env.PATH ?? '', HOME: this.home };
   }
 
-  get config(): string {
+  get configFolder(): string {
     return join(this.home, '.config/vitrine');
   }
 
@@ -111,38 +129,38 @@ export class User {
     options.onStart?.(child);
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
-    let begun = '';
+    let partialLine = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      const lines = (begun + text).split('\n');
-      begun = lines.pop() ?? '';
+      const lines = (partialLine + text).split('\n');
+      partialLine = lines.pop() ?? '';
       for (const line of lines) options.onLine?.(line, child);
     });
     return outcomeOf(child, words);
   }
 
   /**
-   * Runs a command on a terminal; `out` is all that it showed there.
-   * @param onShown is given that, whenever there is more, and what types on it
+   * Runs a command on a terminal. `out` is everything that the terminal showed.
+   * @param onOutput called with everything that was shown so far, and with a function that types keys.
    */
   async runOnTerminal(
     words: readonly string[],
     env: Readonly<Record<string, string>>,
-    onShown: (shown: string, type: (keys: string) => void) => void = () => undefined,
+    onOutput: (screen: string, type: (keys: string) => void) => void = () => undefined,
   ): Promise<Outcome> {
     const child = spawn('python3', ['-c', ON_TERMINAL, ...VITRINE, ...words], {
       env: { ...this.env, ...env },
       stdio: 'pipe',
     });
     child.stdin.on('error', () => undefined);
-    let shown = '';
+    let screen = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      shown += text;
-      onShown(shown, (keys) => child.stdin.write(keys));
+      screen += text;
+      onOutput(screen, (keys) => child.stdin.write(keys));
     });
     return outcomeOf(child, words);
   }
 
-  /** What a command prints as JSON. @param code which the command must exit with */
+  /** The JSON output of a command. @param options.code the expected exit code. */
   async json<T>(words: readonly string[], options: RunOptions & { code?: number } = {}): Promise<T> {
     const { code = 0 } = options;
     const outcome = await this.run([...words, '--json'], options);
@@ -153,70 +171,61 @@ export class User {
 
   /** Logs in with the bootstrap key of a test server. */
   async login(url: string, { profile = 'default', account = ACCOUNT } = {}): Promise<void> {
-    const words = [
-      'login',
-      '--profile',
-      profile,
-      '--server',
-      url,
-      '--account',
-      account,
-      '--key',
-      KEY.publicKey,
-    ];
-    const { code, err } = await this.run(words, { input: `${KEY.secretKey}\n` });
+    const words = ['login', '--profile', profile, '--server', url, '--account', account];
+    const { code, err } = await this.run([...words, '--key', KEY.publicKey], { input: `${KEY.secretKey}\n` });
     assert.equal(code, 0, err);
   }
 
-  leave(): Promise<void> {
+  /** Removes the home folder. */
+  remove(): Promise<void> {
     return rm(this.home, { recursive: true, force: true });
   }
 }
 
-export interface Wire {
+export interface TestProxy {
   readonly url: string;
-  /** What was asked, such as `POST /accounts/…`, in order. */
-  readonly asked: string[];
-  /** Forgets what was asked until now. */
-  reset(): void;
+  /** The requests so far, in order, such as `POST /accounts/…`. */
+  readonly requests: string[];
+  /** Empties `requests`. */
+  clearRequests(): void;
   close(): Promise<void>;
 }
 
-export interface WireOptions {
-  /** Answers in place of the server, if it returns true. */
-  readonly instead?: (request: IncomingMessage, response: ServerResponse) => boolean;
-  /** Is told of each answer of the server before it is passed on. */
-  readonly beforeAnswer?: (asked: string, status: number) => void;
+export interface ProxyOptions {
+  /** Returns true if it has answered the request. The server does not get the request then. */
+  readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Called for each response of the server, before the client gets it. */
+  readonly onResponse?: (request: string) => void;
 }
 
-/** Stands before a server, and passes everything on. */
-export async function startWire(
+/** Starts a proxy in front of a server. */
+export async function startProxy(
   server: TestServer,
-  { instead, beforeAnswer }: WireOptions = {},
-): Promise<Wire> {
-  const asked: string[] = [];
-  const wire = createServer((incoming, response) => {
+  { intercept, onResponse }: ProxyOptions = {},
+): Promise<TestProxy> {
+  const requests: string[] = [];
+  const proxy = createServer((incoming, response) => {
     const line = `${incoming.method} ${incoming.url}`;
-    asked.push(line);
-    if (instead?.(incoming, response)) return;
+    requests.push(line);
+    if (intercept?.(incoming, response)) return;
     const { method, headers } = incoming;
-    const outgoing = request(new URL(incoming.url ?? '/', server.url), { method, headers }, (answer) => {
-      beforeAnswer?.(line, answer.statusCode ?? 0);
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
+    const outgoing = request(new URL(incoming.url ?? '/', server.url), { method, headers }, (upstream) => {
+      onResponse?.(line);
+      response.writeHead(upstream.statusCode ?? 502, upstream.headers);
+      upstream.pipe(response);
     });
     outgoing.on('error', () => response.destroy());
     incoming.pipe(outgoing);
   });
-  await once(wire.listen(0, '127.0.0.1'), 'listening');
-  const { port } = wire.address() as { port: number };
+  await once(proxy.listen(0, '127.0.0.1'), 'listening');
+  const { port } = proxy.address() as { port: number };
   return {
     url: `http://127.0.0.1:${port}`,
-    asked,
-    reset: () => asked.splice(0),
+    requests,
+    clearRequests: () => requests.splice(0),
     async close() {
-      wire.closeAllConnections();
-      await new Promise((resolve) => wire.close(resolve));
+      proxy.closeAllConnections();
+      await new Promise((resolve) => proxy.close(resolve));
     },
   };
 }

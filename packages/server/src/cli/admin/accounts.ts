@@ -1,23 +1,25 @@
 /**
- * `vitrine accounts …`. Owns the words of these commands and how accounts are printed; what they do, and what their
- * limits are, is the administration's.
+ * `vitrine accounts …`: the arguments of these commands and their output. The rules and limits are in
+ * access/.
  */
 import type { Command } from 'commander';
 import type { Account } from '../../access/account.ts';
 import { readAccountSettings } from '../../access/settings.ts';
 import { accountJSON } from '../../http/access/json.ts';
-import { type Column, json, lines, paged, table } from '../terminal/output.ts';
-import { type Session, type Surroundings, withSession } from './session.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { addPagingOptions } from '../terminal/options.ts';
+import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { type Session, withSession } from './session.ts';
 
-type Shown = ReturnType<typeof accountJSON>;
+type AccountJSON = ReturnType<typeof accountJSON>;
 
-interface Quotas {
+interface QuotaOptions {
   readonly imageQuota?: string;
   readonly byteQuota?: string;
   readonly json?: true;
 }
 
-const COLUMNS: readonly Column<Shown>[] = [
+const COLUMNS: readonly Column<AccountJSON>[] = [
   ['ACCOUNT', ({ accountID }) => accountID],
   ['NAME', ({ displayName }) => displayName],
   ['CREATED', ({ createdOn }) => createdOn],
@@ -26,57 +28,66 @@ const COLUMNS: readonly Column<Shown>[] = [
   ['BYTE QUOTA', ({ byteQuota }) => String(byteQuota ?? 'default')],
 ];
 
-export function addAccountCommands(program: Command, surroundings: Surroundings): void {
+const ACCOUNT_ID = 'ID of the account, a UUID';
+
+export function addAccountCommands(program: Command, context: CommandContext): void {
   const accounts = program.command('accounts').description('create and manage accounts');
 
-  /** Runs something that comes out as an account, and prints it. */
-  const printing = async (options: { json?: true }, work: (session: Session) => Promise<Account>) => {
-    const account = accountJSON(await withSession(surroundings, work));
-    surroundings.write(options.json ? json(account) : text(account));
+  /** Runs `work` and prints the account that it returns. */
+  const printAccount = async (options: { json?: true }, work: (session: Session) => Promise<Account>) => {
+    const account = accountJSON(await withSession(context, work));
+    context.stdout(options.json ? formatJSON(account) : formatAccount(account));
   };
 
   accounts
     .command('create')
     .description('create an account')
-    .argument('<name>', 'what people call it')
-    .option('--id <uuid>', 'the ID to give it (default: a new one)')
-    .option('--image-quota <number>', 'how many images may be enabled at once')
-    .option('--byte-quota <bytes>', 'bytes of originals of enabled images')
+    .argument('<name>', 'display name, 1 to 200 characters')
+    .option('--id <uuid>', 'ID of the account (default: a random UUID)')
+    .option('--image-quota <number>', 'maximum number of enabled images (default: VITRINE_IMAGE_QUOTA)')
+    .option(
+      '--byte-quota <bytes>',
+      'maximum size of all originals of enabled images, in bytes (default: VITRINE_BYTE_QUOTA)',
+    )
     .option('--json', 'print JSON')
-    .action((displayName: string, options: { id?: string } & Quotas) =>
-      printing(options, ({ administration, caller }) => {
-        const settings = readAccountSettings({ displayName, accountID: options.id, ...quotas(options) });
+    .action((displayName: string, options: { id?: string } & QuotaOptions) =>
+      printAccount(options, ({ administration, caller }) => {
+        const settings = readAccountSettings({
+          displayName,
+          accountID: options.id,
+          ...readQuotas(options),
+        });
         return administration.createAccount(caller, settings);
       }),
     );
 
-  paged(accounts.command('list').description('list accounts, newest first'))
+  addPagingOptions(accounts.command('list').description('list accounts, newest first'))
     .option('--json', 'print JSON')
-    .action(async (page: { skip: number; count: number; json?: true }) => {
-      const { accounts: found } = await withSession(surroundings, ({ administration, caller }) =>
-        administration.listAccounts(caller, page),
+    .action(async (options: { skip: number; count: number; json?: true }) => {
+      const page = await withSession(context, ({ administration, caller }) =>
+        administration.listAccounts(caller, options),
       );
-      const shown = found.map(accountJSON);
-      surroundings.write(page.json ? json(shown) : table(shown, COLUMNS, 'There are no accounts.'));
+      const rows = page.accounts.map(accountJSON);
+      context.stdout(options.json ? formatJSON(rows) : formatTable(rows, COLUMNS, 'There are no accounts.'));
     });
 
   accounts
     .command('show')
     .description('show an account')
-    .argument('<account>', 'its ID')
+    .argument('<account>', ACCOUNT_ID)
     .option('--json', 'print JSON')
     .action((account: string, options: { json?: true }) =>
-      printing(options, ({ administration }) => administration.getAccount(account)),
+      printAccount(options, ({ administration }) => administration.getAccount(account)),
     );
 
   accounts
     .command('rename')
-    .description('give an account another name')
-    .argument('<account>', 'its ID')
-    .argument('<name>', 'what people are to call it')
+    .description('change the display name of an account')
+    .argument('<account>', ACCOUNT_ID)
+    .argument('<name>', 'new display name, 1 to 200 characters')
     .option('--json', 'print JSON')
     .action((account: string, displayName: string, options: { json?: true }) =>
-      printing(options, ({ administration, caller }) =>
+      printAccount(options, ({ administration, caller }) =>
         administration.changeAccount(caller, account, readAccountSettings({ displayName })),
       ),
     );
@@ -84,61 +95,70 @@ export function addAccountCommands(program: Command, surroundings: Surroundings)
   accounts
     .command('limit')
     .description('set the quotas of an account')
-    .argument('<account>', 'its ID')
-    .option('--image-quota <number>', 'how many images may be enabled at once, or "default"')
-    .option('--byte-quota <bytes>', 'bytes of originals of enabled images, or "default"')
+    .argument('<account>', ACCOUNT_ID)
+    .option(
+      '--image-quota <number>',
+      'maximum number of enabled images; "default" means VITRINE_IMAGE_QUOTA (default: no change)',
+    )
+    .option(
+      '--byte-quota <bytes>',
+      'maximum size of all originals of enabled images, in bytes; "default" means VITRINE_BYTE_QUOTA (default: no change)',
+    )
     .option('--json', 'print JSON')
-    .action((account: string, options: Quotas) =>
-      printing(options, ({ administration, caller }) => {
-        const settings = readAccountSettings(quotas(options));
+    .action((account: string, options: QuotaOptions) =>
+      printAccount(options, ({ administration, caller }) => {
+        const settings = readAccountSettings(readQuotas(options));
         return administration.changeAccount(caller, account, settings);
       }),
     );
 
   accounts
     .command('policy')
-    .description('say whether images in use may be disabled')
-    .argument('<account>', 'its ID')
-    .argument('<policy>', 'allow (which all have at first) or refuse-in-use')
+    .description('set whether the account may disable images that are in use')
+    .argument('<account>', ACCOUNT_ID)
+    .argument('<policy>', 'allow (the policy of new accounts) or refuse-in-use')
     .option('--json', 'print JSON')
     .action((account: string, disablePolicy: string, options: { json?: true }) =>
-      printing(options, ({ administration, caller }) =>
+      printAccount(options, ({ administration, caller }) =>
         administration.changeAccount(caller, account, readAccountSettings({ disablePolicy })),
       ),
     );
 
   accounts
     .command('suspend')
-    .description('refuse the keys and tokens of an account; its public links stay')
-    .argument('<account>', 'its ID')
+    .description('reject the keys and tokens of an account; its public links still work')
+    .argument('<account>', ACCOUNT_ID)
     .option('--json', 'print JSON')
     .action((account: string, options: { json?: true }) =>
-      printing(options, ({ administration, caller }) => administration.suspendAccount(caller, account)),
+      printAccount(options, ({ administration, caller }) => administration.suspendAccount(caller, account)),
     );
 
   accounts
     .command('resume')
     .description('end the suspension of an account')
-    .argument('<account>', 'its ID')
+    .argument('<account>', ACCOUNT_ID)
     .option('--json', 'print JSON')
     .action((account: string, options: { json?: true }) =>
-      printing(options, ({ administration, caller }) => administration.resumeAccount(caller, account)),
+      printAccount(options, ({ administration, caller }) => administration.resumeAccount(caller, account)),
     );
 }
 
-function quotas({ imageQuota, byteQuota }: Quotas): object {
-  return { imageQuota: quota(imageQuota), byteQuota: quota(byteQuota) };
+function readQuotas({ imageQuota, byteQuota }: QuotaOptions): object {
+  return { imageQuota: readQuota(imageQuota), byteQuota: readQuota(byteQuota) };
 }
 
-/** As the settings take it; what is no number they refuse in their own words. */
-function quota(text: string | undefined): unknown {
+/**
+ * A number, or null for the default. Any other text passes unchanged: `readAccountSettings` rejects it with
+ * the limit.
+ */
+function readQuota(text: string | undefined): unknown {
   if (text === 'default') return null;
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : text;
 }
 
-function text(account: Shown): string {
+function formatAccount(account: AccountJSON): string {
   const { accountID, displayName, createdOn, suspendedOn, imageQuota, byteQuota, disablePolicy } = account;
-  return lines({
+  return formatRecord({
     account: accountID,
     name: displayName,
     created: createdOn,

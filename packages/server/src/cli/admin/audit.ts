@@ -1,43 +1,45 @@
 /**
- * `vitrine audit`. Owns how the audit trail is printed.
+ * `vitrine audit`: prints the audit trail.
  */
 import type { Command } from 'commander';
 import type { AuditEntry } from '../../access/audit.ts';
 import { auditJSON } from '../../http/access/json.ts';
-import { type Column, json, paged, table } from '../terminal/output.ts';
-import { type Surroundings, withSession } from './session.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { addPagingOptions } from '../terminal/options.ts';
+import { type Column, formatJSON, formatTable } from '../terminal/output.ts';
+import { withSession } from './session.ts';
 
 const COLUMNS: readonly Column<AuditEntry>[] = [
   ['NUMBER', ({ sequence }) => String(sequence)],
   ['TIME', ({ on }) => on.toISOString()],
   ['ACTION', ({ action }) => action],
   ['SUBJECT', ({ subjectID }) => subjectID],
-  ['BY', byText],
+  ['BY', actorText],
   ['FROM', ({ by }) => (by.kind === 'key' ? by.address : undefined)],
   ['BEFORE', ({ before }) => before?.slice(0, 12)],
   ['AFTER', ({ after }) => after?.slice(0, 12)],
 ];
 
-export function addAuditCommand(program: Command, surroundings: Surroundings): void {
+export function addAuditCommand(program: Command, context: CommandContext): void {
   const audit = program
     .command('audit')
-    .description('read what happened in an account, newest first; without one, to the server as a whole')
-    .argument('[account]', 'its ID');
-  paged(audit)
+    .description('list the audit trail of an account or of the server, newest first')
+    .argument('[account]', 'ID of the account, a UUID (default: the entries of the server as a whole)');
+  addPagingOptions(audit)
     .option('--json', 'print JSON')
     .action(async (account: string | undefined, options: { skip: number; count: number; json?: true }) => {
-      const entries = await withSession(surroundings, async ({ administration }) => {
+      const { entries } = await withSession(context, async ({ administration }) => {
         const accountID = account && (await administration.getAccount(account)).accountID;
-        return (await administration.listAudit(accountID, options)).entries;
+        return administration.listAudit(accountID, options);
       });
-      const shown = options.json
-        ? json(entries.map(auditJSON))
-        : table(entries, COLUMNS, 'Nothing happened.');
-      surroundings.write(shown);
+      const output = options.json
+        ? formatJSON(entries.map(auditJSON))
+        : formatTable(entries, COLUMNS, 'There are no entries.');
+      context.stdout(output);
     });
 }
 
-function byText({ by }: AuditEntry): string {
+function actorText({ by }: AuditEntry): string {
   switch (by.kind) {
     case 'key':
       return `key ${by.keyID}`;

@@ -1,6 +1,6 @@
 /**
- * Owns what is looked at to say whether a server can work here. It changes nothing: it makes no library, no schema, and what
- * it writes to try a disk it removes. Refuses to know how a check is printed. No text has a secret in it.
+ * The checks of `vitrine doctor`. They change nothing: they create no library and no schema, and remove their
+ * test files. No text of a check contains a secret.
  */
 import { randomUUID } from 'node:crypto';
 import { access, constants, link, mkdtemp, open, rm, stat, statfs, writeFile } from 'node:fs/promises';
@@ -9,51 +9,64 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 import { type Config, ConfigError, loadConfig } from '../../config.ts';
-import { exists } from './stores.ts';
+import type { Environment } from '../terminal/context.ts';
+import { databaseExists } from './stores.ts';
 
 export interface Check {
   readonly name: string;
-  /** `warn`: it works, but not as well or as safely as it could. `fail`: the server does not start, or not work. */
+  /**
+   * `warn`: the server runs, but slower or less safely than possible. `fail`: the server does not start or
+   * does not work.
+   */
   readonly outcome: 'ok' | 'warn' | 'fail';
-  /** A sentence for people. */
+  /** The result as a phrase for operators. */
   readonly text: string;
 }
 
-type Finding = Pick<Check, 'outcome' | 'text'>;
+type CheckResult = Pick<Check, 'outcome' | 'text'>;
 
-const NODE_VERSION = 24;
-/** Descriptors: two for each connection and each file on its way, and some. */
-const FEW_FILES = 4_096;
-const TOO_FEW_FILES = 256;
-const LITTLE_SPACE = 2 * 1024 ** 3;
-const TOO_LITTLE_SPACE = 64 * 1024 ** 2;
-/** Milliseconds by which the clock of a disk may differ from ours. */
-const CLOCK_DIFFERENCE = 5_000;
-/** Before this version was made no clock was right. */
-const EARLIEST = Date.UTC(2026, 0, 1);
-const ANSWER_TIMEOUT = 3_000;
-/** What SQLite's log of writes does not work on: files that several machines may share. */
-const NETWORK_DISKS: ReadonlyMap<number, string> = new Map([
+const MIN_NODE_VERSION = 24;
+/** File descriptors. The server needs two for each connection and two for each file in transfer. */
+const RECOMMENDED_OPEN_FILES = 4_096;
+const MIN_OPEN_FILES = 256;
+const RECOMMENDED_FREE_BYTES = 2 * 1024 ** 3;
+const MIN_FREE_BYTES = 64 * 1024 ** 2;
+/** The largest difference between the clocks of the disk and of the machine, in milliseconds. */
+const MAX_CLOCK_DIFFERENCE = 5_000;
+/** A clock that shows an earlier time is wrong: this version did not exist then. */
+const EARLIEST_TIME = Date.UTC(2026, 0, 1);
+/** The length of a secure bootstrap secret, in characters. */
+const MIN_SECRET_LENGTH = 20;
+/** In milliseconds. */
+const RESPONSE_TIMEOUT = 3_000;
+/**
+ * Filesystems that several machines may share, by their type in statfs. The write-ahead log of SQLite fails
+ * on them.
+ */
+const NETWORK_FILESYSTEMS: ReadonlyMap<number, string> = new Map([
   [0x6969, 'NFS'],
   [0x517b, 'SMB'],
   [0xff534d42, 'SMB'],
   [0xfe534d42, 'SMB'],
 ]);
 
-/** Everything that is looked at, in order; as soon as it is known. */
-export async function* examine(env: Readonly<Record<string, string | undefined>>): AsyncGenerator<Check> {
+/**
+ * Runs all checks in order, and yields each result at once. A wrong configuration skips the checks that need
+ * it.
+ */
+export async function* runChecks(env: Environment): AsyncGenerator<Check> {
   yield { name: 'node', ...checkNode() };
   yield { name: 'sharp', ...(await checkSharp()) };
   let config: Config;
   try {
     config = loadConfig(env);
-    yield { name: 'configuration', ...ok('every VITRINE_ variable is understood') };
+    yield { name: 'configuration', ...ok('every VITRINE_ variable is valid') };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const problem of error.problems) yield { name: 'configuration', ...fail(problem) };
     return;
   }
-  const checks: [string, () => Promise<Finding> | Finding][] = [
+  const checks: [string, () => Promise<CheckResult> | CheckResult][] = [
     ['data folder', () => checkFolder(config.dataFolder)],
     ['blobs', () => checkBlobs(config.blobs.folder)],
     ['space', () => checkSpace([config.dataFolder, config.blobs.folder])],
@@ -74,15 +87,17 @@ export async function* examine(env: Readonly<Record<string, string | undefined>>
   }
 }
 
-function checkNode(): Finding {
+function checkNode(): CheckResult {
   const [major = 0] = process.versions.node.split('.').map(Number);
   const text = `Node ${process.versions.node}`;
-  return major >= NODE_VERSION ? ok(text) : fail(`${text}, and ${NODE_VERSION} or newer is needed`);
+  return major >= MIN_NODE_VERSION
+    ? ok(text)
+    : fail(`${text}: version ${MIN_NODE_VERSION} or newer is required`);
 }
 
-async function checkSharp(): Promise<Finding> {
+async function checkSharp(): Promise<CheckResult> {
   try {
-    // Only here: where it is not installed as it should be, that is what there is to tell.
+    // A static import would fail before the first check if sharp is not installed correctly.
     const { imagingVersions } = await import('../../imaging/versions.ts');
     const { sharp, libvips, lacking } = imagingVersions();
     const text = `sharp ${sharp} with libvips ${libvips}`;
@@ -94,29 +109,30 @@ async function checkSharp(): Promise<Finding> {
   }
 }
 
-async function checkFolder(folder: string): Promise<Finding> {
+async function checkFolder(folder: string): Promise<CheckResult> {
   const stats = await stat(folder).catch(absent);
   if (stats === undefined) {
     const parent = await nearestFolder(folder);
     await access(parent, constants.W_OK);
-    return ok(`${folder} will be made at the first start`);
+    return ok(`${folder} does not exist; the first start creates it`);
   }
   if (!stats.isDirectory()) return fail(`${folder} is not a folder`);
-  await probe(folder);
-  if ((stats.mode & 0o077) !== 0)
-    return warn(`${folder} can be written, but others than this user may look into it`);
-  return ok(`${folder} can be written`);
+  await writeProbe(folder);
+  if ((stats.mode & 0o077) !== 0) {
+    return warn(`${folder} is writable, but other users can access it: set its mode to 0700`);
+  }
+  return ok(`${folder} is writable`);
 }
 
-async function checkBlobs(folder: string): Promise<Finding> {
+async function checkBlobs(folder: string): Promise<CheckResult> {
   const finding = await checkFolder(folder);
   const staging = await stat(join(folder, 'staging')).catch(absent);
   if (finding.outcome === 'fail' || staging === undefined) return finding;
   for (const name of ['originals', 'rungs']) {
-    const place = await stat(join(folder, name)).catch(absent);
-    if (place === undefined || place.dev === staging.dev) continue;
+    const stats = await stat(join(folder, name)).catch(absent);
+    if (stats === undefined || stats.dev === staging.dev) continue;
     return warn(
-      `${join(folder, name)} is on another disk than ${join(folder, 'staging')}: every upload is copied`,
+      `${join(folder, name)} and ${join(folder, 'staging')} are on different disks: every upload is copied`,
     );
   }
   const path = join(folder, 'staging', `${randomUUID()}.part`);
@@ -125,49 +141,51 @@ async function checkBlobs(folder: string): Promise<Finding> {
     await link(path, `${path}.link`);
     return finding;
   } catch (error) {
-    return warn(`the disk of ${folder} makes no links (${reasonOf(error)}): every upload is copied`);
+    return warn(
+      `the disk of ${folder} does not support hard links (${reasonOf(error)}): every upload is copied`,
+    );
   } finally {
-    for (const made of [path, `${path}.link`]) await rm(made, { force: true });
+    for (const file of [path, `${path}.link`]) await rm(file, { force: true });
   }
 }
 
-async function checkSpace(folders: readonly string[]): Promise<Finding> {
-  const rooms = await Promise.all(
+async function checkSpace(folders: readonly string[]): Promise<CheckResult> {
+  const spaces = await Promise.all(
     folders.map(async (folder) => {
       const { bavail, bsize } = await statfs(await nearestFolder(folder));
       return { folder, bytes: bavail * bsize };
     }),
   );
-  const least = rooms.reduce((one, other) => (other.bytes < one.bytes ? other : one));
-  const text = `${(least.bytes / 1024 ** 3).toFixed(1)} GiB are free for ${least.folder}`;
-  if (least.bytes < TOO_LITTLE_SPACE) return fail(text);
-  return least.bytes < LITTLE_SPACE ? warn(text) : ok(text);
+  const least = spaces.reduce((one, other) => (other.bytes < one.bytes ? other : one));
+  const text = `${(least.bytes / 1024 ** 3).toFixed(1)} GiB free for ${least.folder}`;
+  if (least.bytes < MIN_FREE_BYTES) return fail(text);
+  return least.bytes < RECOMMENDED_FREE_BYTES ? warn(text) : ok(text);
 }
 
-async function checkClock(folder: string): Promise<Finding> {
-  if (Date.now() < EARLIEST) return fail(`the clock says ${new Date().toISOString()}`);
-  if ((await stat(folder).catch(absent)) === undefined)
-    return ok(`the clock says ${new Date().toISOString()}`);
-  const difference = Math.abs((await probe(folder)).getTime() - Date.now());
-  const text = `the clock says ${new Date().toISOString()}`;
-  if (difference <= CLOCK_DIFFERENCE) return ok(text);
-  return warn(`${text}, and that of the disk differs by ${Math.round(difference / 1_000)} s`);
+async function checkClock(folder: string): Promise<CheckResult> {
+  if (Date.now() < EARLIEST_TIME) return fail(`the clock shows ${new Date().toISOString()}, which is wrong`);
+  if ((await stat(folder).catch(absent)) === undefined) {
+    return ok(`the clock shows ${new Date().toISOString()}`);
+  }
+  const difference = Math.abs((await writeProbe(folder)).getTime() - Date.now());
+  const text = `the clock shows ${new Date().toISOString()}`;
+  if (difference <= MAX_CLOCK_DIFFERENCE) return ok(text);
+  return warn(`${text}, and the clock of the disk differs by ${Math.round(difference / 1_000)} s`);
 }
 
-async function checkDatabase({ database }: Config): Promise<Finding> {
+async function checkDatabase({ database }: Config): Promise<CheckResult> {
   const sqlite = database.kind === 'sqlite' && database.path !== ':memory:' ? database.path : undefined;
   if (sqlite !== undefined) {
     const { type } = await statfs(await nearestFolder(sqlite));
-    const disk = networkDisk(type);
-    if (disk !== undefined) return fail(`${sqlite} is on a ${disk} disk, where SQLite loses data`);
-    if (!(await exists(database))) return ok(`${sqlite} will be made at the first start`);
-    // Opened as the server does, such a file would be changed, and a doctor only looks.
-    const mode = await modeOf(sqlite);
-    if (mode === 'empty') return ok(`${sqlite} is empty; the tables will be made at the first start`);
-    if (mode === 'journal')
-      return warn(
-        `${sqlite} has no write-ahead log: the next start gives it one, and what is in it was not looked at`,
-      );
+    const filesystem = networkFilesystem(type);
+    if (filesystem !== undefined) return fail(`${sqlite} is on ${filesystem}, where SQLite loses data`);
+    if (!(await databaseExists(database))) return ok(`${sqlite} does not exist; the first start creates it`);
+    // Opening such a file as the server does would change it, and the checks must not.
+    const mode = await readMode(sqlite);
+    if (mode === 'empty') return ok(`${sqlite} is empty; the first start creates the tables`);
+    if (mode === 'journal') {
+      return warn(`${sqlite} has no write-ahead log: the next start adds it; the content was not checked`);
+    }
   }
   const { openMetadata } = await import('../../database/open.ts');
   const metadata = await openMetadata(database);
@@ -175,24 +193,26 @@ async function checkDatabase({ database }: Config): Promise<Finding> {
     const { applied, known } = await metadata.maintenance.schema();
     const newest = applied.at(-1);
     const kind = sqlite ?? 'PostgreSQL';
-    if (newest === undefined) return ok(`${kind} answers; the tables will be made at the first start`);
-    if (!known.includes(newest))
-      return fail(`${kind} belongs to a newer version: it has the schema ${newest}`);
-    if (newest !== known.at(-1))
-      return warn(`${kind} has the schema ${newest}: the next start brings it to ${known.at(-1)}`);
-    return ok(`${kind} answers, with the schema ${newest}`);
+    if (newest === undefined) return ok(`${kind} answers; the first start creates the tables`);
+    if (!known.includes(newest)) {
+      return fail(`${kind} belongs to a newer version of Vitrine: its schema is ${newest}`);
+    }
+    if (newest !== known.at(-1)) {
+      return warn(`${kind} has the schema ${newest}: the next start migrates it to ${known.at(-1)}`);
+    }
+    return ok(`${kind} answers; its schema is ${newest}`);
   } finally {
     await metadata.close();
   }
 }
 
-/** What a disk that several machines may share is called; undefined: it is none. @param type as statfs tells it */
-export function networkDisk(type: number): string | undefined {
-  return NETWORK_DISKS.get(type);
+/** The name of a network filesystem; undefined for a local one. @param type the type that statfs returns. */
+export function networkFilesystem(type: number): string | undefined {
+  return NETWORK_FILESYSTEMS.get(type);
 }
 
-/** By the header of the file: bytes 18 and 19 are 1 where there is no write-ahead log. */
-async function modeOf(path: string): Promise<'empty' | 'journal' | 'other'> {
+/** Reads the journal mode from the header: bytes 18 and 19 are 1 without a write-ahead log. */
+async function readMode(path: string): Promise<'empty' | 'journal' | 'other'> {
   const handle = await open(path);
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 18);
@@ -203,28 +223,30 @@ async function modeOf(path: string): Promise<'empty' | 'journal' | 'other'> {
   }
 }
 
-function checkOpenFiles(): Finding {
-  if (process.report === undefined) return warn('how many files may be open is not known here');
-  // Asking for the addresses of interfaces by name could take long.
+function checkOpenFiles(): CheckResult {
+  if (process.report === undefined) return warn('the limit of open files cannot be read on this system');
+  // Otherwise the report looks up the names of network addresses, which may be slow.
   Object.assign(process.report, { excludeNetwork: true });
   const { userLimits } = process.report.getReport() as unknown as {
     userLimits?: { open_files?: { soft?: number | 'unlimited' } };
   };
   const soft = userLimits?.open_files?.soft;
-  if (soft === undefined) return warn('how many files may be open is not known here');
-  if (soft === 'unlimited' || soft >= FEW_FILES) return ok(`${soft} files may be open at once`);
-  const text = `only ${soft} files may be open at once: raise it with ulimit -n, or LimitNOFILE of systemd`;
-  return soft < TOO_FEW_FILES ? fail(text) : warn(text);
+  if (soft === undefined) return warn('the limit of open files cannot be read on this system');
+  if (soft === 'unlimited' || soft >= RECOMMENDED_OPEN_FILES) return ok(`the limit of open files is ${soft}`);
+  const text = `the limit of open files is ${soft}, and ${RECOMMENDED_OPEN_FILES} are recommended: raise it with ulimit -n or LimitNOFILE of systemd`;
+  return soft < MIN_OPEN_FILES ? fail(text) : warn(text);
 }
 
-/** Starts a worker as the server does, and has it read and write every format. */
-async function checkDecoder(): Promise<Finding> {
+/**
+ * Starts a worker process as the server does. The worker decodes and encodes a test picture in every format.
+ */
+async function checkDecoder(): Promise<CheckResult> {
   const [{ createPool }, { planRendition }] = await Promise.all([
     import('../../imaging/pool/pool.ts'),
     import('../../imaging/plan.ts'),
   ]);
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-doctor-'));
-  const began = performance.now();
+  const start = performance.now();
   const pool = createPool({ size: 1 });
   try {
     const path = join(folder, 'test.png');
@@ -235,72 +257,69 @@ async function checkDecoder(): Promise<Finding> {
       const plan = planRendition(transform, inspection, format);
       const { bytes, width, height } = await pool.render(path, plan);
       if (width !== 32 || height !== 24)
-        return fail(`a test picture came out as ${width}x${height} in ${format}`);
+        return fail(`a test picture of 32x24 pixels became ${width}x${height} in ${format}`);
       if (format === 'avif') continue;
       const copy = join(folder, `test.${format}`);
       await writeFile(copy, bytes);
       await pool.ingest(copy);
     }
-    return ok(
-      `a worker started, and read and wrote test pictures in ${Math.round(performance.now() - began)} ms`,
-    );
+    return ok(`a worker decoded and encoded test pictures in ${Math.round(performance.now() - start)} ms`);
   } finally {
     await pool.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function checkPort({ host, port }: Config): Promise<Finding> {
-  if (port === 0) return ok('the system will pick a port');
+async function checkPort({ host, port }: Config): Promise<CheckResult> {
+  if (port === 0) return ok('the system selects a free port');
   const name = ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   const url = `http://${name}:${port}`;
-  const ready = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT) }).catch(absent);
-  if (ready?.status === 200) return ok(`a server answers at ${url}, and is ready`);
-  if (ready?.status === 503) return fail(`a server answers at ${url}, and is not ready`);
+  const ready = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT) }).catch(absent);
+  if (ready?.status === 200) return ok(`a server answers at ${url} and is ready`);
+  if (ready?.status === 503) return fail(`a server answers at ${url} and is not ready`);
   const problem = await new Promise<NodeJS.ErrnoException | undefined>((settle) => {
     const listener = createServer();
     listener.once('error', settle);
     listener.listen({ host, port }, () => listener.close(() => settle(undefined)));
   });
   if (problem === undefined) return ok(`port ${port} of ${host} is free`);
-  if (problem.code === 'EADDRINUSE')
-    return fail(`something else than Vitrine listens on port ${port} of ${host}`);
+  if (problem.code === 'EADDRINUSE') return fail(`another program listens on port ${port} of ${host}`);
   return fail(`port ${port} of ${host} cannot be used: ${problem.message}`);
 }
 
-async function checkPublicURL({ publicURL, host }: Config): Promise<Finding> {
+async function checkPublicURL({ publicURL, host }: Config): Promise<CheckResult> {
   const isOpen = !isLoopback(host);
   if (publicURL === undefined) {
-    if (!isOpen) return ok('links name the address that the server listens on');
-    return warn(
-      `VITRINE_PUBLIC_URL is not set, and links name the address that the server listens on (${host})`,
-    );
+    if (!isOpen) return ok('links have the address that the server listens on');
+    return warn(`VITRINE_PUBLIC_URL is not set: links have the address that the server listens on (${host})`);
   }
   const { protocol, hostname } = new URL(publicURL);
   if (isLoopback(hostname)) {
     return isOpen ? warn(`links begin with ${publicURL}, which only this machine can reach`) : ok(publicURL);
   }
   if (protocol === 'http:')
-    return warn(`links begin with ${publicURL}: without https browsers block them on secure pages`);
-  const answer = await fetch(`${publicURL}/livez`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT) }).catch(
+    return warn(`links begin with ${publicURL}: browsers block links without https on secure pages`);
+  const answer = await fetch(`${publicURL}/livez`, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT) }).catch(
     absent,
   );
   if (answer?.ok) return ok(`${publicURL} answers`);
-  return warn(`${publicURL} does not answer from here`);
+  return warn(`${publicURL} does not answer requests from this machine`);
 }
 
-function checkBootstrap({ bootstrap }: Config): Finding {
-  if (bootstrap === undefined) return ok('none is set');
-  if (bootstrap.secretKey.length >= 20) return ok('it is long enough');
-  return warn('the secret of VITRINE_BOOTSTRAP_KEY is short: it opens every account');
+function checkBootstrap({ bootstrap }: Config): CheckResult {
+  if (bootstrap === undefined) return ok('VITRINE_BOOTSTRAP_KEY is not set');
+  if (bootstrap.secretKey.length >= MIN_SECRET_LENGTH) return ok('the secret is long enough');
+  return warn(
+    `the secret of VITRINE_BOOTSTRAP_KEY has fewer than ${MIN_SECRET_LENGTH} characters, and gives access to every account`,
+  );
 }
 
 function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(host);
 }
 
-/** Writes, syncs and removes a small file. @returns the time that the disk gave it. */
-async function probe(folder: string): Promise<Date> {
+/** Writes, syncs and removes a small file. @returns its modification time, by the clock of the disk. */
+async function writeProbe(folder: string): Promise<Date> {
   const path = join(folder, `.${randomUUID()}.probe`);
   try {
     await writeFile(path, 'probe', { flag: 'wx', mode: 0o600, flush: true });
@@ -310,7 +329,7 @@ async function probe(folder: string): Promise<Date> {
   }
 }
 
-/** The folder, or the nearest one above it that is there. */
+/** The folder itself, or its nearest parent that exists. */
 async function nearestFolder(path: string): Promise<string> {
   for (let folder = resolve(path); ; folder = dirname(folder)) {
     if ((await stat(folder).catch(absent))?.isDirectory()) return folder;
@@ -318,7 +337,7 @@ async function nearestFolder(path: string): Promise<string> {
   }
 }
 
-/** An RGB PNG of some colours, so that a machine need have no picture. */
+/** An RGB PNG with several colours. */
 function testPicture(width: number, height: number): Buffer {
   const chunk = (type: string, body: Buffer) => {
     const whole = Buffer.alloc(12 + body.length);
@@ -346,7 +365,7 @@ function testPicture(width: number, height: number): Buffer {
   ]);
 }
 
-/** What was first to fail says most. */
+/** The message of the innermost cause, which says most. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.cause instanceof Error) return reasonOf(error.cause);
@@ -357,14 +376,14 @@ function absent(): undefined {
   return undefined;
 }
 
-function ok(text: string): Finding {
+function ok(text: string): CheckResult {
   return { outcome: 'ok', text };
 }
 
-function warn(text: string): Finding {
+function warn(text: string): CheckResult {
   return { outcome: 'warn', text };
 }
 
-function fail(text: string): Finding {
+function fail(text: string): CheckResult {
   return { outcome: 'fail', text };
 }

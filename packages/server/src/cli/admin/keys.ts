@@ -1,14 +1,15 @@
 /**
- * `vitrine keys …`. Owns the words of these commands and how keys are printed; what they do, and what their limits are,
- * is the administration's.
+ * `vitrine keys …`: the arguments of these commands and their output. The rules and limits are in access/.
  */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { type ApiKey, SCOPES } from '../../access/account.ts';
 import { DEFAULT_OVERLAP, readKeySettings, readOverlap } from '../../access/settings.ts';
 import { AppError } from '../../errors.ts';
 import { keyJSON } from '../../http/access/json.ts';
-import { type Column, json, lines, paged, table } from '../terminal/output.ts';
-import { type Surroundings, withSession } from './session.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { addPagingOptions, parseDuration } from '../terminal/options.ts';
+import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { withSession } from './session.ts';
 
 const COLUMNS: readonly Column<ApiKey>[] = [
   ['KEY', ({ keyID }) => keyID],
@@ -19,6 +20,8 @@ const COLUMNS: readonly Column<ApiKey>[] = [
   ['LAST USED', ({ lastUsedOn }) => lastUsedOn?.toISOString() ?? 'never'],
 ];
 
+const KEY = 'ID or public key of the key';
+
 interface CreateOptions {
   readonly account?: string[];
   readonly allAccounts?: true;
@@ -27,100 +30,93 @@ interface CreateOptions {
   readonly json?: true;
 }
 
-export function addKeyCommands(program: Command, surroundings: Surroundings): void {
-  const keys = program.command('keys').description('create and manage keys');
+export function addKeyCommands(program: Command, context: CommandContext): void {
+  const keys = program.command('keys').description('create and manage API keys');
 
   keys
     .command('create')
-    .description('create a key, and print its secret, once')
-    .argument('<name>', 'what people call it')
-    .option('--account <uuid...>', 'the accounts it may act for')
-    .option('--all-accounts', 'instead: every account there is or will be')
+    .description('create a key and print its secret, which is not shown again')
+    .argument('<name>', 'display name, 1 to 200 characters')
+    .option('--account <uuid...>', 'IDs of the accounts that the key has access to')
+    .option('--all-accounts', 'give access to all current and future accounts; use it instead of --account')
     .option(
       '--scopes <list>',
-      `separated by commas: ${SCOPES.join(', ')}; or "all" (default: all but accounts.…)`,
+      `comma-separated scopes: ${SCOPES.join(', ')}; or "all" (default: all except accounts.read and accounts.write)`,
     )
-    .option('--expires-on <time>', 'from when on it is no longer good, such as 2030-01-31T12:00:00Z')
+    .option('--expires-on <time>', 'expiry time in RFC 3339, such as 2030-01-31T12:00:00Z (default: never)')
     .option('--json', 'print JSON')
     .action(async (name: string, options: CreateOptions) => {
       const { account, allAccounts, expiresOn } = options;
       if ((account === undefined) === (allAccounts === undefined)) {
-        throw new AppError(
-          'invalid-request',
-          'name either accounts (--account) or all of them (--all-accounts)',
-        );
+        throw new AppError('invalid-request', 'give either --account or --all-accounts');
       }
       const scopes =
-        options.scopes === 'all' ? SCOPES : options.scopes?.split(',').map((each) => each.trim());
+        options.scopes === 'all' ? SCOPES : options.scopes?.split(',').map((scope) => scope.trim());
       const accounts = account ?? 'all';
       const settings = readKeySettings({ name, accounts, scopes, expiresOn }, new Date());
-      const { key, secretKey } = await withSession(surroundings, ({ administration, caller }) =>
+      const { key, secretKey } = await withSession(context, ({ administration, caller }) =>
         administration.createKey(caller, settings.accounts ?? 'all', settings),
       );
-      const shown = { ...keyJSON(key), secretKey };
-      surroundings.write(options.json ? json(shown) : lines({ ...fieldsOf(key), 'secret key': secretKey }));
+      const output = options.json
+        ? formatJSON({ ...keyJSON(key), secretKey })
+        : formatRecord({ ...fieldsOf(key), 'secret key': secretKey });
+      context.stdout(output);
     });
 
-  paged(keys.command('list').description('list keys, newest first, revoked and expired ones too'))
-    .option('--account <uuid>', 'only those that name this account')
+  addPagingOptions(keys.command('list').description('list keys, newest first, with revoked and expired ones'))
+    .option('--account <uuid>', 'list only keys that name this account (default: all keys)')
     .option('--json', 'print JSON')
     .action(async (options: { skip: number; count: number; account?: string; json?: true }) => {
-      const found = await withSession(surroundings, async ({ administration }) => {
+      const page = await withSession(context, async ({ administration }) => {
         const { account } = options;
         const accountID = account && (await administration.getAccount(account)).accountID;
-        return (await administration.listKeys(accountID, options)).keys;
+        return administration.listKeys(accountID, options);
       });
-      const shown = options.json ? json(found.map(keyJSON)) : table(found, COLUMNS, 'There are no keys.');
-      surroundings.write(shown);
+      const output = options.json
+        ? formatJSON(page.keys.map(keyJSON))
+        : formatTable(page.keys, COLUMNS, 'There are no keys.');
+      context.stdout(output);
     });
 
   keys
     .command('rotate')
-    .description('give a key another secret, and print it, once')
-    .argument('<key>', 'its ID, or its public key')
+    .description('give a key a new secret and print it; it is not shown again')
+    .argument('<key>', KEY)
     .option(
-      '--overlap <time>',
-      'how long the secret before it stays valid, such as 0, 90m, 24h, 7d',
-      seconds,
+      '--overlap <duration>',
+      'how long the old secret stays valid, in seconds or such as 90m, 24h or 7d; at most 7d',
+      parseDuration,
       DEFAULT_OVERLAP,
     )
     .option('--json', 'print JSON')
     .action(async (name: string, options: { overlap: number; json?: true }) => {
       const overlap = readOverlap({ overlapSeconds: options.overlap });
-      const rotated = await withSession(surroundings, async ({ administration, caller, keyID }) =>
-        administration.rotateKey(caller, undefined, await keyID(name), overlap),
+      const rotation = await withSession(context, async ({ administration, caller, findKeyID }) =>
+        administration.rotateKey(caller, undefined, await findKeyID(name), overlap),
       );
-      const { key, secretKey } = rotated;
-      const overlapUntil = rotated.overlapUntil.toISOString();
-      const shown = { ...keyJSON(key), secretKey, overlapUntil };
-      const text = lines({
-        ...fieldsOf(key),
-        'secret key': secretKey,
-        'the one before, until': overlapUntil,
-      });
-      surroundings.write(options.json ? json(shown) : text);
+      const { key, secretKey } = rotation;
+      const overlapUntil = rotation.overlapUntil.toISOString();
+      const output = options.json
+        ? formatJSON({ ...keyJSON(key), secretKey, overlapUntil })
+        : formatRecord({
+            ...fieldsOf(key),
+            'secret key': secretKey,
+            'old secret until': overlapUntil,
+          });
+      context.stdout(output);
     });
 
   keys
     .command('revoke')
-    .description('end a key and its tokens for good')
-    .argument('<key>', 'its ID, or its public key')
+    .description('end a key and its tokens permanently')
+    .argument('<key>', KEY)
     .option('--json', 'print JSON')
     .action(async (name: string, options: { json?: true }) => {
-      const key = await withSession(surroundings, async ({ administration, caller, keyID }) =>
-        administration.revokeKey(caller, undefined, await keyID(name)),
+      const key = await withSession(context, async ({ administration, caller, findKeyID }) =>
+        administration.revokeKey(caller, undefined, await findKeyID(name)),
       );
-      surroundings.write(options.json ? json(keyJSON(key)) : lines(fieldsOf(key)));
+      context.stdout(options.json ? formatJSON(keyJSON(key)) : formatRecord(fieldsOf(key)));
     });
-}
-
-const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3_600, d: 86_400 };
-
-/** Reads an option that is a span of time, as seconds. */
-export function seconds(text: string): number {
-  const [, number, unit = ''] = /^(\d{1,7})([smhd])?$/.exec(text) ?? [];
-  if (number === undefined) throw new InvalidArgumentError('It must be such as 0, 30s, 90m, 24h or 7d.');
-  return Number(number) * (UNITS[unit] ?? 1);
 }
 
 function accountsText({ accounts }: ApiKey): string {
@@ -130,8 +126,8 @@ function accountsText({ accounts }: ApiKey): string {
 
 function stateText({ revokedOn, expiresOn }: ApiKey): string {
   if (revokedOn) return `revoked ${revokedOn.toISOString()}`;
-  if (!expiresOn) return 'good';
-  return `${expiresOn <= new Date() ? 'expired' : 'good until'} ${expiresOn.toISOString()}`;
+  if (!expiresOn) return 'valid';
+  return `${expiresOn <= new Date() ? 'expired' : 'valid until'} ${expiresOn.toISOString()}`;
 }
 
 function fieldsOf(key: ApiKey): Record<string, string> {

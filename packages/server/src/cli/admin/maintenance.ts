@@ -1,6 +1,6 @@
 /**
- * `vitrine gc`, `backup` and `restore`. Owns the words of these commands and how their outcomes are printed; what
- * they do is the services'.
+ * `vitrine gc`, `backup` and `restore`: the arguments of these commands and their output. The work itself is
+ * in maintenance/.
  */
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
@@ -8,152 +8,145 @@ import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import type { BackupSummary } from '../../maintenance/backup-format.ts';
 import type { CollectionSummary } from '../../maintenance/collect.ts';
-import { PartlyDone } from '../remote/progress.ts';
-import { interruptible } from '../terminal/interruption.ts';
-import { counted, json, lines, plain } from '../terminal/output.ts';
-import { seconds } from './keys.ts';
-import type { Surroundings } from './session.ts';
-import { type Steps, startSteps } from './steps.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { PartialFailure } from '../terminal/exit-codes.ts';
+import { runInterruptible } from '../terminal/interruption.ts';
+import { parseDuration } from '../terminal/options.ts';
+import { formatCount, formatJSON, formatRecord, sanitizeLine } from '../terminal/output.ts';
+import { type Progress, startProgress } from '../terminal/progress-bar.ts';
 import { withMaintenance, withNewStores, withStores } from './stores.ts';
 
 const DEFAULT_GRACE_SECONDS = 24 * 60 * 60;
 
-/** What people call the records of a table. Of other tables they need not know. */
-const NAMES = [
+/** The nouns for the records of a table. Records of all other tables are counted together. */
+const RECORD_NOUNS = [
   ['accounts', 'account'],
   ['api_keys', 'key'],
   ['images', 'image'],
   ['products', 'product'],
   ['line_items', 'set of line items', 'sets of line items'],
   ['audit', 'line of the audit trail', 'lines of the audit trail'],
-] as const satisfies (readonly [string, string, string?])[];
+] as const satisfies (readonly [table: string, singular: string, plural?: string])[];
 
-export function addMaintenanceCommands(program: Command, surroundings: Surroundings): void {
-  const { write } = surroundings;
+export function addMaintenanceCommands(program: Command, context: CommandContext): void {
+  const { stdout } = context;
 
   program
     .command('gc')
     .description(
-      'remove what no image names: originals with their rungs, and what crashes left; beside a server or without one',
+      'remove unreferenced originals with their rungs, and files that crashes left; the server may run at the same time',
     )
     .option(
-      '--grace <time>',
-      'for how long something must have been without a name, such as 0, 90m, 24h, 7d',
-      seconds,
+      '--grace <duration>',
+      'minimum time without a reference, in seconds or such as 90m, 24h or 7d',
+      parseDuration,
       DEFAULT_GRACE_SECONDS,
     )
-    .option('--dry-run', 'only say what would be removed')
+    .option('--dry-run', 'print what would be removed, and remove nothing')
     .option('--json', 'print JSON')
     .action(async (options: { grace: number; dryRun?: true; json?: true }) => {
-      const { dryRun = false, json: asJSON = false } = options;
-      let found = 0;
-      const collection = await interruptible(
-        surroundings,
+      const { dryRun = false, json = false } = options;
+      let removals = 0;
+      const collection = await runInterruptible(
+        context,
         (signal) =>
-          withMaintenance(surroundings, async (maintenance) => {
-            let steps: Steps | undefined;
+          withMaintenance(context, async (maintenance) => {
+            let progress: Progress | undefined;
             try {
               return await maintenance.collect({
                 grace: options.grace * 1_000,
                 dryRun,
                 signal,
                 async onStage(what, total) {
-                  steps?.end();
-                  steps = await startSteps(surroundings, { what, total, json: asJSON });
+                  progress?.end();
+                  progress = await startProgress(context, { what, total, json });
                 },
-                onChecked: () => steps?.step(),
+                onChecked: () => progress?.countItem(),
                 onOriginal(digest, size) {
-                  found += 1;
-                  if (!asJSON) steps?.tell(`original ${digest}, ${size} bytes\n`);
+                  removals += 1;
+                  if (!json) progress?.print(`original ${digest}, ${size} bytes\n`);
                 },
               });
             } finally {
-              steps?.end();
+              progress?.end();
             }
           }),
         () =>
           dryRun
             ? 'nothing was removed'
-            : `${counted(found, 'original')} removed before; what is left is for the next run`,
+            : `${formatCount(removals, 'original')} removed; run gc again to remove the rest`,
       );
-      write(asJSON ? json({ dryRun, ...collection }) : collectionText(collection, dryRun));
+      stdout(json ? formatJSON({ dryRun, ...collection }) : collectionText(collection, dryRun));
     });
 
   program
     .command('backup')
     .description(
-      'write all records and originals of one moment into one file, beside a server or without one',
+      'write all records and originals of one moment into one file; the server may run at the same time',
     )
-    .argument('<file>', 'a tar; one that is there is replaced when the new one is whole')
+    .argument('<file>', 'path of the tar file; an existing file is replaced once the new backup is complete')
     .option('--json', 'print JSON')
-    .action(async (path: string, options: { json?: true }) => {
-      const { json: asJSON = false } = options;
-      const found = await stat(path).catch(() => undefined);
-      // A device or a pipe would be replaced like an older backup.
-      if (found !== undefined && !found.isFile())
-        throw new AppError(
-          'invalid-request',
-          `${path} is ${found.isDirectory() ? 'a folder' : 'no file'}: name a file`,
-        );
-      const summary = await interruptible(
-        surroundings,
+    .action(async (path: string, { json = false }: { json?: boolean }) => {
+      const stats = await stat(path).catch(() => undefined);
+      // The rename at the end would replace a device or a pipe like an older backup.
+      if (stats !== undefined && !stats.isFile()) {
+        const kind = stats.isDirectory() ? 'a folder' : 'not a regular file';
+        throw new AppError('invalid-request', `${path} is ${kind}: give the path of a file`);
+      }
+      const summary = await runInterruptible(
+        context,
         (signal) =>
-          withStores(surroundings, async ({ metadata, blobs }) => {
+          withStores(context, async ({ metadata, blobs }) => {
             const { writeBackup } = await import('../../maintenance/backup.ts');
             const total = await metadata.maintenance.countImages();
-            const { step, end } = await startSteps(surroundings, { what: 'originals', total, json: asJSON });
+            const progress = await startProgress(context, { what: 'originals', total, json });
+            const onOriginal = () => progress.countItem();
             try {
-              return await writeBackup({
-                records: metadata.maintenance,
-                blobs,
-                path,
-                signal,
-                onOriginal: step,
-              });
+              return await writeBackup({ records: metadata.maintenance, blobs, path, signal, onOriginal });
             } finally {
-              end();
+              progress.end();
             }
           }),
-        () => 'there is no new backup, and nothing of it is left',
+        () => 'no backup was written, and no temporary file is left',
       );
-      tellSummary(surroundings, summary, asJSON);
-      check(summary, 'the backup is without');
+      printSummary(context, summary, json);
+      checkComplete(summary, 'the backup lacks');
     });
 
   program
     .command('restore')
-    .description('fill an empty library from a backup, on whichever database; no server may run on it')
-    .argument('<file>', 'what "vitrine backup" wrote')
+    .description('restore a backup into an empty library on SQLite or PostgreSQL; stop its server first')
+    .argument('<file>', 'path of a file that "vitrine backup" wrote')
     .option('--json', 'print JSON')
-    .action(async (path: string, options: { json?: true }) => {
-      const { json: asJSON = false } = options;
-      // Before there are stores: a name that was mistyped should not leave a library behind.
+    .action(async (path: string, { json = false }: { json?: boolean }) => {
+      // Before the stores are created: a mistyped path must not leave an empty library behind.
       await access(path, constants.R_OK).catch((cause: unknown) => {
         throw new AppError('invalid-request', `the backup ${path} cannot be read`, { cause });
       });
-      const summary = await interruptible(
-        surroundings,
+      const summary = await runInterruptible(
+        context,
         (signal) =>
-          withNewStores(surroundings, async ({ metadata, blobs }) => {
+          withNewStores(context, async ({ metadata, blobs }) => {
             const { restoreBackup } = await import('../../maintenance/restore.ts');
             const { size } = await stat(path);
-            const steps = await startSteps(surroundings, { what: 'originals', size, json: asJSON });
-            const onOriginal = () => steps.step();
-            const onRead = (bytes: number) => steps.reach(bytes);
+            const progress = await startProgress(context, { what: 'originals', size, json });
+            const onOriginal = () => progress.countItem();
+            const onRead = (bytes: number) => progress.setAmount(bytes);
             try {
               return await restoreBackup({ metadata, blobs, path, signal, onOriginal, onRead });
             } finally {
-              steps.end();
+              progress.end();
             }
           }),
-        () => 'nothing was restored, and the library is as empty as it was',
+        () => 'nothing was restored, and the library is still empty',
       );
-      tellSummary(surroundings, summary, asJSON);
-      if (!asJSON)
-        write(
-          'next       vitrine verify --repair makes all rungs, which no backup has; or each is made when it is missed\n',
+      printSummary(context, summary, json);
+      if (!json) {
+        stdout(
+          'next       vitrine verify --repair makes all rungs now; otherwise the first request makes each\n',
         );
-      check(summary, 'all that the backup has is restored, but it is without');
+      }
+      checkComplete(summary, 'everything else is restored, but the backup lacks');
     });
 }
 
@@ -161,33 +154,38 @@ function collectionText(
   { originals, rungs, bytes, stagedFiles, waiting }: CollectionSummary,
   dryRun: boolean,
 ): string {
-  return lines({
+  return formatRecord({
     [dryRun ? 'would remove' : 'removed']:
-      `${counted(originals, 'original')} with all rungs, ${counted(rungs, 'rung')} without an original, ` +
-      counted(stagedFiles, 'unfinished upload'),
+      `${formatCount(originals, 'original')} with all rungs, ${formatCount(rungs, 'rung')} without an original, ` +
+      formatCount(stagedFiles, 'unfinished upload'),
     bytes,
-    waiting: `${counted(waiting, 'original')} without a name, but not for long enough`,
+    waiting: `${formatCount(waiting, 'unreferenced original')} within the grace period`,
   });
 }
 
-function tellSummary({ write }: Surroundings, summary: BackupSummary, asJSON: boolean): void {
-  if (asJSON) {
-    write(json(summary));
+function printSummary({ stdout }: CommandContext, summary: BackupSummary, json: boolean): void {
+  if (json) {
+    stdout(formatJSON(summary));
     return;
   }
-  for (const { digest, reason } of summary.missing) write(`missing: original ${digest}: ${plain(reason)}\n`);
+  for (const { digest, reason } of summary.missing) {
+    stdout(`missing: original ${digest}: ${sanitizeLine(reason)}\n`);
+  }
   const { records, originals, bytes } = summary;
-  const told = NAMES.flatMap(([table, one, many]) => {
+  const counts = RECORD_NOUNS.flatMap(([table, singular, plural]) => {
     const count = records[table] ?? 0;
-    return count > 0 ? counted(count, one, many) : [];
+    return count > 0 ? formatCount(count, singular, plural) : [];
   });
-  const rest = Object.entries(records).filter(([table]) => !NAMES.some(([named]) => named === table));
-  const others = rest.reduce((sum, [, count]) => sum + count, 0);
-  if (others > 0) told.push(counted(others, 'other'));
-  write(lines({ records: told.join(', '), originals, bytes }));
+  const otherTables = Object.entries(records).filter(
+    ([table]) => !RECORD_NOUNS.some(([name]) => name === table),
+  );
+  const others = otherTables.reduce((sum, [, count]) => sum + count, 0);
+  if (others > 0) counts.push(formatCount(others, 'other'));
+  stdout(formatRecord({ records: counts.join(', '), originals, bytes }));
 }
 
-function check({ missing }: BackupSummary, words: string): void {
-  if (missing.length > 0)
-    throw new PartlyDone(`${words} ${counted(missing.length, 'original')} that were missing or damaged`);
+/** @throws PartialFailure if originals were missing or damaged when the backup was written. */
+function checkComplete({ missing }: BackupSummary, lacks: string): void {
+  if (missing.length === 0) return;
+  throw new PartialFailure(`${lacks} ${formatCount(missing.length, 'original')}, missing or damaged`);
 }

@@ -1,6 +1,6 @@
 /**
- * Owns what a command works with: the administration of the database that the environment names, opened for this command
- * and closed after it, and an operator who may do everything. Refuses to know commands.
+ * Opens the database for one command of accounts, keys or the audit trail, with all rights. Creates and
+ * migrates the database, unlike stores.ts.
  */
 import { userInfo } from 'node:os';
 import { SCOPES } from '../../access/account.ts';
@@ -9,33 +9,21 @@ import { type Caller, grantsOf } from '../../access/rights.ts';
 import type { MetadataStore } from '../../database/store.ts';
 import { AppError } from '../../errors.ts';
 import { parseUUID } from '../../image.ts';
-
-/** What the process gives to a command. */
-export interface Surroundings {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly write: (text: string) => void;
-  readonly complain: (text: string) => void;
-  /** Where secrets are read from. */
-  readonly input: NodeJS.ReadStream;
-  /** Where prompts and bars are shown; never what a command gives back. */
-  readonly screen: NodeJS.WriteStream;
-  /** Whether people, not programs, read what is written. */
-  readonly isTerminal: boolean;
-}
+import type { CommandContext } from '../terminal/context.ts';
 
 export interface Session {
   readonly administration: Administration;
   readonly caller: Caller;
-  /** The ID of a key that is named by it, or by its public key. @throws AppError `not-found`. */
-  keyID(name: string): Promise<string>;
+  /** The ID of a key. @param keyIDOrPublicKey its ID or its public key. @throws AppError `not-found`. */
+  findKeyID(keyIDOrPublicKey: string): Promise<string>;
 }
 
 /**
- * Runs `work` with a session. Whatever is needed is loaded only here, so that help and mistakes come at once.
+ * Runs `work` with a session. Loads the modules only here, so that help and argument errors print at once.
  * @throws ConfigError; AppError `unavailable`.
  */
 export async function withSession<T>(
-  { env }: Surroundings,
+  { env }: CommandContext,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { loadConfig } = await import('../../config.ts');
@@ -46,19 +34,19 @@ export async function withSession<T>(
   ]);
   const metadata = await openMetadata(database);
   try {
-    // Accounts may be made before the first start.
+    // An operator may create accounts before the first start of the server.
     await metadata.migrate();
     return await work({
       administration: new Administration(metadata),
       caller: operator(),
-      keyID: (name) => findKeyID(metadata, name),
+      findKeyID: (keyIDOrPublicKey) => findKeyID(metadata, keyIDOrPublicKey),
     });
   } finally {
     await metadata.close();
   }
 }
 
-/** Whoever can reach the data may do everything with it. */
+/** The caller with all rights. Local admin commands bypass API authorization. */
 function operator(): Caller {
   const grants = grantsOf({ accounts: 'all', scopes: SCOPES });
   return { by: { kind: 'operator', name: userName() }, grants };
@@ -68,15 +56,16 @@ function userName(): string {
   try {
     return userInfo().username;
   } catch {
-    // In a container the user may have a number and no name.
+    // In a container the user may have a number but no name.
     return `uid ${process.getuid?.() ?? 'unknown'}`;
   }
 }
 
-async function findKeyID(metadata: MetadataStore, name: string): Promise<string> {
-  const keyID = parseUUID(name);
+async function findKeyID(metadata: MetadataStore, keyIDOrPublicKey: string): Promise<string> {
+  const keyID = parseUUID(keyIDOrPublicKey);
   if (keyID !== undefined) return keyID;
-  const stored = name.includes('\0') ? undefined : await metadata.keys.find(name);
-  if (stored === undefined) throw new AppError('not-found', 'key not found');
-  return stored.key.keyID;
+  // PostgreSQL rejects text with a null character.
+  const record = keyIDOrPublicKey.includes('\0') ? undefined : await metadata.keys.find(keyIDOrPublicKey);
+  if (record === undefined) throw new AppError('not-found', 'key not found');
+  return record.key.keyID;
 }

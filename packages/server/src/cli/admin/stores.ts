@@ -1,8 +1,6 @@
 /**
- * Owns what the commands of maintenance work with: the records and the blobs that the environment names, and what looks
- * after them, opened for one command and closed after it. Refuses to know commands.
- *
- * Unlike a session these change no schema and make no library: whoever looks after a library wants the one that is there.
+ * Opens the database, the blobs and the maintenance service for one command. Never migrates the database:
+ * only the server and session.ts do.
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +11,7 @@ import type { MetadataStore } from '../../database/store.ts';
 import { AppError } from '../../errors.ts';
 import type { Processor } from '../../imaging/processor.ts';
 import type { Maintenance } from '../../maintenance/maintenance.ts';
-import type { Surroundings } from './session.ts';
+import type { CommandContext } from '../terminal/context.ts';
 
 export interface Stores {
   readonly config: Config;
@@ -21,35 +19,47 @@ export interface Stores {
   readonly blobs: BlobStore;
 }
 
-type Environment = Pick<Surroundings, 'env'>;
+type EnvironmentContext = Pick<CommandContext, 'env'>;
 
 /**
- * Runs `work` with the stores as they are.
- * @throws ConfigError; AppError `unavailable`, `not-found` if there is no library.
+ * Runs `work` with the stores of an existing library.
+ * @throws ConfigError; AppError `unavailable`; AppError `not-found` if the SQLite file does not exist.
  */
-export async function withStores<T>({ env }: Environment, work: (stores: Stores) => Promise<T>): Promise<T> {
-  const { loadConfig } = await import('../../config.ts');
-  const config = loadConfig(env);
-  if (!(await exists(config.database)))
-    throw new AppError('not-found', 'there is no library here: see VITRINE_DATA');
-  return opening(config, work);
-}
-
-/** The same for stores that may have to be made. */
-export async function withNewStores<T>(
-  { env }: Environment,
+export async function withStores<T>(
+  { env }: EnvironmentContext,
   work: (stores: Stores) => Promise<T>,
 ): Promise<T> {
   const { loadConfig } = await import('../../config.ts');
-  return opening(loadConfig(env), work);
+  const config = loadConfig(env);
+  const { database } = config;
+  if (database.kind === 'sqlite' && !(await databaseExists(database))) {
+    throw new AppError(
+      'not-found',
+      `there is no library at ${database.path}: check VITRINE_DATA and VITRINE_DATABASE`,
+    );
+  }
+  return runWithStores(config, work);
 }
 
-/** Runs `work` with what looks after the stores, and the processes that decode pictures for it. */
+/**
+ * Runs `work` with the stores of a library, and creates the SQLite file and the folders if they do not exist.
+ */
+export async function withNewStores<T>(
+  { env }: EnvironmentContext,
+  work: (stores: Stores) => Promise<T>,
+): Promise<T> {
+  const { loadConfig } = await import('../../config.ts');
+  return runWithStores(loadConfig(env), work);
+}
+
+/**
+ * Runs `work` with the maintenance service of an existing library. Worker processes decode pictures for it.
+ */
 export function withMaintenance<T>(
-  environment: Environment,
+  context: EnvironmentContext,
   work: (maintenance: Maintenance) => Promise<T>,
 ): Promise<T> {
-  return withStores(environment, async ({ config, metadata, blobs }) => {
+  return withStores(context, async ({ config, metadata, blobs }) => {
     const [{ createPool }, { Ladders }, { Maintenance: Service }, { damagedRenditions }] = await Promise.all([
       import('../../imaging/pool/pool.ts'),
       import('../../delivery/ladders.ts'),
@@ -73,27 +83,27 @@ export function withMaintenance<T>(
   });
 }
 
-/** A processor that begins with its first picture: not everything that looks after a library decodes any. */
+/** A processor that starts its workers with the first picture: some maintenance decodes no picture. */
 function lazyProcessor(create: () => Processor): Processor {
-  let created: Processor | undefined;
+  let instance: Processor | undefined;
   const processor = () => {
-    created ??= create();
-    return created;
+    instance ??= create();
+    return instance;
   };
   return {
     ingest: (...task) => processor().ingest(...task),
     render: (...task) => processor().render(...task),
-    close: async () => created?.close(),
+    close: async () => instance?.close(),
   };
 }
 
-/** True unless the database is a file that is not there. */
-export async function exists(database: DatabaseConfig): Promise<boolean> {
+/** Whether the SQLite file exists. Always true for PostgreSQL. */
+export async function databaseExists(database: DatabaseConfig): Promise<boolean> {
   if (database.kind !== 'sqlite') return true;
   return (await stat(database.path).catch(() => undefined)) !== undefined;
 }
 
-async function opening<T>(config: Config, work: (stores: Stores) => Promise<T>): Promise<T> {
+async function runWithStores<T>(config: Config, work: (stores: Stores) => Promise<T>): Promise<T> {
   const [{ openMetadata }, { openBlobs }] = await Promise.all([
     import('../../database/open.ts'),
     import('../../blobs/open.ts'),

@@ -1,112 +1,115 @@
 /**
- * `vitrine verify`. Owns the words of the command, and how what it finds is printed: as it comes, so that however much is
- * wrong, none of it is kept. What is looked at is the service's.
+ * `vitrine verify`: the arguments of the command and its output. Prints each finding at once, so that memory
+ * use does not grow with the number of findings.
  */
 import type { Command } from 'commander';
 import type { Finding } from '../../maintenance/verify.ts';
-import { interruptible } from '../terminal/interruption.ts';
-import { counted, plain } from '../terminal/output.ts';
-import type { Surroundings } from './session.ts';
-import { FoundWrong, type Steps, startSteps } from './steps.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { ProblemsFound } from '../terminal/exit-codes.ts';
+import { runInterruptible } from '../terminal/interruption.ts';
+import { formatCount, sanitizeLine } from '../terminal/output.ts';
+import { type Progress, startProgress } from '../terminal/progress-bar.ts';
 import { withMaintenance } from './stores.ts';
 
-interface VerifyWords {
-  readonly repair?: true;
+interface Options {
+  readonly repair?: boolean;
   readonly rungs: boolean;
-  readonly json?: true;
+  readonly json?: boolean;
 }
 
-export function addVerifyCommand(program: Command, surroundings: Surroundings): void {
+export function addVerifyCommand(program: Command, context: CommandContext): void {
   program
     .command('verify')
-    .description('check every record, original, rung and cached rendition, beside a server or without one')
-    .option('--repair', 'make anew what is derived: rungs, counters, uses of images; never originals')
+    .description(
+      'check every record, original, rung and cached rendition; the server may run at the same time',
+    )
+    .option('--repair', 'repair derived data: rungs, counters and the uses of images; never originals')
     .option('--no-rungs', 'do not decode the rungs, which takes most of the time')
     .option('--json', 'print JSON')
-    .action(async (words: VerifyWords) => {
-      const { repair = false, rungs, json = false } = words;
-      const report = new Report(surroundings, json);
-      await interruptible(
-        surroundings,
+    .action(async ({ repair = false, rungs, json = false }: Options) => {
+      const report = new Report(context, json);
+      await runInterruptible(
+        context,
         (signal) =>
-          withMaintenance(surroundings, async (maintenance) => {
+          withMaintenance(context, async (maintenance) => {
+            // The total is only for the progress bar. A damaged database may not be able to count.
             const total = await maintenance.countOriginals().catch(() => 0);
-            const steps = await startSteps(surroundings, { what: 'originals', total, json });
+            const progress = await startProgress(context, { what: 'originals', total, json });
             const onOriginal = () => {
               report.originals += 1;
-              steps.step();
+              progress.countItem();
             };
             try {
               for await (const finding of maintenance.verify({ repair, rungs, onOriginal, signal })) {
-                report.add(finding, steps);
+                report.add(finding, progress);
               }
               report.complete = true;
             } finally {
-              steps.end();
+              progress.end();
               report.end();
             }
           }),
-        () => `${report.text()}, and the rest not looked at`,
+        () => `${report.summary()}; the rest was not checked`,
       );
-      if (report.left > 0) throw new FoundWrong(`something is wrong: ${counted(report.left, 'finding')}`);
+      const { unrepaired } = report;
+      if (unrepaired > 0) throw new ProblemsFound(`problems found: ${formatCount(unrepaired, 'finding')}`);
     });
 }
 
-/** How the JSON of a report begins. */
-const OPENING = '{\n  "findings": [\n';
+/** The first lines of a JSON report. */
+const JSON_START = '{\n  "findings": [\n';
 
-/** What was found, told while more is looked for. As JSON it is one object, whole also after a failure. */
+/** Prints findings as they arrive. A JSON report is one object, which is valid also after a failure. */
 class Report {
   originals = 0;
   findings = 0;
-  /** Those that were not repaired. */
-  left = 0;
-  /** Whether everything was looked at. */
+  unrepaired = 0;
+  /** Whether every check ran. */
   complete = false;
-  readonly #write: Surroundings['write'];
+  readonly #stdout: CommandContext['stdout'];
   readonly #json: boolean;
-  /** As JSON: the finding that was not written yet. */
-  #last: string | undefined;
+  /** The last finding as JSON, not printed yet. The comma after it depends on the next finding. */
+  #pending: string | undefined;
 
-  constructor({ write }: Surroundings, json: boolean) {
-    this.#write = write;
+  constructor({ stdout }: CommandContext, json: boolean) {
+    this.#stdout = stdout;
     this.#json = json;
   }
 
-  add(finding: Finding, steps: Steps): void {
+  add(finding: Finding, progress: Progress): void {
     this.findings += 1;
-    if (!finding.repaired) this.left += 1;
+    if (!finding.repaired) this.unrepaired += 1;
     if (!this.#json) {
-      steps.tell(textOf(finding));
+      progress.print(findingText(finding));
       return;
     }
-    // Whole lines only, because a bar may stand below; whether a comma follows is known when the next one comes.
-    steps.tell(this.#last === undefined ? OPENING : `    ${this.#last},\n`);
-    this.#last = JSON.stringify(finding);
+    // Only whole lines: the progress bar may be below them.
+    progress.print(this.#pending === undefined ? JSON_START : `    ${this.#pending},\n`);
+    this.#pending = JSON.stringify(finding);
   }
 
-  text(): string {
-    return `${counted(this.originals, 'original')} checked, ${counted(this.findings, 'finding')}`;
+  summary(): string {
+    return `${formatCount(this.originals, 'original')} checked, ${formatCount(this.findings, 'finding')}`;
   }
 
   end(): void {
     const { originals, complete } = this;
-    const repaired = this.findings - this.left;
+    const repaired = this.findings - this.unrepaired;
     if (this.#json) {
       const rest = JSON.stringify({ originals, repaired, complete }, null, 2).slice(1);
-      this.#write(`${this.#last === undefined ? OPENING : `    ${this.#last}\n`}  ],${rest}\n`);
+      this.#stdout(`${this.#pending === undefined ? JSON_START : `    ${this.#pending}\n`}  ],${rest}\n`);
     } else if (complete) {
-      this.#write(`${this.text()}, ${repaired} repaired\n`);
+      this.#stdout(`${this.summary()}, ${repaired} repaired\n`);
     }
   }
 }
 
-function textOf({ kind, accountID, imageID, digest, text, repaired }: Finding): string {
-  const about = [
+function findingText({ kind, accountID, imageID, digest, text, repaired }: Finding): string {
+  const subjects = [
     accountID && `account ${accountID}`,
     imageID && `image ${imageID}`,
     !imageID && digest && `original ${digest}`,
   ].filter(Boolean);
-  const place = about.length === 0 ? '' : ` (${about.join(', ')})`;
-  return `${kind}: ${plain(text)}${place}${repaired ? ': repaired' : ''}\n`;
+  const subject = subjects.length === 0 ? '' : ` (${subjects.join(', ')})`;
+  return `${kind}: ${sanitizeLine(text)}${subject}${repaired ? ': repaired' : ''}\n`;
 }

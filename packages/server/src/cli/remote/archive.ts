@@ -1,6 +1,6 @@
 /**
- * Owns the folder that an account is exported to: pictures in files named by their SHA-256, and a manifest of one JSON line
- * for each image. It is whole after every kill, and says itself what it lacks. Refuses to know servers.
+ * The folder of `vitrine export`: picture files named by their SHA-256, and a manifest with one JSON line for
+ * each image. It is valid after a kill at any moment.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -8,15 +8,16 @@ import { join } from 'node:path';
 import type { Image } from '@vitrine/client';
 import { AppError } from '../../errors.ts';
 import type { ImageFormat } from '../../image.ts';
-import { KINDS, type Picture } from './image-download.ts';
-import { fieldsOf, Records, readRecords } from './jsonl-file.ts';
+import { asObject } from '../../validation/json.ts';
+import { PICTURE_KINDS, type Picture } from './image-download.ts';
+import { JsonlFile, readRecords } from './jsonl-file.ts';
 
 /** An image in an archive. Times are RFC 3339 texts. */
-export interface Entry {
+export interface ArchiveEntry {
   readonly imageID: string;
   readonly publicID: string;
   readonly altText?: string;
-  /** Shares of width and height. */
+  /** Fractions of width and height. */
   readonly focalPoint?: { readonly x: number; readonly y: number };
   readonly createdOn: string;
   readonly updatedOn: string;
@@ -27,145 +28,160 @@ export interface Entry {
   readonly kind: Picture['kind'];
 }
 
-/** Whose images they are. */
-export interface Origin {
+/** The account that the images come from. */
+interface Origin {
   readonly serverURL: string;
   readonly accountID: string;
 }
 
-/** What this version writes and reads. */
+/** The version of the manifest format. */
 const VERSION = 1;
 const EXTENSIONS: Readonly<Record<ImageFormat, string>> = { jpeg: 'jpg', png: 'png', webp: 'webp' };
 
 export class Archive {
   readonly origin: Origin;
   readonly #folder: string;
-  readonly #entries: Map<string, Entry>;
-  #manifest: Records | undefined;
+  readonly #entries: Map<string, ArchiveEntry>;
+  #manifest: JsonlFile | undefined;
 
-  private constructor(folder: string, origin: Origin, entries: Map<string, Entry>) {
+  private constructor(folder: string, origin: Origin, entries: Map<string, ArchiveEntry>) {
     this.#folder = folder;
     this.origin = origin;
     this.#entries = entries;
   }
 
-  /** Opens an archive to read it. @throws AppError `not-found` if there is none, `invalid-request` if it is none. */
+  /**
+   * Opens an archive to read it.
+   * @throws AppError `not-found`; `invalid-request` if the manifest is not valid.
+   */
   static async open(folder: string): Promise<Archive> {
-    const found = await Archive.#find(folder);
-    if (!found) throw new AppError('not-found', `${folder} holds no ${MANIFEST}: nothing was exported to it`);
-    return found;
-  }
-
-  /** Opens an archive to add to it, or makes one. @throws AppError `conflict` if it is another account's. */
-  static async create(folder: string, origin: Origin): Promise<Archive> {
-    await mkdir(join(folder, PICTURES), { recursive: true });
-    const found = await Archive.#find(folder);
-    const { accountID, serverURL } = found?.origin ?? origin;
-    if (accountID !== origin.accountID || serverURL !== origin.serverURL) {
-      throw new AppError('conflict', `${folder} holds the account ${accountID} of ${serverURL}`);
-    }
-    const archive = found ?? new Archive(folder, origin, new Map());
-    archive.#manifest = await Records.open(join(folder, MANIFEST));
-    if (!found) await archive.#manifest.add(headOf(origin), { durable: true });
+    const archive = await Archive.#read(folder);
+    if (!archive)
+      throw new AppError('not-found', `${folder} has no ${MANIFEST}: it is not an exported folder`);
     return archive;
   }
 
-  static async #find(folder: string): Promise<Archive | undefined> {
-    const [head, ...rest] = await readRecords(join(folder, MANIFEST));
-    if (head === undefined) return undefined;
-    const { vitrineExport, serverURL, accountID } = fieldsOf(head) ?? {};
-    if (vitrineExport !== VERSION || typeof serverURL !== 'string' || typeof accountID !== 'string') {
-      throw new AppError('invalid-request', `${join(folder, MANIFEST)} is no manifest of version ${VERSION}`);
+  /**
+   * Opens an archive to add to it, or creates it.
+   * @throws AppError `conflict` if it belongs to another account; `invalid-request` if the manifest is not
+   * valid.
+   */
+  static async create(folder: string, origin: Origin): Promise<Archive> {
+    await mkdir(join(folder, PICTURES), { recursive: true });
+    const existing = await Archive.#read(folder);
+    const { accountID, serverURL } = existing?.origin ?? origin;
+    if (accountID !== origin.accountID || serverURL !== origin.serverURL) {
+      throw new AppError('conflict', `${folder} belongs to the account ${accountID} of ${serverURL}`);
     }
-    // A later line is what became of the image.
-    const entries = new Map(rest.flatMap(read).map((entry) => [entry.imageID, entry]));
+    const archive = existing ?? new Archive(folder, origin, new Map());
+    archive.#manifest = await JsonlFile.open(join(folder, MANIFEST));
+    if (!existing) await archive.#manifest.add(headOf(origin), { durable: true });
+    return archive;
+  }
+
+  static async #read(folder: string): Promise<Archive | undefined> {
+    const [head, ...records] = await readRecords(join(folder, MANIFEST));
+    if (head === undefined) return undefined;
+    const { vitrineExport, serverURL, accountID } = asObject(head) ?? {};
+    if (vitrineExport !== VERSION || typeof serverURL !== 'string' || typeof accountID !== 'string') {
+      const path = join(folder, MANIFEST);
+      throw new AppError('invalid-request', `${path} is not a manifest of version ${VERSION}`);
+    }
+    // A later line for the same image replaces an earlier one.
+    const entries = new Map(records.flatMap(parseEntry).map((entry) => [entry.imageID, entry]));
     return new Archive(folder, { serverURL, accountID }, entries);
   }
 
-  get entries(): readonly Entry[] {
+  get entries(): readonly ArchiveEntry[] {
     return [...this.#entries.values()];
   }
 
-  /** What is known of an image's picture, if it is still the picture that it had then. */
-  entryOf(image: Image): Entry | undefined {
+  /** The entry of an image, with its current metadata; undefined if the picture may have changed since. */
+  entryOf(image: Image): ArchiveEntry | undefined {
     const entry = this.#entries.get(image.imageID);
     if (entry?.updatedOn !== image.updatedOn.toISOString()) return undefined;
     const { digest, format, kind } = entry;
-    // Disabling leaves the time of the last change as it is.
-    return entryFrom(image, { digest, format, kind });
+    // Disabling an image does not change `updatedOn`, so the new entry takes `disabledOn` from the image.
+    return createEntry(image, { digest, format, kind });
   }
 
-  /** Keeps the picture of an image: first the file, then the line that names it. */
-  async add(image: Image, { bytes, format, kind }: Picture): Promise<Entry> {
+  /** Stores a picture: first the file, then the manifest line that refers to it. */
+  async add(image: Image, { bytes, format, kind }: Picture): Promise<ArchiveEntry> {
     const digest = digestOf(bytes);
-    const entry = entryFrom(image, { digest, format, kind });
-    await this.#writeOnce(this.pathOf(entry), bytes);
-    await this.note(entry);
+    const entry = createEntry(image, { digest, format, kind });
+    await this.#writeFile(this.pathOf(entry), bytes);
+    await this.update(entry);
     return entry;
   }
 
-  /** Writes down what is new about an image. */
-  async note(entry: Entry): Promise<void> {
+  /** Writes an entry to the manifest, unless it is there unchanged. */
+  async update(entry: ArchiveEntry): Promise<void> {
     if (JSON.stringify(this.#entries.get(entry.imageID)) === JSON.stringify(entry)) return;
     this.#entries.set(entry.imageID, entry);
     await this.#manifest?.add(entry, { durable: true });
   }
 
-  /** Whether the picture is there, every byte as it was. */
-  async holds(entry: Entry): Promise<boolean> {
-    const bytes = await this.#read(entry);
+  /** Whether the picture file exists and its bytes have the digest of the entry. */
+  async hasIntactFile(entry: ArchiveEntry): Promise<boolean> {
+    const bytes = await this.#readFile(entry);
     return bytes !== undefined && digestOf(bytes) === entry.digest;
   }
 
-  /** The picture. @throws AppError `invalid-image` if it is missing or is not what was exported. */
-  async bytesOf(entry: Entry): Promise<Buffer<ArrayBuffer>> {
-    const bytes = await this.#read(entry);
+  /** The bytes of a picture. @throws AppError `invalid-image` if the file is missing or damaged. */
+  async readPicture(entry: ArchiveEntry): Promise<Buffer<ArrayBuffer>> {
+    const bytes = await this.#readFile(entry);
     if (!bytes) throw new AppError('invalid-image', `the file ${this.pathOf(entry)} is missing`);
     if (digestOf(bytes) === entry.digest) return bytes;
-    throw new AppError('invalid-image', `the file ${this.pathOf(entry)} is not what was exported`);
+    throw new AppError(
+      'invalid-image',
+      `the file ${this.pathOf(entry)} does not have the digest in its name`,
+    );
   }
 
-  pathOf({ digest, format }: Entry): string {
+  pathOf({ digest, format }: ArchiveEntry): string {
     return join(this.#folder, PICTURES, `${digest}.${EXTENSIONS[format]}`);
   }
 
-  /** Lets the file of a picture go, which then is only known. */
-  async drop(entry: Entry): Promise<void> {
+  /** Deletes the file of a picture. Its entry stays. */
+  async deleteFile(entry: ArchiveEntry): Promise<void> {
     await rm(this.pathOf(entry), { force: true });
   }
 
-  /** Ends the work. @param imageIDs if given, the manifest is written anew: a line for each of these, in this order. */
+  /**
+   * Closes the archive.
+   * @param imageIDs if given, rewrites the manifest with only these images, in this order.
+   */
   async close(imageIDs?: readonly string[]): Promise<void> {
     await this.#manifest?.close();
     if (!imageIDs) return;
     const entries = imageIDs.flatMap((imageID) => this.#entries.get(imageID) ?? []);
     const text = [headOf(this.origin), ...entries].map((line) => `${JSON.stringify(line)}\n`).join('');
-    const next = join(this.#folder, `${MANIFEST}.${randomBytes(6).toString('hex')}`);
-    await writeFile(next, text, { flush: true });
-    await rename(next, join(this.#folder, MANIFEST));
+    const draft = join(this.#folder, `${MANIFEST}.${randomBytes(6).toString('hex')}`);
+    await writeFile(draft, text, { flush: true });
+    await rename(draft, join(this.#folder, MANIFEST));
   }
 
-  async #read(entry: Entry): Promise<Buffer<ArrayBuffer> | undefined> {
+  async #readFile(entry: ArchiveEntry): Promise<Buffer<ArrayBuffer> | undefined> {
     return readFile(this.pathOf(entry)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       throw error;
     });
   }
 
-  /** A name of a digest stands for its bytes, so it appears only once they are all there. */
-  async #writeOnce(path: string, bytes: Buffer): Promise<void> {
-    const next = `${path}.${randomBytes(6).toString('hex')}`;
-    const file = await open(next, 'wx');
+  /** Writes a draft and renames it, because a file with a digest as its name must be complete. */
+  async #writeFile(path: string, bytes: Buffer): Promise<void> {
+    const draft = `${path}.${randomBytes(6).toString('hex')}`;
+    const file = await open(draft, 'wx');
     try {
       await file.writeFile(bytes);
       await file.sync();
     } catch (error) {
-      await rm(next, { force: true });
+      await rm(draft, { force: true });
       throw error;
     } finally {
       await file.close();
     }
-    await rename(next, path);
+    await rename(draft, path);
   }
 }
 
@@ -176,7 +192,7 @@ function headOf({ serverURL, accountID }: Origin): object {
   return { vitrineExport: VERSION, serverURL, accountID };
 }
 
-function entryFrom(image: Image, picture: Pick<Entry, 'digest' | 'format' | 'kind'>): Entry {
+function createEntry(image: Image, picture: Pick<ArchiveEntry, 'digest' | 'format' | 'kind'>): ArchiveEntry {
   const { imageID, publicID, altText, focalPoint, createdOn, updatedOn, disabledOn } = image;
   return {
     imageID,
@@ -194,13 +210,19 @@ function digestOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Manifests travel: a line names a file only by what a digest and a format are. */
-function read(record: unknown): Entry[] {
-  const fields = fieldsOf(record) ?? {};
+/**
+ * Reads a manifest line. A manifest may come from another machine. File names are built from the digest and
+ * the format, so both are checked: a line must not refer to a file outside the folder.
+ */
+function parseEntry(record: unknown): ArchiveEntry[] {
+  const fields = asObject(record) ?? {};
   const { imageID, publicID, createdOn, updatedOn, altText, disabledOn, digest, format, kind } = fields;
-  const required = [imageID, publicID, createdOn, updatedOn].every((each) => typeof each === 'string');
-  const optional = [altText, disabledOn].every((each) => each === undefined || typeof each === 'string');
-  const named = typeof digest === 'string' && /^[0-9a-f]{64}$/.test(digest);
-  const known = Object.hasOwn(EXTENSIONS, String(format)) && KINDS.some((each) => each === kind);
-  return required && optional && named && known ? [fields as unknown as Entry] : [];
+  const hasRequired = [imageID, publicID, createdOn, updatedOn].every((field) => typeof field === 'string');
+  const hasOptional = [altText, disabledOn].every(
+    (field) => field === undefined || typeof field === 'string',
+  );
+  const hasDigest = typeof digest === 'string' && /^[0-9a-f]{64}$/.test(digest);
+  const hasPicture =
+    Object.hasOwn(EXTENSIONS, String(format)) && PICTURE_KINDS.some((expected) => expected === kind);
+  return hasRequired && hasOptional && hasDigest && hasPicture ? [fields as unknown as ArchiveEntry] : [];
 }

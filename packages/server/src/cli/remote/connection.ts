@@ -1,14 +1,14 @@
 /**
- * Owns what a client's command works with: a server, an account on it and a client with its credentials, from a profile.
- * Refuses to know commands.
+ * Connects a client command to one account on one server, with the credentials of a profile.
  */
 import type { Image, RetryConfig, Vitrine } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import { MAX_ORIGINAL_BYTES } from '../../image.ts';
-import type { Surroundings } from '../admin/session.ts';
+import type { CommandContext } from '../terminal/context.ts';
 import { configFolder, DEFAULT_PROFILE, type Profile, Profiles } from './profiles.ts';
 
+/** The options of every client command. */
 export interface ClientOptions {
   readonly profile: string;
   readonly json?: true;
@@ -20,112 +20,132 @@ export interface Connection {
   readonly serverURL: string;
   readonly vitrine: Vitrine;
   /**
-   * The bytes that were uploaded, checked; undefined from a server that does not give them.
-   * @throws AppError `invalid-image` if they are not what the server says they are; what the client throws, and soon where the
-   * server is well and only this picture fails.
+   * Downloads an original and compares it with the digest that the server sent. Returns undefined if the
+   * server has no operation for originals.
+   * @throws AppError `invalid-image` if the bytes and the digest differ; AppError `too-large`; the errors of
+   * the client.
    */
-  original(imageID: string): Promise<Buffer | undefined>;
-  /** An image by its ID, its public ID or its link. @throws AppError `not-found`. */
-  find(name: string): Promise<Image>;
+  downloadOriginal(imageID: string): Promise<Buffer | undefined>;
+  /** Finds an image by its ID, its public ID or its link. @throws AppError `not-found`. */
+  findImage(name: string): Promise<Image>;
 }
 
-/** Some attempts in about two seconds. */
-const BRIEFLY: RetryConfig = {
+export interface ConnectOptions {
+  /**
+   * Retries for 120 seconds instead of 10, also after connection errors, so that the command survives a
+   * server restart.
+   */
+  readonly longRetries?: boolean;
+}
+
+/** Times in milliseconds. */
+const SHORT_RETRIES: RetryConfig = {
   strategy: 'backoff',
   backoff: { initialInterval: 250, maxInterval: 1_000, maxElapsedTime: 2_000 },
 };
 
-/** The options that every client's command has. */
-export function clientCommand(parent: Command, name: string, description: string): Command {
+/** Creates a command with the options of every client command. */
+export function addClientCommand(parent: Command, name: string, description: string): Command {
   return parent
     .command(name)
     .description(description)
-    .option('--profile <name>', 'whom to speak to, as "vitrine login" knows it', DEFAULT_PROFILE)
+    .option('--profile <name>', 'profile of the server and account, made by "vitrine login"', DEFAULT_PROFILE)
     .option('--json', 'print JSON');
 }
 
-/** Connects as a profile says. @param patient for work that runs for long, and should outlast a restart of the server. */
-export async function connectAs(
+/** Connects with the profile that `--profile` names. @throws AppError `not-found`; `invalid-request`. */
+export async function connectProfile(
   { profile }: { readonly profile: string },
-  { env }: Surroundings,
-  options?: { patient?: boolean },
+  { env }: CommandContext,
+  options?: ConnectOptions,
 ): Promise<Connection> {
   return connect(await new Profiles(configFolder(env)).get(profile), options);
 }
 
-/** @throws AppError `invalid-request` if the address is none. */
-export async function connect(profile: Profile, { patient = false } = {}): Promise<Connection> {
+/** @throws AppError `invalid-request` if the server URL is not valid. */
+export async function connect(
+  profile: Profile,
+  { longRetries = false }: ConnectOptions = {},
+): Promise<Connection> {
   const { serverURL, accountID, publicKey, secretKey } = profile;
   const client = await import('@vitrine/client');
-  const vitrine = clientOf(client, {
+  const vitrine = createClient(client, {
     serverURL,
     security: { username: publicKey, password: secretKey },
     retries: {
       strategy: 'backoff',
-      backoff: { initialInterval: 250, maxInterval: 5_000, maxElapsedTime: patient ? 120_000 : 10_000 },
-      retryConnectionErrors: patient,
+      backoff: {
+        initialInterval: 250,
+        maxInterval: 5_000,
+        maxElapsedTime: longRetries ? 120_000 : 10_000,
+      },
+      retryConnectionErrors: longRetries,
     },
   });
   return {
     accountID,
     serverURL,
     vitrine,
-    async original(imageID) {
-      const asked = { accountID, imageID };
-      const ask = async (options: { retries?: RetryConfig }) => {
-        const { result } = await vitrine.images.original(asked, { verify: true, ...options });
-        return readWhole(result);
+    async downloadOriginal(imageID) {
+      const image = { accountID, imageID };
+      const download = async (options: { retries?: RetryConfig }) => {
+        const { result } = await vitrine.images.original(image, { verify: true, ...options });
+        return readBytes(result);
       };
       try {
-        return await ask({ retries: { strategy: 'none' } }).catch(async (error: unknown) => {
+        return await download({ retries: { strategy: 'none' } }).catch(async (error: unknown) => {
           const status = error instanceof client.APIError ? error.status : 0;
           if (status > 0 && ![429, 500, 502, 503, 504].includes(status)) throw error;
-          if (status < 500) return ask({});
-          // The server may be ill, or this picture lost, which no patience brings back. What needs no picture tells which: it
-          // is waited for as long as anything is, and the picture then no longer than a moment.
-          await vitrine.images.getMetadata(asked);
-          return ask({ retries: BRIEFLY });
+          if (status < 500) return download({});
+          // Either the server is down or only this original is lost. The metadata request, which needs no
+          // original, has all retries. Once it succeeds, the server works, and short retries for the original
+          // are enough.
+          await vitrine.images.getMetadata(image);
+          return download({ retries: SHORT_RETRIES });
         });
       } catch (error) {
         if (!(error instanceof client.APIError)) throw error;
-        // The image is known to be there, so what is missing is the operation; elsewhere any page may be in its place.
+        // The image exists, so the server lacks the operation. Other servers may answer with a web page
+        // instead.
         const isPage = error.status < 300 && !error.headers.has('repr-digest');
         if (isPage || [404, 405, 501].includes(error.status)) return undefined;
-        // Damaged, which says nothing of the next one.
+        // This original is damaged. Other originals may be intact.
         if (error.status < 300) throw new AppError('invalid-image', error.message);
         throw error;
       }
     },
-    async find(name) {
-      // No path of the contract, and no ID of anything.
-      if (/^\.{0,2}$/.test(name)) throw new AppError('not-found', 'the account has no such image');
+    async findImage(name) {
+      // These names would change the path of the request.
+      if (/^\.{0,2}$/.test(name)) throw new AppError('not-found', `the account has no image "${name}"`);
       const publicID = /(?:^|\/images\/)([A-Za-z0-9_-]{21})(?:[?#].*)?$/.exec(name)?.[1];
-      if (publicID === undefined)
+      if (publicID === undefined) {
         return (await vitrine.images.getMetadata({ accountID, imageID: name })).result;
-      for await (const image of vitrine.images.list({ accountID }))
+      }
+      for await (const image of vitrine.images.list({ accountID })) {
         if (image.publicID === publicID) return image;
-      throw new AppError('not-found', 'the account has no such image');
+      }
+      throw new AppError('not-found', `the account has no image with the public ID ${publicID}`);
     },
   };
 }
 
-/** The bytes of a stream. @throws AppError `too-large` once there are more than an original may have. */
-export async function readWhole(stream: ReadableStream<Uint8Array> | null | undefined): Promise<Buffer> {
-  const pieces: Uint8Array[] = [];
+/** All bytes of a stream. @throws AppError `too-large` above the size limit of originals. */
+export async function readBytes(stream: ReadableStream<Uint8Array> | null | undefined): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const piece of stream ?? []) {
-    size += piece.length;
+  for await (const chunk of stream ?? []) {
+    size += chunk.length;
     if (size > MAX_ORIGINAL_BYTES) {
-      throw new AppError('too-large', `the picture has more bytes than the limit, ${MAX_ORIGINAL_BYTES}`);
+      throw new AppError('too-large', `the picture is too large: limit ${MAX_ORIGINAL_BYTES} bytes`);
     }
-    pieces.push(piece);
+    chunks.push(chunk);
   }
-  return Buffer.concat(pieces);
+  return Buffer.concat(chunks);
 }
 
 type ClientPackage = typeof import('@vitrine/client');
 
-function clientOf(
+function createClient(
   client: ClientPackage,
   options: ConstructorParameters<ClientPackage['Vitrine']>[0],
 ): Vitrine {

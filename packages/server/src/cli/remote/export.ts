@@ -1,46 +1,48 @@
 /**
- * `vitrine export`. Owns what is written for each image of an account, and how that is told. Refuses to know the layout of
- * what is written, and how pictures are got.
+ * `vitrine export`: copies the images of an account into a folder. A second run fetches only missing and
+ * changed pictures.
  */
 import type { Image } from '@vitrine/client';
 import type { Command } from 'commander';
-import { isAppError } from '../../errors.ts';
-import type { Surroundings } from '../admin/session.ts';
-import { json } from '../terminal/output.ts';
-import { Archive, type Entry } from './archive.ts';
-import { type ClientOptions, clientCommand, connectAs } from './connection.ts';
-import { Pictures } from './image-download.ts';
-import { forEach, OnlyRenditions, PartlyDone, refusalOf, startProgress, withParallel } from './progress.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { PartialFailure } from '../terminal/exit-codes.ts';
+import { formatJSON } from '../terminal/output.ts';
+import { startProgress } from '../terminal/progress-bar.ts';
+import { Archive, type ArchiveEntry } from './archive.ts';
+import { addParallelOption, checkOriginals, forEachParallel, messageOfItemFailure } from './batch.ts';
+import { addClientCommand, type ClientOptions, connectProfile } from './connection.ts';
+import { PictureDownloader } from './image-download.ts';
 
 interface Result {
   readonly imageID: string;
   readonly outcome: 'exported' | 'exported before' | 'failed';
-  readonly kind?: Entry['kind'];
+  readonly kind?: ArchiveEntry['kind'];
   readonly digest?: string;
   readonly error?: string;
 }
 
-export function addExportCommand(program: Command, surroundings: Surroundings): void {
-  const command = clientCommand(
+export function addExportCommand(program: Command, context: CommandContext): void {
+  const command = addClientCommand(
     program,
     'export',
-    'copy the images of the account into a folder; again, only what is missing or has changed',
-  ).argument('<folder>', 'where to; it is made if it is not there');
-  withParallel(command).action(async (folder: string, options: ClientOptions & { parallel: number }) => {
-    const connection = await connectAs(options, surroundings, { patient: true });
+    'copy the images of the account into a folder; a second run fetches only missing and changed pictures',
+  ).argument('<folder>', 'path of the folder, which is created if it does not exist');
+  addParallelOption(command).action(async (folder: string, options: ClientOptions & { parallel: number }) => {
+    const connection = await connectProfile(options, context, { longRetries: true });
     const { vitrine, accountID, serverURL } = connection;
     const archive = await Archive.create(folder, { serverURL, accountID });
     const images: Image[] = [];
     for await (const image of vitrine.images.list({ accountID })) images.push(image);
     images.reverse();
-    const pictures = new Pictures(connection);
-    const progress = await startProgress(surroundings, images.length, 'images', options.json === true);
+    const downloader = new PictureDownloader(connection);
+    const json = options.json === true;
+    const progress = await startProgress(context, { what: 'images', total: images.length, json });
     const results = new Map<string, Result>();
     try {
-      await forEach(images, options.parallel, async (image) => {
-        const result = await exportImage(image, archive, pictures);
+      await forEachParallel(images, options.parallel, async (image) => {
+        const result = await exportImage(image, archive, downloader);
         results.set(image.imageID, result);
-        progress.done(lineOf(result), result.outcome === 'failed');
+        progress.reportItem(lineOf(result), result.outcome === 'failed');
       });
       await archive.close(images.map(({ imageID }) => imageID));
     } catch (error) {
@@ -49,24 +51,26 @@ export function addExportCommand(program: Command, surroundings: Surroundings): 
     } finally {
       progress.end();
     }
-    report([...results.values()], options, surroundings);
+    printResults([...results.values()], json, context);
   });
 }
 
-async function exportImage(image: Image, archive: Archive, pictures: Pictures): Promise<Result> {
+async function exportImage(image: Image, archive: Archive, downloader: PictureDownloader): Promise<Result> {
   const { imageID } = image;
   try {
-    const known = archive.entryOf(image);
-    // What was exported before may be a rendition, of a server that has learnt to give originals since.
-    const better = known && known.kind !== 'original' ? await pictures.original(image) : undefined;
-    if (known && !better && (await archive.holds(known))) {
-      await archive.note(known);
-      return { imageID, outcome: 'exported before', kind: known.kind, digest: known.digest };
+    const entry = archive.entryOf(image);
+    // The earlier export may have a rendition, and the server may give originals since then.
+    const original =
+      entry && entry.kind !== 'original' ? await downloader.downloadOriginal(image) : undefined;
+    if (entry && !original && (await archive.hasIntactFile(entry))) {
+      await archive.update(entry);
+      return { imageID, outcome: 'exported before', kind: entry.kind, digest: entry.digest };
     }
-    const { kind, digest } = await archive.add(image, better ?? (await pictures.get(image)));
+    const picture = original ?? (await downloader.download(image));
+    const { kind, digest } = await archive.add(image, picture);
     return { imageID, outcome: 'exported', kind, digest };
   } catch (error) {
-    return { imageID, outcome: 'failed', error: isAppError(error) ? error.message : await refusalOf(error) };
+    return { imageID, outcome: 'failed', error: await messageOfItemFailure(error) };
   }
 }
 
@@ -74,14 +78,12 @@ function lineOf({ imageID, outcome, kind, error }: Result): string {
   return `${outcome}  ${imageID}  ${error ?? kind}`;
 }
 
-function report(results: readonly Result[], options: ClientOptions, { write }: Surroundings): void {
-  const number = (outcome: Result['outcome']) => results.filter((one) => one.outcome === outcome).length;
-  if (options.json) write(json(results));
-  else
-    write(
-      `${number('exported')} exported, ${number('exported before')} exported before, ${number('failed')} failed\n`,
-    );
-  if (number('failed') > 0)
-    throw new PartlyDone(`${number('failed')} of ${results.length} images were not exported`);
-  OnlyRenditions.check(results);
+/** @throws PartialFailure, RenditionsOnly. */
+function printResults(results: readonly Result[], json: boolean, { stdout }: CommandContext): void {
+  const count = (outcome: Result['outcome']) => results.filter((result) => result.outcome === outcome).length;
+  const failures = count('failed');
+  const summary = `${count('exported')} exported, ${count('exported before')} exported before, ${failures} failed`;
+  stdout(json ? formatJSON(results) : `${summary}\n`);
+  if (failures > 0) throw new PartialFailure(`${failures} of ${results.length} images were not exported`);
+  checkOriginals(results);
 }

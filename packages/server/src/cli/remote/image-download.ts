@@ -1,85 +1,89 @@
 /**
- * Owns how the picture of an image is got from a server: its original, or, where the server does not give that, the largest
- * rendition at its public link; and what is known about which of them it is. Refuses to know where it goes.
+ * Downloads the picture of an image: the original, or the largest rendition if the server does not give
+ * originals. The kind of the picture says which.
  */
 import type { Image } from '@vitrine/client';
 import { AppError } from '../../errors.ts';
 import type { ImageFormat } from '../../image.ts';
 import { sniffFormat, walkPicture } from '../../imaging/formats/walk.ts';
-import { type Connection, readWhole } from './connection.ts';
+import { type Connection, readBytes } from './connection.ts';
+
+export const PICTURE_KINDS = ['original', 're-encoded', 'downscaled'] as const;
 
 export interface Picture {
   readonly bytes: Buffer;
   readonly format: ImageFormat;
   /**
-   * The bytes that were uploaded; or the same picture encoded anew, without its metadata; or that, at the most pixels that
-   * a public link shows, and so perhaps with fewer than the original.
+   * The uploaded bytes are `original`. A rendition at full size, without metadata, is `re-encoded`. A
+   * rendition at the largest size of a public link is `downscaled`: its original may be larger.
    */
-  readonly kind: 'original' | 're-encoded' | 'downscaled';
+  readonly kind: (typeof PICTURE_KINDS)[number];
 }
 
-export const KINDS = ['original', 're-encoded', 'downscaled'] as const;
-
-/** No side of a rendition is longer, in pixels. */
+/** The longest side of a rendition, in pixels. */
 const MAX_RENDITION_SIDE = 2_048;
 
-/** The pictures of one account. */
-export class Pictures {
+/** Downloads the pictures of one account. */
+export class PictureDownloader {
   readonly #connection: Connection;
-  #givesOriginals = true;
+  #hasOriginals = true;
 
   constructor(connection: Connection) {
     this.#connection = connection;
   }
 
-  /** The best that there is. @throws AppError `invalid-image` or `too-large`; what the client throws. */
-  async get(image: Image): Promise<Picture> {
-    const original = await this.original(image);
+  /**
+   * The best available picture.
+   * @throws AppError `invalid-image` or `too-large`; the errors of the client.
+   */
+  async download(image: Image): Promise<Picture> {
+    const original = await this.downloadOriginal(image);
     if (original) return original;
-    const bytes = await this.#rendition(image.publicID);
-    return { bytes, format: formatOf(bytes), kind: kindOf(bytes) };
+    const bytes = await this.#downloadRendition(image.publicID);
+    return { bytes, format: formatOf(bytes), kind: kindOfRendition(bytes) };
   }
 
-  /** The original; undefined if the server does not give it. @throws as `get`. */
-  async original({ imageID }: Image): Promise<Picture | undefined> {
-    const bytes = this.#givesOriginals ? await this.#connection.original(imageID) : undefined;
-    // The image was listed: if there is no original of it, there is none of any.
-    this.#givesOriginals &&= bytes !== undefined;
+  /** The original; undefined if the server does not give originals. @throws as `download`. */
+  async downloadOriginal({ imageID }: Image): Promise<Picture | undefined> {
+    const bytes = this.#hasOriginals ? await this.#connection.downloadOriginal(imageID) : undefined;
+    // The server listed the image. If it does not give this original, it gives none, and the next image skips
+    // the request.
+    this.#hasOriginals &&= bytes !== undefined;
     return bytes && { bytes, format: formatOf(bytes), kind: 'original' };
   }
 
-  async #rendition(publicID: string): Promise<Buffer> {
-    // Its own size; servers that do not know how to ask for that show it as wide as they can.
+  async #downloadRendition(publicID: string): Promise<Buffer> {
+    // 0x0 is the size of the original. Servers that reject it give the largest width.
     for (const size of ['0x0', `${MAX_RENDITION_SIDE}x0`]) {
       try {
-        const asked = { publicID, size, quality: 95 };
-        const { result } = await this.#connection.vitrine.images.getPublic(asked, {
+        const request = { publicID, size, quality: 95 };
+        const { result } = await this.#connection.vitrine.images.getPublic(request, {
           acceptHeaderOverride: '*/*',
         });
-        return await readWhole(result);
+        return await readBytes(result);
       } catch (error) {
-        if (size !== '0x0' || !isRefusedSize(error)) throw error;
+        if (size !== '0x0' || !isRejectedSize(error)) throw error;
       }
     }
-    throw new Error('no size was asked for');
+    throw new Error('unreachable: the second size returns or throws');
   }
 }
 
 function formatOf(bytes: Buffer): ImageFormat {
   const format = sniffFormat(bytes);
   if (format) return format;
-  throw new AppError('invalid-image', 'what the server gave is no PNG, JPEG or WebP picture');
+  throw new AppError('invalid-image', 'the server sent a file that is not PNG, JPEG or WebP');
 }
 
-function isRefusedSize(error: unknown): boolean {
+function isRejectedSize(error: unknown): boolean {
   return [400, 422].includes((error as { status?: number }).status ?? 0);
 }
 
-function kindOf(bytes: Buffer): 're-encoded' | 'downscaled' {
+function kindOfRendition(bytes: Buffer): 're-encoded' | 'downscaled' {
   try {
     const { width, height } = walkPicture(bytes).facts;
     return Math.max(width, height) >= MAX_RENDITION_SIDE ? 'downscaled' : 're-encoded';
   } catch (error) {
-    throw new AppError('invalid-image', `what the server gave is refused: ${(error as Error).message}`);
+    throw new AppError('invalid-image', `the server sent an invalid picture: ${(error as Error).message}`);
   }
 }

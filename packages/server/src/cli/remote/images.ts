@@ -1,27 +1,30 @@
 /**
- * The commands for one image, and the list of them. Owns their words and how images are printed; what they do, and what
- * their limits are, is the server's.
+ * The commands for single images and for the list of images: their arguments and output. The server enforces
+ * the limits.
  */
 import type { Image, ImageURLOptions } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import type { Surroundings } from '../admin/session.ts';
-import { type Column, json, lines, paged, table } from '../terminal/output.ts';
-import { type ClientOptions, type Connection, clientCommand, connectAs } from './connection.ts';
-import { oneFile } from './local-files.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { addPagingOptions } from '../terminal/options.ts';
+import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
+import { readSinglePicture } from './local-files.ts';
 
 const COLUMNS: readonly Column<Image>[] = [
   ['IMAGE', ({ imageID }) => imageID],
   ['PUBLIC ID', ({ publicID }) => publicID],
   ['CREATED', ({ createdOn }) => createdOn.toISOString()],
   ['DISABLED', ({ disabledOn }) => disabledOn?.toISOString()],
-  ['ALT TEXT', ({ altText }) => shortened(altText)],
+  ['ALT TEXT', ({ altText }) => shorten(altText)],
 ];
 
-/** In characters: a table should stay one. */
-const MAX_ALT_SHOWN = 60;
+/** The longest alt text in a table, in characters. */
+const MAX_ALT_LENGTH = 60;
 
-interface LookOptions extends ClientOptions {
+const IMAGE = 'image ID, public ID or public link';
+
+interface TransformOptions extends ClientOptions {
   readonly size?: string;
   readonly fit?: string;
   readonly position?: string;
@@ -30,120 +33,139 @@ interface LookOptions extends ClientOptions {
   readonly dpr?: string;
 }
 
-export function addImageCommands(program: Command, surroundings: Surroundings): void {
-  const command = (name: string, description: string) => clientCommand(program, name, description);
+export function addImageCommands(program: Command, context: CommandContext): void {
+  const addCommand = (name: string, description: string) => addClientCommand(program, name, description);
 
-  /** Runs something that comes out as an image, and prints it. */
-  const printing = async (options: ClientOptions, work: (connection: Connection) => Promise<Image>) => {
-    const image = await work(await connectAs(options, surroundings));
-    surroundings.write(options.json ? json(image) : text(image));
+  /** Runs `work` and prints the image that it returns. */
+  const printImage = async (options: ClientOptions, work: (connection: Connection) => Promise<Image>) => {
+    const image = await work(await connectProfile(options, context));
+    context.stdout(options.json ? formatJSON(image) : formatImage(image));
   };
 
-  paged(command('list', 'list the images of the account, newest first'))
-    .option('--all', 'all of them, instead of --count')
+  addPagingOptions(addCommand('list', 'list the images of the account, newest first'))
+    .option('--all', 'list all images, and ignore --count')
     .action(async (options: ClientOptions & { skip: number; count: number; all?: true }) => {
-      const { vitrine, accountID } = await connectAs(options, surroundings);
-      const { skip } = options;
-      const found: Image[] = [];
-      if (options.all) for await (const image of vitrine.images.list({ accountID, skip })) found.push(image);
-      else found.push(...(await vitrine.images.list({ accountID, skip, count: options.count })).result);
-      surroundings.write(options.json ? json(found) : table(found, COLUMNS, 'There are no images.'));
+      const { vitrine, accountID } = await connectProfile(options, context);
+      const { skip, count } = options;
+      const images: Image[] = [];
+      if (options.all) {
+        for await (const image of vitrine.images.list({ accountID, skip })) images.push(image);
+      } else {
+        images.push(...(await vitrine.images.list({ accountID, skip, count })).result);
+      }
+      context.stdout(
+        options.json ? formatJSON(images) : formatTable(images, COLUMNS, 'There are no images.'),
+      );
     });
 
-  command('show', 'show an image')
-    .argument('<image>', NAMED)
-    .action((image: string, options: ClientOptions) => printing(options, ({ find }) => find(image)));
+  addCommand('show', 'show an image')
+    .argument('<image>', IMAGE)
+    .action((name: string, options: ClientOptions) =>
+      printImage(options, ({ findImage }) => findImage(name)),
+    );
 
-  command('replace', 'put another picture behind the link of an image')
-    .argument('<image>', NAMED)
-    .argument('<file>', 'the picture')
-    .option('--alt <text>', 'another alt text as well')
+  addCommand('replace', 'replace the picture of an image; its ID and link stay')
+    .argument('<image>', IMAGE)
+    .argument('<file>', 'path of the new picture: PNG, JPEG or WebP, at most 16 MiB')
+    .option('--alt <text>', 'new alt text, at most 2000 characters (default: no change)')
     .action((name: string, file: string, options: ClientOptions & { alt?: string }) =>
-      printing(options, async ({ find, vitrine, accountID }) => {
-        const image = await oneFile(file);
-        const { imageID } = await find(name);
+      printImage(options, async ({ findImage, vitrine, accountID }) => {
+        const image = await readSinglePicture(file);
+        const { imageID } = await findImage(name);
         const metadata = options.alt === undefined ? {} : { metadata: { altText: options.alt } };
         return (await vitrine.images.update({ accountID, imageID, image, ...metadata })).result;
       }),
     );
 
-  command('alt', 'set the alt text of an image')
-    .argument('<image>', NAMED)
-    .argument('[text]', 'what people who do not see it are told')
-    .option('--clear', 'instead: none')
+  addCommand('alt', 'set or clear the alt text of an image')
+    .argument('<image>', IMAGE)
+    .argument('[text]', 'description of the image for readers who do not see it, at most 2000 characters')
+    .option('--clear', 'remove the alt text; use it instead of the text')
     .action((name: string, altText: string | undefined, options: ClientOptions & { clear?: true }) =>
-      printing(options, async ({ find, vitrine, accountID }) => {
+      printImage(options, async ({ findImage, vitrine, accountID }) => {
         if ((altText === undefined) === (options.clear === undefined)) {
           throw new AppError('invalid-request', 'give either the text or --clear');
         }
-        const { imageID } = await find(name);
+        const { imageID } = await findImage(name);
         return (await vitrine.images.updateMetadata({ accountID, imageID, altText: altText ?? '' })).result;
       }),
     );
 
-  command('disable', 'disable an image: it stays public, but can no longer be changed or assigned')
-    .argument('<image>', NAMED)
+  addCommand('disable', 'disable an image: its link still works, but it can no longer be changed or assigned')
+    .argument('<image>', IMAGE)
     .action((name: string, options: ClientOptions) =>
-      printing(options, async ({ find, vitrine, accountID }) => {
-        const { imageID } = await find(name);
+      printImage(options, async ({ findImage, vitrine, accountID }) => {
+        const { imageID } = await findImage(name);
         await vitrine.images.delete({ accountID, imageID });
         return (await vitrine.images.getMetadata({ accountID, imageID })).result;
       }),
     );
 
-  command('enable', 'bring a disabled image back')
-    .argument('<image>', NAMED)
+  addCommand('enable', 'enable a disabled image again')
+    .argument('<image>', IMAGE)
     .action((name: string, options: ClientOptions) =>
-      printing(options, async ({ find, vitrine, accountID }) => {
-        const { imageID } = await find(name);
+      printImage(options, async ({ findImage, vitrine, accountID }) => {
+        const { imageID } = await findImage(name);
         return (await vitrine.images.enable({ accountID, imageID })).result;
       }),
     );
 
-  looking(command('url', 'print the public link of an image'))
-    .argument('<image>', NAMED)
-    .action(async (name: string, options: LookOptions) => {
-      const url = await address(name, options, surroundings);
-      surroundings.write(options.json ? json({ url }) : `${url}\n`);
+  addTransformOptions(addCommand('url', 'print the public link of an image'))
+    .argument('<image>', IMAGE)
+    .action(async (name: string, options: TransformOptions) => {
+      const url = await buildURL(name, options, context);
+      context.stdout(options.json ? formatJSON({ url }) : `${url}\n`);
     });
 
-  looking(command('open', 'show an image in the browser'))
-    .argument('<image>', NAMED)
-    .action(async (name: string, options: LookOptions) => {
-      const url = await address(name, options, surroundings);
-      // The link comes from a server: only what a browser is for may be opened.
-      if (!/^https?:\/\//i.test(url))
-        throw new AppError('conflict', 'the link of the image is no web address');
+  addTransformOptions(addCommand('open', 'open the public link of an image in the browser'))
+    .argument('<image>', IMAGE)
+    .action(async (name: string, options: TransformOptions) => {
+      const url = await buildURL(name, options, context);
+      // The link comes from the server. Another scheme could start another program.
+      if (!/^https?:\/\//i.test(url)) {
+        throw new AppError('conflict', 'the link of the image must be an http or https URL');
+      }
       const { default: open } = await import('open');
       await open(url);
-      surroundings.write(options.json ? json({ url }) : `${url}\n`);
+      context.stdout(options.json ? formatJSON({ url }) : `${url}\n`);
     });
 }
 
-const NAMED = 'its ID, its public ID or its link';
-
-function looking(command: Command): Command {
-  return command
-    .option('--size <WxH>', 'in pixels; 0 for a side that follows in proportion')
-    .option('--fit <cover|contain>', 'fill the size and crop, or stay within it')
-    .option('--position <where>', 'what cropping keeps: center, attention, entropy or focal')
-    .option('--format <name>', 'webp, jpeg, png or avif')
-    .option('--quality <1..100>', 'of what is not lossless')
-    .option('--dpr <1..3>', 'device pixels per pixel');
-}
-
-const WORDS: Readonly<Record<'fit' | 'position' | 'format', readonly string[]>> = {
+const CHOICES: Readonly<Record<'fit' | 'position' | 'format', readonly string[]>> = {
   fit: ['cover', 'contain'],
   position: ['center', 'attention', 'entropy', 'focal'],
   format: ['webp', 'jpeg', 'png', 'avif'],
 };
 
-async function address(name: string, options: LookOptions, surroundings: Surroundings): Promise<string> {
+function addTransformOptions(command: Command): Command {
+  return command
+    .option(
+      '--size <WxH>',
+      'width and height in pixels, such as 800x600; 0 keeps the proportion (default: 400x400)',
+    )
+    .option(
+      '--fit <cover|contain>',
+      'cover: fill the size and crop; contain: stay within the size (default: cover)',
+    )
+    .option(
+      '--position <where>',
+      `part that cropping keeps: ${CHOICES.position.join(', ')} (default: center)`,
+    )
+    .option(
+      '--format <name>',
+      `format: ${CHOICES.format.join(', ')} (default: the browser and the server choose)`,
+    )
+    .option('--quality <1..100>', 'quality of lossy formats (default: chosen by the server)')
+    .option('--dpr <1..3>', 'device pixel ratio: multiplies the size (default: 1)');
+}
+
+/** @throws AppError `invalid-request` before any request if an option is not valid. */
+async function buildURL(name: string, options: TransformOptions, context: CommandContext): Promise<string> {
   const { size, fit, position, format, quality, dpr } = options;
-  for (const [option, words] of Object.entries(WORDS)) {
-    const given = options[option as keyof typeof WORDS];
-    if (given !== undefined && !words.includes(given)) {
-      throw new AppError('invalid-request', `${option} must be one of ${words.join(', ')}`);
+  for (const [option, choices] of Object.entries(CHOICES)) {
+    const value = options[option as keyof typeof CHOICES];
+    if (value !== undefined && !choices.includes(value)) {
+      throw new AppError('invalid-request', `${option} must be one of ${choices.join(', ')}`);
     }
   }
   const numbers = {
@@ -151,19 +173,19 @@ async function address(name: string, options: LookOptions, surroundings: Surroun
     ...(dpr !== undefined && { dpr: Number(dpr) }),
   };
   const { imageURL } = await import('@vitrine/client');
-  const look = { size, fit, position, format, ...numbers } as ImageURLOptions;
+  const transform = { size, fit, position, format, ...numbers } as ImageURLOptions;
   try {
-    // Before the server is asked anything.
-    imageURL('/', look);
+    // Checks the options before the first request.
+    imageURL('/', transform);
   } catch (error) {
     throw new AppError('invalid-request', (error as Error).message);
   }
-  const { find } = await connectAs(options, surroundings);
-  return imageURL((await find(name)).link, look);
+  const { findImage } = await connectProfile(options, context);
+  return imageURL((await findImage(name)).link, transform);
 }
 
-function text({ imageID, publicID, link, altText, createdOn, updatedOn, disabledOn }: Image): string {
-  return lines({
+function formatImage({ imageID, publicID, link, altText, createdOn, updatedOn, disabledOn }: Image): string {
+  return formatRecord({
     image: imageID,
     'public ID': publicID,
     link,
@@ -174,7 +196,8 @@ function text({ imageID, publicID, link, altText, createdOn, updatedOn, disabled
   });
 }
 
-function shortened(altText: string | undefined): string | undefined {
-  const letters = [...(altText ?? '')];
-  return letters.length > MAX_ALT_SHOWN ? `${letters.slice(0, MAX_ALT_SHOWN - 1).join('')}…` : altText;
+function shorten(altText: string | undefined): string | undefined {
+  const characters = [...(altText ?? '')];
+  if (characters.length <= MAX_ALT_LENGTH) return altText;
+  return `${characters.slice(0, MAX_ALT_LENGTH - 1).join('')}…`;
 }

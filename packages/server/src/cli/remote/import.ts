@@ -1,30 +1,38 @@
 /**
- * `vitrine import`. Owns how an image comes into the account, from an archive or from another server: what is uploaded, what
- * is there already, and that its alt text and state follow. Refuses to know how archives are laid out and pictures are got.
+ * `vitrine import`: copies images into an account, from an exported folder or from another server. A second
+ * run copies only missing images.
  */
 import { join } from 'node:path';
 import type { Image } from '@vitrine/client';
 import type { Command } from 'commander';
-import { AppError, isAppError } from '../../errors.ts';
-import type { Surroundings } from '../admin/session.ts';
-import { json } from '../terminal/output.ts';
-import { type SecretOptions, withSecret } from '../terminal/secret-prompt.ts';
-import { Archive, type Entry } from './archive.ts';
-import { type ClientOptions, type Connection, clientCommand, connect, connectAs } from './connection.ts';
-import { Pictures } from './image-download.ts';
+import { AppError } from '../../errors.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { PartialFailure } from '../terminal/exit-codes.ts';
+import { formatJSON } from '../terminal/output.ts';
+import { startProgress } from '../terminal/progress-bar.ts';
+import { addSecretOptions, type SecretOptions } from '../terminal/secret-prompt.ts';
+import { Archive, type ArchiveEntry } from './archive.ts';
+import { addParallelOption, checkOriginals, forEachParallel, messageOfItemFailure } from './batch.ts';
+import {
+  addClientCommand,
+  type ClientOptions,
+  type Connection,
+  connect,
+  connectProfile,
+} from './connection.ts';
+import { PictureDownloader } from './image-download.ts';
 import { readProfile } from './login.ts';
-import { configFolder, makePrivate, type Profile, Profiles } from './profiles.ts';
-import { forEach, OnlyRenditions, PartlyDone, refusalOf, startProgress, withParallel } from './progress.ts';
-import { Ledger, nameOf } from './upload-history.ts';
+import { configFolder, makePrivateFolder, type Profile, Profiles } from './profiles.ts';
+import { hashName, UploadHistory } from './upload-history.ts';
 
 interface Result {
-  /** The image where it comes from. */
+  /** The image in the source. */
   readonly imageID: string;
   readonly outcome: 'imported' | 'there already' | 'same picture' | 'failed';
-  readonly kind?: Entry['kind'];
-  /** The image that it is here. */
+  readonly kind?: ArchiveEntry['kind'];
+  /** The image in the target. */
   readonly importedAs?: string;
-  /** What could not be done for it, or why nothing was. */
+  /** The reason of a failure, or the part of the metadata that was not copied. */
   readonly note?: string;
 }
 
@@ -35,86 +43,96 @@ interface ImportOptions extends ClientOptions, SecretOptions {
   readonly parallel: number;
 }
 
-/** What is to be imported, and what gets the picture of one. */
-interface Work {
-  readonly origin: readonly { readonly imageID: string; readonly disabledOn?: unknown }[];
-  entryOf(imageID: string): Promise<Entry>;
-  bytesOf(entry: Entry): Promise<Buffer<ArrayBuffer>>;
-  placed(entry: Entry): Promise<void>;
+/** The images to import, and their pictures. */
+interface ImportSource {
+  readonly images: readonly { readonly imageID: string; readonly disabledOn?: unknown }[];
+  /** The entry of an image. Downloads the picture if it comes from a server. */
+  fetchEntry(imageID: string): Promise<ArchiveEntry>;
+  readPicture(entry: ArchiveEntry): Promise<Buffer<ArrayBuffer>>;
+  /** Called after an import, to release the local copy. */
+  releasePicture(entry: ArchiveEntry): Promise<void>;
   close(): Promise<void>;
 }
 
-export function addImportCommand(program: Command, surroundings: Surroundings): void {
-  const command = clientCommand(
+export function addImportCommand(program: Command, context: CommandContext): void {
+  const command = addClientCommand(
     program,
     'import',
-    'copy images into the account, out of an exported folder or another server; again, only what is missing',
+    'copy images into the account, from an exported folder or another server; a second run copies only missing images',
   )
-    .argument('[folder]', 'what "vitrine export" wrote')
-    .option('--from <url or profile>', 'instead: a server that speaks this protocol, or a profile')
-    .option('--from-account <uuid>', 'the account there, unless a profile has that server')
-    .option('--from-key <public key>', 'the public key there');
-  withParallel(withSecret(command)).action(async (folder: string | undefined, options: ImportOptions) => {
-    if ((folder === undefined) === (options.from === undefined)) {
-      throw new AppError('invalid-request', 'give either a folder or --from');
-    }
-    const target = await connectAs(options, surroundings, { patient: true });
-    const ledger = await Ledger.open(configFolder(surroundings.env), target);
-    const work =
-      folder === undefined
-        ? await fromServer(await sourceOf(options, surroundings), target, ledger, surroundings)
-        : await fromFolder(folder);
-    const placing = new Placing(target, ledger, work);
-    // Disabled images go first: while they are not disabled yet they need room in the quota, which later is full.
-    const order = work.origin.toSorted((a, b) => Number(!a.disabledOn) - Number(!b.disabledOn));
-    const progress = await startProgress(surroundings, order.length, 'images', options.json === true);
-    const results: Result[] = [];
-    try {
-      await forEach(order, options.parallel, async ({ imageID }) => {
-        const result = await placing.place(imageID);
-        results.push(result);
-        progress.done(lineOf(result), result.note !== undefined || result.kind === 'downscaled');
-      });
-    } finally {
-      progress.end();
-      await work.close();
-      await ledger.close();
-    }
-    report(results, options, surroundings);
-  });
+    .argument('[folder]', 'path of a folder that "vitrine export" wrote')
+    .option('--from <url or profile>', 'URL or profile of the source server; use it instead of the folder')
+    .option('--from-account <uuid>', 'ID of the source account (default: the account of the profile)')
+    .option('--from-key <public key>', 'public key of the source account (default: the key of the profile)');
+  addParallelOption(addSecretOptions(command)).action(
+    async (folder: string | undefined, options: ImportOptions) => {
+      if ((folder === undefined) === (options.from === undefined)) {
+        throw new AppError('invalid-request', 'give either a folder or --from');
+      }
+      const target = await connectProfile(options, context, { longRetries: true });
+      const history = await UploadHistory.open(configFolder(context.env), target);
+      const source =
+        folder === undefined
+          ? await openServerSource(await connectSource(options, context), target, history, context)
+          : await openFolderSource(folder);
+      const importer = new Importer(target, history, source);
+      // Disabled images first: each needs quota until it is disabled, and the enabled images may fill the
+      // quota.
+      const images = source.images.toSorted((a, b) => Number(!a.disabledOn) - Number(!b.disabledOn));
+      const json = options.json === true;
+      const progress = await startProgress(context, { what: 'images', total: images.length, json });
+      const results: Result[] = [];
+      try {
+        await forEachParallel(images, options.parallel, async ({ imageID }) => {
+          const result = await importer.importImage(imageID);
+          results.push(result);
+          progress.reportItem(lineOf(result), result.note !== undefined || result.kind === 'downscaled');
+        });
+      } finally {
+        progress.end();
+        await source.close();
+        await history.close();
+      }
+      printResults(results, json, context);
+    },
+  );
 }
 
-/** Brings images into an account, each picture once. */
-class Placing {
+/** Imports images into the target account. Images with identical bytes become one image. */
+class Importer {
   readonly #target: Connection;
-  readonly #ledger: Ledger;
-  readonly #work: Work;
-  /** Renditions of different originals may be the same: the image that brings each picture, by digest, and if it could. */
-  readonly #seen = new Map<string, { readonly imageID: string; readonly placed: Promise<boolean> }>();
+  readonly #history: UploadHistory;
+  readonly #source: ImportSource;
+  /**
+   * The image that imports each picture, by digest, and whether the import succeeded. Different originals may
+   * have equal renditions.
+   */
+  readonly #imports = new Map<string, { readonly imageID: string; readonly success: Promise<boolean> }>();
 
-  constructor(target: Connection, ledger: Ledger, work: Work) {
+  constructor(target: Connection, history: UploadHistory, source: ImportSource) {
     this.#target = target;
-    this.#ledger = ledger;
-    this.#work = work;
+    this.#history = history;
+    this.#source = source;
   }
 
-  async place(imageID: string): Promise<Result> {
-    const { promise: placed, resolve: settle } = Promise.withResolvers<boolean>();
+  async importImage(imageID: string): Promise<Result> {
+    const { promise: success, resolve: settle } = Promise.withResolvers<boolean>();
     try {
-      const entry = await this.#work.entryOf(imageID);
+      const entry = await this.#source.fetchEntry(imageID);
       const { digest, kind } = entry;
-      // One that failed brought nothing, and the next of them tries its own luck.
-      for (let first = this.#seen.get(digest); first !== undefined; first = this.#seen.get(digest)) {
-        if (await first.placed)
-          return { imageID, outcome: 'same picture', kind, note: `the same as ${first.imageID}` };
-        if (this.#seen.get(digest) === first) break;
+      // Waits for another image with the same picture. If its import fails, this image imports the picture.
+      for (let other = this.#imports.get(digest); other !== undefined; other = this.#imports.get(digest)) {
+        if (await other.success) {
+          return { imageID, outcome: 'same picture', kind, note: `same picture as ${other.imageID}` };
+        }
+        if (this.#imports.get(digest) === other) break;
       }
-      this.#seen.set(digest, { imageID, placed });
-      const { outcome, image } = await this.#put(entry);
+      this.#imports.set(digest, { imageID, success });
+      const { outcome, image } = await this.#upload(entry);
       const note = image
-        ? await this.#follow(entry, image)
-        : 'the server does not say which image has its bytes: alt text and state were left alone';
-      await this.#work.placed(entry);
+        ? await this.#copyMetadata(entry, image)
+        : 'the server does not say which image has these bytes: alt text and state were not copied';
+      await this.#source.releasePicture(entry);
       settle(true);
       return {
         imageID,
@@ -124,132 +142,142 @@ class Placing {
         ...(note !== undefined && { note }),
       };
     } catch (error) {
-      const why = isAppError(error) ? error.message : await refusalOf(error);
-      return { imageID, outcome: 'failed', note: why };
+      return { imageID, outcome: 'failed', note: await messageOfItemFailure(error) };
     } finally {
       settle(false);
     }
   }
 
-  async #put(entry: Entry): Promise<{ outcome: Result['outcome']; image: Image | undefined }> {
-    const before = await this.#ledger.imageWith(entry.digest);
-    if (before) return { outcome: 'there already', image: before };
+  async #upload(entry: ArchiveEntry): Promise<{ outcome: Result['outcome']; image: Image | undefined }> {
+    const earlier = await this.#history.findImage(entry.digest);
+    if (earlier) return { outcome: 'there already', image: earlier };
     const { altText, focalPoint } = entry;
     const { accountID, vitrine } = this.#target;
-    const image = { fileName: `${entry.digest}.${entry.format}`, content: await this.#work.bytesOf(entry) };
+    const image = {
+      fileName: `${entry.digest}.${entry.format}`,
+      content: await this.#source.readPicture(entry),
+    };
     try {
-      const given = { ...(altText !== undefined && { altText }), ...(focalPoint && { focalPoint }) };
-      const metadata = Object.keys(given).length === 0 ? {} : { metadata: given };
+      const fields = { ...(altText !== undefined && { altText }), ...(focalPoint && { focalPoint }) };
+      const metadata = Object.keys(fields).length === 0 ? {} : { metadata: fields };
       const { result } = await vitrine.images.upload({ accountID, image, ...metadata });
-      await this.#ledger.add(entry.digest, result);
+      await this.#history.add(entry.digest, result);
       return { outcome: 'imported', image: result };
     } catch (error) {
       const { DuplicateImageError } = await import('@vitrine/client');
       if (!(error instanceof DuplicateImageError)) throw error;
-      // Also what a run did that was killed before it could write it down.
-      if (error.existing) await this.#ledger.add(entry.digest, error.existing);
+      // An earlier run may have uploaded the picture and been killed before it recorded that.
+      if (error.existing) await this.#history.add(entry.digest, error.existing);
       return { outcome: 'there already', image: error.existing };
     }
   }
 
-  /** Gives an image the alt text and the state that it has where it comes from. Returns what was not possible. */
-  async #follow(entry: Entry, image: Image): Promise<string | undefined> {
+  /**
+   * Copies alt text, focal point and disabled state to an image of the target.
+   * @returns a note on what was not copied.
+   */
+  async #copyMetadata(entry: ArchiveEntry, image: Image): Promise<string | undefined> {
     const { accountID, vitrine } = this.#target;
     const { imageID } = image;
     const altDiffers = (image.altText ?? '') !== (entry.altText ?? '');
     if (image.disabledOn) {
-      // Somebody disabled it here, and that is not to be undone in passing.
-      if (!entry.disabledOn) return 'it is disabled here, and stays so';
-      return altDiffers ? 'it is disabled here, with another alt text' : undefined;
+      // A user of the target disabled the image, and an import does not enable it.
+      if (!entry.disabledOn) return 'the image is disabled in the target and stays disabled';
+      return altDiffers ? 'the image is disabled in the target and keeps its alt text' : undefined;
     }
     let note: string | undefined;
     if (altDiffers || !hasFocalPoint(image, entry)) {
       const { altText = '', focalPoint } = entry;
       const metadata = { altText, ...(focalPoint && { focalPoint }) };
       const { result } = await vitrine.images.updateMetadata({ accountID, imageID, ...metadata });
-      await this.#ledger.add(entry.digest, result);
-      if (!hasFocalPoint(result, entry)) note = 'its focal point could not be set';
+      await this.#history.add(entry.digest, result);
+      if (!hasFocalPoint(result, entry)) note = 'the focal point was not copied';
     }
     if (entry.disabledOn) await vitrine.images.delete({ accountID, imageID });
     return note;
   }
 }
 
-/** Whether an image has the focal point that it is to have; where none is, any will do. */
-function hasFocalPoint(image: Image, { focalPoint }: Entry): boolean {
+/** Whether the image has the focal point of the entry. True if the entry has none. */
+function hasFocalPoint(image: Image, { focalPoint }: ArchiveEntry): boolean {
   const { x, y } = image.focalPoint ?? {};
   return !focalPoint || (focalPoint.x === x && focalPoint.y === y);
 }
 
-async function fromFolder(folder: string): Promise<Work> {
+async function openFolderSource(folder: string): Promise<ImportSource> {
   const archive = await Archive.open(folder);
   const entries = new Map(archive.entries.map((entry) => [entry.imageID, entry]));
   return {
-    origin: archive.entries,
-    async entryOf(imageID) {
+    images: archive.entries,
+    async fetchEntry(imageID) {
       const entry = entries.get(imageID);
-      if (!entry) throw new AppError('not-found', 'the folder has no such image');
+      if (!entry) throw new AppError('not-found', `the folder has no image ${imageID}`);
       return entry;
     },
-    bytesOf: (entry) => archive.bytesOf(entry),
-    placed: async () => undefined,
+    readPicture: (entry) => archive.readPicture(entry),
+    releasePicture: async () => undefined,
     close: () => archive.close(),
   };
 }
 
 /**
- * Each picture passes through a folder of this command's own, and is uploaded from there. So a run that was killed in between
- * uploads the very same bytes again, which the server knows, and not a rendition that was made anew and may differ.
+ * Copies each picture into a local folder first and uploads it from there. After a kill, the next run uploads
+ * the same bytes, and the server recognizes the duplicate. A second download could give another rendition,
+ * with other bytes.
  */
-async function fromServer(
+async function openServerSource(
   source: Connection,
   target: Connection,
-  ledger: Ledger,
-  { env }: Surroundings,
-): Promise<Work> {
+  history: UploadHistory,
+  { env }: CommandContext,
+): Promise<ImportSource> {
   const { serverURL, accountID, vitrine } = source;
   const copies = join(configFolder(env), 'copies');
-  await makePrivate(copies);
-  const folder = join(copies, nameOf(serverURL, accountID, target.serverURL, target.accountID));
-  await makePrivate(folder);
+  await makePrivateFolder(copies);
+  const folder = join(copies, hashName(serverURL, accountID, target.serverURL, target.accountID));
+  await makePrivateFolder(folder);
   const archive = await Archive.create(folder, { serverURL, accountID });
-  const pictures = new Pictures(source);
+  const downloader = new PictureDownloader(source);
   const images = new Map<string, Image>();
   for await (const image of vitrine.images.list({ accountID })) images.set(image.imageID, image);
   return {
-    origin: [...images.values()].reverse(),
-    async entryOf(imageID) {
+    images: [...images.values()].reverse(),
+    async fetchEntry(imageID) {
       const image = images.get(imageID);
-      if (!image) throw new AppError('not-found', 'the account there has no such image');
-      const known = archive.entryOf(image);
-      if (known && ((await ledger.imageWith(known.digest)) || (await archive.holds(known)))) return known;
-      return archive.add(image, await pictures.get(image));
+      if (!image) throw new AppError('not-found', `the source account has no image ${imageID}`);
+      const entry = archive.entryOf(image);
+      if (entry && ((await history.findImage(entry.digest)) || (await archive.hasIntactFile(entry)))) {
+        return entry;
+      }
+      return archive.add(image, await downloader.download(image));
     },
-    bytesOf: (entry) => archive.bytesOf(entry),
-    placed: (entry) => archive.drop(entry),
+    readPicture: (entry) => archive.readPicture(entry),
+    releasePicture: (entry) => archive.deleteFile(entry),
     close: () => archive.close(),
   };
 }
 
-async function sourceOf(options: ImportOptions, surroundings: Surroundings): Promise<Connection> {
-  const { from = '', fromAccount, fromKey, ...rest } = options;
-  const profiles = new Profiles(configFolder(surroundings.env));
+/**
+ * @throws AppError `not-found` for an unknown profile; `invalid-request` if the options do not identify one
+ * account.
+ */
+async function connectSource(options: ImportOptions, context: CommandContext): Promise<Connection> {
+  const { from = '', fromAccount, fromKey, ...secretOptions } = options;
+  const profiles = new Profiles(configFolder(context.env));
   const profile = /^https?:/i.test(from) ? undefined : await profiles.get(from);
-  if (profile) return connect(profile, { patient: true });
+  if (profile) return connect(profile, { longRetries: true });
   if (fromKey !== undefined) {
     if (fromAccount === undefined) throw new AppError('invalid-request', '--from-key needs --from-account');
-    const given = { server: from, account: fromAccount, key: fromKey };
-    return connect(await readProfile({ ...rest, ...given }, surroundings), { patient: true });
+    const credentials = { server: from, account: fromAccount, key: fromKey };
+    return connect(await readProfile({ ...secretOptions, ...credentials }, context), { longRetries: true });
   }
-  const of = (one: Profile) =>
-    one.serverURL === from.replace(/\/+$/, '') &&
-    (fromAccount === undefined || one.accountID === fromAccount);
-  const found = [...(await profiles.all()).values()].filter(of);
-  const [only] = found;
-  if (only && found.length === 1) return connect(only, { patient: true });
+  const isSource = ({ serverURL, accountID }: Profile) =>
+    serverURL === from.replace(/\/+$/, '') && (fromAccount === undefined || accountID === fromAccount);
+  const [match, ...others] = [...(await profiles.all()).values()].filter(isSource);
+  if (match && others.length === 0) return connect(match, { longRetries: true });
   throw new AppError(
     'invalid-request',
-    only
+    match
       ? 'several profiles have that server: name one of them, or give --from-account'
       : 'no profile has that server: give --from-account and --from-key',
   );
@@ -259,13 +287,14 @@ function lineOf({ imageID, outcome, kind, importedAs, note }: Result): string {
   return [outcome, imageID, importedAs, kind, note].filter((part) => part !== undefined).join('  ');
 }
 
-function report(results: readonly Result[], options: ClientOptions, { write }: Surroundings): void {
-  const number = (outcome: Result['outcome']) => results.filter((one) => one.outcome === outcome).length;
-  const failed = number('failed');
-  const counts = (['imported', 'there already', 'same picture', 'failed'] as const)
-    .map((outcome) => `${number(outcome)} ${outcome}`)
+/** @throws PartialFailure, RenditionsOnly. */
+function printResults(results: readonly Result[], json: boolean, { stdout }: CommandContext): void {
+  const count = (outcome: Result['outcome']) => results.filter((result) => result.outcome === outcome).length;
+  const summary = (['imported', 'there already', 'same picture', 'failed'] as const)
+    .map((outcome) => `${count(outcome)} ${outcome}`)
     .join(', ');
-  write(options.json ? json(results) : `${counts}\n`);
-  if (failed > 0) throw new PartlyDone(`${failed} of ${results.length} images were not imported`);
-  OnlyRenditions.check(results);
+  stdout(json ? formatJSON(results) : `${summary}\n`);
+  const failures = count('failed');
+  if (failures > 0) throw new PartialFailure(`${failures} of ${results.length} images were not imported`);
+  checkOriginals(results);
 }

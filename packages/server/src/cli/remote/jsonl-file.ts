@@ -1,10 +1,13 @@
 /**
- * Owns files of one JSON record a line that are only ever added to, so that a command which is killed leaves all that it
- * wrote before. Refuses to know what the records are.
+ * Append-only files with one JSON record on each line. A command that is killed keeps all records that it
+ * wrote before.
  */
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 
-/** The records of a file, in the order they were written; none if there is no file. What is no record is passed over: a kill may tear the last. */
+/**
+ * The records of a file, in the order they were written; none if the file does not exist. Skips lines that
+ * are not JSON: a kill may cut the last line.
+ */
 export async function readRecords(path: string): Promise<unknown[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
@@ -19,25 +22,27 @@ export async function readRecords(path: string): Promise<unknown[]> {
   });
 }
 
-/** A file that records are added to. Several processes may do so at once: each record is one write. */
-export class Records {
+/** An open file. Several processes may append at once: each record is one write. */
+export class JsonlFile {
   readonly #file: FileHandle;
 
   private constructor(file: FileHandle) {
     this.#file = file;
   }
 
-  /** Opens a file, or makes one that only its user can read. */
-  static async open(path: string): Promise<Records> {
+  /** Opens a file. A new file gets mode 0600. */
+  static async open(path: string): Promise<JsonlFile> {
     const file = await open(path, 'a+', 0o600);
     const { size } = await file.stat();
     const { buffer } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
-    // A line that a kill tore must not take the next one with it.
+    // If a kill cut the last line, a newline keeps the next record on its own line.
     if (size > 0 && buffer[0] !== 0x0a) await file.appendFile('\n');
-    return new Records(file);
+    return new JsonlFile(file);
   }
 
-  /** Adds a record. It survives the end of this process, and, with `durable`, of the machine. */
+  /**
+   * Appends a record. The record survives the end of the process, and with `durable` also a power failure.
+   */
   async add(record: object, { durable = false } = {}): Promise<void> {
     await this.#file.write(`${JSON.stringify(record)}\n`);
     if (durable) await this.#file.datasync();
@@ -46,9 +51,4 @@ export class Records {
   async close(): Promise<void> {
     await this.#file.close();
   }
-}
-
-/** A record's fields, all of them unknown yet; undefined if it is no object. */
-export function fieldsOf(record: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof record === 'object' && record !== null ? (record as Record<string, unknown>) : undefined;
 }

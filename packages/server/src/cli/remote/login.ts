@@ -1,14 +1,15 @@
 /**
- * `vitrine login`, `logout` and `profiles`. Owns how a profile is made, checked and shown. Secrets are never printed.
+ * `vitrine login`, `logout` and `profiles`: creates, checks, removes and lists profiles. Never prints a
+ * secret key.
  */
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import { parseUUID } from '../../image.ts';
-import type { Surroundings } from '../admin/session.ts';
-import { type Column, json, lines, table } from '../terminal/output.ts';
-import { readSecret, type SecretOptions, withSecret } from '../terminal/secret-prompt.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { addSecretOptions, readSecret, type SecretOptions } from '../terminal/secret-prompt.ts';
 import { connect } from './connection.ts';
-import { checkName, configFolder, DEFAULT_PROFILE, type Profile, Profiles } from './profiles.ts';
+import { checkProfileName, configFolder, DEFAULT_PROFILE, type Profile, Profiles } from './profiles.ts';
 
 interface LoginOptions extends SecretOptions {
   readonly profile: string;
@@ -18,85 +19,92 @@ interface LoginOptions extends SecretOptions {
   readonly json?: true;
 }
 
-interface Shown {
+/** A profile without its secret key. */
+interface ProfileJSON {
   readonly profile: string;
   readonly serverURL: string;
   readonly accountID: string;
   readonly publicKey: string;
 }
 
-const COLUMNS: readonly Column<Shown>[] = [
+const COLUMNS: readonly Column<ProfileJSON>[] = [
   ['PROFILE', ({ profile }) => profile],
   ['SERVER', ({ serverURL }) => serverURL],
   ['ACCOUNT', ({ accountID }) => accountID],
   ['PUBLIC KEY', ({ publicKey }) => publicKey],
 ];
 
-export function addLoginCommands(program: Command, surroundings: Surroundings): void {
-  const profiles = () => new Profiles(configFolder(surroundings.env));
+export function addLoginCommands(program: Command, context: CommandContext): void {
+  const openProfiles = () => new Profiles(configFolder(context.env));
 
   const login = program
     .command('login')
-    .description('remember a server, an account and a key, once the server has said that they go together')
-    .option('--profile <name>', 'what to call them', DEFAULT_PROFILE)
-    .requiredOption('--server <url>', 'such as https://images.example.com')
-    .requiredOption('--account <uuid>', 'the account')
-    .requiredOption('--key <public key>', 'the public key')
+    .description('check the credentials of an account with its server, and save them as a profile')
+    .option('--profile <name>', 'name of the profile', DEFAULT_PROFILE)
+    .requiredOption('--server <url>', 'URL of the server, such as https://images.example.com')
+    .requiredOption('--account <uuid>', 'ID of the account')
+    .requiredOption('--key <public key>', 'public key')
     .option('--json', 'print JSON');
-  withSecret(login).action(async (options: LoginOptions) => {
-    const name = checkName(options.profile);
-    const profile = await readProfile(options, surroundings);
-    await check(profile);
-    await profiles().save(name, profile);
-    const shown = showing(name, profile);
-    surroundings.write(options.json ? json(shown) : lines({ ...shown }));
+  addSecretOptions(login).action(async (options: LoginOptions) => {
+    const name = checkProfileName(options.profile);
+    const profile = await readProfile(options, context);
+    await checkAccess(profile);
+    await openProfiles().save(name, profile);
+    const output = profileJSON(name, profile);
+    context.stdout(options.json ? formatJSON(output) : formatRecord({ ...output }));
   });
 
   program
     .command('logout')
-    .description('forget a profile')
-    .option('--profile <name>', 'which', DEFAULT_PROFILE)
+    .description('remove a profile from this machine')
+    .option('--profile <name>', 'name of the profile', DEFAULT_PROFILE)
     .option('--json', 'print JSON')
-    .action(async ({ profile, json: asJSON }: { profile: string; json?: true }) => {
-      await profiles().remove(profile);
-      surroundings.write(asJSON ? json({ profile }) : `Forgot the profile "${profile}".\n`);
+    .action(async ({ profile, json }: { profile: string; json?: true }) => {
+      await openProfiles().remove(profile);
+      context.stdout(json ? formatJSON({ profile }) : `Removed the profile "${profile}".\n`);
     });
 
   program
     .command('profiles')
-    .description('list the profiles')
+    .description('list the profiles on this machine')
     .option('--json', 'print JSON')
     .action(async (options: { json?: true }) => {
-      const shown = [...(await profiles().all())].map(([name, profile]) => showing(name, profile));
-      surroundings.write(options.json ? json(shown) : table(shown, COLUMNS, 'There are no profiles.'));
+      const rows = [...(await openProfiles().all())].map(([name, profile]) => profileJSON(name, profile));
+      context.stdout(options.json ? formatJSON(rows) : formatTable(rows, COLUMNS, 'There are no profiles.'));
     });
 }
 
-/** A profile out of options, and its secret. @throws AppError `invalid-request` that names the option. */
+/**
+ * Builds a profile from options and reads its secret key.
+ * @throws AppError `invalid-request` with the wrong option.
+ */
 export async function readProfile(
   { server, account, key, ...secret }: SecretOptions & { server: string; account: string; key: string },
-  surroundings: Surroundings,
+  context: CommandContext,
 ): Promise<Profile> {
   const accountID = parseUUID(account);
   if (accountID === undefined) throw new AppError('invalid-request', 'the account must be a UUID');
-  if (key.includes(':')) throw new AppError('invalid-request', 'the public key must have no colon');
+  if (key.includes(':')) throw new AppError('invalid-request', 'the public key must not contain a colon');
   const url = URL.canParse(server) ? new URL(server) : undefined;
   if (!url || !['http:', 'https:'].includes(url.protocol)) {
     throw new AppError('invalid-request', 'the server must be an http or https URL');
   }
   if (url.username || url.password) {
-    throw new AppError('invalid-request', 'the URL of the server must hold no credentials');
+    throw new AppError('invalid-request', 'the URL of the server must not contain credentials');
   }
   const serverURL = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
-  return { serverURL, accountID, publicKey: key, secretKey: await readSecret(secret, surroundings) };
+  return { serverURL, accountID, publicKey: key, secretKey: await readSecret(secret, context) };
 }
 
-/** What every command of the account needs is to list it. */
-async function check(profile: Profile): Promise<void> {
+/**
+ * Lists one image, because every client command needs at least the right to list.
+ * @throws the errors of the client.
+ */
+async function checkAccess(profile: Profile): Promise<void> {
   const { vitrine, accountID } = await connect(profile);
   await vitrine.images.list({ accountID, count: 1 });
 }
 
-function showing(profile: string, { serverURL, accountID, publicKey }: Profile): Shown {
+function profileJSON(profile: string, { serverURL, accountID, publicKey }: Profile): ProfileJSON {
   return { profile, serverURL, accountID, publicKey };
 }

@@ -1,15 +1,16 @@
 /**
- * `vitrine products …`. Owns the words of these commands, how a product is put together from them, and how it is printed;
- * what a product may be is the server's.
+ * `vitrine products …`: the arguments of these commands and their output. The server enforces the rules of
+ * products.
  */
 import { readFile } from 'node:fs/promises';
 import type { Product, ProductRequest } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import type { Surroundings } from '../admin/session.ts';
-import { type Column, json, lines, paged, table } from '../terminal/output.ts';
-import { type ClientOptions, type Connection, clientCommand, connectAs } from './connection.ts';
-import { fieldsOf } from './jsonl-file.ts';
+import { asObject, type JSONObject } from '../../validation/json.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { addPagingOptions } from '../terminal/options.ts';
+import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
 
 const COLUMNS: readonly Column<Product>[] = [
   ['PRODUCT', ({ productID }) => productID],
@@ -19,6 +20,8 @@ const COLUMNS: readonly Column<Product>[] = [
   ['TITLE', ({ title }) => title],
 ];
 
+const PRODUCT_ID = 'ID of the product, a UUID';
+
 interface FieldOptions extends ClientOptions {
   readonly file?: string;
   readonly title?: string;
@@ -27,165 +30,173 @@ interface FieldOptions extends ClientOptions {
   readonly image?: readonly string[];
 }
 
-export function addProductCommands(program: Command, surroundings: Surroundings): void {
-  const products = program.command('products').description('look after the products of the account');
-  const command = (name: string, description: string) => clientCommand(products, name, description);
+export function addProductCommands(program: Command, context: CommandContext): void {
+  const products = program.command('products').description('manage the products of the account');
+  const addCommand = (name: string, description: string) => addClientCommand(products, name, description);
 
-  /** Runs something that comes out as a product, and prints it. */
-  const printing = async (options: ClientOptions, work: (connection: Connection) => Promise<Product>) => {
-    const product = await work(await connectAs(options, surroundings));
-    surroundings.write(options.json ? json(product) : text(product));
+  /** Runs `work` and prints the product that it returns. */
+  const printProduct = async (options: ClientOptions, work: (connection: Connection) => Promise<Product>) => {
+    const product = await work(await connectProfile(options, context));
+    context.stdout(options.json ? formatJSON(product) : formatProduct(product));
   };
 
-  paged(command('list', 'list products, newest first, without those that are disabled'))
-    .option('--title <text>', 'only those with this in their title, in whatever case')
-    .option('--all', 'all of them, not just a page')
+  addPagingOptions(addCommand('list', 'list products that are not disabled, newest first'))
+    .option('--title <text>', 'list only products with this text in their title; upper and lower case match')
+    .option('--all', 'list all products, and ignore --count')
     .action(async (options: ClientOptions & { skip: number; count: number; title?: string; all?: true }) => {
-      const { vitrine, accountID } = await connectAs(options, surroundings);
+      const { vitrine, accountID } = await connectProfile(options, context);
       const { skip, count, title } = options;
-      const found: Product[] = [];
-      if (options.all)
-        for await (const one of vitrine.products.list({ accountID, skip, title })) found.push(one);
-      else found.push(...(await vitrine.products.list({ accountID, skip, count, title })).result);
-      surroundings.write(options.json ? json(found) : table(found, COLUMNS, 'There are no products.'));
+      const list: Product[] = [];
+      if (options.all) {
+        for await (const product of vitrine.products.list({ accountID, skip, title })) list.push(product);
+      } else {
+        list.push(...(await vitrine.products.list({ accountID, skip, count, title })).result);
+      }
+      context.stdout(options.json ? formatJSON(list) : formatTable(list, COLUMNS, 'There are no products.'));
     });
 
-  command('show', 'show a product')
-    .argument('<product>', 'its ID')
+  addCommand('show', 'show a product')
+    .argument('<product>', PRODUCT_ID)
     .action((productID: string, options: ClientOptions) =>
-      printing(
+      printProduct(
         options,
         async ({ vitrine, accountID }) => (await vitrine.products.get({ accountID, productID })).result,
       ),
     );
 
-  withFields(command('create', 'add a product, as options or a file of JSON say')).action(
+  addFieldOptions(addCommand('create', 'create a product from options or from a JSON file')).action(
     async (options: FieldOptions) => {
-      const given = await fieldsGiven(options, surroundings);
-      await printing(options, async (connection) => {
+      const changes = await readChanges(options, context);
+      await printProduct(options, async (connection) => {
         const { vitrine, accountID } = connection;
-        const productRequest = await requestOf({}, given, connection);
+        const productRequest = await buildRequest({}, changes, connection);
         return (await vitrine.products.create({ accountID, productRequest })).result;
       });
     },
   );
 
-  withFields(
-    command('update', 'change what options say of a product, or all of it to what a file of JSON says'),
+  addFieldOptions(
+    addCommand('update', 'change the given fields of a product, or replace all fields from a JSON file'),
   )
-    .argument('<product>', 'its ID')
+    .argument('<product>', PRODUCT_ID)
     .action(async (productID: string, options: FieldOptions) => {
-      const given = await fieldsGiven(options, surroundings);
-      await printing(options, async (connection) => {
+      const changes = await readChanges(options, context);
+      await printProduct(options, async (connection) => {
         const { vitrine, accountID } = connection;
-        // The server replaces a product as a whole: what is not said stays only if it is sent again.
-        const before = given.file
+        // The server replaces all fields. Fields without an option keep their value only if they are sent
+        // again.
+        const current = changes.file
           ? {}
           : requestFrom((await vitrine.products.get({ accountID, productID })).result);
-        const productRequest = await requestOf(before, given, connection);
+        const productRequest = await buildRequest(current, changes, connection);
         return (await vitrine.products.update({ accountID, productID, productRequest })).result;
       });
     });
 
-  command('disable', 'disable a product: it stays readable, but is listed no more and cannot be changed')
-    .argument('<product>', 'its ID')
+  addCommand('disable', 'disable a product: it stays readable, but is not listed and cannot be changed')
+    .argument('<product>', PRODUCT_ID)
     .action((productID: string, options: ClientOptions) =>
-      printing(options, async ({ vitrine, accountID }) => {
+      printProduct(options, async ({ vitrine, accountID }) => {
         await vitrine.products.disable({ accountID, productID });
         return (await vitrine.products.get({ accountID, productID })).result;
       }),
     );
 }
 
-function withFields(command: Command): Command {
+function addFieldOptions(command: Command): Command {
   return command
-    .option('--file <path>', 'the whole product as JSON, as the API takes it; - is standard input')
-    .option('--title <text>', 'what it is called')
-    .option('--price <amount currency>', 'such as "4.99 USD"')
-    .option('--description <markdown>', 'Markdown without HTML; "" for none')
-    .option('--image <image...>', 'IDs, public IDs or links of its images, in their order; "" for none');
+    .option('--file <path>', 'JSON file with all fields, as the API expects them; - is standard input')
+    .option('--title <text>', 'title of the product, 1 to 200 characters')
+    .option('--price <amount currency>', 'price, such as "4.99 USD"')
+    .option('--description <markdown>', 'Markdown without HTML, at most 5000 characters; "" removes it')
+    .option(
+      '--image <image...>',
+      'image IDs, public IDs or links of all images of the product, in order; "" removes them',
+    );
 }
 
-interface Given {
-  /** The file's. */
-  readonly file?: Readonly<Record<string, unknown>>;
-  /** Those of the options. */
-  readonly fields: Readonly<Record<string, unknown>>;
-  /** Names of images. */
+/** The changes to a product: either `file`, or `fields` and `images`. */
+interface ProductChanges {
+  /** The content of the JSON file. */
+  readonly file?: JSONObject;
+  /** The fields from options. */
+  readonly fields: JSONObject;
+  /** The names of images from options. */
   readonly images?: readonly string[];
 }
 
-/** @throws AppError `invalid-request`, before any server is asked. */
-async function fieldsGiven(options: FieldOptions, { input }: Surroundings): Promise<Given> {
+/** @throws AppError `invalid-request` before any request. */
+async function readChanges(options: FieldOptions, { stdin }: CommandContext): Promise<ProductChanges> {
   const { file, title, price, description, image } = options;
   const fields = {
     ...(title !== undefined && { title }),
-    ...(price !== undefined && { basePrice: readPrice(price) }),
+    ...(price !== undefined && { basePrice: parsePrice(price) }),
     ...(description !== undefined && { description: description === '' ? undefined : description }),
   };
   const images = image?.filter((name) => name !== '');
-  const hasOptions = Object.keys(fields).length > 0 || images !== undefined;
-  if ((file !== undefined) === hasOptions) {
-    throw new AppError('invalid-request', 'give either --file or what the product is to be');
+  const hasFields = Object.keys(fields).length > 0 || images !== undefined;
+  if ((file !== undefined) === hasFields) {
+    throw new AppError(
+      'invalid-request',
+      'give either --file, or at least one of --title, --price, --description and --image',
+    );
   }
   if (file === undefined) return { fields, ...(images && { images }) };
-  const found = fieldsOf(parsed(await textOf(file, input), file));
-  if (!found || Array.isArray(found))
-    throw new AppError('invalid-request', `${file} must hold one JSON object`);
-  return { file: found, fields: {} };
+  const content = asObject(parseJSON(await readText(file, stdin), file));
+  if (!content) throw new AppError('invalid-request', `${file} must contain one JSON object`);
+  return { file: content, fields: {} };
 }
 
-async function textOf(file: string, input: NodeJS.ReadableStream): Promise<string> {
+async function readText(file: string, stdin: NodeJS.ReadableStream): Promise<string> {
   if (file !== '-') {
     return readFile(file, 'utf8').catch((error: Error) => {
       throw new AppError('invalid-request', `the file cannot be read: ${error.message}`);
     });
   }
-  const pieces: Buffer[] = [];
-  for await (const piece of input) pieces.push(Buffer.from(piece));
-  return Buffer.concat(pieces).toString('utf8');
+  const chunks: Buffer[] = [];
+  for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks).toString('utf8');
 }
 
-function parsed(text: string, file: string): unknown {
+function parseJSON(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new AppError('invalid-request', `${file} holds no JSON: ${(error as Error).message}`);
+    throw new AppError('invalid-request', `${file} is not valid JSON: ${(error as Error).message}`);
   }
 }
 
-/** What is said is the server's to judge; only that it is one amount and one currency. */
-function readPrice(text: string): ProductRequest['basePrice'] {
-  const [valueDecimal, currency, ...more] = text.trim().split(/\s+/);
-  if (valueDecimal && currency && more.length === 0)
+/** Splits a price into amount and currency. The server checks both. @throws AppError `invalid-request`. */
+function parsePrice(text: string): ProductRequest['basePrice'] {
+  const [valueDecimal, currency, ...others] = text.trim().split(/\s+/);
+  if (valueDecimal && currency && others.length === 0) {
     return { valueDecimal, currency: currency.toUpperCase() };
+  }
   throw new AppError('invalid-request', 'the price must be an amount and a currency, such as "4.99 USD"');
 }
 
-async function requestOf(
-  before: Readonly<Record<string, unknown>>,
-  { file, fields, images }: Given,
-  { find }: Connection,
+async function buildRequest(
+  current: JSONObject,
+  { file, fields, images: names }: ProductChanges,
+  { findImage }: Connection,
 ): Promise<ProductRequest> {
-  const named = [];
-  for (const name of images ?? []) named.push({ imageID: (await find(name)).imageID });
-  const whole = { ...(file ?? before), ...fields, ...(images && { images: named }) };
-  // What is missing or of the wrong type the server says, at its place.
-  return whole as unknown as ProductRequest;
+  const images = [];
+  for (const name of names ?? []) images.push({ imageID: (await findImage(name)).imageID });
+  const request = { ...(file ?? current), ...fields, ...(names && { images }) };
+  // Not checked here: the server reports each missing or wrong field.
+  return request as unknown as ProductRequest;
 }
 
-/** What a product is now, as the API takes it: images by their IDs alone. */
-function requestFrom({
-  title,
-  description,
-  basePrice,
-  images,
-  optionGroups,
-}: Product): Record<string, unknown> {
-  const idsOf = (shown: Product['images']) => shown && { images: shown.map(({ imageID }) => ({ imageID })) };
+/** The fields of a product in the form of a request, which has only the IDs of images. */
+function requestFrom({ title, description, basePrice, images, optionGroups }: Product): JSONObject {
+  const idsOf = (productImages: Product['images']) =>
+    productImages && { images: productImages.map(({ imageID }) => ({ imageID })) };
   const groups = optionGroups?.map((group) => ({
     ...group,
-    options: group.options.map(({ images: shown, ...option }) => ({ ...option, ...idsOf(shown) })),
+    options: group.options.map(({ images: optionImages, ...option }) => ({
+      ...option,
+      ...idsOf(optionImages),
+    })),
   }));
   return { title, description, basePrice, ...idsOf(images), ...(groups && { optionGroups: groups }) };
 }
@@ -194,9 +205,9 @@ function priceText({ valueDecimal, currency }: Product['basePrice']): string {
   return `${valueDecimal} ${currency}`;
 }
 
-function text(product: Product): string {
+function formatProduct(product: Product): string {
   const { productID, title, description, basePrice, images = [], optionGroups = [] } = product;
-  return lines({
+  return formatRecord({
     product: productID,
     title,
     description,

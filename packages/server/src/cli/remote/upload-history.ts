@@ -1,96 +1,104 @@
 /**
- * Owns the ledger: which bytes were uploaded to an account from here, by digest, and whether that still holds. The ledger is
- * a hint, and the account's list the proof: what was replaced since is sent again. Refuses to know files and terminals.
+ * Remembers which files were uploaded to an account from this machine, by digest. An entry counts only while
+ * the account lists the image unchanged, so a replaced picture is sent again.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Image } from '@vitrine/client';
+import { asObject } from '../../validation/json.ts';
 import type { Connection } from './connection.ts';
-import { fieldsOf, Records, readRecords } from './jsonl-file.ts';
-import { makePrivate } from './profiles.ts';
+import { JsonlFile, readRecords } from './jsonl-file.ts';
+import { makePrivateFolder } from './profiles.ts';
 
-interface Line {
+/** A line of the history file. */
+interface HistoryEntry {
   readonly digest: string;
   readonly imageID: string;
-  /** The image's, when it had these bytes. Another one means that it may have others. */
+  /**
+   * The `updatedOn` of the image when it had these bytes. With another `updatedOn`, it may have other bytes.
+   */
   readonly updatedOn: string;
 }
 
-/** What was uploaded to one account from here. */
-export class Ledger {
-  readonly #records: Records;
-  readonly #lines: Map<string, Line>;
-  readonly #listed: Listed;
+export class UploadHistory {
+  readonly #file: JsonlFile;
+  readonly #entries: Map<string, HistoryEntry>;
+  readonly #images: ImageIndex;
 
-  private constructor(records: Records, lines: Map<string, Line>, listed: Listed) {
-    this.#records = records;
-    this.#lines = lines;
-    this.#listed = listed;
+  private constructor(file: JsonlFile, entries: Map<string, HistoryEntry>, images: ImageIndex) {
+    this.#file = file;
+    this.#entries = entries;
+    this.#images = images;
   }
 
-  /** @param folder the command's own; ledgers are kept there for each account of each server. */
-  static async open(folder: string, connection: Connection): Promise<Ledger> {
-    const ledgers = join(folder, 'uploads');
-    await makePrivate(folder);
-    await makePrivate(ledgers);
-    const path = join(ledgers, `${nameOf(connection.serverURL, connection.accountID)}.jsonl`);
-    const lines = new Map((await readRecords(path)).flatMap(read).map((line) => [line.digest, line]));
-    return new Ledger(await Records.open(path), lines, new Listed(connection));
+  /**
+   * Opens the history of the account.
+   * @param folder the configuration folder; it has one file for each account.
+   */
+  static async open(folder: string, connection: Connection): Promise<UploadHistory> {
+    const uploads = join(folder, 'uploads');
+    await makePrivateFolder(folder);
+    await makePrivateFolder(uploads);
+    const path = join(uploads, `${hashName(connection.serverURL, connection.accountID)}.jsonl`);
+    const entries = new Map(
+      (await readRecords(path)).flatMap(parseEntry).map((entry) => [entry.digest, entry]),
+    );
+    return new UploadHistory(await JsonlFile.open(path), entries, new ImageIndex(connection));
   }
 
-  /** The image of the account that is known to have these bytes; undefined if none is. */
-  async imageWith(digest: string): Promise<Image | undefined> {
-    const line = this.#lines.get(digest);
-    if (!line) return undefined;
-    const image = await this.#listed.find(line.imageID);
-    return image?.updatedOn.toISOString() === line.updatedOn ? image : undefined;
+  /** The image that was uploaded with these bytes and is unchanged; undefined if there is none. */
+  async findImage(digest: string): Promise<Image | undefined> {
+    const entry = this.#entries.get(digest);
+    if (!entry) return undefined;
+    const image = await this.#images.find(entry.imageID);
+    return image?.updatedOn.toISOString() === entry.updatedOn ? image : undefined;
   }
 
-  /** Remembers that an image has these bytes. */
+  /** Records that the image has these bytes. */
   async add(digest: string, { imageID, updatedOn }: Image): Promise<void> {
-    await this.#records.add({ digest, imageID, updatedOn: updatedOn.toISOString() } satisfies Line);
+    await this.#file.add({ digest, imageID, updatedOn: updatedOn.toISOString() } satisfies HistoryEntry);
   }
 
   close(): Promise<void> {
-    return this.#records.close();
+    return this.#file.close();
   }
 }
 
-/** The account's images, listed only as far as was asked. */
-class Listed {
-  readonly #seen = new Map<string, Image>();
-  readonly #images: AsyncIterator<Image>;
-  #reading: Promise<unknown> = Promise.resolve();
-  #ended = false;
+/** The images of the account by ID. Lists only as many pages as the lookups need. */
+class ImageIndex {
+  readonly #byID = new Map<string, Image>();
+  readonly #list: AsyncIterator<Image>;
+  #lastLookup: Promise<unknown> = Promise.resolve();
+  #isComplete = false;
 
   constructor({ vitrine, accountID }: Connection) {
-    this.#images = vitrine.images.list({ accountID })[Symbol.asyncIterator]();
+    this.#list = vitrine.images.list({ accountID })[Symbol.asyncIterator]();
   }
 
   find(imageID: string): Promise<Image | undefined> {
-    // One after the other: what one reads, the next may be looking for.
-    const found = this.#reading.then(() => this.#readUntil(imageID));
-    this.#reading = found.catch(() => undefined);
-    return found;
+    // Lookups run one after the other: a page that one reads may contain the image of the next.
+    const lookup = this.#lastLookup.then(() => this.#readUntil(imageID));
+    this.#lastLookup = lookup.catch(() => undefined);
+    return lookup;
   }
 
   async #readUntil(imageID: string): Promise<Image | undefined> {
-    while (!this.#seen.has(imageID) && !this.#ended) {
-      const next = await this.#images.next();
-      if (next.done) this.#ended = true;
-      else this.#seen.set(next.value.imageID, next.value);
+    while (!this.#byID.has(imageID) && !this.#isComplete) {
+      const next = await this.#list.next();
+      if (next.done) this.#isComplete = true;
+      else this.#byID.set(next.value.imageID, next.value);
     }
-    return this.#seen.get(imageID);
+    return this.#byID.get(imageID);
   }
 }
 
-/** A name for files about an account of a server. */
-export function nameOf(...parts: readonly string[]): string {
+/** A file name for an account of a server, or for a pair of them: 32 hexadecimal digits of a hash. */
+export function hashName(...parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
 }
 
-function read(record: unknown): Line[] {
-  const { digest, imageID, updatedOn } = fieldsOf(record) ?? {};
-  const texts = [digest, imageID, updatedOn].every((each) => typeof each === 'string');
-  return texts ? [{ digest, imageID, updatedOn } as Line] : [];
+function parseEntry(record: unknown): HistoryEntry[] {
+  const { digest, imageID, updatedOn } = asObject(record) ?? {};
+  const isValid = [digest, imageID, updatedOn].every((field) => typeof field === 'string');
+  return isValid ? [{ digest, imageID, updatedOn } as HistoryEntry] : [];
 }

@@ -1,30 +1,33 @@
 /**
- * `vitrine upload`. Owns what becomes of each file, and how that is told. Refuses to know which files words mean, and how it
- * is known what was uploaded before.
+ * `vitrine upload`: adds files to an account. A second run sends only files that the account does not have.
  */
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { Image } from '@vitrine/client';
 import type { Command } from 'commander';
-import { isAppError } from '../../errors.ts';
-import type { Surroundings } from '../admin/session.ts';
-import { json } from '../terminal/output.ts';
-import { type ClientOptions, type Connection, clientCommand, connectAs } from './connection.ts';
-import { expand, readPicture } from './local-files.ts';
+import type { CommandContext } from '../terminal/context.ts';
+import { PartialFailure } from '../terminal/exit-codes.ts';
+import { formatJSON } from '../terminal/output.ts';
+import { startProgress } from '../terminal/progress-bar.ts';
+import { addParallelOption, forEachParallel, messageOfItemFailure } from './batch.ts';
+import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
+import { findFiles, readPicture } from './local-files.ts';
 import { configFolder } from './profiles.ts';
-import { forEach, PartlyDone, refusalOf, startProgress, withParallel } from './progress.ts';
-import { Ledger } from './upload-history.ts';
+import { UploadHistory } from './upload-history.ts';
 
-/** Done now, by a run before, by somebody, or not at all. */
+/**
+ * `uploaded before`: an earlier run sent the file, and this run did not. `duplicate`: the account already had
+ * the bytes.
+ */
 type Outcome = 'uploaded' | 'uploaded before' | 'duplicate' | 'failed';
 
 interface Result {
   readonly file: string;
   readonly outcome: Outcome;
-  /** The image that has the bytes, where it is known. */
+  /** The image with the bytes of the file. Old servers do not name it for a duplicate. */
   readonly imageID?: string;
   readonly link?: string;
-  /** Why it failed. */
+  /** The reason of a failure. */
   readonly error?: string;
 }
 
@@ -33,34 +36,35 @@ interface UploadOptions extends ClientOptions {
   readonly parallel: number;
 }
 
-export function addUploadCommand(program: Command, surroundings: Surroundings): void {
-  const upload = clientCommand(
+export function addUploadCommand(program: Command, context: CommandContext): void {
+  const upload = addClientCommand(
     program,
     'upload',
-    'add pictures to the account; again, only those that are missing',
+    'add pictures to the account; a second run sends only missing pictures',
   )
-    .argument('<file...>', 'files, patterns, and folders, of which png, jpg, jpeg and webp files are taken')
-    .option('--alt <text>', 'the alt text of all of them');
-  withParallel(upload).action(async (words: string[], options: UploadOptions) => {
-    const files = await expand(words);
-    const connection = await connectAs(options, surroundings, { patient: true });
-    const ledger = await Ledger.open(configFolder(surroundings.env), connection);
-    const progress = await startProgress(surroundings, files.length, 'files', options.json === true);
+    .argument('<file...>', 'files, patterns, or folders with png, jpg, jpeg and webp files')
+    .option('--alt <text>', 'alt text of all images, at most 2000 characters (default: none)');
+  addParallelOption(upload).action(async (paths: string[], options: UploadOptions) => {
+    const files = await findFiles(paths);
+    const connection = await connectProfile(options, context, { longRetries: true });
+    const history = await UploadHistory.open(configFolder(context.env), connection);
+    const json = options.json === true;
+    const progress = await startProgress(context, { what: 'files', total: files.length, json });
     const results = new Map<string, Result>();
     try {
-      await forEach(files, options.parallel, async (file) => {
-        const result = await uploadFile(file, connection, ledger, options.alt);
+      await forEachParallel(files, options.parallel, async (file) => {
+        const result = await uploadFile(file, connection, history, options.alt);
         results.set(file, result);
-        progress.done(lineOf(result), result.outcome !== 'uploaded');
+        progress.reportItem(lineOf(result), result.outcome !== 'uploaded');
       });
     } finally {
       progress.end();
-      await ledger.close();
+      await history.close();
     }
-    report(
+    printResults(
       files.flatMap((file) => results.get(file) ?? []),
-      options,
-      surroundings,
+      json,
+      context,
     );
   });
 }
@@ -68,25 +72,28 @@ export function addUploadCommand(program: Command, surroundings: Surroundings): 
 async function uploadFile(
   file: string,
   connection: Connection,
-  ledger: Ledger,
+  history: UploadHistory,
   altText: string | undefined,
 ): Promise<Result> {
   try {
     const bytes = await readPicture(file);
     const digest = createHash('sha256').update(bytes).digest('hex');
-    const before = await ledger.imageWith(digest);
-    if (before) return { file, outcome: 'uploaded before', imageID: before.imageID, link: before.link };
-    const { outcome, image } = await send({ fileName: basename(file), content: bytes }, connection, altText);
-    // A duplicate was sent in vain this time; the next run need not.
-    if (image) await ledger.add(digest, image);
+    const earlier = await history.findImage(digest);
+    if (earlier) return { file, outcome: 'uploaded before', imageID: earlier.imageID, link: earlier.link };
+    const { outcome, image } = await sendFile(
+      { fileName: basename(file), content: bytes },
+      connection,
+      altText,
+    );
+    // Also for a duplicate, so that the next run does not send it.
+    if (image) await history.add(digest, image);
     return { file, outcome, ...(image && { imageID: image.imageID, link: image.link }) };
   } catch (error) {
-    const why = isAppError(error) ? error.message : await refusalOf(error);
-    return { file, outcome: 'failed', error: why };
+    return { file, outcome: 'failed', error: await messageOfItemFailure(error) };
   }
 }
 
-async function send(
+async function sendFile(
   image: { fileName: string; content: Buffer<ArrayBuffer> },
   { vitrine, accountID }: Connection,
   altText: string | undefined,
@@ -106,16 +113,13 @@ function lineOf({ file, outcome, imageID, error }: Result): string {
   return [outcome, file, imageID ?? error].filter((part) => part !== undefined).join('  ');
 }
 
-function report(results: readonly Result[], { json: asJSON }: UploadOptions, { write }: Surroundings): void {
-  const number = (outcome: Outcome) => results.filter((result) => result.outcome === outcome).length;
-  const failed = number('failed');
-  if (asJSON) {
-    write(json(results));
-  } else {
-    const counts = (['uploaded', 'uploaded before', 'duplicate', 'failed'] as const)
-      .map((outcome) => `${number(outcome)} ${outcome}`)
-      .join(', ');
-    write(`${counts}\n`);
-  }
-  if (failed > 0) throw new PartlyDone(`${failed} of ${results.length} files were not uploaded`);
+/** @throws PartialFailure. */
+function printResults(results: readonly Result[], json: boolean, { stdout }: CommandContext): void {
+  const count = (outcome: Outcome) => results.filter((result) => result.outcome === outcome).length;
+  const summary = (['uploaded', 'uploaded before', 'duplicate', 'failed'] as const)
+    .map((outcome) => `${count(outcome)} ${outcome}`)
+    .join(', ');
+  stdout(json ? formatJSON(results) : `${summary}\n`);
+  const failures = count('failed');
+  if (failures > 0) throw new PartialFailure(`${failures} of ${results.length} files were not uploaded`);
 }

@@ -1,66 +1,118 @@
 /**
- * Owns the bar that shows on a terminal how far a run is, and how lines come above it. Where there is no terminal there is
- * no bar, and lines are lines. Refuses to know what is done.
+ * Shows the progress of a long command: a bar on a terminal, and lines elsewhere. The bar is on standard
+ * error, and the lines are on standard output.
  */
-import type { Surroundings } from '../admin/session.ts';
+import type { CommandContext } from './context.ts';
+import { sanitizeLine } from './output.ts';
 
-export interface Bar {
-  /** So much more is done. */
-  add(amount: number): void;
-  /** So much is done in all. */
-  reach(amount: number): void;
-  /** Writes whole lines, above the bar. */
-  tell(lines: string): void;
-  /** Takes the bar away. */
+export interface ProgressOptions {
+  /** The name of the items, in the plural. */
+  readonly what: string;
+  /** The expected number of items. The actual number may be larger. */
+  readonly total?: number;
+  /** The total of another measure, such as bytes. The progress is then a percentage of it. */
+  readonly size?: number;
+  /** Whether standard output is JSON. Only `print` writes to it then. */
+  readonly json: boolean;
+}
+
+export interface Progress {
+  /** Counts one finished item. Without a bar, prints a line after each 1 000 items. */
+  countItem(): void;
+  /**
+   * Counts one finished item and prints its result.
+   * @param isNotable whether the line appears even next to a bar. Other lines appear only where the reader
+   * sees no bar.
+   */
+  reportItem(line: string, isNotable: boolean): void;
+  /** Sets the finished part of `size`. */
+  setAmount(amount: number): void;
+  /** Prints whole lines to standard output, above the bar. */
+  print(lines: string): void;
+  /** Removes the bar. */
   end(): void;
 }
 
-/** What a bar of a share says beside itself; cli-progress fills in the names. */
-export const SHARED = '{percentage} %, {eta_formatted} left';
-
-/** What a bar that counts says. @param what it counts, in the plural */
-export function counting(what: string): string {
-  return `{value} of {total} ${what}, {eta_formatted} left`;
+interface Bar {
+  /** A value above the total raises the total. */
+  setValue(value: number): void;
+  print(lines: string): void;
+  end(): void;
 }
 
-/** @param total what there is to do, as far as that is known; what comes beyond it makes it larger. */
-export async function startBar(
-  { write, screen, isTerminal }: Surroundings,
+/** Without a bar, one line is printed for this number of items. */
+const ITEMS_PER_LINE = 1_000;
+
+export async function startProgress(
+  context: CommandContext,
+  { what, total = 0, size, json }: ProgressOptions,
+): Promise<Progress> {
+  const { stdout, terminal, stdoutIsTTY } = context;
+  const barText = size === undefined ? `{value} of {total} ${what}` : '{percentage} %';
+  const bar = terminal.isTTY ? await startBar(context, size ?? total, barText) : undefined;
+  const print = bar?.print ?? stdout;
+  let [items, amount] = [0, 0];
+
+  const addItem = () => {
+    items += 1;
+    if (size === undefined) bar?.setValue(items);
+  };
+  const countText = () => {
+    if (size === undefined) return `${items} of ${Math.max(items, total)} ${what}`;
+    return `${items} ${what}, ${Math.floor((100 * amount) / Math.max(1, size))} %`;
+  };
+  return {
+    countItem() {
+      addItem();
+      if (!bar && !json && items % ITEMS_PER_LINE === 0) stdout(`${countText()}\n`);
+    },
+    reportItem(line, isNotable) {
+      addItem();
+      const isBarVisible = bar !== undefined && stdoutIsTTY;
+      if (!json && (isNotable || !isBarVisible)) print(`${sanitizeLine(line)}\n`);
+    },
+    setAmount(value) {
+      amount = value;
+      bar?.setValue(value);
+    },
+    print,
+    end: () => bar?.end(),
+  };
+}
+
+/** @param text the words next to the bar, in the format of cli-progress. */
+async function startBar(
+  { stdout, terminal, stdoutIsTTY }: CommandContext,
   total: number,
-  words: string,
+  text: string,
 ): Promise<Bar> {
-  if (!screen.isTTY)
-    return { add: () => undefined, reach: () => undefined, tell: write, end: () => undefined };
   const { SingleBar } = await import('cli-progress');
   const bar = new SingleBar({
-    stream: screen,
-    format: `{bar} ${words}`,
+    stream: terminal,
+    format: `{bar} ${text}, {eta_formatted} left`,
     clearOnComplete: true,
-    // A run that is interrupted must leave the terminal as it was.
+    // An interrupted command must leave the terminal unchanged.
     hideCursor: false,
     linewrap: true,
     gracefulExit: false,
   });
-  let [reached, largest] = [0, Math.max(1, total)];
+  let largest = Math.max(1, total);
   bar.start(largest, 0);
-  const reach = (amount: number) => {
-    reached = amount;
-    if (reached > largest) {
-      largest = reached;
-      bar.setTotal(largest);
-    }
-    bar.update(reached);
-  };
   return {
-    add: (amount) => reach(reached + amount),
-    reach,
-    tell(lines) {
-      // Lines for a file or pipe do not disturb the bar.
-      if (!isTerminal) return write(lines);
-      screen.write('\r\u001b[2K');
-      write(lines);
-      // The bar goes back at its end to where it began: that is here now.
-      screen.write('\u001b7');
+    setValue(value) {
+      if (value > largest) {
+        largest = value;
+        bar.setTotal(largest);
+      }
+      bar.update(value);
+    },
+    print(lines) {
+      // Lines that go to a file or a pipe do not disturb the bar.
+      if (!stdoutIsTTY) return stdout(lines);
+      terminal.write('\r\u001b[2K');
+      stdout(lines);
+      // cli-progress redraws the bar at the saved cursor position. This saves the position below the lines.
+      terminal.write('\u001b7');
       bar.render();
     },
     end: () => bar.stop(),

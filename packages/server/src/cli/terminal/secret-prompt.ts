@@ -1,59 +1,61 @@
 /**
- * Owns how a secret comes to a command: from a prompt without echo, from standard input, from a variable that is named, or,
- * for who insists, from the command line. Refuses to know what it opens.
+ * Reads a secret key: from a prompt without echo, standard input, a named variable or the command line. No
+ * secret is printed.
  */
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import type { Surroundings } from '../admin/session.ts';
+import type { CommandContext } from './context.ts';
 
 export interface SecretOptions {
   readonly secret?: string;
   readonly secretEnv?: string;
 }
 
-/** No secret is longer, in characters: a wrong file on standard input is not read to its end. */
+/** The longest secret key, in characters. It stops the read when standard input is a wrong, large file. */
 const MAX_LENGTH = 4_096;
 
-/** The options of a command that needs a secret. */
-export function withSecret(command: Command): Command {
+/** Adds the options for the secret key to a command. */
+export function addSecretOptions(command: Command): Command {
   return command
-    .option('--secret-env <name>', 'take the secret key from this environment variable')
-    .option('--secret <key>', 'the secret key itself: it stays in the history of your shell')
+    .option('--secret-env <name>', 'name of the environment variable that has the secret key')
+    .option('--secret <key>', 'the secret key; it stays in the history of your shell')
     .addHelpText(
       'after',
-      '\nWithout --secret-env the secret key is asked for, without echo, or is the first line of standard input.',
+      '\nWithout --secret-env and --secret, the command asks for the secret key and does not show it.' +
+        '\nWithout a terminal, the first line of standard input is the secret key.',
     );
 }
 
-/** @throws AppError `invalid-request` if there is none. */
+/** @throws AppError `invalid-request` if the secret key is missing, empty or longer than 4 096 characters. */
 export async function readSecret(
   { secret, secretEnv }: SecretOptions,
-  { env, input, screen }: Surroundings,
+  { env, stdin, terminal }: CommandContext,
 ): Promise<string> {
-  if (secret !== undefined) return checked(secret, '--secret');
-  if (secretEnv !== undefined) return checked(env[secretEnv], `the variable ${secretEnv}`);
-  if (!input.isTTY) return checked(await firstLine(input), 'standard input');
-  // What a terminal shows is what readline writes: here it writes to nowhere.
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input, output: nowhere, terminal: true });
-  // Only now, when the terminal itself shows nothing any more either.
-  screen.write('Secret key: ');
+  if (secret !== undefined) return checkSecret(secret, '--secret');
+  if (secretEnv !== undefined) return checkSecret(env[secretEnv], `the variable ${secretEnv}`);
+  if (!stdin.isTTY) return checkSecret(await readFirstLine(stdin), 'standard input');
+  // readline echoes the typed characters to its output. This output drops them.
+  const output = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: stdin, output, terminal: true });
+  // The prompt must come after createInterface, which turns off the echo of the terminal itself.
+  terminal.write('Secret key: ');
   try {
     const line = await new Promise<string>((resolve, reject) => {
+      const onEnd = () => reject(new AppError('invalid-request', 'the secret key is missing'));
       lines.question('', resolve);
-      lines.once('SIGINT', () => reject(new AppError('invalid-request', 'no secret key was given')));
-      lines.once('close', () => reject(new AppError('invalid-request', 'no secret key was given')));
+      lines.once('SIGINT', onEnd);
+      lines.once('close', onEnd);
     });
-    return checked(line, 'the prompt');
+    return checkSecret(line, 'the prompt');
   } finally {
     lines.close();
-    screen.write('\n');
+    terminal.write('\n');
   }
 }
 
-async function firstLine(input: NodeJS.ReadableStream): Promise<string> {
+async function readFirstLine(input: NodeJS.ReadableStream): Promise<string> {
   let text = '';
   for await (const chunk of input) {
     text += String(chunk);
@@ -62,8 +64,9 @@ async function firstLine(input: NodeJS.ReadableStream): Promise<string> {
   return text.split('\n')[0] ?? '';
 }
 
-function checked(given: string | undefined, where: string): string {
-  const secret = given?.trim() ?? '';
+/** @param source names the source of the text in the error message. */
+function checkSecret(text: string | undefined, source: string): string {
+  const secret = text?.trim() ?? '';
   if (secret !== '' && secret.length <= MAX_LENGTH) return secret;
-  throw new AppError('invalid-request', `${where} holds no secret key`);
+  throw new AppError('invalid-request', `${source} must have a secret key of 1 to ${MAX_LENGTH} characters`);
 }

@@ -1,42 +1,28 @@
 /**
- * The commands for one image, against a real server.
+ * The commands for images against a real server.
  */
 import assert from 'node:assert/strict';
 import { watch } from 'node:fs';
 import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, beforeEach, describe, test } from 'node:test';
-import { newAccount } from '../../support/administration.ts';
-import { User } from '../../support/command.ts';
+import { beforeEach, describe, test } from 'node:test';
+import { setUpAccount } from '../../support/cli-accounts.ts';
+import { UNKNOWN_ID, type User } from '../../support/command.ts';
 import { picture } from '../../support/sample.ts';
-import { type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
-
-const MISSING = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
+import type { ImageJSON } from '../../support/server.ts';
 
 describe('the commands for images', () => {
-  let server: TestServer;
+  const setup = setUpAccount();
+  const { addImage } = setup;
   let user: User;
-  let account: string;
-  before(async () => {
-    server = await startServer();
-    user = await User.make();
-  });
-  after(async () => {
-    await user.leave();
-    await server.close();
-  });
-  beforeEach(async () => {
-    account = await newAccount(server);
-    await user.login(server.url, { account });
+  beforeEach(() => {
+    user = setup.user;
   });
 
-  const added = async (number: number, altText?: string) =>
-    server.added(await picture(number), { account, ...(altText && { metadata: { altText } }) });
-
-  test('list pages and everything, for people and for programs', async () => {
+  test('list prints a page or all images, as a table or as JSON', async () => {
     assert.equal((await user.run(['list'])).out, 'There are no images.\n');
     const images: ImageJSON[] = [];
-    for (const number of [1, 2, 3]) images.unshift(await added(number, `Picture ${number}\n\u202eturned`));
+    for (const number of [1, 2, 3]) images.unshift(await addImage(number, `Picture ${number}\n\u202eturned`));
     assert.deepEqual(await user.json(['list']), images);
     assert.deepEqual(await user.json(['list', '--skip', '1', '--count', '1']), images.slice(1, 2));
     assert.deepEqual(await user.json(['list', '--all', '--skip', '1']), images.slice(1));
@@ -46,9 +32,9 @@ describe('the commands for images', () => {
     assert.equal(out.split('\n').length, 5);
   });
 
-  test('show an image by its ID, its public ID and its link', async () => {
-    const image = await added(1, 'A lamp');
-    await added(2);
+  test('show finds an image by its ID, its public ID and its link', async () => {
+    const image = await addImage(1, 'A lamp');
+    await addImage(2);
     for (const name of [image.imageID, image.publicID, image.link, `${image.link}?size=10x10`]) {
       assert.deepEqual(await user.json(['show', name]), image);
     }
@@ -59,24 +45,24 @@ describe('the commands for images', () => {
     );
   });
 
-  test('replace the picture, and the alt text only if it is given', async () => {
-    const { imageID, link } = await added(1, 'A lamp');
+  test('replace changes the picture, and the alt text only with --alt', async () => {
+    const { imageID, link } = await addImage(1, 'A lamp');
     const file = join(user.home, 'two.jpg');
     await writeFile(file, await picture(2));
-    const replaced = await user.json<ImageJSON>(['replace', imageID, file]);
-    assert.deepEqual([replaced.link, replaced.altText], [link, 'A lamp']);
+    const replacement = await user.json<ImageJSON>(['replace', imageID, file]);
+    assert.deepEqual([replacement.link, replacement.altText], [link, 'A lamp']);
     assert.equal((await user.json<ImageJSON>(['replace', imageID, file, '--alt', 'Two'])).altText, 'Two');
     const folder = await user.run(['replace', imageID, user.home]);
     assert.deepEqual([folder.code, folder.err], [0, '']);
-    await added(3);
+    await addImage(3);
     await writeFile(file, await picture(3));
     const duplicate = await user.run(['replace', imageID, file]);
     assert.equal(duplicate.code, 4);
     assert.match(duplicate.err, /^the server answered 409/);
   });
 
-  test('set and clear the alt text', async () => {
-    const { imageID } = await added(1);
+  test('alt sets and clears the alt text', async () => {
+    const { imageID } = await addImage(1);
     assert.equal((await user.json<ImageJSON>(['alt', imageID, 'Una lámpara'])).altText, 'Una lámpara');
     assert.equal((await user.json<ImageJSON>(['alt', imageID, '--clear'])).altText, undefined);
     assert.equal((await user.run(['alt', imageID])).code, 2);
@@ -86,8 +72,8 @@ describe('the commands for images', () => {
     assert.match(long.err, /altText.*2,?000/);
   });
 
-  test('disable and enable, again too', async () => {
-    const { imageID } = await added(1);
+  test('disable and enable succeed also when nothing changes', async () => {
+    const { imageID } = await addImage(1);
     assert.ok((await user.json<ImageJSON>(['disable', imageID])).disabledOn);
     assert.ok((await user.json<ImageJSON>(['disable', imageID])).disabledOn);
     assert.match((await user.run(['list'])).out, /\d{4}-\S+ {2}\d{4}-\S+ {2}-\n$/);
@@ -96,11 +82,22 @@ describe('the commands for images', () => {
     assert.equal((await user.json<ImageJSON>(['enable', imageID])).disabledOn, undefined);
   });
 
-  test('print the link in any look, and refuse what there is none of before asking', async () => {
-    const { imageID, link } = await added(1);
+  test('url prints the link with its transform, and rejects wrong options before any request', async () => {
+    const { imageID, link } = await addImage(1);
     assert.equal((await user.run(['url', imageID])).out, `${link}\n`);
-    const look = ['--size', '200x0', '--fit', 'contain', '--format', 'avif', '--dpr', '2', '--quality', '60'];
-    const { url } = await user.json<{ url: string }>(['url', imageID, ...look]);
+    const transform = [
+      '--size',
+      '200x0',
+      '--fit',
+      'contain',
+      '--format',
+      'avif',
+      '--dpr',
+      '2',
+      '--quality',
+      '60',
+    ];
+    const { url } = await user.json<{ url: string }>(['url', imageID, ...transform]);
     assert.equal(url, `${link}?size=200x0&fit=contain&format=avif&quality=60&dpr=2`);
     assert.equal((await fetch(url)).status, 200);
     for (const [text, ...words] of [
@@ -110,13 +107,13 @@ describe('the commands for images', () => {
       ['quality must be a whole number from 1 to 100', '--quality', 'x'],
       ['dpr must be a number from 1 to 3', '--dpr', '9'],
     ] as const) {
-      const { code, err } = await user.run(['url', MISSING, ...words]);
+      const { code, err } = await user.run(['url', UNKNOWN_ID, ...words]);
       assert.deepEqual([code, err.startsWith(text)], [2, true], err);
     }
   });
 
-  test('open the link in the browser', async () => {
-    const { imageID, link } = await added(1);
+  test('open starts the browser with the link', async () => {
+    const { imageID, link } = await addImage(1);
     const folder = await mkdtemp(join(user.home, 'browser-'));
     const browser = join(folder, 'browser.sh');
     await writeFile(
@@ -126,7 +123,7 @@ describe('the commands for images', () => {
         mode: 0o700,
       },
     );
-    const seen = new Promise((resolve) => {
+    const browserStart = new Promise((resolve) => {
       const watcher = watch(folder, (_event, name) => {
         if (name !== 'opened') return;
         watcher.close();
@@ -135,29 +132,30 @@ describe('the commands for images', () => {
     });
     const { code, out } = await user.run(['open', imageID, '--size', '90x90'], { env: { BROWSER: browser } });
     assert.deepEqual([code, out], [0, `${link}?size=90x90\n`]);
-    await seen;
+    await browserStart;
     assert.equal(await readFile(join(folder, 'opened'), 'utf8'), `${link}?size=90x90\n`);
     await rename(join(folder, 'opened'), join(folder, 'seen'));
   });
 
-  test('exit with codes that scripts can tell apart', async () => {
+  test('exit with the code of the kind of failure', async () => {
     for (const words of [
-      ['show', MISSING],
+      ['show', UNKNOWN_ID],
       ['disable', 'nonsense'],
       ['url', 'V1StGXR8_Z5jdHi6B-myT'],
     ]) {
       assert.equal((await user.run(words)).code, 3, words.join(' '));
     }
+    const { account, server } = setup;
     await user.login(server.url, { account });
     await server.fetch(`/accounts/${account}/suspend`, { method: 'POST' });
-    const path = join(user.config, 'profiles.json');
+    const path = join(user.configFolder, 'profiles.json');
     const text = await readFile(path, 'utf8');
     await writeFile(path, text.replace('test-secret', 'other-secret'));
-    const refused = await user.run(['list']);
-    assert.deepEqual([refused.code, / {4}at |secret/.test(refused.err)], [4, false], refused.err);
+    const denial = await user.run(['list']);
+    assert.deepEqual([denial.code, / {4}at |secret/.test(denial.err)], [4, false], denial.err);
     await writeFile(path, text.replace(server.url, 'http://127.0.0.1:1'));
-    const away = await user.run(['list']);
-    assert.equal(away.code, 1);
-    assert.match(away.err, /^no answer from http:\/\/127\.0\.0\.1:1/);
+    const unreachable = await user.run(['list']);
+    assert.equal(unreachable.code, 1);
+    assert.match(unreachable.err, /^no answer from http:\/\/127\.0\.0\.1:1/);
   });
 });

@@ -1,37 +1,14 @@
 /**
- * Logging in: what is kept, who can read it, and that secrets stay secret.
+ * `vitrine login`, `logout` and `profiles`: the saved profiles, the modes of their files, and that no secret
+ * is printed.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { access, chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { newAccount } from '../../support/administration.ts';
-import { User, VITRINE, withoutTerminal } from '../../support/command.ts';
+import { terminalSkipReason, User } from '../../support/command.ts';
 import { ACCOUNT, KEY, startServer, type TestServer } from '../../support/server.ts';
-
-/** Runs a command on a terminal of its own, and types a line when it is asked. */
-const TERMINAL = `
-import os, pty, sys
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(sys.argv[3], sys.argv[3:])
-shown, typed = b'', False
-while True:
-    try:
-        piece = os.read(terminal, 4096)
-    except OSError:
-        break
-    if not piece:
-        break
-    shown += piece
-    if not typed and sys.argv[1].encode() in shown:
-        os.write(terminal, sys.argv[2].encode() + b'\\r')
-        typed = True
-sys.stdout.buffer.write(shown)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-`;
 
 describe('vitrine login', () => {
   let server: TestServer;
@@ -41,71 +18,66 @@ describe('vitrine login', () => {
   });
   after(() => server.close());
   beforeEach(async () => {
-    user = await User.make();
+    user = await User.create();
   });
-  afterEach(() => user.leave());
+  afterEach(() => user.remove());
 
   const words = (...more: string[]) => [
     ...['login', '--server', server.url, '--account', ACCOUNT, '--key', KEY.publicKey],
     ...more,
   ];
-  const file = () => join(user.config, 'profiles.json');
+  const file = () => join(user.configFolder, 'profiles.json');
   const modeOf = async (path: string) => (await stat(path)).mode & 0o777;
 
-  test('keeps what the server accepted where only its user can read it', async () => {
+  test('saves a profile that the server accepted in a file that only the user can read', async () => {
     const { code, out, err } = await user.run(words(), { input: `${KEY.secretKey}\n` });
     assert.deepEqual([code, err], [0, '']);
     assert.match(out, new RegExp(`^profile +default\\nserverURL +${server.url}\\n`));
     assert.equal(await modeOf(file()), 0o600);
-    assert.equal(await modeOf(user.config), 0o700);
-    assert.deepEqual(await readdir(user.config), ['profiles.json']);
+    assert.equal(await modeOf(user.configFolder), 0o700);
+    assert.deepEqual(await readdir(user.configFolder), ['profiles.json']);
     assert.deepEqual(await user.json(['list']), []);
   });
 
-  test('takes the secret from a variable that is named, or, if told to, from the command line', async () => {
+  test('reads the secret from a named variable or from the command line', async () => {
     await user.json(words('--profile', 'a', '--secret-env', 'SHOP'), { env: { SHOP: KEY.secretKey } });
     await user.json(words('--profile', 'b', '--secret', KEY.secretKey));
-    const found = await user.json<{ profile: string }[]>(['profiles']);
+    const profiles = await user.json<{ profile: string }[]>(['profiles']);
     assert.deepEqual(
-      found.map(({ profile }) => profile),
+      profiles.map(({ profile }) => profile),
       ['a', 'b'],
     );
-    const missing = await user.run(words('--secret-env', 'NONE'));
-    assert.deepEqual([missing.code, missing.err], [2, 'the variable NONE holds no secret key\n']);
+    const withoutVariable = await user.run(words('--secret-env', 'NONE'));
+    assert.equal(withoutVariable.code, 2);
+    assert.equal(withoutVariable.err, 'the variable NONE must have a secret key of 1 to 4096 characters\n');
   });
 
-  test('asks for the secret on a terminal, and does not show it', { skip: withoutTerminal() }, async () => {
-    const terminal = spawn(
-      'python3',
-      ['-c', TERMINAL, 'Secret key: ', KEY.secretKey, ...VITRINE, ...words()],
-      {
-        env: user.env,
-      },
-    );
-    let shown = '';
-    terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
-      shown += text;
+  test('asks for the secret on a terminal and does not show it', { skip: terminalSkipReason() }, async () => {
+    let hasTyped = false;
+    const { code, out } = await user.runOnTerminal(words(), {}, (shown, type) => {
+      if (hasTyped || !shown.includes('Secret key: ')) return;
+      hasTyped = true;
+      type(`${KEY.secretKey}\r`);
     });
-    const [code] = await once(terminal, 'close');
-    assert.equal(code, 0, shown);
-    assert.ok(shown.includes('Secret key: ') && !shown.includes(KEY.secretKey), shown);
+    assert.equal(code, 0, out);
+    assert.ok(out.includes('Secret key: ') && !out.includes(KEY.secretKey), out);
     assert.ok((await readFile(file(), 'utf8')).includes(KEY.secretKey));
   });
 
-  test('keeps nothing that the server refuses, and never repeats the secret', async () => {
-    const wrong = await user.run(words(), { input: 'not-the-secret\n' });
-    assert.equal(wrong.code, 4);
-    assert.equal(`${wrong.out}${wrong.err}`.includes('not-the-secret'), false);
+  test('saves no profile that the server rejects, and does not print the secret', async () => {
+    const wrongSecret = await user.run(words(), { input: 'not-the-secret\n' });
+    assert.equal(wrongSecret.code, 4);
+    assert.equal(`${wrongSecret.out}${wrongSecret.err}`.includes('not-the-secret'), false);
     await assert.rejects(access(file()));
-    const away = await user.run(
+    const unreachable = await user.run(
       ['login', '--server', 'http://127.0.0.1:1', '--account', ACCOUNT, '--key', 'x'],
       { input: 'secret-of-x' },
     );
-    assert.equal(away.code, 1);
-    assert.match(away.err, /^no answer from http:\/\/127\.0\.0\.1:1/);
+    assert.equal(unreachable.code, 1);
+    assert.match(unreachable.err, /^no answer from http:\/\/127\.0\.0\.1:1/);
   });
 
-  test('prints the secret in no list, no JSON and no error', async () => {
+  test('prints no secret in lists, JSON and errors', async () => {
     await user.login(server.url);
     for (const line of [
       ['profiles'],
@@ -118,14 +90,14 @@ describe('vitrine login', () => {
     }
   });
 
-  test('makes a file private again that others could read', async () => {
+  test('resets the mode of a profile file that other users can read', async () => {
     await user.login(server.url);
     await chmod(file(), 0o644);
     await user.json(['list']);
     assert.equal(await modeOf(file()), 0o600);
   });
 
-  test('keeps profiles under XDG_CONFIG_HOME, which must be absolute', async () => {
+  test('saves profiles in XDG_CONFIG_HOME if it is an absolute path', async () => {
     const elsewhere = join(user.home, 'elsewhere');
     await user.json(words('--secret', KEY.secretKey), { env: { XDG_CONFIG_HOME: elsewhere } });
     assert.equal(await modeOf(join(elsewhere, 'vitrine/profiles.json')), 0o600);
@@ -133,42 +105,45 @@ describe('vitrine login', () => {
     assert.equal(await modeOf(file()), 0o600);
   });
 
-  test('knows several accounts by name, and forgets them', async () => {
+  test('saves several accounts under names, and removes them', async () => {
     const other = await newAccount(server);
     await user.login(server.url);
     await user.login(server.url, { profile: 'other', account: other });
-    const found = await user.json<{ accountID: string }[]>(['profiles']);
+    const profiles = await user.json<{ accountID: string }[]>(['profiles']);
     assert.deepEqual(
-      found.map(({ accountID }) => accountID),
+      profiles.map(({ accountID }) => accountID),
       [ACCOUNT, other],
     );
     await user.json(['logout', '--profile', 'other']);
-    const gone = await user.run(['list', '--profile', 'other']);
+    const list = await user.run(['list', '--profile', 'other']);
     assert.deepEqual(
-      [gone.code, gone.err],
-      [3, 'there is no profile "other" here: vitrine login --profile other makes one\n'],
+      [list.code, list.err],
+      [3, 'there is no profile "other": create it with vitrine login --profile other\n'],
     );
   });
 
-  test('says what is wrong with its words, and with a file that is not its own', async () => {
+  test('rejects wrong arguments and a damaged profile file with the reason', async () => {
     const cases: [RegExp, string[]][] = [
       [/required option '--server/, ['login']],
       [/account must be a UUID/, ['login', '--server', server.url, '--account', 'x', '--key', 'x']],
       [/http or https URL/, ['login', '--server', 'ftp://x', '--account', ACCOUNT, '--key', 'x']],
-      [/no credentials/, ['login', '--server', 'http://a:b@x', '--account', ACCOUNT, '--key', 'x']],
-      [/no colon/, ['login', '--server', server.url, '--account', ACCOUNT, '--key', 'a:b']],
+      [
+        /must not contain credentials/,
+        ['login', '--server', 'http://a:b@x', '--account', ACCOUNT, '--key', 'x'],
+      ],
+      [/must not contain a colon/, ['login', '--server', server.url, '--account', ACCOUNT, '--key', 'a:b']],
       [/name of a profile/, words('--profile', '../x')],
-      [/standard input holds no secret key/, words()],
+      [/standard input must have a secret key/, words()],
     ];
     for (const [text, line] of cases) {
       const { code, err } = await user.run(line);
       assert.equal(code, 2, err);
       assert.match(err, text);
     }
-    await mkdir(user.config, { recursive: true });
+    await mkdir(user.configFolder, { recursive: true });
     await writeFile(file(), '{"default": {"serverURL": 1}}');
     const { code, err } = await user.run(['list']);
     assert.equal(code, 2);
-    assert.match(err, /holds no profiles: mend it/);
+    assert.match(err, /has no valid profiles: repair it/);
   });
 });

@@ -1,50 +1,34 @@
 /**
- * Exports and imports that are killed, at lines of their output and at moments of the wire, and run again.
+ * Exports and imports that SIGKILL ends, after a line of output or between a response and its receipt, and
+ * that run again.
  */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { Accounts, giveNoOriginals } from '../../support/cli-accounts.ts';
-import { startWire, User } from '../../support/command.ts';
+import { describe, test } from 'node:test';
+import { rejectOriginals, setUpCopy } from '../../support/cli-accounts.ts';
+import { signalAtLine, startProxy } from '../../support/command.ts';
 import { picture } from '../../support/sample.ts';
-import { startServer, type TestServer } from '../../support/server.ts';
 
-describe('moving an account, killed', () => {
-  let server: TestServer;
-  let user: User;
-  let accounts: Accounts;
-  let folder: string;
-  before(async () => {
-    server = await startServer();
-  });
-  after(() => server.close());
-  beforeEach(async () => {
-    user = await User.make();
-    accounts = await Accounts.make(server);
-    folder = join(user.home, 'copy');
-  });
-  afterEach(() => user.leave());
+describe('a killed export or import', () => {
+  const setup = setUpCopy();
 
-  for (const killAt of [1, 4, 8]) {
-    test(`resumes an import from a server that was killed after line ${killAt}`, async () => {
-      await accounts.fill(12);
+  for (const line of [1, 4, 8]) {
+    test(`an import from a server resumes after a kill at line ${line}`, async () => {
+      const { server, user, accounts } = setup;
+      await accounts.fillSource(12);
       await user.login(server.url, { profile: 'source', account: accounts.source });
       await user.login(server.url, { account: accounts.target });
-      let lines = 0;
-      const killed = await user.run(['import', '--from', 'source', '--parallel', '3'], {
-        onLine: (_line, child) => {
-          lines += 1;
-          if (lines === killAt) child.kill('SIGKILL');
-        },
+      const firstRun = await user.run(['import', '--from', 'source', '--parallel', '3'], {
+        onLine: signalAtLine(line, 'SIGKILL'),
       });
-      assert.equal(killed.signal, 'SIGKILL');
-      const resumed = await user.run(['import', '--from', 'source']);
-      assert.equal(resumed.code, 0, resumed.err);
-      await accounts.checkCopied();
-      // What was passed through is gone.
-      const copies = await readdir(join(user.config, 'copies'), { recursive: true });
+      assert.equal(firstRun.signal, 'SIGKILL');
+      const secondRun = await user.run(['import', '--from', 'source']);
+      assert.equal(secondRun.code, 0, secondRun.err);
+      await accounts.assertCopied();
+      // The local copies of imported pictures are deleted.
+      const copies = await readdir(join(user.configFolder, 'copies'), { recursive: true });
       assert.deepEqual(
         copies.filter((name) => name.endsWith('.jpg')),
         [],
@@ -52,46 +36,58 @@ describe('moving an account, killed', () => {
     });
   }
 
-  /** Kills the command at the moment when the server has answered, and the command does not know it yet. */
-  async function killedBefore(answer: RegExp, times: number, words: readonly string[]): Promise<void> {
+  /**
+   * Kills the command after the server has answered and before the command gets the response, and runs it
+   * again.
+   * @param pattern matches the requests that count.
+   * @param number the request at which the command is killed.
+   */
+  async function killBeforeResponse(
+    pattern: RegExp,
+    number: number,
+    words: readonly string[],
+  ): Promise<void> {
+    const { server, user, accounts } = setup;
     let child: ChildProcess | undefined;
-    let seen = 0;
-    const wire = await startWire(server, {
-      beforeAnswer: (asked) => {
-        if (answer.test(asked) && ++seen === times) child?.kill('SIGKILL');
+    let count = 0;
+    const proxy = await startProxy(server, {
+      onResponse: (request) => {
+        if (pattern.test(request) && ++count === number) child?.kill('SIGKILL');
       },
     });
     try {
-      await user.login(wire.url, { account: accounts.target });
-      const killed = await user.run([...words, '--parallel', '1'], {
+      await user.login(proxy.url, { account: accounts.target });
+      const firstRun = await user.run([...words, '--parallel', '1'], {
         onStart: (started) => {
           child = started;
         },
       });
-      assert.equal(killed.signal, 'SIGKILL');
-      const resumed = await user.run(words);
-      assert.ok(resumed.code === 0 || resumed.code === 6, resumed.err);
+      assert.equal(firstRun.signal, 'SIGKILL');
+      const secondRun = await user.run(words);
+      assert.ok(secondRun.code === 0 || secondRun.code === 6, secondRun.err);
     } finally {
-      await wire.close();
+      await proxy.close();
     }
   }
 
-  test('makes no duplicate of a picture that arrived just before the kill', async () => {
-    await accounts.fill(8);
+  test('an import creates no duplicate of a picture that arrived just before the kill', async () => {
+    const { server, user, accounts } = setup;
+    await accounts.fillSource(8);
     await user.login(server.url, { profile: 'source', account: accounts.source });
-    await killedBefore(/^POST /, 3, ['import', '--from', 'source']);
-    await accounts.checkCopied();
+    await killBeforeResponse(/^POST /, 3, ['import', '--from', 'source']);
+    await accounts.assertCopied();
   });
 
-  test('makes no duplicate either where every rendition comes out a little different', async () => {
-    await accounts.fill(8);
-    let count = 100;
-    const restless = await startWire(server, {
-      instead: (request, response) => {
-        if (giveNoOriginals(request, response)) return true;
+  test('an import creates no duplicate when each download of a rendition has other bytes', async () => {
+    const { server, user, accounts } = setup;
+    await accounts.fillSource(8);
+    let renditions = 100;
+    const source = await startProxy(server, {
+      intercept: (request, response) => {
+        if (rejectOriginals(request, response)) return true;
         if (!request.url?.startsWith('/images/')) return false;
-        count += 1;
-        picture(count).then(
+        renditions += 1;
+        picture(renditions).then(
           (bytes) => response.writeHead(200, { 'content-type': 'image/jpeg' }).end(bytes),
           () => response.destroy(),
         );
@@ -99,37 +95,33 @@ describe('moving an account, killed', () => {
       },
     });
     try {
-      await user.login(restless.url, { profile: 'source', account: accounts.source });
-      await killedBefore(/^POST /, 3, ['import', '--from', 'source']);
-      await accounts.checkCopied();
+      await user.login(source.url, { profile: 'source', account: accounts.source });
+      await killBeforeResponse(/^POST /, 3, ['import', '--from', 'source']);
+      await accounts.assertCopied();
     } finally {
-      await restless.close();
+      await source.close();
     }
   });
 
-  test('leaves none enabled that is to be disabled, when the kill comes in between', async () => {
-    await accounts.fill(8);
+  test('an import disables an image after a kill between its upload and its disabling', async () => {
+    const { server, user, accounts } = setup;
+    await accounts.fillSource(8);
     await user.login(server.url, { profile: 'source', account: accounts.source });
-    await killedBefore(/^DELETE /, 1, ['import', '--from', 'source']);
-    await accounts.checkCopied();
+    await killBeforeResponse(/^DELETE /, 1, ['import', '--from', 'source']);
+    await accounts.assertCopied();
   });
 
-  test('resumes an import from a folder, and an export, that were killed', async () => {
-    await accounts.fill(10);
+  test('an export and an import from a folder resume after a kill', async () => {
+    const { server, user, accounts, folder } = setup;
+    await accounts.fillSource(10);
     await user.login(server.url, { account: accounts.source });
-    let lines = 0;
-    const killed = await user.run(['export', folder], {
-      onLine: (_line, child) => {
-        lines += 1;
-        if (lines === 3) child.kill('SIGKILL');
-      },
-    });
-    assert.equal(killed.signal, 'SIGKILL');
+    const firstRun = await user.run(['export', folder], { onLine: signalAtLine(3, 'SIGKILL') });
+    assert.equal(firstRun.signal, 'SIGKILL');
     await writeFile(join(folder, 'manifest.jsonl'), '{"imageID":"torn', { flag: 'a' });
-    const rest = await user.run(['export', folder]);
-    assert.ok(rest.code === 0 || rest.code === 6, rest.err);
-    assert.match(rest.out, /^\d exported, [3-9] exported before, 0 failed$/m);
-    await killedBefore(/^POST /, 4, ['import', folder]);
-    await accounts.checkCopied();
+    const secondRun = await user.run(['export', folder]);
+    assert.ok(secondRun.code === 0 || secondRun.code === 6, secondRun.err);
+    assert.match(secondRun.out, /^\d exported, [3-9] exported before, 0 failed$/m);
+    await killBeforeResponse(/^POST /, 4, ['import', folder]);
+    await accounts.assertCopied();
   });
 });

@@ -1,17 +1,17 @@
 /**
- * `vitrine export` and `vitrine import`: what arrives, to the byte where that is possible, and what is said of the rest.
+ * `vitrine export` and `vitrine import`: the copied bytes and metadata, and the reports about incomplete
+ * copies.
  */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import sharp from 'sharp';
-import { Accounts, giveNoOriginals } from '../../support/cli-accounts.ts';
-import { startWire, User } from '../../support/command.ts';
-import { originalPath } from '../../support/libraries.ts';
+import { rejectOriginals, setUpCopy } from '../../support/cli-accounts.ts';
+import { startProxy } from '../../support/command.ts';
+import { digestOf, originalPath } from '../../support/libraries.ts';
 import { picture } from '../../support/sample.ts';
-import { KEY, startServer, type TestServer } from '../../support/server.ts';
+import { KEY } from '../../support/server.ts';
 
 interface Result {
   readonly imageID: string;
@@ -21,32 +21,18 @@ interface Result {
   readonly note?: string;
 }
 
-const digestOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+describe('vitrine export and import', () => {
+  const setup = setUpCopy();
 
-describe('moving an account', () => {
-  let server: TestServer;
-  let user: User;
-  let accounts: Accounts;
-  let folder: string;
-  before(async () => {
-    server = await startServer();
-  });
-  after(() => server.close());
-  beforeEach(async () => {
-    user = await User.make();
-    accounts = await Accounts.make(server);
-    folder = join(user.home, 'copy');
-  });
-  afterEach(() => user.leave());
-
-  test('brings originals, alt texts and states over, to the byte', async () => {
-    await accounts.fill(9);
-    const wire = await startWire(server);
+  test('copies original bytes, alt texts, focal points and disabled states', async () => {
+    const { server, user, accounts, folder } = setup;
+    await accounts.fillSource(9);
+    const proxy = await startProxy(server);
     try {
-      await user.login(wire.url, { account: accounts.source });
-      const exported = await user.json<Result[]>(['export', folder]);
+      await user.login(proxy.url, { account: accounts.source });
+      const exportResults = await user.json<Result[]>(['export', folder]);
       assert.deepEqual(
-        [exported.length, new Set(exported.map(({ kind }) => kind))],
+        [exportResults.length, new Set(exportResults.map(({ kind }) => kind))],
         [9, new Set(['original'])],
       );
       const names = await readdir(join(folder, 'originals'));
@@ -56,38 +42,39 @@ describe('moving an account', () => {
       );
       const manifest = (await readFile(join(folder, 'manifest.jsonl'), 'utf8')).trim().split('\n');
       const [head, ...entries] = manifest.map((line) => JSON.parse(line) as Record<string, string>);
-      assert.deepEqual(head, { vitrineExport: 1, serverURL: wire.url, accountID: accounts.source });
+      assert.deepEqual(head, { vitrineExport: 1, serverURL: proxy.url, accountID: accounts.source });
       assert.deepEqual(
         entries.map(({ imageID }) => imageID),
         [...accounts.originals.keys()],
       );
-      // Again, nothing is fetched.
-      wire.reset();
+      // The second export downloads no picture.
+      proxy.clearRequests();
       const again = await user.json<Result[]>(['export', folder]);
       assert.deepEqual(new Set(again.map(({ outcome }) => outcome)), new Set(['exported before']));
       assert.equal(
-        wire.asked.some((line) => /original|GET \/images/.test(line)),
+        proxy.requests.some((line) => /original|GET \/images/.test(line)),
         false,
       );
     } finally {
-      await wire.close();
+      await proxy.close();
     }
     await user.login(server.url, { profile: 'target', account: accounts.target });
-    const imported = await user.json<Result[]>(['import', folder, '--profile', 'target']);
-    assert.deepEqual(new Set(imported.map(({ outcome }) => outcome)), new Set(['imported']));
-    await accounts.checkCopied();
+    const importResults = await user.json<Result[]>(['import', folder, '--profile', 'target']);
+    assert.deepEqual(new Set(importResults.map(({ outcome }) => outcome)), new Set(['imported']));
+    await accounts.assertCopied();
     for (const bytes of accounts.originals.values())
       assert.equal((await server.upload(bytes, { account: accounts.target })).status, 409);
     const again = await user.json<Result[]>(['import', folder, '--profile', 'target']);
     assert.deepEqual(new Set(again.map(({ outcome }) => outcome)), new Set(['there already']));
-    await accounts.checkCopied();
+    await accounts.assertCopied();
   });
 
-  test('exports again what has changed, is damaged or was lost, and nothing else', async () => {
-    await accounts.fill(5);
-    const wire = await startWire(server);
+  test('a second export fetches only changed, damaged and missing pictures', async () => {
+    const { server, user, accounts, folder } = setup;
+    await accounts.fillSource(5);
+    const proxy = await startProxy(server);
     try {
-      await user.login(wire.url, { account: accounts.source });
+      await user.login(proxy.url, { account: accounts.source });
       await user.json(['export', folder]);
       const [a = '', b = '', c = '', d = ''] = accounts.originals.keys();
       const file = (imageID: string) =>
@@ -95,10 +82,10 @@ describe('moving an account', () => {
       await writeFile(file(b), 'damaged');
       await rm(file(c));
       await server.fetch(`/accounts/${accounts.source}/images/${d}`, { method: 'DELETE' });
-      const replaced = await picture(77);
-      await server.upload(replaced, { account: accounts.source, replace: c });
-      accounts.originals.set(c, replaced);
-      wire.reset();
+      const replacement = await picture(77);
+      await server.upload(replacement, { account: accounts.source, replace: c });
+      accounts.originals.set(c, replacement);
+      proxy.clearRequests();
       const results = await user.json<Result[]>(['export', folder]);
       const of = (imageID: string) => results.find((one) => one.imageID === imageID)?.outcome;
       assert.deepEqual(
@@ -107,49 +94,51 @@ describe('moving an account', () => {
       );
       const manifest = await readFile(join(folder, 'manifest.jsonl'), 'utf8');
       assert.match(manifest, new RegExp(`"imageID":"${d}".*"disabledOn"`));
-      assert.match(manifest, new RegExp(`"imageID":"${c}".*"digest":"${digestOf(replaced)}"`));
+      assert.match(manifest, new RegExp(`"imageID":"${c}".*"digest":"${digestOf(replacement)}"`));
       assert.equal(manifest.trim().split('\n').length, 6);
     } finally {
-      await wire.close();
+      await proxy.close();
     }
   });
 
-  test('fetches the originals once a server gives them', async () => {
-    await accounts.fill(3);
-    let given = false;
-    const wire = await startWire(server, {
-      instead: (request, response) => !given && giveNoOriginals(request, response),
+  test('a second export replaces renditions when the server gives originals', async () => {
+    const { server, user, accounts, folder } = setup;
+    await accounts.fillSource(3);
+    let givesOriginals = false;
+    const proxy = await startProxy(server, {
+      intercept: (request, response) => !givesOriginals && rejectOriginals(request, response),
     });
     try {
-      await user.login(wire.url, { account: accounts.source });
+      await user.login(proxy.url, { account: accounts.source });
       await user.json(['export', folder], { code: 6 });
-      given = true;
+      givesOriginals = true;
       const results = await user.json<Result[]>(['export', folder]);
       assert.deepEqual(
         new Set(results.map(({ outcome, kind }) => `${outcome} ${kind}`)),
         new Set(['exported original']),
       );
     } finally {
-      await wire.close();
+      await proxy.close();
     }
   });
 
-  test('imports a picture that failed for one image for the next that has it', async () => {
+  test('retries a picture for the next image with the same bytes after a failure', async () => {
+    const { server, user, accounts } = setup;
     const [one, other] = [await picture(1), await picture(2)];
     const first = await server.added(one, { account: accounts.source, metadata: { altText: 'First' } });
     await server.added(other, { account: accounts.source, metadata: { altText: 'Second' } });
-    // Both look the same, and the target refuses what comes first.
-    const source = await startWire(server, {
-      instead: (request, response) => {
-        if (giveNoOriginals(request, response)) return true;
+    // Both images have the same rendition, and the target rejects the first upload.
+    const source = await startProxy(server, {
+      intercept: (request, response) => {
+        if (rejectOriginals(request, response)) return true;
         if (!request.url?.startsWith('/images/')) return false;
         response.writeHead(200, { 'content-type': 'image/jpeg' }).end(one);
         return true;
       },
     });
     let posts = 0;
-    const target = await startWire(server, {
-      instead: ({ method }, response) => {
+    const target = await startProxy(server, {
+      intercept: ({ method }, response) => {
         if (method !== 'POST' || ++posts > 1) return false;
         response.writeHead(422).end('{"image":"not today"}');
         return true;
@@ -159,13 +148,13 @@ describe('moving an account', () => {
       await user.login(source.url, { profile: 'source', account: accounts.source });
       await user.login(target.url, { account: accounts.target });
       const results = await user.json<Result[]>(['import', '--from', 'source'], { code: 5 });
-      const those = (outcome: string) => results.filter((result) => result.outcome === outcome);
-      const [[imported], failed] = [those('imported'), those('failed')];
-      assert.equal(failed.length, 1);
-      // Whichever came first.
+      const withOutcome = (outcome: string) => results.filter((result) => result.outcome === outcome);
+      const [[success], failures] = [withOutcome('imported'), withOutcome('failed')];
+      assert.equal(failures.length, 1);
+      // The order of the two imports varies.
       assert.deepEqual(
         (await accounts.imagesOf(accounts.target)).map(({ altText }) => altText),
-        [imported?.imageID === first.imageID ? 'First' : 'Second'],
+        [success?.imageID === first.imageID ? 'First' : 'Second'],
       );
     } finally {
       await source.close();
@@ -173,7 +162,8 @@ describe('moving an account', () => {
     }
   });
 
-  test('says which pictures it could only get re-encoded or downscaled', async () => {
+  test('reports re-encoded and downscaled pictures, and exits with 6', async () => {
+    const { server, user, accounts } = setup;
     const small = await server.added(await picture(1), { account: accounts.source });
     const large = await server.added(
       await sharp({ create: { width: 3_000, height: 1_500, channels: 3, background: '#123456' } })
@@ -181,7 +171,7 @@ describe('moving an account', () => {
         .toBuffer(),
       { account: accounts.source, metadata: { altText: 'Wide' } },
     );
-    const foreign = await startWire(server, { instead: giveNoOriginals });
+    const foreign = await startProxy(server, { intercept: rejectOriginals });
     try {
       await user.login(server.url, { account: accounts.target });
       const from = ['--from', foreign.url, '--from-account', accounts.source, '--from-key', KEY.publicKey];
@@ -193,59 +183,64 @@ describe('moving an account', () => {
       assert.deepEqual([whole.width, whole.height], [2_048, 1_024]);
       const { code, err } = await user.run(['import', ...from], { input: KEY.secretKey });
       assert.equal(code, 6);
-      assert.match(err, /originals of 2 images: 1 were re-encoded at their own size, 1 have the most pixels/);
+      assert.match(
+        err,
+        /originals of 2 images: 1 re-encoded at full size, 1 at the largest size of a public link/,
+      );
       assert.equal((await accounts.imagesOf(accounts.target)).length, 2);
     } finally {
       await foreign.close();
     }
   });
 
-  test('takes nothing for an original that is none, and goes on with the others', async () => {
-    await accounts.fill(3);
-    const [damaged = '', replaced = ''] = accounts.originals.keys();
-    const wire = await startWire(server, {
-      instead: ({ url = '' }, response) => {
-        if (url.endsWith(`${damaged}/original`)) {
+  test('rejects a damaged original, ignores a web page, and exports the other images', async () => {
+    const { server, user, accounts, folder } = setup;
+    await accounts.fillSource(3);
+    const [damagedID = '', pageID = ''] = accounts.originals.keys();
+    const proxy = await startProxy(server, {
+      intercept: ({ url = '' }, response) => {
+        if (url.endsWith(`${damagedID}/original`)) {
           const digest = 'sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:';
           response.writeHead(200, { 'content-type': 'image/jpeg', 'repr-digest': digest });
-          response.end(accounts.originals.get(damaged));
+          response.end(accounts.originals.get(damagedID));
           return true;
         }
-        if (!url.endsWith(`${replaced}/original`)) return false;
+        if (!url.endsWith(`${pageID}/original`)) return false;
         response.writeHead(200, { 'content-type': 'text/html' }).end('<p>Welcome');
         return true;
       },
     });
     try {
-      await user.login(wire.url, { account: accounts.source });
+      await user.login(proxy.url, { account: accounts.source });
       const { code, out } = await user.run(['export', folder, '--parallel', '1']);
       assert.equal(code, 5);
-      assert.match(out, new RegExp(`^failed {2}${damaged} {2}.*do not have the digest`, 'm'));
-      assert.match(out, new RegExp(`^exported {2}${replaced} {2}re-encoded$`, 'm'));
+      assert.match(out, new RegExp(`^failed {2}${damagedID} {2}.*do not have the digest`, 'm'));
+      assert.match(out, new RegExp(`^exported {2}${pageID} {2}re-encoded$`, 'm'));
       assert.match(out, /^2 exported, 0 exported before, 1 failed$/m);
     } finally {
-      await wire.close();
+      await proxy.close();
     }
   });
 
-  test('gives up soon on an original that is lost, and exports the others', async () => {
-    await accounts.fill(4);
+  test('retries a lost original briefly, waits for a restarting server, and exports the other images', async () => {
+    const { server, user, accounts, folder } = setup;
+    await accounts.fillSource(4);
     const [lost = '', , late = ''] = accounts.originals.keys();
     const digest = digestOf(accounts.originals.get(lost) ?? Buffer.of());
     await rm(originalPath(server, digest));
-    let ill = 0;
-    const wire = await startWire(server, {
-      // The server itself, or what stands before it, is away for a while: that is worth some patience.
-      instead: ({ url = '' }, response) => {
-        if (url.endsWith(`${late}/original`) && ill === 0) ill = 1;
-        else if (ill === 0 || ill > 4) return false;
-        else ill += 1;
+    let failures = 0;
+    const proxy = await startProxy(server, {
+      // The whole server fails for four requests. The long retries cover that.
+      intercept: ({ url = '' }, response) => {
+        if (url.endsWith(`${late}/original`) && failures === 0) failures = 1;
+        else if (failures === 0 || failures > 4) return false;
+        else failures += 1;
         response.writeHead(503, { 'retry-after': '0' }).end('{"error":"restarting"}');
         return true;
       },
     });
     try {
-      await user.login(wire.url, { account: accounts.source });
+      await user.login(proxy.url, { account: accounts.source });
       const { code, out, err } = await user.run(['export', folder, '--parallel', '1']);
       assert.equal(code, 5, out + err);
       assert.match(
@@ -254,23 +249,24 @@ describe('moving an account', () => {
       );
       assert.match(out, new RegExp(`^exported {2}${late} {2}original$`, 'm'));
       assert.match(out, /^3 exported, 0 exported before, 1 failed$/m);
-      const asked = (imageID: string) =>
-        wire.asked.filter((line) => line.includes(`${imageID}/original`)).length;
-      assert.ok(asked(lost) <= 12, `${asked(lost)} times`);
-      assert.equal(asked(late), 2);
+      const countRequests = (imageID: string) =>
+        proxy.requests.filter((line) => line.includes(`${imageID}/original`)).length;
+      assert.ok(countRequests(lost) <= 12, `${countRequests(lost)} requests`);
+      assert.equal(countRequests(late), 2);
     } finally {
-      await wire.close();
+      await proxy.close();
     }
   });
 
-  test('refuses a folder that is not what was exported, and takes nothing from outside it', async () => {
-    await accounts.fill(3);
+  test('rejects a folder of another account, a changed picture, and a path outside the folder', async () => {
+    const { server, user, accounts, folder } = setup;
+    await accounts.fillSource(3);
     await user.login(server.url, { account: accounts.source });
     await user.run(['export', folder]);
     await user.login(server.url, { account: accounts.target });
     const other = await user.run(['export', folder]);
     assert.equal(other.code, 4);
-    assert.match(other.err, new RegExp(`holds the account ${accounts.source} of`));
+    assert.match(other.err, new RegExp(`belongs to the account ${accounts.source} of`));
     assert.equal((await user.run(['import', user.home])).code, 3);
     const path = join(folder, 'manifest.jsonl');
     const lines = (await readFile(path, 'utf8')).trim().split('\n');
@@ -282,36 +278,38 @@ describe('moving an account', () => {
     await writeFile(join(folder, 'originals', name), await picture(99));
     const { code, out } = await user.run(['import', folder]);
     assert.equal(code, 5);
-    assert.match(out, /^failed {2}\S+ {2}the file \S+ is not what was exported$/m);
+    assert.match(out, /^failed {2}\S+ {2}the file \S+ does not have the digest in its name$/m);
     assert.equal((await accounts.imagesOf(accounts.target)).length, 1);
   });
 
-  test('gives what is there already the same metadata, but leaves disabled what was disabled here', async () => {
+  test('copies metadata to existing images, but keeps an image disabled that the target disabled', async () => {
+    const { server, user, accounts } = setup;
     const bytes = await picture(1);
     const focalPoint = { x: 0.5, y: 0.125 };
     await server.added(bytes, { account: accounts.source, metadata: { altText: 'There', focalPoint } });
-    const here = await server.added(bytes, { account: accounts.target, metadata: { altText: 'Here' } });
+    const existing = await server.added(bytes, { account: accounts.target, metadata: { altText: 'Here' } });
     accounts.originals.set((await accounts.imagesOf(accounts.source))[0]?.imageID ?? '', bytes);
-    const wire = await startWire(server);
+    const proxy = await startProxy(server);
     try {
-      await user.login(wire.url, { profile: 'source', account: accounts.source });
+      await user.login(proxy.url, { profile: 'source', account: accounts.source });
       await user.login(server.url, { account: accounts.target });
-      await user.json(['import', '--from', wire.url, '--from-account', accounts.source]);
+      await user.json(['import', '--from', proxy.url, '--from-account', accounts.source]);
       const [image] = await accounts.imagesOf(accounts.target);
       assert.deepEqual([image?.altText, image?.focalPoint], ['There', focalPoint]);
-      await user.json(['disable', here.imageID]);
+      await user.json(['disable', existing.imageID]);
       const [result] = await user.json<Result[]>(['import', '--from', 'source']);
       assert.deepEqual(
         [result?.outcome, result?.note],
-        ['there already', 'it is disabled here, and stays so'],
+        ['there already', 'the image is disabled in the target and stays disabled'],
       );
       assert.ok((await accounts.imagesOf(accounts.target))[0]?.disabledOn);
     } finally {
-      await wire.close();
+      await proxy.close();
     }
   });
 
-  test('says what is wrong with its words', async () => {
+  test('rejects wrong arguments with the reason', async () => {
+    const { server, user, accounts, folder } = setup;
     await user.login(server.url, { account: accounts.target });
     const cases: [RegExp, string[]][] = [
       [/either a folder or --from/, ['import']],

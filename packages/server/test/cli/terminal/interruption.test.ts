@@ -1,6 +1,6 @@
 /**
- * Commands of maintenance that are told to end in the middle of their work, by a terminal or by who looks after services:
- * beside a server that goes on. They say so, with the exit code that goes with it, and leave nothing half-made.
+ * Maintenance commands that SIGINT or SIGTERM interrupts while a server runs: their messages and exit codes,
+ * and that they leave no partial results.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, stat, watch, writeFile } from 'node:fs/promises';
@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
-import { type Outcome, User, withoutTerminal } from '../../support/command.ts';
+import { type Outcome, signalAtLine, terminalSkipReason, User } from '../../support/command.ts';
 import { crowd, digestOf, litter, originalPath } from '../../support/libraries.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, startServer, type TestServer } from '../../support/server.ts';
 
-/** So many that each command tells of the first thousand, and has most of its work before it. */
+/** Each command prints a line after 1 000 images, and still has most of its work to do then. */
 const IMAGES = 3_000;
 const LITTER = 60;
 
@@ -22,21 +22,21 @@ const SIGNALS = [
   ['SIGTERM', 143],
 ] as const;
 
-/** Resolves once something with such a path is made in the folder. */
-async function appeared(folder: string, path: string): Promise<void> {
+/** Resolves once a file whose path starts with `path` appears in the folder. */
+async function waitForFile(folder: string, path: string): Promise<void> {
   for await (const { filename } of watch(folder, { recursive: true })) if (filename?.startsWith(path)) return;
 }
 
-describe('interrupted', () => {
+describe('an interrupted maintenance command', () => {
   let user: User;
   let server: TestServer;
   let env: Record<string, string>;
   let folder: string;
-  /** A backup of 80 images: each takes a restore some milliseconds. */
-  let small: string;
+  /** A backup of 80 images. The restore of each takes some milliseconds. */
+  let smallBackup: string;
   let uploads = 0;
   before(async () => {
-    user = await User.make();
+    user = await User.create();
     folder = await mkdtemp(join(tmpdir(), 'vitrine-interrupted-'));
     server = await startServer({ VITRINE_IMAGE_QUOTA: '100000' });
     env = { VITRINE_DATA: server.folder };
@@ -44,39 +44,27 @@ describe('interrupted', () => {
     const other = await startServer();
     try {
       await crowd(other, 80);
-      small = join(folder, 'small.tar');
-      const made = await user.run(['backup', small], { env: { VITRINE_DATA: other.folder } });
-      assert.equal(made.code, 0, made.err);
+      smallBackup = join(folder, 'small.tar');
+      const backup = await user.run(['backup', smallBackup], { env: { VITRINE_DATA: other.folder } });
+      assert.equal(backup.code, 0, backup.err);
     } finally {
       await other.close();
     }
   });
   after(async () => {
     await server.close();
-    await user.leave();
+    await user.remove();
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** Runs a command, and sends it the signal with the first line that it writes. */
-  async function interrupted(
-    words: readonly string[],
-    signal: NodeJS.Signals,
-    place = env,
-  ): Promise<Outcome> {
-    let sent = false;
-    const outcome = await user.run(words, {
-      env: place,
-      onLine: (_line, child) => {
-        if (!sent) child.kill(signal);
-        sent = true;
-      },
-    });
-    await serves();
+  /** Runs a command, sends it the signal after its first line, and checks that the server still works. */
+  async function interrupt(words: readonly string[], signal: NodeJS.Signals): Promise<Outcome> {
+    const outcome = await user.run(words, { env, onLine: signalAtLine(1, signal) });
+    await checkServer();
     return outcome;
   }
 
-  /** The server beside goes on as if nothing had been. */
-  async function serves(): Promise<void> {
+  async function checkServer(): Promise<void> {
     uploads += 1;
     const bytes = await picture(uploads);
     const { imageID } = await server.added(bytes);
@@ -84,13 +72,13 @@ describe('interrupted', () => {
     assert.equal((await fetch(body.link)).status, 200);
   }
 
-  /** Neither a hold nor a copy of the records. */
-  async function leftNothing(): Promise<void> {
-    const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
-    const { holds } = raw.prepare('select count(*) as holds from collection_holds').get() as {
+  /** Asserts that the database has no collection hold and the folder no copy of the records. */
+  async function assertNothingLeft(): Promise<void> {
+    const database = new DatabaseSync(join(server.folder, 'vitrine.db'));
+    const { holds } = database.prepare('select count(*) as holds from collection_holds').get() as {
       holds: number;
     };
-    raw.close();
+    database.close();
     assert.equal(holds, 0);
     const names = await readdir(server.folder);
     assert.deepEqual(
@@ -100,97 +88,97 @@ describe('interrupted', () => {
   }
 
   for (const [signal, code] of SIGNALS) {
-    test(`a backup leaves the one before, by ${signal}`, async () => {
-      const place = await mkdtemp(join(folder, 'backup-'));
-      const file = join(place, 'library.tar');
-      await writeFile(file, 'the one before');
-      const outcome = await interrupted(['backup', file], signal);
+    test(`keeps the previous backup file when ${signal} interrupts backup`, async () => {
+      const target = await mkdtemp(join(folder, 'backup-'));
+      const file = join(target, 'library.tar');
+      await writeFile(file, 'the previous backup');
+      const outcome = await interrupt(['backup', file], signal);
       assert.equal(
         outcome.err,
-        `interrupted by ${signal}: there is no new backup, and nothing of it is left\n`,
+        `interrupted by ${signal}: no backup was written, and no temporary file is left\n`,
       );
       assert.deepEqual([outcome.code, outcome.out], [code, `1000 of ${IMAGES + uploads - 1} originals\n`]);
-      assert.deepEqual(await readdir(place), ['library.tar']);
-      assert.equal(await readFile(file, 'utf8'), 'the one before');
-      await leftNothing();
+      assert.deepEqual(await readdir(target), ['library.tar']);
+      assert.equal(await readFile(file, 'utf8'), 'the previous backup');
+      await assertNothingLeft();
     });
 
-    test(`a restore leaves an empty library, in which it can be begun again, by ${signal}`, async () => {
-      const place = await mkdtemp(join(folder, 'restored-'));
-      const restoring = user.run(['restore', small], {
-        env: { VITRINE_DATA: place },
+    test(`leaves an empty library for another attempt when ${signal} interrupts restore`, async () => {
+      const target = await mkdtemp(join(folder, 'restored-'));
+      const outcome = await user.run(['restore', smallBackup], {
+        env: { VITRINE_DATA: target },
         onStart: (child) => {
-          appeared(place, 'blobs/originals/').then(() => child.kill(signal), assert.fail);
+          waitForFile(target, 'blobs/originals/').then(() => child.kill(signal), assert.fail);
         },
       });
-      const outcome = await restoring;
       assert.equal(
         outcome.err,
-        `interrupted by ${signal}: nothing was restored, and the library is as empty as it was\n`,
+        `interrupted by ${signal}: nothing was restored, and the library is still empty\n`,
       );
       assert.deepEqual([outcome.code, outcome.out], [code, '']);
-      const left = await readdir(join(place, 'blobs'), { recursive: true, withFileTypes: true });
+      const entries = await readdir(join(target, 'blobs'), { recursive: true, withFileTypes: true });
       assert.deepEqual(
-        left.filter((entry) => entry.isFile()).map(({ name }) => name),
+        entries.filter((entry) => entry.isFile()).map(({ name }) => name),
         [],
       );
-      const again = await user.run(['restore', small], { env: { VITRINE_DATA: place } });
+      const again = await user.run(['restore', smallBackup], { env: { VITRINE_DATA: target } });
       assert.equal(again.code, 0, again.err);
-      const verified = await user.run(['verify', '--no-rungs'], { env: { VITRINE_DATA: place } });
-      assert.equal(verified.code, 0, verified.out);
+      const verification = await user.run(['verify', '--no-rungs'], { env: { VITRINE_DATA: target } });
+      assert.equal(verification.code, 0, verification.out);
     });
 
-    test(`verify says how far it came, by ${signal}`, async () => {
-      const outcome = await interrupted(['verify', '--no-rungs'], signal);
+    test(`prints the number of checked originals when ${signal} interrupts verify`, async () => {
+      const outcome = await interrupt(['verify', '--no-rungs'], signal);
       assert.match(
         outcome.err,
         new RegExp(
-          `^interrupted by ${signal}: \\d{4} originals checked, 0 findings, and the rest not looked at\n$`,
+          `^interrupted by ${signal}: \\d{4} originals checked, 0 findings; the rest was not checked\n$`,
         ),
       );
       assert.equal(outcome.code, code);
       assert.match(outcome.out, /^1000 of \d{4} originals\n$/);
     });
 
-    test(`gc says what it removed, and what it left is whole, by ${signal}`, async () => {
+    test(`prints the number of removals and leaves a valid library when ${signal} interrupts gc`, async () => {
       await litter(server, LITTER);
-      const outcome = await interrupted(['gc', '--grace', '0'], signal);
-      const [, removed] =
-        /: (\d+) originals? removed before; what is left is for the next run\n$/.exec(outcome.err) ?? [];
+      const outcome = await interrupt(['gc', '--grace', '0'], signal);
+      const [, removals] =
+        /: (\d+) originals? removed; run gc again to remove the rest\n$/.exec(outcome.err) ?? [];
       assert.equal(outcome.code, code, outcome.err);
       const lines = outcome.out.split('\n').filter((line) => line.startsWith('original '));
-      assert.equal(lines.length, Number(removed));
-      assert.ok(Number(removed) > 0 && Number(removed) < LITTER, removed);
-      const verified = await user.run(['verify', '--no-rungs'], { env });
-      assert.equal(verified.code, 0, verified.out);
+      assert.equal(lines.length, Number(removals));
+      assert.ok(Number(removals) > 0 && Number(removals) < LITTER, removals);
+      const verification = await user.run(['verify', '--no-rungs'], { env });
+      assert.equal(verification.code, 0, verification.out);
       const rest = await user.json<{ originals: number }>(['gc', '--grace', '0'], { env });
-      assert.equal(rest.originals, LITTER - Number(removed));
+      assert.equal(rest.originals, LITTER - Number(removals));
     });
   }
 
-  test('verify ends its JSON, which says that it is not complete', async () => {
-    const lost = digestOf(Buffer.from('Picture 1'));
-    const bytes = await readFile(originalPath(server, lost));
-    await rm(originalPath(server, lost));
-    const outcome = await interrupted(['verify', '--no-rungs', '--json'], 'SIGTERM');
-    await writeFile(originalPath(server, lost), bytes);
+  test('completes the JSON of verify with "complete": false', async () => {
+    const digest = digestOf(Buffer.from('Picture 1'));
+    const bytes = await readFile(originalPath(server, digest));
+    await rm(originalPath(server, digest));
+    const outcome = await interrupt(['verify', '--no-rungs', '--json'], 'SIGTERM');
+    await writeFile(originalPath(server, digest), bytes);
     assert.equal(outcome.code, 143, outcome.err);
     assert.equal(JSON.parse(outcome.out).complete, false);
   });
 
-  describe('by Ctrl-C on a terminal', { skip: withoutTerminal() }, () => {
-    test('a command says that it heard, and then what is left', async () => {
+  describe('on a terminal', { skip: terminalSkipReason() }, () => {
+    test('confirms Ctrl-C at once, and prints the state at the end', async () => {
       const file = join(folder, 'typed.tar');
-      let typed = false;
+      let hasTyped = false;
       const { code, out } = await user.runOnTerminal(['backup', file], env, (shown, type) => {
-        if (!typed && /\d+ of \d+ originals, /.test(shown)) type('\u0003');
-        typed ||= /\d+ of \d+ originals, /.test(shown);
+        if (hasTyped || !/\d+ of \d+ originals, /.test(shown)) return;
+        hasTyped = true;
+        type('\u0003');
       });
       assert.equal(code, 130, out);
-      assert.match(out, /\u001b\[2KSIGINT: ending in order; again ends at once\r\n/);
-      assert.match(out, /interrupted by SIGINT: there is no new backup, and nothing of it is left\r\n$/);
+      assert.match(out, /\u001b\[2KSIGINT: cleaning up; a second signal ends at once\r\n/);
+      assert.match(out, /interrupted by SIGINT: no backup was written, and no temporary file is left\r\n$/);
       await assert.rejects(stat(file));
-      await leftNothing();
+      await assertNothingLeft();
     });
   });
 });

@@ -1,5 +1,5 @@
 /**
- * What a person sees: the public link and the API reference, in a real browser.
+ * Public links, the API reference and CORS in a real browser.
  */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
@@ -11,28 +11,40 @@ import { launchBrowser } from '../../support/browser.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, startServer, type TestServer } from '../../support/server.ts';
 
+const NO_BROWSER = 'there is no Chromium on this machine';
+
+interface Site {
+  readonly url: string;
+  close(): void;
+}
+
+/** Starts a web site with one page, on an origin of its own. */
+async function startSite(): Promise<Site> {
+  const site = createServer((_request, response) =>
+    response.setHeader('content-type', 'text/html').end('<p>Shop'),
+  );
+  await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+  const { port } = site.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}/`, close: () => site.close() };
+}
+
 let server: TestServer;
 let browser: Browser | undefined;
-// Somebody else's page.
-const elsewhere = createServer((_request, response) =>
-  response.setHeader('content-type', 'text/html').end('<p>Shop'),
-);
-let elsewhereURL: string;
+let shop: Site;
 before(async () => {
   server = await startServer();
   browser = await launchBrowser();
-  await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
-  elsewhereURL = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`;
+  shop = await startSite();
 });
 after(async () => {
   await browser?.close();
-  elsewhere.close();
+  shop.close();
   await server.close();
 });
 
-describe('in a browser', () => {
-  test('a public link shows the picture, in any size and on any page', async (t) => {
-    if (!browser) return t.skip('there is no Chromium on this machine');
+describe('a browser', () => {
+  test('shows the picture of a public link in several sizes, and on a page of another origin', async (t) => {
+    if (!browser) return t.skip(NO_BROWSER);
     const image = await server.added(
       await sharp({ create: { width: 600, height: 300, channels: 3, background: '#336699' } })
         .png()
@@ -45,37 +57,36 @@ describe('in a browser', () => {
       ['?size=0x0&format=avif', 600, 300],
     ] as const) {
       await page.goto(`${image.link}${query}`);
-      const shown = await page.evaluate(
-        '[document.images[0].naturalWidth, document.images[0].naturalHeight]',
-      );
-      assert.deepEqual(shown, [width, height], query);
+      const size = await page.evaluate('[document.images[0].naturalWidth, document.images[0].naturalHeight]');
+      assert.deepEqual(size, [width, height], query);
     }
-    // On a page of another origin, as <img> and through fetch.
-    await page.goto(elsewhereURL);
-    const embedded = await page.evaluate(`(async (link) => {
+    // On a page of another origin, with <img> and with fetch.
+    await page.goto(shop.url);
+    const embedding = await page.evaluate(`(async (link) => {
       const img = document.body.appendChild(new Image());
       img.src = link;
       await img.decode();
       return [img.naturalWidth, (await fetch(link)).headers.get('content-type')];
     })(${JSON.stringify(image.link)})`);
-    assert.deepEqual(embedded, [400, 'image/png']);
-    const accepted = await page.request.get(image.link, {
+    assert.deepEqual(embedding, [400, 'image/png']);
+    const response = await page.request.get(image.link, {
       headers: { accept: 'image/avif,image/webp,*/*;q=0.8' },
     });
-    assert.equal(accepted.headers()['content-type'], 'image/webp');
+    assert.equal(response.headers()['content-type'], 'image/webp');
     await page.close();
   });
 
-  test('the API reference works offline and shows every operation', async (t) => {
-    if (!browser) return t.skip('there is no Chromium on this machine');
+  test('shows every operation in the API reference without a request to another host', async (t) => {
+    if (!browser) return t.skip(NO_BROWSER);
     const page = await browser.newPage();
     const problems: string[] = [];
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     page.on('pageerror', (error) => problems.push(String(error)));
-    const foreign: string[] = [];
+    const externalRequests: string[] = [];
     page.on('request', (request) => {
-      if (!request.url().startsWith(server.url) && !request.url().startsWith('data:'))
-        foreign.push(request.url());
+      if (!request.url().startsWith(server.url) && !request.url().startsWith('data:')) {
+        externalRequests.push(request.url());
+      }
     });
     await page.goto(`${server.url}/docs/api`);
     await page.locator('.opblock').first().waitFor();
@@ -86,20 +97,16 @@ describe('in a browser', () => {
     await page.locator('#operations-Images-uploadImage .opblock-summary').click();
     await page.locator('#operations-Images-uploadImage .opblock-body').waitFor();
     assert.deepEqual(problems, []);
-    assert.deepEqual(foreign, []);
+    assert.deepEqual(externalRequests, []);
     await page.close();
   });
 
-  test('a page of an allowed origin uploads, reads what it is told, and lists; one of another origin does not', async (t) => {
-    if (!browser) return t.skip('there is no Chromium on this machine');
-    const open = await startServer({ VITRINE_CORS_ORIGINS: new URL(elsewhereURL).origin });
-    t.after(() => open.close());
-    const stranger = createServer((_request, response) =>
-      response.setHeader('content-type', 'text/html').end('<p>Other'),
-    );
-    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
-    t.after(() => stranger.close());
-    const strangerURL = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}/`;
+  test('uploads, lists and reads the response headers from an allowed origin only', async (t) => {
+    if (!browser) return t.skip(NO_BROWSER);
+    const corsServer = await startServer({ VITRINE_CORS_ORIGINS: new URL(shop.url).origin });
+    t.after(() => corsServer.close());
+    const otherSite = await startSite();
+    t.after(() => otherSite.close());
     const bytes = [...(await picture(10))];
     const page = await browser.newPage();
     t.after(() => page.close());
@@ -112,30 +119,40 @@ describe('in a browser', () => {
           form.append('image', new Blob([new Uint8Array(bytes)]), 'a.jpg');
           try {
             const upload = await fetch(images, { method: 'POST', body: form, headers });
-            const listed = await fetch(images, { headers: { authorization, 'x-moov-version': 'latest' } });
-            const seen = ['x-total-count', 'x-moov-version', 'x-request-id', 'ratelimit', 'ratelimit-policy'];
-            return { status: upload.status, seen: seen.map((name) => listed.headers.get(name)) };
+            const list = await fetch(images, { headers: { authorization, 'x-moov-version': 'latest' } });
+            const names = [
+              'x-total-count',
+              'x-moov-version',
+              'x-request-id',
+              'ratelimit',
+              'ratelimit-policy',
+            ];
+            return { status: upload.status, values: names.map((name) => list.headers.get(name)) };
           } catch (error) {
-            return { status: String(error), seen: [] };
+            return { status: String(error), values: [] };
           }
         },
-        { images: `${open.url}/accounts/${ACCOUNT}/images`, authorization: open.authorization, bytes },
+        {
+          images: `${corsServer.url}/accounts/${ACCOUNT}/images`,
+          authorization: corsServer.authorization,
+          bytes,
+        },
       );
     };
-    const refused = await uploadFrom(strangerURL);
-    assert.match(String(refused.status), /Failed to fetch/);
-    const { status, seen } = await uploadFrom(elsewhereURL);
+    const otherUpload = await uploadFrom(otherSite.url);
+    assert.match(String(otherUpload.status), /Failed to fetch/);
+    const { status, values } = await uploadFrom(shop.url);
     assert.equal(status, 201);
-    const [total, version, requestID, standing, policy] = seen;
-    assert.equal(total, '1', 'the stranger added nothing');
+    const [total, version, requestID, rateLimit, policy] = values;
+    assert.equal(total, '1', 'the page of the other origin added nothing');
     assert.equal(version, 'v2026.10.00');
     assert.ok(requestID);
-    assert.match(standing ?? '', /"address";r=\d+;t=\d+, "key";r=\d+;t=\d+/);
+    assert.match(rateLimit ?? '', /"address";r=\d+;t=\d+, "key";r=\d+;t=\d+/);
     assert.match(policy ?? '', /"address";q=2000;w=2/);
   });
 
-  test('a page of any origin draws a public picture on a canvas and reads it, and asks for it conditionally', async (t) => {
-    if (!browser) return t.skip('there is no Chromium on this machine');
+  test('reads the pixels of a public picture on any origin, and sends conditional requests', async (t) => {
+    if (!browser) return t.skip(NO_BROWSER);
     const { link } = await server.added(
       await sharp({ create: { width: 60, height: 60, channels: 3, background: '#336699' } })
         .png()
@@ -143,16 +160,16 @@ describe('in a browser', () => {
     );
     const page = await browser.newPage();
     t.after(() => page.close());
-    await page.goto(elsewhereURL);
-    // As text, because it speaks of a document, which nothing here has.
-    const seen = (await page.evaluate(`(async (link) => {
+    await page.goto(shop.url);
+    // The function is a text, because these sources have no types of the DOM.
+    const result = (await page.evaluate(`(async (link) => {
       const img = new Image();
       img.crossOrigin = 'anonymous';
       img.src = link + '?size=60x60&format=png';
       await img.decode();
       const context = document.createElement('canvas').getContext('2d');
       context.drawImage(img, 0, 0);
-      // Throws if the picture may be shown, but not read.
+      // getImageData throws if CORS does not allow the page to read the pixels.
       const pixel = [...context.getImageData(30, 30, 1, 1).data];
       const first = await fetch(link, { cache: 'no-store' });
       const etag = first.headers.get('etag');
@@ -160,16 +177,16 @@ describe('in a browser', () => {
       const unknown = await fetch(new URL(link).origin + '/images/unknown');
       return { pixel, etag, statuses: [first.status, again.status, unknown.status] };
     })(${JSON.stringify(link)})`)) as { pixel: number[]; etag: string; statuses: number[] };
-    assert.deepEqual(seen.pixel, [0x33, 0x66, 0x99, 255]);
-    assert.match(seen.etag, /^W\//);
-    assert.deepEqual(seen.statuses, [200, 304, 404]);
+    assert.deepEqual(result.pixel, [0x33, 0x66, 0x99, 255]);
+    assert.match(result.etag, /^W\//);
+    assert.deepEqual(result.statuses, [200, 304, 404]);
   });
 
-  test('a page of another site cannot change anything with credentials that the browser holds', async (t) => {
-    if (!browser) return t.skip('there is no Chromium on this machine');
+  test('blocks an upload with credentials from a page of another origin', async (t) => {
+    if (!browser) return t.skip(NO_BROWSER);
     const image = await server.added(await picture(9));
     const page = await browser.newPage();
-    await page.goto(elsewhereURL);
+    await page.goto(shop.url);
     const outcome = await page.evaluate(
       async ([link, authorization]) => {
         const [origin = '', publicID = ''] = (link ?? '').split('/images/');

@@ -1,6 +1,7 @@
 /**
- * The packages as users get them: built, packed, installed into an empty folder, and run there by Node alone. Takes a
- * registry for what they depend on; without one the tests say so and are skipped, or fail where CI=true.
+ * The packages as users get them: built, packed, installed into an empty folder, and run there. The
+ * installation needs a package registry. Without one, the tests are skipped with a message, or fail where
+ * CI=true.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
@@ -17,8 +18,8 @@ import { picture } from '../../support/sample.ts';
 const run = promisify(execFile);
 const PACKAGES = join(import.meta.dirname, '../../../..');
 const TSC = join(PACKAGES, '../node_modules/.bin/tsc');
-/** What is compiled is built; the others are packed as they are. */
-const BUILT = { client: true, dashboard: false, server: true };
+/** The packages, and whether they are compiled before they are packed. */
+const IS_COMPILED = { client: true, dashboard: false, server: true };
 
 const PROGRAM = `
 import { readFileSync } from 'node:fs';
@@ -36,38 +37,55 @@ const app = join(folder, 'app');
 await mkdir(join(folder, 'home'));
 after(() => rm(folder, { recursive: true, force: true }));
 
-/** A user's, who has this Node, and none of what npm tells the scripts that it runs. */
+/** The settings of the machine that npm needs to reach the registry. */
+const NETWORK_VARIABLES = [
+  'NODE_EXTRA_CA_CERTS',
+  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].flatMap((name) => [name, name.toLowerCase()]),
+  'npm_config_registry',
+];
+
+/** The environment of a user with this Node. It has no variables that npm sets for the scripts it runs. */
 const env = {
   PATH: [dirname(process.execPath), process.env.PATH].join(delimiter),
   HOME: join(folder, 'home'),
   SCARF_ANALYTICS: 'false',
   npm_config_cache: process.env.npm_config_cache ?? join(process.env.HOME ?? folder, '.npm'),
-  ...(process.env.npm_config_registry && { npm_config_registry: process.env.npm_config_registry }),
+  ...Object.fromEntries(
+    NETWORK_VARIABLES.flatMap((name) => {
+      const value = process.env[name];
+      return value ? [[name, value]] : [];
+    }),
+  ),
 };
 
-/** A copy, so that nothing is built where it is developed. @returns the path of the packed package. */
-async function pack(name: keyof typeof BUILT): Promise<string> {
-  const [from, to] = [join(PACKAGES, name), join(folder, name)];
-  await cp(from, to, {
+/**
+ * Builds and packs a copy of a package, so that the checkout stays unchanged.
+ * @returns the path of the tarball.
+ */
+async function pack(name: keyof typeof IS_COMPILED): Promise<string> {
+  const [source, copy] = [join(PACKAGES, name), join(folder, name)];
+  await cp(source, copy, {
     recursive: true,
     filter: (path) => !/\/(node_modules|dist|\.compiled|test)$/.test(path),
   });
-  if (BUILT[name]) {
-    await run(TSC, ['-p', join(from, 'tsconfig.build.json'), '--outDir', join(to, 'dist')]);
+  if (IS_COMPILED[name]) {
+    await run(TSC, ['-p', join(source, 'tsconfig.build.json'), '--outDir', join(copy, 'dist')]);
   }
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: to, env });
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: copy, env });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
   return join(folder, filename);
 }
 
-/** Why it cannot be tried here. Asked once and for one small package, as npm itself would try for minutes. */
-async function withoutRegistry(): Promise<string | false> {
+/**
+ * The reason to skip the tests. Makes one request without retries, because the retries of npm take minutes.
+ */
+async function registrySkipReason(): Promise<string | false> {
   try {
     await run('npm', ['view', 'commander', 'version', '--fetch-retries=0'], { cwd: folder, env });
     return false;
   } catch (error) {
     if (process.env.CI === 'true') throw error;
-    return 'no package registry can be reached';
+    return 'the package registry cannot be reached';
   }
 }
 
@@ -81,43 +99,43 @@ async function install(): Promise<void> {
   });
 }
 
-const skip = await withoutRegistry();
+const skip = await registrySkipReason();
 if (!skip) await install();
 
-describe('the packages, installed', { skip }, () => {
+describe('the installed packages', { skip }, () => {
   let server: ChildProcessByStdio<null, Readable, null>;
-  let greeting = '';
+  let output = '';
   let [url, accountID, publicKey, secretKey] = ['', '', '', ''];
   before(async () => {
     server = spawn('npx', ['vitrine', 'serve'], {
       cwd: app,
       env: { ...env, VITRINE_PORT: '0' },
       stdio: ['ignore', 'pipe', 'inherit'],
-      // npx has children: a signal is to reach them all.
+      // npx starts child processes. In a process group, a signal reaches all of them.
       detached: true,
     });
     for await (const chunk of server.stdout.iterator({ destroyOnReturn: false })) {
-      greeting += chunk;
-      if (greeting.includes('API reference')) break;
+      output += chunk;
+      if (output.includes('API reference')) break;
     }
     server.stdout.resume();
-    const said = (pattern: RegExp) => pattern.exec(greeting)?.[1] ?? assert.fail(greeting);
-    url = said(/listening on (http[^"]+)/);
-    accountID = said(/^ {2}account {5}(\S+)$/m);
-    publicKey = said(/^ {2}public key {2}(\S+)$/m);
-    secretKey = said(/^ {2}secret key {2}(\S+)$/m);
+    const find = (pattern: RegExp) => pattern.exec(output)?.[1] ?? assert.fail(output);
+    url = find(/listening on (http[^"]+)/);
+    accountID = find(/^ {2}account {5}(\S+)$/m);
+    publicKey = find(/^ {2}public key {2}(\S+)$/m);
+    secretKey = find(/^ {2}secret key {2}(\S+)$/m);
   });
   after(async () => {
     if (server.exitCode !== null || server.signalCode !== null) return;
-    const closed = once(server, 'close');
+    const close = once(server, 'close');
     process.kill(-(server.pid ?? Number.NaN), 'SIGKILL');
-    await closed;
+    await close;
   });
 
   const vitrine = async (...words: string[]) =>
     (await run('npx', ['vitrine', ...words], { cwd: app, env })).stdout;
 
-  test('hold what is run, and neither sources nor tests', async () => {
+  test('contain the compiled files, and no sources or tests', async () => {
     const server = join(app, 'node_modules/@vitrine/server');
     assert.deepEqual((await readdir(server)).filter((name) => name !== '.compiled').sort(), [
       'LICENSE',
@@ -131,26 +149,33 @@ describe('the packages, installed', { skip }, () => {
     const files = await readdir(join(server, 'dist'), { recursive: true, withFileTypes: true });
     const kinds = files.filter((file) => file.isFile()).map(({ name }) => name.replace(/^.*?\./, ''));
     assert.deepEqual([...new Set(kinds)].sort(), ['d.ts', 'js']);
-    // Nothing of a developer's: what is installed is all that is needed.
+    // The dependencies of the package must be enough, without development dependencies.
     const manifest = JSON.parse(await readFile(join(server, 'package.json'), 'utf8')) as object;
     assert.equal('devDependencies' in manifest, false);
   });
 
-  test('serve, take an upload of the installed client, and show the picture', async () => {
+  test('run a server that accepts an upload of the installed client and shows the picture', async () => {
     await writeFile(join(app, 'lamp.jpg'), await picture(1));
     await writeFile(join(app, 'upload.mjs'), PROGRAM);
     const words = ['upload.mjs', url, accountID, publicKey, secretKey];
     const { stdout } = await run(process.execPath, words, { cwd: app, env });
     const { link, altText } = JSON.parse(stdout) as { link: string; altText: string };
     assert.equal(altText, 'A lamp');
-    const shown = await fetch(`${link}?size=64x64`, { headers: { accept: 'image/webp' } });
-    assert.deepEqual([shown.status, shown.headers.get('content-type')], [200, 'image/webp']);
-    assert.equal(Buffer.from(await shown.arrayBuffer()).toString('latin1', 8, 12), 'WEBP');
-    for (const path of ['/', '/style.css', '/docs/api', '/docs/assets/swagger-ui-bundle.js', '/openapi.json'])
+    const response = await fetch(`${link}?size=64x64`, { headers: { accept: 'image/webp' } });
+    assert.deepEqual([response.status, response.headers.get('content-type')], [200, 'image/webp']);
+    assert.equal(Buffer.from(await response.arrayBuffer()).toString('latin1', 8, 12), 'WEBP');
+    for (const path of [
+      '/',
+      '/style.css',
+      '/docs/api',
+      '/docs/assets/swagger-ui-bundle.js',
+      '/openapi.json',
+    ]) {
       assert.equal((await fetch(new URL(path, url))).status, 200, path);
+    }
   });
 
-  test('have a command that logs in, uploads, and brings the originals back', async () => {
+  test('have a command that logs in, uploads, and exports the originals', async () => {
     const bytes = await picture(2);
     await writeFile(join(app, 'chair.jpg'), bytes);
     const key = ['--key', publicKey, '--secret', secretKey];
@@ -160,14 +185,14 @@ describe('the packages, installed', { skip }, () => {
     await vitrine('export', 'copy');
     const digest = createHash('sha256').update(bytes).digest('hex');
     assert.deepEqual(await readFile(join(app, 'copy/originals', `${digest}.jpg`)), bytes);
-    // Beside the server, on its data.
+    // An admin command on the data of the running server.
     assert.match(await vitrine('accounts', 'list'), new RegExp(accountID));
   });
 
-  test('stop when they are told to', async () => {
-    const closed = once(server, 'close');
+  test('end after SIGTERM', async () => {
+    const close = once(server, 'close');
     process.kill(-(server.pid ?? Number.NaN), 'SIGTERM');
-    await closed;
+    await close;
     await assert.rejects(fetch(new URL('/livez', url)));
   });
 });

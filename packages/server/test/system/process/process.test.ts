@@ -1,5 +1,6 @@
 /**
- * The server as a process: what a newcomer runs, what an operator sends it, what the machine does to it.
+ * The server as a process: its first start, start failures, its stop by a signal, and the end of its worker
+ * processes.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile } from 'node:child_process';
@@ -33,21 +34,22 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Starts the server in an empty folder and waits until it says where it listens. */
+/** Starts the server in the folder of the test, and waits until it listens. */
 async function start(env: Record<string, string> = {}) {
   const { child, pid, listening, output } = serve({ cwd: folder, env });
   running.push(child);
   return { child, pid, url: await listening, output };
 }
 
-async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<unknown> {
+/** Sends a signal and waits for the end. @returns the exit code. */
+async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<unknown> {
   const exit = once(child, 'exit');
   child.kill(signal);
   return (await exit)[0];
 }
 
 describe('the first start', () => {
-  test('needs no configuration, and prints an account, a key, a curl that uploads, and a link that shows it', async () => {
+  test('needs no configuration, and prints an account, a key, and a curl command that uploads a picture', async () => {
     const first = await start();
     while (!first.output().includes('/docs/api')) await once(first.child.stdout ?? first.child, 'data');
     const text = first.output();
@@ -60,11 +62,11 @@ describe('the first start', () => {
     });
     assert.match(stdout, / 201$/);
     const { link } = JSON.parse(stdout.slice(0, -4)) as { link: string };
-    const shown = await fetch(link);
-    assert.equal(shown.status, 200);
-    assert.equal((await sharp(Buffer.from(await shown.arrayBuffer())).metadata()).width, 400);
-    assert.equal(await stopped(first.child, 'SIGTERM'), 0);
-    assert.equal(first.output().match(/listening/gi)?.length, 1, 'said once');
+    const response = await fetch(link);
+    assert.equal(response.status, 200);
+    assert.equal((await sharp(Buffer.from(await response.arrayBuffer())).metadata()).width, 400);
+    assert.equal(await stop(first.child, 'SIGTERM'), 0);
+    assert.equal(first.output().match(/listening/gi)?.length, 1, 'logged once');
     assert.match(first.output(), /"path":"\/accounts\/[^"]+","status":201.*"msg":"answered"/);
 
     const second = await start();
@@ -73,24 +75,24 @@ describe('the first start', () => {
       200,
     );
     assert.equal((await fetch(`${second.url}${new URL(link).pathname}`)).status, 200);
-    assert.equal(await stopped(second.child, 'SIGINT'), 0);
+    assert.equal(await stop(second.child, 'SIGINT'), 0);
     assert.equal(second.output().includes('secret key'), false, 'the secret is shown only once');
   });
 
-  test('on a port that is taken says so, and keeps the key for the start that succeeds', async () => {
-    const taken = createServer();
-    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-    const { port } = taken.address() as AddressInfo;
+  test('fails on an occupied port, and prints the key at the next successful start', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as AddressInfo;
     await assert.rejects(start({ VITRINE_PORT: String(port) }), /something else listens there/);
-    taken.close();
+    other.close();
     const next = await start();
     while (!next.output().includes('/docs/api')) await once(next.child.stdout ?? next.child, 'data');
     assert.match(next.output(), /secret key {2}vitrine_sk_/);
   });
 
-  test('on a Node that is too old says so, and what to do', async () => {
-    const older = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.20.2'})";
-    const run = promisify(execFile)(process.execPath, ['--import', older, START], { cwd: folder });
+  test('fails on an old Node, and prints the required version and the remedy', async () => {
+    const oldNode = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.20.2'})";
+    const run = promisify(execFile)(process.execPath, ['--import', oldNode, START], { cwd: folder });
     await assert.rejects(run, ({ code, stderr }: Error & { code: number; stderr: string }) => {
       assert.equal(code, 1);
       assert.match(stderr, /needs Node 24 or newer, and this is Node 20\.20\.2.*npm ci/s);
@@ -98,16 +100,16 @@ describe('the first start', () => {
     });
   });
 
-  test('without a database or a folder that can be used says which and why in one line, without secrets', async () => {
+  test('fails with one line without secrets if the database or a folder cannot be used', async () => {
     const file = join(folder, 'a file');
     await writeFile(file, '');
-    const newer = join(folder, 'newer.db');
-    const store = await openSqlite({ path: newer });
+    const newerPath = join(folder, 'newer.db');
+    const store = await openSqlite({ path: newerPath });
     await store.migrate();
     await store.close();
-    const other = new DatabaseSync(newer);
-    other.exec(`insert into kysely_migration values ('9999-from-the-future', '2099-01-01T00:00:00.000Z')`);
-    other.close();
+    const newer = new DatabaseSync(newerPath);
+    newer.exec(`insert into kysely_migration values ('9999-from-the-future', '2099-01-01T00:00:00.000Z')`);
+    newer.close();
     const cases: [Record<string, string>, RegExp][] = [
       [
         { VITRINE_DATABASE: 'postgres://me:hunter2@127.0.0.1:1/library' },
@@ -115,7 +117,7 @@ describe('the first start', () => {
       ],
       [{ VITRINE_DATA: join(file, 'data') }, /The database .*a file.* cannot be used: ENOTDIR.*VITRINE_DATA/],
       [{ VITRINE_BLOBS: `file:${file}` }, /The blob folder .*a file cannot be used: .*VITRINE_BLOBS/],
-      [{ VITRINE_DATABASE: `sqlite:${newer}` }, /newer version of Vitrine/],
+      [{ VITRINE_DATABASE: `sqlite:${newerPath}` }, /newer version of Vitrine/],
     ];
     for (const [env, expected] of cases) {
       await assert.rejects(start(env), ({ message }: Error) => {
@@ -129,7 +131,7 @@ describe('the first start', () => {
     }
   });
 
-  test('with wrong variables names all of them at once, and no secret', async () => {
+  test('fails with the names of all wrong variables, and without secrets', async () => {
     const env = { VITRINE_PORT: 'x', VITRINE_HOTS: 'a', VITRINE_BOOTSTRAP_KEY: 'only-hunter2' };
     await assert.rejects(start(env), ({ message }: Error) => {
       for (const name of ['VITRINE_PORT', 'VITRINE_HOTS', 'VITRINE_HOST', 'VITRINE_BOOTSTRAP_KEY']) {
@@ -142,10 +144,10 @@ describe('the first start', () => {
   });
 });
 
-describe('a stop', () => {
+describe('the stop', () => {
   const env = { VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT, VITRINE_BOOTSTRAP_KEY: 'a:b' };
 
-  test('by SIGTERM finishes the upload that runs, takes no new ones, and exits with 0', async () => {
+  test('by SIGTERM finishes a running upload, accepts no new one, and exits with 0', async () => {
     const { child, url, output } = await start(env);
     const bytes = await picture(2);
     const boundary = 'b';
@@ -161,14 +163,14 @@ describe('a stop', () => {
     });
     const status = new Promise((resolve, reject) => {
       upload.once('response', (response) => {
-        // Or the connection would be kept alive past the last answer, and the stop with it.
+        // A kept-alive connection would delay the stop.
         assert.equal(response.headers.connection, 'close');
         resolve(response.resume().statusCode);
       });
       upload.once('error', reject);
     });
     await new Promise<void>((resolve) => upload.write(body.subarray(0, 200), () => resolve()));
-    // Its headers have been read once a later request on another connection is answered.
+    // The server has read the headers of the upload once it answers a later request.
     await fetch(`${url}/livez`);
     const exit = once(child, 'exit');
     child.kill('SIGTERM');
@@ -188,14 +190,14 @@ describe('a stop', () => {
   });
 });
 
-describe('the processes that decode', () => {
+describe('the worker processes', () => {
   const env = {
     VITRINE_BOOTSTRAP_ACCOUNT: ACCOUNT,
     VITRINE_BOOTSTRAP_KEY: 'a:b',
     VITRINE_RENDER_CONCURRENCY: '1',
   };
 
-  test('can be killed during an upload, and that upload and the next one work', {
+  test('die of SIGKILL during an upload, and that upload and the next one succeed', {
     skip: process.platform !== 'linux',
   }, async () => {
     const { pid, url } = await start(env);
@@ -207,32 +209,33 @@ describe('the processes that decode', () => {
         .status;
     };
     assert.equal(await upload(await picture(3)), 201);
-    // Large enough to be still at it when it is killed; both outcomes of that race are checked the same.
+    // Large enough that the worker still decodes it when it is killed. Both outcomes of the race must
+    // succeed.
     const large = await sharp({ create: { width: 9_000, height: 9_000, channels: 3, background: 'teal' } })
       .png()
       .toBuffer();
     const before = childrenOf(pid);
-    assert.ok(before.length > 0, 'decoding is done in child processes');
-    const answer = upload(large);
-    let settled = false;
-    answer.finally(() => {
-      settled = true;
+    assert.ok(before.length > 0, 'child processes decode the pictures');
+    const status = upload(large);
+    let isSettled = false;
+    status.finally(() => {
+      isSettled = true;
     });
-    // Killed again and again for as long as it takes would be a refusal; once is a crash like any other.
-    for (const decoder of before) process.kill(decoder, 'SIGKILL');
-    assert.equal(await answer, 201);
-    assert.equal(settled, true);
+    // Killed once: the server retries. It rejects a picture that ends its worker again and again.
+    for (const worker of before) process.kill(worker, 'SIGKILL');
+    assert.equal(await status, 201);
+    assert.equal(isSettled, true);
     assert.equal(await upload(await picture(4)), 201);
     const after = childrenOf(pid);
     assert.equal(
-      after.some((decoder) => before.includes(decoder)),
+      after.some((worker) => before.includes(worker)),
       false,
-      'others have taken their place',
+      'new workers replaced the killed ones',
     );
     assert.equal((await fetch(`${url}/livez`)).status, 200);
   });
 
-  test('end with the server, also when it is killed', { skip: process.platform !== 'linux' }, async () => {
+  test('end when SIGKILL ends the server', { skip: process.platform !== 'linux' }, async () => {
     const { child, pid, url } = await start(env);
     await fetch(url);
     const form = new FormData();
@@ -242,9 +245,9 @@ describe('the processes that decode', () => {
       body: form,
       headers: { authorization: basic('a', 'b') },
     });
-    const decoders = childrenOf(pid);
-    assert.ok(decoders.length > 0);
-    await stopped(child, 'SIGKILL');
-    while (decoders.some(isAlive)) await new Promise(setImmediate);
+    const workers = childrenOf(pid);
+    assert.ok(workers.length > 0);
+    await stop(child, 'SIGKILL');
+    while (workers.some(isAlive)) await new Promise(setImmediate);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * The official SDK, unchanged, as the client it will meet in the field.
+ * The published, unchanged Moov SDK as a client of the server: images and access tokens.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -34,49 +34,49 @@ async function update(moov: Moov, imageID: string, bytes: Uint8Array) {
   return result;
 }
 
-async function doAllSeven(moov: Moov): Promise<void> {
-  const uploaded = await upload(moov, await picture(1), 'A lamp');
-  assert.equal(uploaded.altText, 'A lamp');
-  assert.ok(uploaded.createdOn instanceof Date);
+async function callAllOperations(moov: Moov): Promise<void> {
+  const image = await upload(moov, await picture(1), 'A lamp');
+  assert.equal(image.altText, 'A lamp');
+  assert.ok(image.createdOn instanceof Date);
 
-  const listed = await moov.images.list({ accountID, skip: 0, count: 20 });
+  const list = await moov.images.list({ accountID, skip: 0, count: 20 });
   assert.deepEqual(
-    listed.result.map(({ imageID }) => imageID),
-    [uploaded.imageID],
+    list.result.map(({ imageID }) => imageID),
+    [image.imageID],
   );
 
-  const { imageID } = uploaded;
-  const got = await moov.images.getMetadata({ accountID, imageID });
-  assert.deepEqual(got.result, uploaded);
+  const { imageID } = image;
+  const metadata = await moov.images.getMetadata({ accountID, imageID });
+  assert.deepEqual(metadata.result, image);
 
-  const updated = await update(moov, imageID, await picture(2));
-  assert.equal(updated.imageID, imageID);
-  assert.equal(updated.publicID, uploaded.publicID);
-  assert.equal(updated.altText, 'A lamp');
+  const replacement = await update(moov, imageID, await picture(2));
+  assert.equal(replacement.imageID, imageID);
+  assert.equal(replacement.publicID, image.publicID);
+  assert.equal(replacement.altText, 'A lamp');
 
-  const described = await moov.images.updateMetadata({
+  const description = await moov.images.updateMetadata({
     accountID,
     imageID,
     imageMetadataRequest: { altText: 'Two lamps' },
   });
-  assert.equal(described.result.altText, 'Two lamps');
+  assert.equal(description.result.altText, 'Two lamps');
 
-  const deleted = await moov.images.delete({ accountID, imageID });
-  assert.ok(deleted);
+  const deletion = await moov.images.delete({ accountID, imageID });
+  assert.ok(deletion);
 
   for (const size of [undefined, '120x80']) {
-    const shown = await moov.images.getPublic({
-      publicID: uploaded.publicID,
+    const response = await moov.images.getPublic({
+      publicID: image.publicID,
       ...(size !== undefined && { size }),
     });
-    const bytes = Buffer.from(await new Response(shown?.result as ReadableStream).arrayBuffer());
+    const bytes = Buffer.from(await new Response(response?.result as ReadableStream).arrayBuffer());
     const { format, width, height } = await sharp(bytes).metadata();
     assert.deepEqual([format, width, height], ['jpeg', ...(size === undefined ? [400, 400] : [120, 80])]);
   }
 }
 
 for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
-  describe(`the official SDK at ${version ?? 'no version of its own'}`, () => {
+  describe(`the official SDK ${version === undefined ? 'without a version' : `at ${version}`}`, () => {
     let server: TestServer;
     let moov: Moov;
     before(async () => {
@@ -89,18 +89,18 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
     });
     after(() => server.close());
 
-    test('does all seven operations', () => doAllSeven(moov));
+    test('calls all seven operations', () => callAllOperations(moov));
 
-    test('understands 304', async () => {
+    test('accepts a 304 for a conditional request', async () => {
       const { link, publicID } = await upload(moov, await picture(3));
       const accept = 'image/jpeg;q=1, image/png;q=0.7, image/webp;q=0';
       const etag = (await fetch(link, { headers: { accept } })).headers.get('etag') ?? '';
-      const shown = await moov.images.getPublic({ publicID, ifNoneMatch: etag });
-      assert.equal(shown?.result, undefined, 'the picture that the client has is still current');
-      assert.deepEqual(shown?.headers.etag, [etag]);
+      const response = await moov.images.getPublic({ publicID, ifNoneMatch: etag });
+      assert.equal(response?.result, undefined, 'a 304 has no body');
+      assert.deepEqual(response?.headers.etag, [etag]);
     });
 
-    test('gets its typed errors', async () => {
+    test('parses errors into its typed classes', async () => {
       const bytes = await picture(4);
       const { imageID } = await upload(moov, bytes);
       await assert.rejects(upload(moov, bytes), (error) => {
@@ -119,18 +119,21 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
         assert.match(error.metadata?.altText ?? '', /2000/);
         return true;
       });
-      const describing = moov.images.updateMetadata({
+      const changing = moov.images.updateMetadata({
         accountID,
         imageID,
         imageMetadataRequest: { altText: 'a\u0000b' },
       });
-      await assert.rejects(describing, (error) => {
+      await assert.rejects(changing, (error) => {
         assert.ok(error instanceof ImageMetadataValidationError);
         assert.match(error.altText ?? '', /control/);
         return true;
       });
-      const missing = moov.images.getMetadata({ accountID, imageID: '7cec5bd3-6340-4de4-a923-bf6ec0f7e921' });
-      await assert.rejects(missing, (error) => error instanceof MoovError && error.statusCode === 404);
+      const unknownRequest = moov.images.getMetadata({
+        accountID,
+        imageID: '7cec5bd3-6340-4de4-a923-bf6ec0f7e921',
+      });
+      await assert.rejects(unknownRequest, (error) => error instanceof MoovError && error.statusCode === 404);
     });
   });
 }
@@ -147,8 +150,8 @@ describe('the official SDK with an access token', () => {
   });
   after(() => server.close());
 
-  /** The SDK with a token instead of the key, by the hook that it has for such things. */
-  const withToken = (accessToken: string) => {
+  /** An SDK client with a token instead of the key. A request hook sets the header. */
+  const createTokenClient = (accessToken: string) => {
     const httpClient = new HTTPClient();
     httpClient.addHook('beforeRequest', (request) => {
       const next = new Request(request);
@@ -160,29 +163,29 @@ describe('the official SDK with an access token', () => {
   const scope = `/accounts/${accountID}/images.read /accounts/${accountID}/images.write`;
   const request = { grantType: 'client_credentials', scope } as const;
 
-  test('gets one and does all seven operations with it', async () => {
+  test('creates a token and calls all seven operations with it', async () => {
     const { result } = await moov.authentication.createAccessToken(request);
     assert.equal(result.scope, scope);
     assert.equal(result.tokenType, 'Bearer');
-    await doAllSeven(withToken(result.accessToken));
+    await callAllOperations(createTokenClient(result.accessToken));
   });
 
-  test('gets one for credentials in the body, refreshes it, and revokes it', async () => {
+  test('creates a token with credentials in the body, refreshes it, and revokes it', async () => {
     const anonymous = new Moov({ serverURL: server.url });
     const client = { clientId: KEY.publicKey, clientSecret: KEY.secretKey };
     const first = await anonymous.authentication.createAccessToken({ ...request, ...client });
     const { refreshToken } = first.result;
     const grantType = 'refresh_token';
     const second = await anonymous.authentication.createAccessToken({ grantType, refreshToken, ...client });
-    const bearer = withToken(second.result.accessToken);
+    const bearer = createTokenClient(second.result.accessToken);
     await bearer.images.list({ accountID });
     const token = second.result.accessToken;
     await anonymous.authentication.revokeAccessToken({ token, tokenTypeHint: 'access_token', ...client });
-    const listing = bearer.images.list({ accountID });
-    await assert.rejects(listing, (error) => error instanceof MoovError && error.statusCode === 401);
+    const listAfterRevoke = bearer.images.list({ accountID });
+    await assert.rejects(listAfterRevoke, (error) => error instanceof MoovError && error.statusCode === 401);
   });
 
-  test('gets its typed errors', async () => {
+  test('parses errors into its typed classes', async () => {
     await assert.rejects(
       moov.authentication.createAccessToken({ ...request, scope: 'nonsense' }),
       (error) => {

@@ -1,5 +1,5 @@
 /**
- * The official SDK, unchanged, with products.
+ * The published, unchanged Moov SDK as a client of the server: products.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -14,7 +14,7 @@ const accountID = ACCOUNT;
 const basePrice = { currency: 'USD', valueDecimal: '4.99' };
 
 for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
-  describe(`the official SDK with products at ${version ?? 'no version of its own'}`, () => {
+  describe(`products of the official SDK ${version === undefined ? 'without a version' : `at ${version}`}`, () => {
     let server: TestServer;
     let moov: Moov;
     before(async () => {
@@ -27,7 +27,7 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
     });
     after(() => server.close());
 
-    test('does all five operations', async () => {
+    test('calls all five operations', async () => {
       const [lemon, syrup] = [
         await server.added(await picture(1), { metadata: { altText: 'A lemon' } }),
         await server.added(await picture(2)),
@@ -56,18 +56,18 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
         ],
       };
       const { result: created } = await moov.products.create({ accountID, productRequest });
-      const shown = ({ imageID, altText, link, publicID }: typeof lemon) => {
+      const productImageOf = ({ imageID, altText, link, publicID }: typeof lemon) => {
         return { imageID, ...(altText !== undefined && { altText }), link, publicID };
       };
       assert.ok(created.createdOn instanceof Date);
       assert.deepEqual(created, {
         ...productRequest,
         productID: created.productID,
-        images: [shown(lemon)],
+        images: [productImageOf(lemon)],
         optionGroups: productRequest.optionGroups.map((group) => ({
           ...group,
           options: group.options.map(({ images, ...option }) => {
-            return { ...option, ...(images && { images: [shown(syrup)] }) };
+            return { ...option, ...(images && { images: [productImageOf(syrup)] }) };
           }),
         })),
         createdOn: created.createdOn,
@@ -75,8 +75,8 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
       });
       const { productID } = created;
       assert.deepEqual((await moov.products.get({ accountID, productID })).result, created);
-      const found = await moov.products.list({ accountID, title: 'BEST LEMON', skip: 0, count: 20 });
-      assert.deepEqual(found.result, [created]);
+      const matches = await moov.products.list({ accountID, title: 'BEST LEMON', skip: 0, count: 20 });
+      assert.deepEqual(matches.result, [created]);
       assert.deepEqual((await moov.products.list({ accountID, title: '%' })).result, []);
 
       const { result: changed } = await moov.products.update({
@@ -96,10 +96,10 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
       assert.ok(disabled.disabledOn instanceof Date);
     });
 
-    test('gets its typed errors', async () => {
+    test('parses errors into its typed classes', async () => {
       const { imageID } = await server.added(await picture(3));
       await moov.images.delete({ accountID, imageID });
-      const wrong = {
+      const invalidRequest = {
         title: '',
         description: '<b>bold</b>',
         basePrice: { currency: 'usd', valueDecimal: '1e3' },
@@ -115,7 +115,7 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
         ],
         categoryID: accountID,
       };
-      await assert.rejects(moov.products.create({ accountID, productRequest: wrong }), (error) => {
+      await assert.rejects(moov.products.create({ accountID, productRequest: invalidRequest }), (error) => {
         assert.ok(error instanceof ProductRequestValidationError);
         assert.equal(error.statusCode, 422);
         assert.match(error.title ?? '', /blank/);
@@ -135,12 +135,12 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
 
       const productRequest = { title: 'x', basePrice };
       const { productID } = (await moov.products.create({ accountID, productRequest })).result;
-      const refused = moov.products.update({
+      const update = moov.products.update({
         accountID,
         productID,
         productRequest: { ...productRequest, images: [{ imageID }] },
       });
-      await assert.rejects(refused, (error) => {
+      await assert.rejects(update, (error) => {
         assert.ok(error instanceof ProductRequestValidationError);
         assert.match(error.images?.['0']?.imageID ?? '', /disabled/);
         return true;
