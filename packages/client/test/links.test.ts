@@ -19,25 +19,25 @@ describe('imageURL', () => {
     );
   });
 
-  test('leaves a link alone of which nothing is asked', () => {
+  test('does not change a link without options', () => {
     assert.equal(imageURL(link), link);
     assert.equal(imageURL(link, { size: undefined, fit: undefined }), link);
   });
 
-  test('takes sizes as the contract writes them, and sides that follow from the other', () => {
+  test('accepts a size as WxH or as an object with optional sides', () => {
     assert.equal(imageURL(link, { size: '400x0' }), `${link}?size=400x0`);
     assert.equal(imageURL(link, { size: { width: 400 } }), `${link}?size=400x0`);
     assert.equal(imageURL(link, { size: { height: 400 } }), `${link}?size=0x400`);
     assert.equal(imageURL(link, { size: {} }), `${link}?size=0x0`);
   });
 
-  test('keeps what the link asks for already, its fragment too, and works on relative links', () => {
+  test('keeps the other parameters and the fragment of a link, and accepts relative links', () => {
     assert.equal(imageURL('/images/x?size=10x10&v=2#top', { size: '20x20' }), '/images/x?size=20x20&v=2#top');
   });
 
-  test('refuses what the server would refuse, and names the option and its limits', () => {
+  test('rejects invalid options with the name of the option and its limits', () => {
     for (const [options, message] of [
-      [{ size: '400' }, /size must be of the form WxH, each 0 to 99999, not "400"/],
+      [{ size: '400' }, /size must be of the form WxH, each side from 0 to 99999, not "400"/],
       [{ size: '0400x1' }, /size/],
       [{ size: { width: 1.5 } }, /size\.width must be a whole number from 0 to 99999, not 1\.5/],
       [{ size: { height: -1 } }, /size\.height/],
@@ -53,14 +53,14 @@ describe('imageURL', () => {
 });
 
 describe('srcset', () => {
-  test('lists widths in proportion', () => {
+  test('lists widths in the proportions of the image', () => {
     assert.equal(
       srcset(link, { widths: [640, 320], format: 'webp' }),
       `${link}?size=320x0&format=webp 320w, ${link}?size=640x0&format=webp 640w`,
     );
   });
 
-  test('lists widths of one shape', () => {
+  test('lists widths with one aspect ratio', () => {
     assert.equal(
       srcset(link, { widths: [300, 600], aspectRatio: 3 / 2 }),
       `${link}?size=300x200 300w, ${link}?size=600x400 600w`,
@@ -75,7 +75,7 @@ describe('srcset', () => {
     assert.equal(srcset(link, { size: { width: 50 }, dprs: [2] }), `${link}?size=50x0&dpr=2 2x`);
   });
 
-  test('never promises more pixels than a rendition can have', () => {
+  test('clamps widths and densities to the longest side of a rendition', () => {
     assert.equal(
       srcset(link, { widths: [1024, 3000, 4000] }),
       `${link}?size=1024x0 1024w, ${link}?size=2048x0 2048w`,
@@ -88,7 +88,7 @@ describe('srcset', () => {
     assert.equal(srcset(link, { size: '3000x10' }), `${link}?size=3000x10&dpr=1 1x`);
   });
 
-  test('refuses empty sets and what is out of range', () => {
+  test('rejects empty lists and values that are out of range', () => {
     assert.throws(() => srcset(link, { widths: [] }), /widths must not be empty/);
     assert.throws(() => srcset(link, { size: '1x1', dprs: [] }), /dprs must not be empty/);
     assert.throws(() => srcset(link, { widths: [0] }), /widths must be a whole number from 1/);
