@@ -1,6 +1,5 @@
 /**
- * The operations on accounts and on the audit trail. The official SDK does not have them: only Vitrine
- * servers do.
+ * The operations on accounts and on audit trails. Only Vitrine servers have them; the official SDK does not.
  */
 import type { components } from './contract.ts';
 import { genericRefusal } from './errors.ts';
@@ -34,9 +33,7 @@ export interface AccountRequest {
   readonly accountID: string;
 }
 
-/**
- * The changes to an account. Omitted fields stay as they are. A quota of null resets to the server's default.
- */
+/** The changes to an account. Omitted fields stay. A quota of null resets to the server's default. */
 export type UpdateAccountRequest = AccountRequest & Given<Schemas['AccountPatch']>;
 
 /** Selects an audit trail and a range of it. Without an account: the trail of the whole server. */
@@ -56,9 +53,7 @@ export class Accounts {
     this.#transport = transport;
   }
 
-  /**
-   * Lists the accounts that the credentials can use, newest first. Await it for one page, iterate it for all.
-   */
+  /** Lists the accounts of the credentials, newest first. Await it for one page, iterate it for all. */
   list(request: Range = {}, options?: CallOptions): Listing<Account> {
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
@@ -167,10 +162,7 @@ export class Accounts {
   }
 }
 
-/**
- * True if the request has the field, even when its value is undefined: a forgotten ID must not mean all
- * accounts.
- */
+/** True if the field is present, even with the value undefined: a forgotten ID must not mean all accounts. */
 export function hasAccount<Request extends { readonly accountID?: string }>(
   request: Request,
 ): request is Request & AccountRequest {

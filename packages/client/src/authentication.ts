@@ -22,10 +22,7 @@ type Joined<Name> = Name extends `${infer First}_${infer Rest}`
   : Name;
 type CamelCase<Wire> = { [Key in keyof Wire as Joined<Key>]: Wire[Key] };
 
-/**
- * An access token with its refresh token. `expiresIn` is in seconds; `scope` has the scopes, separated by
- * spaces.
- */
+/** An access token with its refresh token. `expiresIn` is in seconds. `scope` is separated by spaces. */
 export type AuthToken = CamelCase<Schemas['AuthToken']>;
 
 /**
@@ -73,8 +70,8 @@ export class Authentication {
   }
 
   /**
-   * Revokes an access token, or a refresh token with every token that came from it. An unknown token is a
-   * success.
+   * Revokes an access token, or a refresh token with every token that came from it.
+   * Revoking an unknown token is a success.
    */
   async revokeAccessToken(request: RevokeTokenRequest, options?: CallOptions): Promise<Done> {
     const { token, tokenTypeHint, clientId, clientSecret } = request;

@@ -1,6 +1,6 @@
 /**
- * The client class: its options and its resources. To add a resource, write a file like images.ts and add it
- * here.
+ * The client class: its options and its resources.
+ * To add a resource, write a file like images.ts and add a field here.
  */
 import { Accounts } from './accounts.ts';
 import { Authentication } from './authentication.ts';
@@ -19,9 +19,7 @@ import { checkTimeout, Transport } from './transport.ts';
 export interface VitrineOptions {
   /** The address of the server, such as `https://images.example.com`. */
   readonly serverURL: string | URL;
-  /**
-   * The credentials. Only `images.getPublic` and token calls with `clientId` and `clientSecret` work without.
-   */
+  /** The credentials. Not needed for `images.getPublic` and for token calls with `clientId` and `clientSecret`. */
   readonly security?: Security | undefined;
   /** The API version. Default: v2026.10.00, the newest that this client supports. */
   readonly xMoovVersion?: string | undefined;

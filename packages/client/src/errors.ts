@@ -164,10 +164,7 @@ export class LineItemsValidationError extends APIError {
   }
 }
 
-/**
- * A successful status with a body that breaks the contract. The body may come from a proxy, not from the
- * server.
- */
+/** A successful status with a body that breaks the contract. A proxy may have sent it. */
 export class ResponseValidationError extends APIError {
   override readonly name = 'ResponseValidationError';
 }

@@ -124,8 +124,8 @@ export class Images {
   }
 
   /**
-   * Lists the images of an account, newest first, including disabled images. Await it for one page, iterate
-   * it for all.
+   * Lists the images of an account, newest first, including disabled images.
+   * Await it for one page, iterate it for all.
    */
   list(request: ListImagesRequest, options?: CallOptions): Listing<Image> {
     const { disabled, unused, altText, search } = request;

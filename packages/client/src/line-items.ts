@@ -55,10 +55,9 @@ export class LineItems {
   }
 
   /**
-   * Creates a set. A set is immutable. Only a 429 is retried, because another retry could create a second
-   * set.
-   * @throws LineItemsValidationError if an item is invalid, or refers to a disabled or unknown image or
-   * product.
+   * Creates a set. A set is immutable.
+   * Only a 429 is retried, because another retry could create a second set.
+   * @throws LineItemsValidationError if an item is invalid or has a disabled or unknown image or product.
    */
   async create(request: CreateLineItemsRequest, options?: CallOptions): Promise<Answer<LineItemSet>> {
     const { items } = request;

@@ -68,8 +68,7 @@ export function imageURL(link: string, options: ImageURLOptions = {}): string {
 
 /**
  * Builds the value of a `srcset` attribute. With `widths`, the element also needs a `sizes` attribute.
- * Renditions have at most 2048 pixels per side. Larger candidates are listed once, with their real width or
- * density.
+ * Renditions have at most 2048 pixels per side. Larger candidates are listed once, with the real size.
  * @throws RangeError with the name of the invalid option and its limits.
  */
 export function srcset(link: string, options: WidthsOptions | DensitiesOptions): string {

@@ -79,8 +79,8 @@ export class Listing<Item> implements Promise<Answer<Item[]>>, AsyncIterable<Ite
         yield item;
       }
       skip += result.length;
-      // Without a total, only a page without new items is the end: a short page may come from a smaller page
-      // limit.
+      // Without a total, only a page without new items is the end. A server with a smaller page limit sends
+      // short pages before the end.
       if (result.length === 0 || (total === undefined ? newItems.length === 0 : skip >= total)) return;
     }
   }

@@ -7,10 +7,7 @@ export type WithDates<Wire, Times extends keyof Wire> = {
   [Key in keyof Wire]: Key extends Times ? Exclude<Wire[Key], string> | Date : Wire[Key];
 };
 
-/**
- * Makes a reader of arrays from a reader of items. The reader throws a TypeError if the value is not an
- * array.
- */
+/** Makes a reader of arrays from a reader of items. It throws a TypeError if the value is not an array. */
 export function readListOf<Item>(read: (data: unknown) => Item): (data: unknown) => Item[] {
   return (data) => readArray(data, 'an array').map((item) => read(item));
 }
@@ -47,7 +44,7 @@ export function readDate(value: unknown, field: string): Date {
   throw new TypeError(`${field} must be a date and time`);
 }
 
-/** Reads the present ones of some optional fields as Dates. @throws TypeError with the name of the field. */
+/** Reads optional fields as Dates; absent fields are omitted. @throws TypeError with the name of the field. */
 export function readDates<Field extends string>(
   data: Readonly<Record<string, unknown>>,
   fields: readonly Field[],

@@ -52,8 +52,7 @@ export interface Retries {
 }
 
 /**
- * @param idempotent if false, only a 429 is retried, because only a 429 guarantees that the server did
- * nothing
+ * @param idempotent false: only a 429 is retried, because only a 429 guarantees that the server did nothing
  * @throws RangeError with the name of the invalid number and its limit.
  */
 export function startRetries(
@@ -96,8 +95,7 @@ export function parseRetryAfter(headers: Headers, now: number): number | undefin
   const value = headers.get('retry-after')?.trim();
   if (!value) return undefined;
   if (/^\d+$/.test(value)) return Number(value) * 1_000;
-  // Date.parse accepts almost any text, so check first that the value begins with a weekday, as HTTP dates
-  // do.
+  // Date.parse accepts almost any text, so check first that the value begins with a weekday like an HTTP date.
   const date = /^[a-z]{3,9}, /i.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }

@@ -42,10 +42,7 @@ export class Sender {
     return response;
   }
 
-  /**
-   * Undefined if the browser cannot stream to this origin. It has not read the form then, so the form can be
-   * sent.
-   */
+  /** Undefined if the browser cannot stream to this origin. It has not read the form then. */
   async #stream(
     fetch: Fetch,
     url: URL,
