@@ -103,7 +103,7 @@ function longLines(path: string, text: string): Problem[] {
   });
 }
 
-/** Lines that cannot be wrapped: table rows, link targets, and code with text in it, which the formatter wraps. */
+/** Lines that cannot be wrapped: table rows, link targets, and code with strings, which biome formats. */
 function mayBeLong(line: string, isMarkdown: boolean): boolean {
   if (/https?:\/\/\S{40,}/.test(line)) return true;
   if (isMarkdown) return /^\s*\|/.test(line) || /^\s*(\[[^\]]+\]:|\S+$)/.test(line);

@@ -19,7 +19,10 @@ import { checkTimeout, Transport } from './transport.ts';
 export interface VitrineOptions {
   /** The address of the server, such as `https://images.example.com`. */
   readonly serverURL: string | URL;
-  /** The credentials. Not needed for `images.getPublic` and for token calls with `clientId` and `clientSecret`. */
+  /**
+   * The credentials. Two kinds of calls need none: `images.getPublic`, and token calls with `clientId` and
+   * `clientSecret`.
+   */
   readonly security?: Security | undefined;
   /** The API version. Default: v2026.10.00, the newest that this client supports. */
   readonly xMoovVersion?: string | undefined;

@@ -136,7 +136,7 @@ class FormReader {
         this.#content instanceof Blob ? this.#content.stream() : this.#content
       ).getReader() as ReadableStreamDefaultReader<Uint8Array>;
       const { done, value } = await this.#reader.read();
-      // A cancelled stream reports its end, like a complete one. A truncated file must not be sent as complete.
+      // A cancelled stream reports its end, like a complete one. A truncated file must not look complete.
       if (this.#cancelled) throw new Error('the form was cancelled while it was read');
       if (done) {
         this.#stage = 'end';

@@ -147,8 +147,7 @@ export class Images {
   /**
    * Uploads an image. The call sends an idempotency key, so a retry cannot create a second image.
    * @throws DuplicateImageError if the account already has these bytes.
-   * @throws ImageRequestValidationError if the file is not a valid PNG, JPEG or WebP, or the metadata is
-   * invalid.
+   * @throws ImageRequestValidationError if the file or the metadata is invalid. Files are PNG, JPEG or WebP.
    * @throws GenericError if the image or byte quota of the account is exceeded, among other causes.
    */
   async upload(request: UploadImageRequest, options: UploadOptions = {}): Promise<Answer<Image>> {
@@ -245,8 +244,7 @@ export class Images {
   /**
    * Gets the original: the uploaded bytes, unchanged, as a stream. Vitrine servers only. Resolves without a
    * result if `ifNoneMatch` is current. `new Response(result)` converts the stream.
-   * @throws ResponseValidationError with `verify`, if the digest header is missing or does not match the
-   * bytes.
+   * @throws ResponseValidationError with `verify`, if the digest is missing or does not match the bytes.
    */
   async original(request: OriginalRequest, options: OriginalOptions = {}): Promise<BytesAnswer> {
     const { ifNoneMatch } = request;

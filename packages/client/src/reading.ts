@@ -44,7 +44,7 @@ export function readDate(value: unknown, field: string): Date {
   throw new TypeError(`${field} must be a date and time`);
 }
 
-/** Reads optional fields as Dates; absent fields are omitted. @throws TypeError with the name of the field. */
+/** Reads optional fields as Dates. Absent fields are omitted. @throws TypeError with the field name. */
 export function readDates<Field extends string>(
   data: Readonly<Record<string, unknown>>,
   fields: readonly Field[],

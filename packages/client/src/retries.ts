@@ -95,7 +95,7 @@ export function parseRetryAfter(headers: Headers, now: number): number | undefin
   const value = headers.get('retry-after')?.trim();
   if (!value) return undefined;
   if (/^\d+$/.test(value)) return Number(value) * 1_000;
-  // Date.parse accepts almost any text, so check first that the value begins with a weekday like an HTTP date.
+  // Date.parse accepts almost any text, so check first that the value has the weekday of an HTTP date.
   const date = /^[a-z]{3,9}, /i.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
