@@ -1,7 +1,8 @@
 /**
  * Fuzzes the API with schemathesis against a server with example data.
- * The requests follow docs/openapi.json or break it on purpose. A response must not be an internal error, must
- * have a documented status and type, and must match its schema.
+ *
+ * The requests follow docs/openapi.json or break it on purpose. A response must not be an internal error. Its
+ * status, its type and its body must match the document.
  *
  * `npm run fuzz:api -- --minutes 20 --seed 7 --database postgres`
  */
