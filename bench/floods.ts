@@ -79,18 +79,18 @@ export const FLOODS: Readonly<
       const index = outcomes.begun ?? 0;
       count(outcomes, 'begun');
       const socket = open(target);
-      let ended = false;
+      let closed = false;
       socket.on('data', (chunk: Buffer) => count(outcomes, String(chunk).slice(9, 12)));
       socket.once('close', () => {
-        ended = true;
+        closed = true;
       });
       socket.write(index < 400 ? 'GET /livez HTTP/1.1\r\nHost: a\r\n' : head);
       const until = performance.now() + SECONDS * 1_000;
-      while (!ended && performance.now() < until) {
+      while (!closed && performance.now() < until) {
         await pause(1_000);
-        if (!ended) socket.write(index < 400 ? 'A: b\r\n' : 'a');
+        if (!closed) socket.write(index < 400 ? 'A: b\r\n' : 'a');
       }
-      if (!ended) count(outcomes, 'left open');
+      if (!closed) count(outcomes, 'left open');
       socket.destroy();
     });
     return outcomes;

@@ -150,7 +150,7 @@ export function makeVariant(jpeg: Uint8Array, number: number): Uint8Array[] {
   return [jpeg.subarray(0, 2), makeComment(Buffer.from(`${process.pid}-${number}`)), jpeg.subarray(2)];
 }
 
-/** Encodes the picture at the best quality below the upload limit, and fills it up to the limit with comments. */
+/** Encodes the picture at the best quality below the upload limit, and fills the file up with comments. */
 export async function enlarge(jpeg: Buffer): Promise<Buffer> {
   let best = jpeg;
   for (let quality = 80; quality <= 100; quality += 2) {

@@ -1,5 +1,5 @@
 /**
- * Measures the memory of the serving process, without its workers, during 64 uploads of almost 16 MiB at once.
+ * Measures the memory of the serving process, without its workers, during 64 uploads of 16 MiB at once.
  */
 import { check, type Measure } from '../bench.ts';
 import { runClosedLoop } from '../http.ts';

@@ -61,7 +61,7 @@ export class Listing<Item> implements Promise<Answer<Item[]>>, AsyncIterable<Ite
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Item, void, undefined> {
     const { skip: start = 0, count = MAX_COUNT } = this.#range;
-    const seen = new Set<string>();
+    const yieldedIDs = new Set<string>();
     let previousTotal: number | undefined;
     for (let skip = start; ; ) {
       const { headers, result } = await this.#fetchPage({ skip, count });
@@ -73,9 +73,9 @@ export class Listing<Item> implements Promise<Answer<Item[]>>, AsyncIterable<Ite
         skip = Math.max(start, skip - removed);
         continue;
       }
-      const newItems = result.filter((item) => !seen.has(this.#identify(item)));
+      const newItems = result.filter((item) => !yieldedIDs.has(this.#identify(item)));
       for (const item of newItems) {
-        seen.add(this.#identify(item));
+        yieldedIDs.add(this.#identify(item));
         yield item;
       }
       skip += result.length;

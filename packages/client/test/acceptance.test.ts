@@ -213,10 +213,13 @@ async function run({ make, errors }: Candidate, serverURL: string): Promise<Reco
   await record('update of a disabled image', update(await picture(10)));
   await record('updateMetadata of a disabled image', describeAs('x'));
 
-  const shown = await record('getPublic', () => client.images.getPublic({ publicID }));
+  const rendition = await record('getPublic', () => client.images.getPublic({ publicID }));
   await record('getPublic in a size', () => client.images.getPublic({ publicID, size: '30x0' }));
   await record('getPublic with a current ETag', () =>
-    client.images.getPublic({ publicID, ifNoneMatch: shown?.headers.etag?.[0] ?? assert.fail('no ETag') }),
+    client.images.getPublic({
+      publicID,
+      ifNoneMatch: rendition?.headers.etag?.[0] ?? assert.fail('no ETag'),
+    }),
   );
   await record('getPublic in an invalid size', () => client.images.getPublic({ publicID, size: 'huge' }));
   await record('getPublic of an unknown ID', () =>

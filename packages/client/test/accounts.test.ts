@@ -38,7 +38,7 @@ describe('accounts', () => {
     const page = await vitrine.accounts.list({ count: 1 });
     assert.deepEqual([page.result, page.headers['x-total-count']], [[created.result], ['2']]);
     const all: string[] = [];
-    for await (const one of vitrine.accounts.list()) all.push(one.accountID);
+    for await (const account of vitrine.accounts.list()) all.push(account.accountID);
     assert.deepEqual(all, [accountID, ACCOUNT]);
 
     const updated = await vitrine.accounts.update({ accountID, displayName: 'Store', byteQuota: 9 });
@@ -90,7 +90,7 @@ describe('keys', () => {
     await assert.rejects(clientOf(issued).keys.list({ accountID }), isAPIError(403));
 
     const ids: string[] = [];
-    for await (const one of vitrine.keys.list({ accountID, count: 1 })) ids.push(one.keyID);
+    for await (const key of vitrine.keys.list({ accountID, count: 1 })) ids.push(key.keyID);
     assert.ok(ids.includes(keyID));
 
     const { result: rotated } = await vitrine.keys.rotate({ accountID, keyID, overlapSeconds: 0 });

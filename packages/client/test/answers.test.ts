@@ -86,7 +86,7 @@ describe('a list', () => {
   });
   const listIDs = async () => {
     const ids: string[] = [];
-    for await (const one of vitrine.images.list({ accountID, count: 3 })) ids.push(one.imageID);
+    for await (const image of vitrine.images.list({ accountID, count: 3 })) ids.push(image.imageID);
     return ids.join(' ');
   };
 

@@ -40,8 +40,8 @@ describe('a token', () => {
     assert.notEqual(second.accessToken, first.accessToken);
     await withToken(second.accessToken).images.list({ accountID });
 
-    const ended = await vitrine.authentication.revokeAccessToken({ token: second.accessToken });
-    assert.deepEqual(Object.keys(ended), ['headers']);
+    const revocation = await vitrine.authentication.revokeAccessToken({ token: second.accessToken });
+    assert.deepEqual(Object.keys(revocation), ['headers']);
     await assert.rejects(withToken(second.accessToken).images.list({ accountID }), isAPIError(401));
     await assert.rejects(vitrine.authentication.createAccessToken(refresh), (error) => {
       assert.ok(error instanceof GenericError && error.status === 400);

@@ -102,9 +102,9 @@ for (const protocol of ['http1', 'http2'] as const) {
           .update({ accountID, imageID, image: longer })
           .catch((thrown) => thrown);
         outcomes.updated = updated.result?.imageID === imageID || updated.name;
-        const shown = await vitrine.images.getPublic({ publicID, size: '60x0', format: 'webp' });
-        const blob = await new Response(shown.result ?? null).blob();
-        outcomes.type = shown.headers['content-type'];
+        const rendition = await vitrine.images.getPublic({ publicID, size: '60x0', format: 'webp' });
+        const blob = await new Response(rendition.result ?? null).blob();
+        outcomes.type = rendition.headers['content-type'];
         // biome-ignore lint/suspicious/noExplicitAny: this code runs in the page; Node's types lack the DOM.
         const dom = globalThis as any;
         const bitmap = await dom.createImageBitmap(blob);
@@ -250,9 +250,9 @@ describe('on a page of another origin', () => {
           let all = 0;
           for await (const _ of vitrine.images.list({ accountID, count: 1 })) all += 1;
           const { publicID } = result;
-          const shown = await vitrine.images.getPublic({ publicID });
-          await shown.result?.cancel();
-          return { all, identified: 'x-request-id' in headers, type: shown.headers['content-type'] };
+          const rendition = await vitrine.images.getPublic({ publicID });
+          await rendition.result?.cancel();
+          return { all, identified: 'x-request-id' in headers, type: rendition.headers['content-type'] };
         },
         corsServer.url,
       );

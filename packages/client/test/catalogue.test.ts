@@ -173,7 +173,7 @@ describe('line items', () => {
     for (let more = 0; more < 2; more += 1)
       await vitrine.lineItems.create({ accountID, items: set.items.map(({ images, ...one }) => one) });
     const ids: string[] = [];
-    for await (const one of vitrine.lineItems.list({ accountID, count: 1 })) ids.push(one.lineItemsID);
+    for await (const set of vitrine.lineItems.list({ accountID, count: 1 })) ids.push(set.lineItemsID);
     assert.deepEqual([ids.length, new Set(ids).size, ids.at(-1)], [3, 3, lineItemsID]);
   });
 

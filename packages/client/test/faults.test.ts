@@ -219,12 +219,12 @@ describe('a timeout', () => {
   });
 
   test('includes the wait for the security function', async () => {
-    const waiting = new Vitrine({
+    const hangingClient = new Vitrine({
       serverURL: server.url,
       security: () => new Promise<never>(() => undefined),
       timeoutMs: 30,
     });
-    await assert.rejects(waiting.ping.ping(), (error) => error instanceof TimeoutError);
+    await assert.rejects(hangingClient.ping.ping(), (error) => error instanceof TimeoutError);
   });
 
   test('longer than the longest timer does not fire at once', async () => {

@@ -71,9 +71,9 @@ describe('images', () => {
     const disabled = await vitrine.images.getMetadata({ accountID, imageID });
     assert.ok(disabled.result.disabledOn instanceof Date);
 
-    const shown = await vitrine.images.getPublic({ publicID, size: '120x80' });
-    assert.deepEqual(shown.headers['content-type'], ['image/jpeg']);
-    const { width, height } = await sharp(await readBytes(shown.result)).metadata();
+    const rendition = await vitrine.images.getPublic({ publicID, size: '120x80' });
+    assert.deepEqual(rendition.headers['content-type'], ['image/jpeg']);
+    const { width, height } = await sharp(await readBytes(rendition.result)).metadata();
     assert.deepEqual([width, height], [120, 80]);
   });
 

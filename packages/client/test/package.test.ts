@@ -49,8 +49,8 @@ await assert.rejects(
 for await (const one of vitrine.images.list({ accountID })) assert.deepEqual(one, result);
 await vitrine.images.update({ accountID, imageID, image });
 await vitrine.images.updateMetadata({ accountID, imageID, altText: 'Two' });
-const shown = await vitrine.images.getPublic({ publicID, size: '20x20' });
-assert.ok((await new Response(shown.result).arrayBuffer()).byteLength > 100);
+const rendition = await vitrine.images.getPublic({ publicID, size: '20x20' });
+assert.ok((await new Response(rendition.result).arrayBuffer()).byteLength > 100);
 const basePrice = { currency: 'USD', valueDecimal: '4.99' };
 const product = { title: 'Lamp', basePrice, images: [{ imageID }] };
 const { productID } = (await vitrine.products.create({ accountID, ...product })).result;

@@ -156,8 +156,8 @@ export async function calls(vitrine: Vitrine, content: FileContent): Promise<voi
   same<(typeof dryRun.result.lineItems)[number]['createdOn'], Date>(true);
   // @ts-expect-error: the only value is "missing".
   vitrine.images.list({ accountID, altText: 'a lamp' });
-  const shown = await vitrine.images.getPublic({ publicID: 'p', format: 'webp' });
-  same<typeof shown.result, ReadableStream<Uint8Array> | undefined>(true);
+  const rendition = await vitrine.images.getPublic({ publicID: 'p', format: 'webp' });
+  same<typeof rendition.result, ReadableStream<Uint8Array> | undefined>(true);
   // @ts-expect-error: gif is not an output format.
   await vitrine.images.getPublic({ publicID: 'p', format: 'gif' });
   // @ts-expect-error: stretch is not a fit.
