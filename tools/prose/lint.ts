@@ -84,7 +84,7 @@ function longSentences({ line, text }: Passage): Problem[] {
   });
 }
 
-/** The sentences of a passage. Code between backticks becomes one capitalised word, so it can begin a sentence. */
+/** The sentences of a passage. Code between backticks becomes a capitalised word, so it can begin one. */
 export function sentencesOf(text: string): string[] {
   const plain = text.replace(/`[^`]*`/g, 'Code');
   return [...sentences.segment(plain)].map(({ segment }) => segment.trim()).filter((part) => part !== '');

@@ -1,6 +1,11 @@
+/**
+ * Tests the link functions, and compares their limits with those of the server.
+ */
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
-import { imageURL, srcset } from '@vitrine/client';
+import { readFile } from 'node:fs/promises';
+import { before, describe, test } from 'node:test';
+import { type DeliveryParameters, imageURL, srcset } from '@vitrine/client';
+import { planRendition, type Transform } from '../../server/src/imaging/plan.ts';
 
 const link = 'https://images.example.com/images/V1StGXR8_Z5jdHi6B-myT';
 
@@ -94,5 +99,84 @@ describe('srcset', () => {
     assert.throws(() => srcset(link, { widths: [0] }), /widths must be a whole number from 1/);
     assert.throws(() => srcset(link, { widths: [10], aspectRatio: 0 }), /aspectRatio/);
     assert.throws(() => srcset(link, { size: '1x1', dprs: [5] }), /dprs must be a number from 1 to 3/);
+  });
+});
+
+/** True only if both types are identical. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <_A, _B>(_is: Same<_A, _B>) => undefined;
+
+/** A parameter schema of docs/openapi.json, which is generated from the constants of the server. */
+interface ParameterSchema {
+  readonly pattern?: string;
+  readonly default?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+describe('the limits of the link functions equal those of the server', () => {
+  let schemas: ReadonlyMap<string, ParameterSchema>;
+  before(async () => {
+    const text = await readFile(new URL('../../../docs/openapi.json', import.meta.url), 'utf8');
+    const { parameters } = JSON.parse(text).paths['/images/{publicID}'].get as {
+      parameters: readonly { name: string; schema: ParameterSchema }[];
+    };
+    schemas = new Map(parameters.map(({ name, schema }) => [name, schema]));
+  });
+
+  const accepts = (options: Parameters<typeof imageURL>[1]) => {
+    try {
+      imageURL(link, options);
+      return true;
+    } catch (error) {
+      assert.ok(error instanceof RangeError);
+      return false;
+    }
+  };
+
+  test('in the grammar of a size', () => {
+    const pattern = new RegExp(schemas.get('size')?.pattern ?? assert.fail('size has no pattern'));
+    const valid = ['0x0', '1x0', '0x1', '400x400', '99999x99999'];
+    const invalid = ['', 'x', '1', '1x', 'x1', '1x1x1', '100000x1', '1x100000', '01x1', '1x00', '-1x1'];
+    const odd = ['1.5x1', '1e2x1', '1X1', ' 1x1', '1x1 ', '1x1\n', '\u0661x1', '1x1;', '+1x1'];
+    for (const size of valid) assert.ok(pattern.test(size), size);
+    for (const size of [...invalid, ...odd]) assert.ok(!pattern.test(size), JSON.stringify(size));
+    for (const size of [...valid, ...invalid, ...odd])
+      assert.equal(accepts({ size }), pattern.test(size), JSON.stringify(size));
+    for (const side of [0, 1, 400, 99_999, 100_000, -1, 1.5]) {
+      assert.equal(accepts({ size: { width: side } }), pattern.test(`${side}x0`), `width ${side}`);
+      assert.equal(accepts({ size: { height: side } }), pattern.test(`0x${side}`), `height ${side}`);
+    }
+  });
+
+  test('in the default size, which the docstring names', async () => {
+    const source = await readFile(new URL('../src/links.ts', import.meta.url), 'utf8');
+    const [, documented] = /Default of the server: (\S+)\./.exec(source) ?? [];
+    assert.equal(documented, schemas.get('size')?.default);
+  });
+
+  test('in the range of quality and dpr', () => {
+    for (const name of ['quality', 'dpr'] as const) {
+      const { minimum = Number.NaN, maximum = Number.NaN } = schemas.get(name) ?? {};
+      assert.ok(accepts({ [name]: minimum }) && accepts({ [name]: maximum }), name);
+      assert.ok(!accepts({ [name]: minimum - 1 }) && !accepts({ [name]: maximum + 1 }), name);
+    }
+  });
+
+  test('in the longest side of a rendition', () => {
+    const transform: Transform = { width: 99_999, height: 0, fit: 'cover', position: 'center', dpr: 1 };
+    const original = { format: 'jpeg', width: 10_000, height: 10, frames: 1, transparent: false } as const;
+    const { width } = planRendition(transform, original, 'jpeg');
+    assert.equal(srcset(link, { widths: [99_999] }), `${link}?size=${width}x0 ${width}w`);
+    assert.equal(
+      srcset(link, { size: { width: width / 2 }, dprs: [3] }),
+      `${link}?size=${width / 2}x0&dpr=2 2x`,
+    );
+  });
+
+  test('in the names of formats, fits and positions', () => {
+    same<NonNullable<DeliveryParameters['format']>, Parameters<typeof planRendition>[2]>(true);
+    same<NonNullable<DeliveryParameters['fit']>, Transform['fit']>(true);
+    same<NonNullable<DeliveryParameters['position']>, Transform['position']>(true);
   });
 });
