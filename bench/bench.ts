@@ -1,45 +1,45 @@
 /**
- * Owns what every measurement is given and gives back, and the order of rounds. Refuses to know the measurements.
+ * The interface between a run and its measurements, and the order of rounds.
  */
 import type { Row, Skipped } from './numbers.ts';
 import type { OriginalFile } from './originals.ts';
 
 export interface Bench {
-  /** For whatever is written; removed at the end. */
+  /** A temporary folder, removed after the run. */
   readonly folder: string;
-  /** Where the originals lie. */
+  /** The folder with the files of `originals`. */
   readonly originalsFolder: string;
   readonly originals: readonly OriginalFile[];
   readonly rounds: number;
-  /** Fewer and smaller, to see that it works. */
+  /** Fewer and smaller rounds, to check that the bench works. */
   readonly quick: boolean;
-  /** Tells the terminal what is going on. */
-  say(text: string): void;
+  /** Prints progress to the terminal. */
+  log(text: string): void;
 }
 
 export type Measure = (bench: Bench) => Promise<(Row | Skipped)[]>;
 
 /**
- * Does one thing after the other, round after round, every other round backwards: A B, B A, A B. Returns what each
- * gave in each round. A round ahead of the first warms up and is forgotten, unless it is turned off.
+ * Runs the tasks one after the other in each round, and reverses the order every other round: A B, B A, A B.
+ * Returns the results of each task by round. A warm-up round before the first is not recorded.
  */
 export async function interleave<K extends string>(
   rounds: number,
-  things: Readonly<Record<K, (round: number) => Promise<number>>>,
+  tasks: Readonly<Record<K, (round: number) => Promise<number>>>,
   { warmUp = true }: { warmUp?: boolean } = {},
 ): Promise<Record<K, number[]>> {
-  const names = Object.keys(things) as K[];
+  const names = Object.keys(tasks) as K[];
   const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<K, number[]>;
   for (let round = warmUp ? -1 : 0; round < rounds; round += 1) {
     for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const value = await things[name](round);
+      const value = await tasks[name](round);
       if (round >= 0) results[name].push(value);
     }
   }
   return results;
 }
 
-/** The bench measures only what is right: throws with what is not. */
-export function check(right: boolean, what: string): asserts right {
-  if (!right) throw new Error(`wrong: ${what}`);
+/** Ends the run if a result is wrong, because figures of wrong results mean nothing. */
+export function check(correct: boolean, problem: string): asserts correct {
+  if (!correct) throw new Error(`wrong result: ${problem}`);
 }

@@ -1,7 +1,9 @@
 /**
- * A flood: 2 000 distinct sizes of one image are asked for, 16 at a time, while another image's warm rendition is
- * asked for at a steady pace. Prints the latency of the second quiet, under the flood, and quiet again. The target: a
- * 95th percentile within twice of quiet. The flood comes from a process of its own, which is this file again.
+ * Floods one image with requests for 2 000 distinct sizes, 16 at a time. Meanwhile it requests the warm
+ * rendition of another image at a steady pace, and prints the latency before, during and after the flood.
+ *
+ * The target: the 95th percentile during the flood is at most twice the one before.
+ * The flood runs in a child process, which is this file with `--flood`.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,10 +13,10 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { check } from './bench.ts';
-import { closedLoop, read, request } from './http.ts';
-import { brief, quantile } from './numbers.ts';
+import { read, request, runClosedLoop } from './http.ts';
+import { formatNumber, quantile } from './numbers.ts';
 import { makeOriginals } from './originals.ts';
-import { goAhead, latencies } from './pace.ts';
+import { measureLatencies, raisePriority } from './pace.ts';
 import { startVitrine, type Vitrine } from './vitrine.ts';
 
 const SIZES = 2_000;
@@ -23,7 +25,7 @@ const CONCURRENCY = 16;
 const PACE = 4;
 const TARGET = 2;
 
-/** How often each status was answered. */
+/** The number of responses by status. */
 type Statuses = Readonly<Record<string, number>>;
 
 async function flood(link: string): Promise<Statuses> {
@@ -32,35 +34,35 @@ async function flood(link: string): Promise<Statuses> {
     { length: SIZES },
     (_, index) => `${300 + (index % 50)}x${300 + Math.floor(index / 50)}`,
   );
-  await closedLoop(sizes, CONCURRENCY, async (size) => {
+  await runClosedLoop(sizes, CONCURRENCY, async (size) => {
     const { status } = await request('GET', `${link}?size=${size}&format=webp`);
     statuses[status] = (statuses[status] ?? 0) + 1;
   });
   return statuses;
 }
 
-async function measure(vitrine: Vitrine, flooded: string, warm: string): Promise<string> {
-  await read(warm);
-  const quiet = await latencies(warm, PACE, pause(4_000));
-  const child = fork(import.meta.filename, ['--flood', flooded]);
-  const answered = once(child, 'message').then(([statuses]) => statuses as Statuses);
-  const ended = once(child, 'exit');
-  const under = await latencies(warm, PACE, answered);
-  const statuses = await answered;
-  await ended;
-  const after = await latencies(warm, PACE, pause(4_000));
+async function measure(vitrine: Vitrine, floodedLink: string, warmLink: string): Promise<string> {
+  await read(warmLink);
+  const before = await measureLatencies(warmLink, PACE, pause(4_000));
+  const child = fork(import.meta.filename, ['--flood', floodedLink]);
+  const result = once(child, 'message').then(([statuses]) => statuses as Statuses);
+  const exit = once(child, 'exit');
+  const during = await measureLatencies(warmLink, PACE, result);
+  const statuses = await result;
+  await exit;
+  const after = await measureLatencies(warmLink, PACE, pause(4_000));
   for (const status of Object.keys(statuses))
-    check(['200', '429', '503'].includes(status), `the flood was answered ${status}`);
-  check((await vitrine.get('/livez')).status === 200, 'the server does not answer afterwards');
+    check(['200', '429', '503'].includes(status), `a request of the flood got ${status}`);
+  check((await vitrine.get('/livez')).status === 200, 'the server does not answer after the flood');
   const line = (name: string, values: readonly number[]) =>
-    `${name.padEnd(12)} p50 ${brief(quantile(values, 0.5))} ms   p95 ${brief(quantile(values, 0.95))} ms   ` +
-    `p99 ${brief(quantile(values, 0.99))} ms   (${values.length} requests)`;
-  const ratio = quantile(under, 0.95) / quantile(quiet, 0.95);
-  return `${line('quiet', quiet)}
-${line('under flood', under)}
-${line('quiet again', after)}
-the flood's answers: ${JSON.stringify(statuses)}
-p95 under flood: ${brief(ratio)}x of quiet (target ≤ ${TARGET}x, ${ratio <= TARGET ? 'met' : 'MISSED'})
+    `${name.padEnd(12)} p50 ${formatNumber(quantile(values, 0.5))} ms   p95 ${formatNumber(quantile(values, 0.95))} ms   ` +
+    `p99 ${formatNumber(quantile(values, 0.99))} ms   (${values.length} requests)`;
+  const ratio = quantile(during, 0.95) / quantile(before, 0.95);
+  return `${line('before', before)}
+${line('during', during)}
+${line('after', after)}
+responses to the flood: ${JSON.stringify(statuses)}
+p95 during the flood: ${formatNumber(ratio)}x of before (target ≤ ${TARGET}x, ${ratio <= TARGET ? 'met' : 'MISSED'})
 `;
 }
 
@@ -69,7 +71,7 @@ async function main(): Promise<void> {
     options: {
       flood: { type: 'string' },
       photos: { type: 'string' },
-      // What one image may cost: 0 lets the flood through to the renderer.
+      // The budget of new sizes for one image. 0 disables it, so every size is rendered.
       budget: { type: 'string', multiple: true, default: ['256', '0'] },
     },
   });
@@ -79,19 +81,20 @@ async function main(): Promise<void> {
     return;
   }
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-flood-'));
-  process.stdout.write(`${await goAhead()}\n`);
+  process.stdout.write(`${await raisePriority()}\n`);
   try {
     const photos = values.photos === undefined ? undefined : resolve(values.photos);
-    const [flooded, other] = (await makeOriginals(join(folder, 'originals'), photos, 2)).filter(
-      ({ format }) => format === 'jpeg',
-    );
-    check(flooded !== undefined && other !== undefined, 'no originals');
+    const [floodedOriginal, warmOriginal] = (
+      await makeOriginals(join(folder, 'originals'), photos, 2)
+    ).filter(({ format }) => format === 'jpeg');
+    check(floodedOriginal !== undefined && warmOriginal !== undefined, 'there are no originals');
     for (const budget of values.budget) {
       const vitrine = await startVitrine({ parent: folder, env: { VITRINE_SIZE_BUDGET: budget } });
       try {
-        const { link } = await vitrine.upload(flooded.bytes);
-        const warm = (await vitrine.upload(other.bytes)).link;
-        process.stdout.write(`\nVITRINE_SIZE_BUDGET=${budget}\n${await measure(vitrine, link, warm)}`);
+        const floodedLink = (await vitrine.upload(floodedOriginal.bytes)).link;
+        const warmLink = (await vitrine.upload(warmOriginal.bytes)).link;
+        const report = await measure(vitrine, floodedLink, warmLink);
+        process.stdout.write(`\nVITRINE_SIZE_BUDGET=${budget}\n${report}`);
       } finally {
         await vitrine.stop();
       }

@@ -1,6 +1,5 @@
 /**
- * Owns the bench's own HTTP client, on bare node:http so that it costs little of the cores it shares with what it
- * measures. Refuses to know what is measured.
+ * The HTTP client of the bench. It uses bare node:http, because it shares the cores with the measured server.
  */
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 
@@ -12,7 +11,7 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Sends a request and reads the whole answer, whatever its status. Throws if there is none. */
+/** Sends a request and reads the whole response of any status. Throws if there is no response. */
 export function request(
   method: string,
   url: string,
@@ -38,7 +37,7 @@ export function request(
   });
 }
 
-/** The body of a 200. Throws for anything else. */
+/** Reads the body of a 200. Throws for any other status. */
 export async function read(url: string, headers: Readonly<Record<string, string>> = {}): Promise<Buffer> {
   const answer = await request('GET', url, headers);
   if (answer.status !== 200) {
@@ -47,7 +46,7 @@ export async function read(url: string, headers: Readonly<Record<string, string>
   return answer.body;
 }
 
-/** Sends a file as the `image` part of a form, from pieces that are not copied. */
+/** Sends a file as the `image` part of a form, without copying the pieces of the file. */
 export function sendImage(
   method: 'POST' | 'PUT',
   url: string,
@@ -74,29 +73,29 @@ export function sendImage(
 }
 
 export interface Timings {
-  /** Seconds for everything. */
+  /** Seconds for all items together. */
   readonly seconds: number;
-  /** Milliseconds for each, in the order they ended. */
+  /** Milliseconds for each item, in the order in which they ended. */
   readonly latencies: readonly number[];
 }
 
-/** Does all of the work, `concurrency` pieces of it at a time, each as soon as one before it is done. */
-export async function closedLoop<T>(
-  work: readonly T[],
+/** Processes all items, `concurrency` at a time. The next item starts when one ends. */
+export async function runClosedLoop<T>(
+  items: readonly T[],
   concurrency: number,
-  each: (piece: T) => Promise<unknown>,
+  each: (item: T) => Promise<unknown>,
 ): Promise<Timings> {
   const latencies: number[] = [];
   let next = 0;
-  const begun = performance.now();
+  const loopStart = performance.now();
   const lane = async () => {
-    while (next < work.length) {
-      const piece = work[next++] as T;
+    while (next < items.length) {
+      const item = items[next++] as T;
       const start = performance.now();
-      await each(piece);
+      await each(item);
       latencies.push(performance.now() - start);
     }
   };
   await Promise.all(Array.from({ length: concurrency }, lane));
-  return { seconds: (performance.now() - begun) / 1_000, latencies };
+  return { seconds: (performance.now() - loopStart) / 1_000, latencies };
 }

@@ -1,12 +1,11 @@
 /**
- * Owns load by wrk: a C program, so that the generator costs little of the cores it shares with what it measures.
- * Refuses to know what is behind a URL.
+ * Generates load with wrk. It is a C program, because it shares the cores with the measured server.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from './process.ts';
 
-/** Latencies are in microseconds there. */
+/** wrk has latencies in microseconds. */
 const SCRIPT = `
 done = function(summary, latency, requests)
   local e = summary.errors
@@ -22,9 +21,9 @@ export interface LoadOptions {
 }
 
 export interface LoadResult {
-  /** Per second. */
+  /** Requests per second. */
   readonly rate: number;
-  /** Per answer, headers and all. */
+  /** Bytes per response, headers included. */
   readonly bytes: number;
   /** Milliseconds. */
   readonly p50: number;
@@ -33,15 +32,18 @@ export interface LoadResult {
 
 /** True if wrk is installed. */
 export async function hasWrk(): Promise<boolean> {
-  // It has no switch that ends well; what counts is that there is something to run.
+  // wrk exits with an error for every option that only prints, so look it up instead of running it.
   return run('sh', ['-c', 'command -v wrk']).then(
     () => true,
     () => false,
   );
 }
 
-/** Keeps the connections busy for that long. Throws if one answer is an error or of status 400 and above. */
-export async function load(
+/**
+ * Sends requests on all connections for `seconds`.
+ * Throws after a connection error or a status of 400 or above.
+ */
+export async function runLoad(
   folder: string,
   url: string,
   { connections, seconds, headers = {} }: LoadOptions,

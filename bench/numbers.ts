@@ -1,26 +1,25 @@
 /**
- * Owns what a measurement is and how it is summed up: rows of paired rounds, medians, spreads, targets. Pure.
- * Refuses to know how anything was measured.
+ * The rows of a run and their statistics: paired rounds, medians, spreads and targets. Pure functions.
  */
 
-/** What a row's target is held against. */
+/** The value that is compared with the target. */
 export type Comparison =
-  /** Ours divided by the reference's, round by round. */
+  /** Our value divided by the reference's, round by round. */
   | 'ratio'
-  /** Ours minus the reference's, round by round. */
+  /** Our value minus the reference's, round by round. */
   | 'difference'
-  /** Ours alone. */
+  /** Our value alone. */
   | 'value';
 
-/** One line of the table. */
+/** One row of the table. */
 export interface Row {
-  /** What was done, in the words of the design's table. */
+  /** The measured work, in the words of docs/benchmarks.md. */
   readonly work: string;
-  /** What ours is compared with; empty if with nothing. */
+  /** The name of the reference. Empty if there is none. */
   readonly reference: string;
   readonly unit: string;
   readonly compare: Comparison;
-  /** One value per round; the rounds of both were interleaved. */
+  /** One value per round. The rounds of both sides are interleaved. */
   readonly ours: readonly number[];
   readonly theirs: readonly number[];
   readonly target?: Target;
@@ -44,14 +43,14 @@ export interface Spread {
   readonly high: number;
 }
 
-/** Why something was not measured. Not a failure: the table says it. */
+/** A skipped measurement. The table shows the reason; it is not a failure. */
 export interface Skipped {
   readonly work: string;
-  readonly why: string;
+  readonly reason: string;
 }
 
 export function summarise(row: Row): Summary {
-  const compared = spread(comparisons(row));
+  const compared = spread(compareRounds(row));
   return {
     ours: spread(row.ours),
     theirs: row.theirs.length === 0 ? undefined : spread(row.theirs),
@@ -60,13 +59,13 @@ export function summarise(row: Row): Summary {
   };
 }
 
-/** Round by round: a machine that slows down for a while slows both sides of a round. */
-function comparisons({ ours, theirs, compare }: Row): number[] {
+/** Compares round by round, because a slow phase of the machine slows both sides of a round. */
+function compareRounds({ ours, theirs, compare }: Row): number[] {
   if (compare === 'value') return [...ours];
-  if (ours.length !== theirs.length) throw new Error('a comparison needs as many rounds of both');
+  if (ours.length !== theirs.length) throw new Error('both sides of a comparison must have the same rounds');
   return ours.map((value, round) => {
-    const other = theirs[round] ?? Number.NaN;
-    return compare === 'ratio' ? value / other : value - other;
+    const reference = theirs[round] ?? Number.NaN;
+    return compare === 'ratio' ? value / reference : value - reference;
   });
 }
 
@@ -86,7 +85,7 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** The quantile by linear interpolation between the two nearest values; `fraction` is 0..1. Throws for no values. */
+/** The quantile, interpolated between the two nearest values. `fraction` is 0..1. Throws without values. */
 export function quantile(values: readonly number[], fraction: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const place = (sorted.length - 1) * fraction;
@@ -96,17 +95,17 @@ export function quantile(values: readonly number[], fraction: number): number {
   return below + (above - below) * (place - Math.floor(place));
 }
 
-/** A number with three significant digits, and no exponent. */
-export function brief(value: number): string {
+/** Formats a number with three significant digits and without an exponent. */
+export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
   return value.toFixed(Math.min(digits, 3));
 }
 
-export function targetText(row: Row): string {
+export function formatTarget(row: Row): string {
   if (!row.target) return '';
   const sign = row.compare === 'ratio' ? 'x' : ` ${row.unit}`;
   return 'atLeast' in row.target
-    ? `≥ ${brief(row.target.atLeast)}${sign}`
-    : `≤ ${brief(row.target.atMost)}${sign}`;
+    ? `≥ ${formatNumber(row.target.atLeast)}${sign}`
+    : `≤ ${formatNumber(row.target.atMost)}${sign}`;
 }

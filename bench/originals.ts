@@ -1,6 +1,6 @@
 /**
- * Owns the pictures that are measured with: originals of 12 to 24 megapixels in three formats, from a folder of
- * photographs or, so that the bench always runs, from noise shaped like one. Refuses to know what is done to them.
+ * Makes the originals of the bench: pictures of 12 to 24 megapixels in three formats.
+ * They come from a folder of photographs or, without one, from generated noise.
  */
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import sharp, { type Sharp } from 'sharp';
 
 /** The largest file that the server accepts. */
 const MAX_FILE = 16 * 1024 * 1024;
-/** Photographs with fewer pixels than this would be blown up too much to stand for one from a camera. */
+/** The least pixels of a photograph. A smaller one, once enlarged, would not represent a camera picture. */
 const MIN_PHOTO_PIXELS = 2_000_000;
 
 export type SourceFormat = 'jpeg' | 'png' | 'webp';
@@ -27,8 +27,8 @@ export interface OriginalFile {
 }
 
 /**
- * Makes `count` originals of each format in `folder`: JPEG of 24 megapixels and about 5 MB, PNG and WebP of 13
- * megapixels. `photos` is a folder of photographs; undefined: generated ones.
+ * Makes `count` originals of each format in `folder`. JPEG files have 24 megapixels and about 5 MB. PNG and
+ * WebP files have 13 megapixels. `photos` is a folder of photographs; undefined means generated pictures.
  */
 export async function makeOriginals(
   folder: string,
@@ -36,16 +36,17 @@ export async function makeOriginals(
   count: number,
 ): Promise<OriginalFile[]> {
   await mkdir(folder, { recursive: true });
-  const sources = photos === undefined ? [] : await opaquePhotos(photos);
-  if (photos !== undefined && sources.length === 0) throw new Error(`no photograph of use in ${photos}`);
+  const sources = photos === undefined ? [] : await listOpaquePhotos(photos);
+  if (photos !== undefined && sources.length === 0)
+    throw new Error(`${photos} has no opaque photograph of at least ${MIN_PHOTO_PIXELS} pixels`);
   const originals: OriginalFile[] = [];
   for (let index = 0; index < count; index += 1) {
-    const source = sources.length === 0 ? await generated(index) : sources[index % sources.length];
+    const source = sources.length === 0 ? await generatePicture(index) : sources[index % sources.length];
     if (source === undefined) continue;
-    // A photograph that is used again is used upside down.
-    const turned = sources.length > 0 && index >= sources.length;
+    // If there are too few photographs, they are used again, flipped.
+    const flip = sources.length > 0 && index >= sources.length;
     for (const format of SOURCE_FORMATS) {
-      const bytes = await encode(source, turned, format);
+      const bytes = await encode(source, flip, format);
       const { width = 0, height = 0 } = await sharp(bytes).metadata();
       const name = `original-${index}.${format}`;
       const path = join(folder, name);
@@ -56,7 +57,7 @@ export async function makeOriginals(
   return originals;
 }
 
-async function opaquePhotos(folder: string): Promise<string[]> {
+async function listOpaquePhotos(folder: string): Promise<string[]> {
   const paths: string[] = [];
   for (const name of (await readdir(folder)).sort()) {
     if (!/\.(jpe?g|png|webp)$/i.test(name)) continue;
@@ -67,26 +68,26 @@ async function opaquePhotos(folder: string): Promise<string[]> {
   return paths;
 }
 
-async function encode(source: string | Buffer, turned: boolean, format: SourceFormat): Promise<Buffer> {
-  const enlarged = ({ width, height }: typeof LARGE): Sharp =>
+async function encode(source: string | Buffer, flip: boolean, format: SourceFormat): Promise<Buffer> {
+  const resize = ({ width, height }: typeof LARGE): Sharp =>
     sharp(source)
       .autoOrient()
-      .flip(turned)
+      .flip(flip)
       .resize(width, height, { fit: 'cover', kernel: 'mitchell' })
       .toColourspace('srgb');
-  if (format === 'jpeg') return nearest(5_000_000, await withGrain(enlarged(LARGE), LARGE));
-  if (format === 'webp') return enlarged(MEDIUM).webp({ quality: 90 }).toBuffer();
-  // A PNG of that size fits the limit only if it is smooth.
+  if (format === 'jpeg') return encodeJpeg(5_000_000, await addGrain(resize(LARGE), LARGE));
+  if (format === 'webp') return resize(MEDIUM).webp({ quality: 90 }).toBuffer();
+  // A PNG of this size is below the upload limit only if it is smooth.
   for (const sigma of [0, 0.7, 1.2, 2, 3, 5, 8]) {
-    const picture = sigma === 0 ? enlarged(MEDIUM) : enlarged(MEDIUM).blur(sigma);
+    const picture = sigma === 0 ? resize(MEDIUM) : resize(MEDIUM).blur(sigma);
     const bytes = await picture.png({ compressionLevel: 6, adaptiveFiltering: true }).toBuffer();
     if (bytes.length <= MAX_FILE) return bytes;
   }
-  throw new Error('no PNG fits the limit');
+  throw new Error(`every PNG is larger than ${MAX_FILE} bytes`);
 }
 
-/** Raw pixels with the fine noise of a sensor, which enlarging took away. */
-async function withGrain(picture: Sharp, size: typeof LARGE): Promise<Sharp> {
+/** Adds fine sensor noise, which enlarging removes. */
+async function addGrain(picture: Sharp, size: typeof LARGE): Promise<Sharp> {
   const grain = await sharp({
     create: { ...size, channels: 3, background: '#808080', noise: { type: 'gaussian', mean: 128, sigma: 9 } },
   })
@@ -100,8 +101,8 @@ async function withGrain(picture: Sharp, size: typeof LARGE): Promise<Sharp> {
   return sharp(data, { raw: { width: info.width, height: info.height, channels: 3 } });
 }
 
-/** The JPEG nearest to a length in bytes. */
-async function nearest(length: number, picture: Sharp): Promise<Buffer> {
+/** Encodes the JPEG whose length in bytes is closest to `length`. */
+async function encodeJpeg(length: number, picture: Sharp): Promise<Buffer> {
   let low = 30;
   let high = 98;
   let best = await picture.clone().jpeg({ quality: 80 }).toBuffer();
@@ -115,8 +116,8 @@ async function nearest(length: number, picture: Sharp): Promise<Buffer> {
   return best;
 }
 
-/** Noise in octaves: large shapes, smaller ones on them, fine ones on those. */
-async function generated(seed: number): Promise<Buffer> {
+/** Generates noise in octaves: large shapes, smaller shapes and fine detail. */
+async function generatePicture(seed: number): Promise<Buffer> {
   const width = 2_400;
   const height = 1_600;
   const octave = async (cell: number, sigma: number) =>
@@ -144,29 +145,29 @@ async function generated(seed: number): Promise<Buffer> {
     .toBuffer();
 }
 
-/** The same JPEG as another file: a comment after its first marker holds the number. */
-export function numbered(jpeg: Uint8Array, number: number): Uint8Array[] {
-  return [jpeg.subarray(0, 2), comment(Buffer.from(`${process.pid}-${number}`)), jpeg.subarray(2)];
+/** Makes a different file of the same JPEG: a comment segment holds the number. */
+export function makeVariant(jpeg: Uint8Array, number: number): Uint8Array[] {
+  return [jpeg.subarray(0, 2), makeComment(Buffer.from(`${process.pid}-${number}`)), jpeg.subarray(2)];
 }
 
-/** The same picture at the best quality that fits, filled up with comments to just below the limit. */
-export async function enlarged(jpeg: Buffer): Promise<Buffer> {
+/** Encodes the picture at the best quality below the upload limit, and fills the file up with comments. */
+export async function enlarge(jpeg: Buffer): Promise<Buffer> {
   let best = jpeg;
   for (let quality = 80; quality <= 100; quality += 2) {
     const bytes = await sharp(jpeg).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer();
     if (bytes.length < MAX_FILE - 256) best = bytes;
   }
-  const filling: Buffer[] = [];
-  for (let room = MAX_FILE - 256 - best.length; room > 4; ) {
-    const length = Math.min(60_000, room - 4);
-    filling.push(comment(Buffer.alloc(length, 0x20)));
-    room -= length + 4;
+  const comments: Buffer[] = [];
+  for (let free = MAX_FILE - 256 - best.length; free > 4; ) {
+    const length = Math.min(60_000, free - 4);
+    comments.push(makeComment(Buffer.alloc(length, 0x20)));
+    free -= length + 4;
   }
-  return Buffer.concat([best.subarray(0, 2), ...filling, best.subarray(2)]);
+  return Buffer.concat([best.subarray(0, 2), ...comments, best.subarray(2)]);
 }
 
-/** A JPEG's comment segment. */
-function comment(text: Uint8Array): Buffer {
+/** Makes a JPEG comment segment. */
+function makeComment(text: Uint8Array): Buffer {
   const head = Buffer.from([0xff, 0xfe, 0, 0]);
   head.writeUInt16BE(text.byteLength + 2, 2);
   return Buffer.concat([head, text]);

@@ -1,8 +1,11 @@
 /**
- * Overload: floods of several kinds, one after the other, on one server with two workers, while `/livez` is asked for at
- * a steady pace. Prints how long `/livez` waited, how much memory the serving process held, and how soon after the
- * flood's end an upload and a new size took no longer than before it. The targets: 100 ms, 150 MiB more than idle, 5 s. The floods
- * come from a process of their own, which is this file again.
+ * Floods servers with two workers in several ways, one after the other, and requests `/livez` at a steady
+ * pace. It prints three figures with these targets:
+ * - the longest wait for `/livez`: below 100 ms
+ * - the memory of the serving process above idle: at most 150 MiB
+ * - the time after the flood until uploads and new sizes are as fast as before: at most 5 s
+ *
+ * The flood runs in a child process, which is this file with `--flood`.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,34 +16,35 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { check } from './bench.ts';
 import { FLOODS, type Outcomes, type Target } from './floods.ts';
-import { brief, quantile } from './numbers.ts';
-import { makeOriginals, numbered } from './originals.ts';
-import { goAhead, latencies } from './pace.ts';
-import { forgetPeak, memoryOf } from './process.ts';
+import { formatNumber, quantile } from './numbers.ts';
+import { makeOriginals, makeVariant } from './originals.ts';
+import { measureLatencies, raisePriority } from './pace.ts';
+import { readMemory, resetPeakMemory } from './process.ts';
 import { ACCOUNT, startVitrine, type Vitrine } from './vitrine.ts';
 
 const IMAGES = 10;
-/** Milliseconds between two questions whether it lives. */
+/** Milliseconds between two requests for `/livez`. */
 const PACE = 10;
-const LONGEST_WAIT = 100;
-/** MiB. */
-const MOST_MEMORY = 150;
-/** Milliseconds. */
-const RECOVERY = 5_000;
-/** Uploads and new sizes that are made quiet, and after a flood until as many in a row were as quick. */
+/** The target for the longest wait for `/livez`, in milliseconds. */
+const MAX_WAIT = 100;
+/** The target for the memory above idle, in MiB. */
+const MAX_MEMORY = 150;
+/** The target for the recovery, in milliseconds. */
+const MAX_RECOVERY = 5_000;
+/** The samples before a flood. After it, as many samples in a row must be fast again. */
 const SAMPLES = 5;
-/** Times what the slowest took quiet: as before is what is not slower than that. */
-const AS_BEFORE = 1.5;
+/** A sample is fast again if it takes at most this factor of the slowest sample before the flood. */
+const RECOVERED_FACTOR = 1.5;
 const MIB = 2 ** 20;
 
-/** What a flooding process is told. */
-interface Order {
+/** The message that starts a flood in the child process. */
+interface FloodOrder {
   readonly kind: string;
   readonly target: Omit<Target, 'original'>;
   readonly original: string;
 }
 
-/** Milliseconds of an upload with its ladder, and of one new size of it: what the server is for. */
+/** Measures samples of regular work: one upload with its ladder and one new size of it. */
 class Work {
   readonly #vitrine: Vitrine;
   readonly #original: Buffer;
@@ -51,84 +55,85 @@ class Work {
     this.#original = original;
   }
 
-  /** Undefined if it was refused. */
-  async time(): Promise<number | undefined> {
+  /** Milliseconds of one sample. Undefined if the server rejected a request. */
+  async measureSample(): Promise<number | undefined> {
     this.#number += 1;
-    const file = numbered(this.#original, this.#number);
-    const begun = performance.now();
-    const uploaded = await this.#vitrine.send(file);
-    if (uploaded.status !== 201) return undefined;
-    const { publicID } = JSON.parse(uploaded.body.toString('utf8')) as { publicID: string };
-    const size = await this.#vitrine.get(`/images/${publicID}?size=333x333&format=webp`);
-    return size.status === 200 ? performance.now() - begun : undefined;
+    const file = makeVariant(this.#original, this.#number);
+    const start = performance.now();
+    const upload = await this.#vitrine.send(file);
+    if (upload.status !== 201) return undefined;
+    const { publicID } = JSON.parse(upload.body.toString('utf8')) as { publicID: string };
+    const rendition = await this.#vitrine.get(`/images/${publicID}?size=333x333&format=webp`);
+    return rendition.status === 200 ? performance.now() - start : undefined;
   }
 
-  async quiet(): Promise<number> {
+  /** Milliseconds of the slowest sample without a flood. */
+  async measureBaseline(): Promise<number> {
     let slowest = 0;
-    // The first warms up.
+    // The first sample warms up.
     for (let sample = 0; sample <= SAMPLES; sample += 1) {
-      const time = await this.time();
-      check(time !== undefined, 'quiet, an upload was refused');
+      const time = await this.measureSample();
+      check(time !== undefined, 'a request was rejected before the flood');
       if (sample > 0) slowest = Math.max(slowest, time);
     }
     return slowest;
   }
 
-  /** Milliseconds until `SAMPLES` in a row took as long as before; until the first of them began. */
-  async untilAsBefore(quiet: number): Promise<number> {
-    const ended = performance.now();
-    let since = ended;
-    for (let row = 0; row < SAMPLES; ) {
-      const time = await this.time();
-      check(performance.now() - ended < 60_000, 'a minute after the flood it is not as before');
-      if (time !== undefined && time <= quiet * AS_BEFORE) row += 1;
+  /** Milliseconds until the start of the first of `SAMPLES` fast samples in a row. */
+  async measureRecovery(baseline: number): Promise<number> {
+    const floodEnd = performance.now();
+    let recoveredAt = floodEnd;
+    for (let fastSamples = 0; fastSamples < SAMPLES; ) {
+      const time = await this.measureSample();
+      check(performance.now() - floodEnd < 60_000, 'a minute after the flood the server is still slow');
+      if (time !== undefined && time <= baseline * RECOVERED_FACTOR) fastSamples += 1;
       else {
-        row = 0;
-        since = performance.now();
-        // Refused: as a client would, it is tried again a moment later.
+        fastSamples = 0;
+        recoveredAt = performance.now();
+        // A client retries a rejected request after a pause.
         if (time === undefined) await pause(100);
       }
     }
-    return since - ended;
+    return recoveredAt - floodEnd;
   }
 }
 
-async function measure(vitrine: Vitrine, order: Order): Promise<boolean> {
+async function measure(vitrine: Vitrine, order: FloodOrder): Promise<boolean> {
   const work = new Work(vitrine, await readFile(order.original));
-  const quiet = await work.quiet();
-  const idle = (await memoryOf(vitrine.pid)).now;
+  const baseline = await work.measureBaseline();
+  const idle = (await readMemory(vitrine.pid)).now;
   const child = fork(import.meta.filename, ['--flood']);
-  const ended = once(child, 'exit');
+  const exit = once(child, 'exit');
   child.send(order);
   await once(child, 'message');
-  await forgetPeak(vitrine.pid);
+  await resetPeakMemory(vitrine.pid);
   child.send('begin');
   const flooded = once(child, 'message').then(([outcomes]) => outcomes as Outcomes);
-  const waits = await latencies(`${vitrine.url}/livez`, PACE, flooded);
-  const recovery = await work.untilAsBefore(quiet);
-  const memory = ((await memoryOf(vitrine.pid)).peak - idle) / MIB;
-  await ended;
+  const waits = await measureLatencies(`${vitrine.url}/livez`, PACE, flooded);
+  const recovery = await work.measureRecovery(baseline);
+  const memory = ((await readMemory(vitrine.pid)).peak - idle) / MIB;
+  await exit;
   const longest = Math.max(...waits);
-  const met = longest < LONGEST_WAIT && memory <= MOST_MEMORY && recovery <= RECOVERY;
+  const met = longest < MAX_WAIT && memory <= MAX_MEMORY && recovery <= MAX_RECOVERY;
   process.stdout.write(
     `\n${order.kind}\n` +
-      `  answers       ${JSON.stringify(await flooded)}\n` +
-      `  /livez        p50 ${brief(quantile(waits, 0.5))} ms   p99 ${brief(quantile(waits, 0.99))} ms   longest ${brief(longest)} ms   (${waits.length} requests)\n` +
-      `  memory        ${brief(memory)} MiB more than idle at most\n` +
-      `  as before     ${brief(recovery / 1_000)} s after its end (an upload and a new size: within ${brief(quiet * AS_BEFORE)} ms)\n` +
+      `  responses     ${JSON.stringify(await flooded)}\n` +
+      `  /livez        p50 ${formatNumber(quantile(waits, 0.5))} ms   p99 ${formatNumber(quantile(waits, 0.99))} ms   longest ${formatNumber(longest)} ms   (${waits.length} requests)\n` +
+      `  memory        peak ${formatNumber(memory)} MiB above idle\n` +
+      `  recovery      ${formatNumber(recovery / 1_000)} s after the flood (an upload and a new size within ${formatNumber(baseline * RECOVERED_FACTOR)} ms)\n` +
       `  targets       ${met ? 'met' : 'MISSED'}\n`,
   );
   return met;
 }
 
 async function flood(): Promise<void> {
-  const [{ kind, target, original }] = (await once(process, 'message')) as [Order];
+  const [{ kind, target, original }] = (await once(process, 'message')) as [FloodOrder];
   const run = FLOODS[kind];
   check(run !== undefined, `there is no flood "${kind}"`);
   const outcomes = await run({ ...target, original: await readFile(original) }, async () => {
-    const begun = once(process, 'message');
+    const begin = once(process, 'message');
     process.send?.('ready');
-    await begun;
+    await begin;
   });
   process.send?.(outcomes);
   process.disconnect();
@@ -140,12 +145,12 @@ async function main(): Promise<void> {
   });
   if (values.flood) return flood();
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-overload-'));
-  process.stdout.write(`${await goAhead()}\n`);
+  process.stdout.write(`${await raisePriority()}\n`);
   try {
     const photos = values.photos === undefined ? undefined : resolve(values.photos);
     const originals = await makeOriginals(join(folder, 'originals'), photos, 2);
     const original = originals.find(({ format }) => format === 'jpeg');
-    check(original !== undefined, 'no original');
+    check(original !== undefined, 'there is no original');
     for (const kind of Object.keys(FLOODS)) {
       const vitrine = await startVitrine({
         parent: folder,
@@ -154,7 +159,7 @@ async function main(): Promise<void> {
       try {
         const links: string[] = [];
         for (let number = 1; number <= IMAGES; number += 1)
-          links.push((await vitrine.upload(numbered(original.bytes, number))).link);
+          links.push((await vitrine.upload(makeVariant(original.bytes, number))).link);
         const { url, authorization } = vitrine;
         const target = { url, authorization, images: `/accounts/${ACCOUNT}/images`, links };
         if (!(await measure(vitrine, { kind, target, original: original.path }))) process.exitCode = 1;

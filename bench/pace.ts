@@ -1,36 +1,44 @@
 /**
- * Owns requests at a steady pace beside whatever else goes on, and what each of them waited for. Refuses to know why.
+ * Sends requests at a steady pace and measures their latencies, while other work runs.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { read } from './http.ts';
 import { run } from './process.ts';
 
-/** Latencies in milliseconds of requests that begin `every` so many milliseconds, one after the other, until it is settled. */
-export async function latencies(url: string, every: number, until: Promise<unknown>): Promise<number[]> {
-  const values: number[] = [];
-  let over = false;
+/**
+ * Sends one request every `interval` milliseconds, never two at a time, until the promise settles.
+ * Returns the latencies in milliseconds.
+ */
+export async function measureLatencies(
+  url: string,
+  interval: number,
+  until: Promise<unknown>,
+): Promise<number[]> {
+  const latencies: number[] = [];
+  let settled = false;
   const end = () => {
-    over = true;
+    settled = true;
   };
   until.then(end, end);
-  while (!over) {
-    const begun = performance.now();
+  while (!settled) {
+    const start = performance.now();
     await read(url);
-    const latency = performance.now() - begun;
-    values.push(latency);
-    await pause(Math.max(0, every - latency));
+    const latency = performance.now() - start;
+    latencies.push(latency);
+    await pause(Math.max(0, interval - latency));
   }
-  return values;
+  return latencies;
 }
 
 /**
- * What a client waits for is measured, and not how long the measuring process waits for a core: that is no part of any
- * client elsewhere. Where it may not (it takes root, and Linux), its own waits are counted too. Children begin anew.
+ * Gives this process real-time priority, so that its own waits for a core do not count as latency.
+ * This needs root on Linux; without it those waits are included. Child processes get normal priority.
+ * @returns a sentence for the output, which says whether the priority was raised
  */
-export async function goAhead(): Promise<string> {
-  const ahead = await run('chrt', ['--reset-on-fork', '--rr', '--pid', '1', String(process.pid)]).then(
+export async function raisePriority(): Promise<string> {
+  const raised = await run('chrt', ['--reset-on-fork', '--rr', '--pid', '1', String(process.pid)]).then(
     () => true,
     () => false,
   );
-  return `the measuring process ${ahead ? 'goes ahead of all others' : 'shares the cores'}`;
+  return `the measuring process ${raised ? 'has real-time priority' : 'has normal priority: its waits for a core count as latency'}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The bench: reads what to measure, measures it, shows it. Owns the command line and the temporary folder.
- * Refuses to know how anything is measured. `docs/benchmarks.md` says how to read what comes out.
+ * The command line of the bench: runs the measurements and writes the results.
+ * docs/benchmarks.md explains the results.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import type { Bench, Measure } from './bench.ts';
 import type { Row, Skipped } from './numbers.ts';
 import { makeOriginals } from './originals.ts';
-import { terminalTable, writeResults } from './report.ts';
+import { formatTable, writeResults } from './report.ts';
 import { measureBytes } from './rows/bytes.ts';
 import { measureCli } from './rows/cli.ts';
 import { measureCold } from './rows/cold.ts';
@@ -32,11 +32,11 @@ const MEASURES: Readonly<Record<string, Measure>> = {
 
 const USAGE = `npm run bench -- [options]
 
-  --rows NAMES     what to measure, separated by commas: ${Object.keys(MEASURES).join(', ')} (default: all)
-  --photos FOLDER  photographs to make the originals of (default: generated ones)
+  --rows NAMES     measurements, separated by commas: ${Object.keys(MEASURES).join(', ')} (default: all)
+  --photos FOLDER  photographs for the originals (default: generated pictures)
   --rounds N       rounds of each comparison (default: 7)
-  --quick          a few small rounds, to see that everything works
-  --out FOLDER     where the results are written (default: bench/results; none: nowhere)
+  --quick          a few small rounds, to check that the bench works
+  --out FOLDER     the folder for the results, or "none" (default: bench/results)
 `;
 
 async function main(): Promise<void> {
@@ -59,20 +59,20 @@ async function main(): Promise<void> {
     return;
   }
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-bench-'));
-  const begun = new Date();
-  const say = (text: string) => process.stderr.write(`· ${text}\n`);
+  const start = new Date();
+  const log = (text: string) => process.stderr.write(`· ${text}\n`);
   try {
-    say('making the originals');
+    log('making the originals');
     const originalsFolder = join(folder, 'originals');
     const photos = values.photos === undefined ? undefined : resolve(values.photos);
     const originals = await makeOriginals(originalsFolder, photos, values.quick ? 1 : 3);
-    const bench: Bench = { folder, originalsFolder, originals, rounds, quick: values.quick, say };
+    const bench: Bench = { folder, originalsFolder, originals, rounds, quick: values.quick, log };
     const rows: (Row | Skipped)[] = [];
     for (const name of names) rows.push(...((await MEASURES[name]?.(bench)) ?? []));
-    process.stdout.write(terminalTable(rows));
+    process.stdout.write(formatTable(rows));
     if (values.out === 'none') return;
     const written = await writeResults(resolve(values.out), rows, {
-      begun,
+      start,
       rounds,
       photographs: photos !== undefined,
       originals,

@@ -1,13 +1,12 @@
 /**
- * Owns the structural similarity of two pictures (Wang, Bovik, Sheikh and Simoncelli, 2004), on luma. Pure.
- * Refuses to know files and formats.
+ * The structural similarity (SSIM) of two pictures on luma, after Wang, Bovik, Sheikh and Simoncelli (2004).
  */
 
 const WINDOW = 8;
 const C1 = (0.01 * 255) ** 2;
 const C2 = (0.03 * 255) ** 2;
 
-/** Rec. 601 luma, 0..255, of interleaved 8-bit RGB. */
+/** Converts interleaved 8-bit RGB to Rec. 601 luma, 0..255. */
 export function luma(rgb: Uint8Array): Float64Array {
   const values = new Float64Array(rgb.length / 3);
   for (let index = 0; index < values.length; index += 1) {
@@ -18,12 +17,13 @@ export function luma(rgb: Uint8Array): Float64Array {
 }
 
 /**
- * The mean SSIM over all 8x8 windows, four pixels apart, of two pictures of the same size: 1 if they are equal.
- * Throws if a picture is smaller than a window or the sizes differ.
+ * The mean SSIM of two pictures of the same size: 1 if they are equal. The windows are 8x8, four pixels
+ * apart. Throws if a picture is smaller than a window or the sizes differ.
  */
 export function ssim(a: Float64Array, b: Float64Array, width: number): number {
   const height = a.length / width;
-  if (a.length !== b.length || width < WINDOW || height < WINDOW) throw new Error('no two pictures alike');
+  if (a.length !== b.length || width < WINDOW || height < WINDOW)
+    throw new Error(`the pictures must have the same size, at least ${WINDOW}x${WINDOW}`);
   let sum = 0;
   let count = 0;
   for (let top = 0; top + WINDOW <= height; top += WINDOW / 2) {

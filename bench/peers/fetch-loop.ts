@@ -1,6 +1,5 @@
 /**
- * Uploads without a command line: a loop of fetch, so many at once, each file read and sent as a form. It checks every
- * answer and does nothing else.
+ * Uploads files in a bare fetch loop, `parallel` at a time. It checks the status of every response.
  */
 import { openAsBlob } from 'node:fs';
 import { answerQuestions } from './script.ts';
@@ -12,19 +11,19 @@ interface Question {
   readonly authorization: string;
 }
 
-/** Answers with the milliseconds from the first request to the last answer. */
+/** Returns the milliseconds from the first request to the last response. */
 answerQuestions<Question>(async ({ files, parallel, url, authorization }) => {
-  const left = files.values();
+  const remaining = files.values();
   const lane = async () => {
-    for (const file of left) {
+    for (const file of remaining) {
       const form = new FormData();
       form.append('image', await openAsBlob(file), 'image');
       const response = await fetch(url, { method: 'POST', body: form, headers: { authorization } });
       const text = await response.text();
-      if (response.status !== 201) throw new Error(`an upload was answered ${response.status}: ${text}`);
+      if (response.status !== 201) throw new Error(`an upload got ${response.status}: ${text}`);
     }
   };
-  const begun = performance.now();
+  const start = performance.now();
   await Promise.all(Array.from({ length: parallel }, lane));
-  return performance.now() - begun;
+  return performance.now() - start;
 });

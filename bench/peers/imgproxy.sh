@@ -1,15 +1,21 @@
 #!/bin/sh
-# Builds imgproxy, a peer of the bench, into bench/peers/bin. Needs the Go toolchain, a C compiler and libvips:
-#   apt-get install -y gcc pkg-config libvips-dev
-# Then: IMGPROXY=$PWD/bench/peers/bin/imgproxy npm run bench
-# A version may be named: bench/peers/imgproxy.sh 3.30.1. Without one it is the newest 3 that the module proxy gives,
-# and where it gives none, 2.17.0. The rows of the bench say which one it was.
+# Builds imgproxy, a peer of the bench, into bench/peers/bin.
+#
+# It needs the Go toolchain, a C compiler and libvips: apt-get install -y gcc pkg-config libvips-dev
+#
+# Run the bench with it: IMGPROXY=$PWD/bench/peers/bin/imgproxy npm run bench
+#
+# The optional argument is a version: bench/peers/imgproxy.sh 3.30.1
+#
+# Without it the script builds the newest version 3 of the Go module proxy, or 2.17.0 if the proxy has none.
+# The rows of the bench show the version.
 set -eu
 bin=$(cd "$(dirname "$0")" && pwd)/bin
 source=$(mktemp -d)
 trap 'rm -rf "$source"' EXIT
 
-# "go install" refuses modules whose go.mod replaces others, which imgproxy's do: so it is fetched, copied and built.
+# "go install" rejects modules with replace directives, and imgproxy has some.
+# So the script downloads, copies and builds the module.
 fetch() {
   go mod download -json "github.com/imgproxy/imgproxy/v${1%%.*}@$2" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p'
 }
@@ -20,7 +26,7 @@ else
   module=$(fetch 3 latest)
   [ -n "$module" ] || module=$(fetch 2 v2.17.0)
 fi
-[ -n "$module" ] || { echo "the module proxy gives no imgproxy" >&2; exit 1; }
+[ -n "$module" ] || { echo "the Go module proxy has no such version of imgproxy" >&2; exit 1; }
 cp -r "$module" imgproxy
 chmod -R u+w imgproxy
 mkdir -p "$bin"

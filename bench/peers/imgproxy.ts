@@ -1,9 +1,9 @@
 /**
- * imgproxy, reading the same originals from the same folder. `imgproxy.sh` beside this file says how to build it.
+ * imgproxy as a peer. It reads the same originals from the same folder. Build it with `imgproxy.sh`.
  */
 import { availableParallelism } from 'node:os';
 import { read } from '../http.ts';
-import { freePort, run, startServer } from '../process.ts';
+import { findFreePort, run, startServer } from '../process.ts';
 import { BROWSER_ACCEPT, type Job, type StartResizer } from './resizer.ts';
 
 export const startImgproxy: StartResizer = async (folder) => {
@@ -11,7 +11,7 @@ export const startImgproxy: StartResizer = async (folder) => {
   if (binary === '') return 'imgproxy is not installed (bench/peers/imgproxy.sh builds it)';
   const version = (await run(binary.trim(), ['version'])).trim();
   const workers = String(availableParallelism());
-  const url = `http://127.0.0.1:${await freePort()}`;
+  const url = `http://127.0.0.1:${await findFreePort()}`;
   const server = await startServer({
     command: binary.trim(),
     args: [],
@@ -20,7 +20,7 @@ export const startImgproxy: StartResizer = async (folder) => {
       IMGPROXY_BIND: new URL(url).host,
       IMGPROXY_LOCAL_FILESYSTEM_ROOT: folder,
       IMGPROXY_WORKERS: workers,
-      // The same, before version 3.
+      // The name of the same variable before version 3.
       IMGPROXY_CONCURRENCY: workers,
       IMGPROXY_MAX_SRC_RESOLUTION: '100',
       IMGPROXY_LOG_LEVEL: 'error',

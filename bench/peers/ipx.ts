@@ -1,10 +1,10 @@
 /**
- * ipx, from npm, reading the same originals from the same folder.
+ * ipx from npm as a peer. It reads the same originals from the same folder.
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { read } from '../http.ts';
-import { freePort, startServer } from '../process.ts';
+import { findFreePort, startServer } from '../process.ts';
 import type { StartResizer } from './resizer.ts';
 
 export const startIpx: StartResizer = async (folder) => {
@@ -14,11 +14,11 @@ export const startIpx: StartResizer = async (folder) => {
   } catch {
     return 'ipx is not installed (npm install --no-save ipx)';
   }
-  const url = `http://127.0.0.1:${await freePort()}`;
+  const url = `http://127.0.0.1:${await findFreePort()}`;
   const { hostname, port } = new URL(url);
   const server = await startServer({
     command: process.execPath,
-    // Its entry is dist/index.mjs.
+    // The entry point is dist/index.mjs.
     args: [
       join(dirname(entry), '../bin/ipx.mjs'),
       'serve',

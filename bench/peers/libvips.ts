@@ -1,10 +1,10 @@
 /**
- * The smallest possible resizer in imgproxy's manner. `libvips.sh` beside this file builds it.
+ * A minimal resizer like imgproxy as a peer. Build it with `libvips.sh`.
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { read } from '../http.ts';
-import { freePort, startServer } from '../process.ts';
+import { findFreePort, startServer } from '../process.ts';
 import type { StartResizer } from './resizer.ts';
 
 export const startLibvips: StartResizer = async (folder) => {
@@ -13,8 +13,8 @@ export const startLibvips: StartResizer = async (folder) => {
     () => true,
     () => false,
   );
-  if (!built) return 'the Go and libvips resizer is not built (bench/peers/libvips.sh does)';
-  const url = `http://127.0.0.1:${await freePort()}`;
+  if (!built) return 'the Go and libvips resizer is not built (bench/peers/libvips.sh builds it)';
+  const url = `http://127.0.0.1:${await findFreePort()}`;
   const server = await startServer({
     command: binary,
     args: [],

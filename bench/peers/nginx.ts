@@ -1,15 +1,15 @@
 /**
- * nginx as a server of static files: one worker, sendfile, no access log, open files cached. It sends the headers
- * that the server under measurement sends; only the ETag is its own, because it compares no other.
+ * nginx as a static file server: one worker, sendfile, no access log, open files cached. It sends the same
+ * headers as the measured server. Only the ETag is its own, because it compares only that one.
  */
 
 import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { freePort, type RunningServer, run, startServer } from '../process.ts';
+import { findFreePort, type RunningServer, run, startServer } from '../process.ts';
 
-/** What a server writes itself, or differs in every answer. */
+/** Headers that nginx writes itself, or that differ in every response. */
 const OWN_HEADERS = new Set([
   ...[
     'date',
@@ -25,11 +25,11 @@ const OWN_HEADERS = new Set([
 ]);
 
 export interface Nginx extends RunningServer {
-  /** Where the file is. */
+  /** The URL of the file. */
   readonly link: string;
 }
 
-/** Serves one file with those headers; a text says why it cannot. */
+/** Serves one file with these headers. Returns the reason as a string if nginx is missing. */
 export async function startNginx(
   parent: string,
   file: Uint8Array,
@@ -43,7 +43,7 @@ export async function startNginx(
   await writeFile(path, file);
   const modified = headers['last-modified'];
   if (modified !== undefined) await utimes(path, new Date(modified), new Date(modified));
-  const port = await freePort();
+  const port = await findFreePort();
   const config = join(folder, 'nginx.conf');
   await writeFile(config, configuration(folder, port, headers));
   const link = `http://127.0.0.1:${port}/rendition`;
@@ -60,7 +60,7 @@ function configuration(folder: string, port: number, headers: IncomingHttpHeader
   const added = Object.entries(headers)
     .filter(([name]) => !OWN_HEADERS.has(name))
     .map(([name, value]) => `add_header ${name} ${JSON.stringify(String(value))};`);
-  // An own identifier in every answer costs something too.
+  // A request ID in every response also costs time.
   if (headers['x-request-id'] !== undefined) added.push('add_header x-request-id $request_id;');
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${join(folder, 'temporary')};`,

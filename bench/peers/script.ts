@@ -1,13 +1,12 @@
 /**
- * Owns the conversation with a script in a process of its own: questions with numbers, answers with the same ones.
- * Refuses to know what is asked.
+ * Request and reply between the bench and a script in a child process. Each message pair has a number.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
 export interface Script {
-  /** Plain data there and back. Throws what the script threw. */
+  /** Sends plain data and returns plain data. Rejects with the error of the script. */
   ask(question: unknown): Promise<unknown>;
   stop(): Promise<void>;
 }
@@ -18,37 +17,37 @@ interface Reply {
   readonly error?: string;
 }
 
-/** Starts a script that lies beside this file and calls `answerQuestions`. */
+/** Starts a script of this folder. The script must call `answerQuestions`. */
 export function startScript(name: string): Script {
   const child = fork(join(import.meta.dirname, name), { serialization: 'advanced' });
-  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  const pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let count = 0;
   child.on('message', (message) => {
     const { id, value, error } = message as Reply;
-    const asked = waiting.get(id);
-    waiting.delete(id);
-    if (error === undefined) asked?.resolve(value);
-    else asked?.reject(new Error(error));
+    const question = pending.get(id);
+    pending.delete(id);
+    if (error === undefined) question?.resolve(value);
+    else question?.reject(new Error(error));
   });
   child.on('exit', () => {
-    for (const { reject } of waiting.values()) reject(new Error(`${name} ended`));
+    for (const { reject } of pending.values()) reject(new Error(`${name} exited`));
   });
   return {
     ask: (question) =>
       new Promise((resolve, reject) => {
         count += 1;
-        waiting.set(count, { resolve, reject });
+        pending.set(count, { resolve, reject });
         child.send({ id: count, question });
       }),
     async stop() {
-      const ended = once(child, 'exit');
+      const exit = once(child, 'exit');
       child.kill();
-      await ended;
+      await exit;
     },
   };
 }
 
-/** The script's side: answers every question, as many at once as are asked. */
+/** Called by a script: answers questions concurrently. */
 export function answerQuestions<Question>(answer: (question: Question) => Promise<unknown>): void {
   process.on('message', (message) => {
     const { id, question } = message as { id: number; question: Question };

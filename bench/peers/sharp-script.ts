@@ -1,5 +1,5 @@
 /**
- * What a programmer writes who needs a thumbnail: one sharp call on the original.
+ * The simplest way to make a thumbnail: one sharp call on the original.
  */
 import sharp from 'sharp';
 import { answerQuestions } from './script.ts';

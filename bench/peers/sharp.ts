@@ -1,6 +1,5 @@
 /**
- * One sharp call on the original, in a script of its own: no server around it, and the bytes are handed over as they
- * are. The script is `sharp-script.ts` beside this file.
+ * One sharp call on the original as a peer. It runs in a child process (`sharp-script.ts`) without a server.
  */
 
 import type { StartResizer } from './resizer.ts';
@@ -11,9 +10,9 @@ export const startSharp: StartResizer = async () => {
   return {
     name: 'one sharp call',
     async render({ original, width, height, format, quality }) {
-      const made = await script.ask({ path: original.path, width, height, format, quality });
-      if (!(made instanceof Uint8Array)) throw new Error('the script gave no bytes');
-      return made;
+      const bytes = await script.ask({ path: original.path, width, height, format, quality });
+      if (!(bytes instanceof Uint8Array)) throw new Error('the script did not return bytes');
+      return bytes;
     },
     stop: () => script.stop(),
   };

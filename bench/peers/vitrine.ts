@@ -1,5 +1,5 @@
 /**
- * The server under measurement, as one of the resizers. Originals are uploaded before anything is measured.
+ * The measured server as a resizer. It uploads the originals before the measurement.
  */
 import { read } from '../http.ts';
 import { startVitrine } from '../vitrine.ts';

@@ -1,19 +1,20 @@
 /**
- * Bytes at equal quality: what imgproxy gives for its defaults, and what the server needs to come as near to an exact
- * rendition of the same original. Both are compared with the same exact one.
+ * Measures bytes at equal quality, which is the SSIM to an exact rendition of the same original.
+ *
+ * The peer renders with its defaults. The server's quality is chosen so that its rendition has the same SSIM.
  */
 import sharp from 'sharp';
 import { check, type Measure } from '../bench.ts';
-import { brief, median, type Row, type Skipped } from '../numbers.ts';
+import { formatNumber, median, type Row, type Skipped } from '../numbers.ts';
 import type { OriginalFile } from '../originals.ts';
 import { startImgproxy } from '../peers/imgproxy.ts';
 import { startLibvips } from '../peers/libvips.ts';
-import { fullName, type Resizer } from '../peers/resizer.ts';
+import { formatName, type Resizer } from '../peers/resizer.ts';
 import { startVitrineResizer } from '../peers/vitrine.ts';
 import { luma, ssim } from '../ssim.ts';
 
 const SIDES = [400, 800];
-/** The same format on both sides; and what a browser is given by each, at its defaults. */
+/** The same format on both sides, and `browser`: the format that each side chooses for a browser. */
 const OUTPUTS = ['jpeg', 'webp', 'browser'] as const;
 type Output = (typeof OUTPUTS)[number];
 
@@ -22,7 +23,7 @@ interface Point {
   readonly similarity: number;
 }
 
-/** One original at one size, and what it should look like. */
+/** One original at one size, with the luma of the exact rendition. */
 interface Subject {
   readonly original: OriginalFile;
   readonly side: number;
@@ -31,13 +32,13 @@ interface Subject {
 
 export const measureBytes: Measure = async (bench) => {
   const rows: (Row | Skipped)[] = [];
-  let standsIn = false;
+  let isSubstitute = false;
   const originals = bench.originals.filter(({ format }) => format === 'jpeg');
   const subjects: Subject[] = [];
   for (const original of originals)
-    for (const side of SIDES) subjects.push({ original, side, exact: await exactLuma(original, side) });
+    for (const side of SIDES) subjects.push({ original, side, exact: await renderExactLuma(original, side) });
   const vitrine = await startVitrineResizer(bench.originalsFolder, originals);
-  check(typeof vitrine !== 'string', 'no server');
+  check(typeof vitrine !== 'string', 'the server did not start');
   try {
     for (const [name, start] of [
       ['imgproxy', startImgproxy],
@@ -45,15 +46,15 @@ export const measureBytes: Measure = async (bench) => {
     ] as const) {
       const peer = await start(bench.originalsFolder, originals);
       if (typeof peer === 'string') {
-        rows.push({ work: `bytes at equal SSIM, against ${name}`, why: peer });
-        standsIn = name === 'imgproxy';
+        rows.push({ work: `bytes at equal SSIM, against ${name}`, reason: peer });
+        isSubstitute = name === 'imgproxy';
         continue;
       }
       try {
         for (const output of OUTPUTS) {
           if (output === 'browser' && peer.renderForBrowser === undefined) continue;
-          bench.say(`bytes: ${output} against ${name}`);
-          rows.push(await compare(vitrine, peer, subjects, output, standsIn));
+          bench.log(`bytes: ${output} against ${name}`);
+          rows.push(await compare(vitrine, peer, subjects, output, isSubstitute));
         }
       } finally {
         await peer.stop();
@@ -70,17 +71,17 @@ async function compare(
   peer: Resizer,
   subjects: readonly Subject[],
   output: Output,
-  standsIn: boolean,
+  isSubstitute: boolean,
 ): Promise<Row | Skipped> {
   const ours: number[] = [];
   const theirs: number[] = [];
   const similarities: number[] = [];
-  // Without a figure there is no ratio; left out of the median, and said.
+  // Subjects whose similarity the server cannot reach have no ratio. The note of the row shows their number.
   let unreached = 0;
   for (const subject of subjects) {
-    const reference = await pointOf(peer, subject, output, undefined);
-    const bytes = await bytesFor(reference.similarity, (quality) =>
-      pointOf(vitrine, subject, output, quality),
+    const reference = await measurePoint(peer, subject, output, undefined);
+    const bytes = await findBytes(reference.similarity, (quality) =>
+      measurePoint(vitrine, subject, output, quality),
     );
     if (bytes === undefined) {
       unreached += 1;
@@ -90,34 +91,37 @@ async function compare(
     theirs.push(reference.bytes);
     ours.push(bytes);
   }
-  const given = output === 'browser' ? 'what a browser is given' : output.toUpperCase();
-  const work = `bytes at equal SSIM, ${given} (${SIDES.join(' and ')} pixels)`;
-  if (ours.length === 0) return { work, why: 'no quality of ours reaches the similarity' };
+  const format = output === 'browser' ? 'what a browser is given' : output.toUpperCase();
+  const work = `bytes at equal SSIM, ${format} (${SIDES.join(' and ')} pixels)`;
+  if (ours.length === 0) return { work, reason: 'no quality of the server reaches the similarity' };
   return {
     work,
-    reference: peer.name === 'imgproxy' ? fullName(peer) : `${peer.name} at imgproxy's defaults`,
+    reference: peer.name === 'imgproxy' ? formatName(peer) : `${peer.name} at imgproxy's defaults`,
     unit: 'B',
     compare: 'ratio',
     ours,
     theirs,
-    ...((peer.name === 'imgproxy' || standsIn) && unreached === 0 && { target: { atMost: 0.9 } }),
-    note: `one round for each original and size; median SSIM ${brief(median(similarities))} against an exact rendition${unreached === 0 ? '' : `; ${unreached} of ${subjects.length} not reached at any quality, so no verdict`}`,
+    ...((peer.name === 'imgproxy' || isSubstitute) && unreached === 0 && { target: { atMost: 0.9 } }),
+    note: `one round for each original and size; median SSIM ${formatNumber(median(similarities))} against an exact rendition${unreached === 0 ? '' : `; ${unreached} of ${subjects.length} not reached at any quality, so the row has no target`}`,
   };
 }
 
-/** The bytes that reach the similarity, undefined if no quality does: between the last quality below it and the first above, in proportion. */
-async function bytesFor(
+/**
+ * Finds the bytes of a similarity, interpolated between the two nearest qualities.
+ * Returns undefined if no quality reaches the similarity.
+ */
+async function findBytes(
   similarity: number,
-  at: (quality: number) => Promise<Point>,
+  measure: (quality: number) => Promise<Point>,
 ): Promise<number | undefined> {
   let low = 1;
   let high = 100;
-  let below = await at(low);
-  let above = await at(high);
+  let below = await measure(low);
+  let above = await measure(high);
   if (above.similarity < similarity) return undefined;
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
-    const point = await at(middle);
+    const point = await measure(middle);
     if (point.similarity < similarity) {
       low = middle;
       below = point;
@@ -130,7 +134,7 @@ async function bytesFor(
   return below.bytes + (above.bytes - below.bytes) * Math.min(1, Math.max(0, share));
 }
 
-async function pointOf(
+async function measurePoint(
   resizer: Resizer,
   { original, side, exact }: Subject,
   output: Output,
@@ -140,17 +144,17 @@ async function pointOf(
   const bytes = await (output === 'browser'
     ? resizer.renderForBrowser?.(job)
     : resizer.render({ ...job, format: output }));
-  check(bytes !== undefined, `${resizer.name} knows no browsers`);
+  check(bytes !== undefined, `${resizer.name} does not choose formats for browsers`);
   const { data, info } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
   check(
     info.width === side && info.height === side && info.channels === 3,
-    `${resizer.name}: ${info.width}x${info.height}`,
+    `${resizer.name} made ${info.width}x${info.height} instead of ${side}x${side}`,
   );
   return { bytes: bytes.length, similarity: ssim(luma(data), exact, side) };
 }
 
-/** Decoded at full size, and only then scaled: no shortcut of the JPEG decoder. */
-async function exactLuma({ bytes }: OriginalFile, side: number): Promise<Float64Array> {
+/** The luma of a rendition that is decoded at full size and then scaled, without shrink-on-load. */
+async function renderExactLuma({ bytes }: OriginalFile, side: number): Promise<Float64Array> {
   const whole = await sharp(bytes).autoOrient().raw().toBuffer({ resolveWithObject: true });
   const { width, height, channels } = whole.info;
   const data = await sharp(whole.data, { raw: { width, height, channels } })

@@ -1,16 +1,17 @@
 /**
- * Cold renditions: 400x400, a few pixels more or less so that each is a new one, of originals of 12 to 24 megapixels.
- * Every resizer gets the same jobs; a batch of them is one round.
+ * Measures cold renditions of originals of 12 to 24 megapixels.
+ * The sizes vary by a few pixels around 400x400, so that each rendition is new.
+ * Every resizer gets the same jobs, and one batch of jobs is one round.
  */
 import sharp from 'sharp';
 import { type Bench, check, interleave, type Measure } from '../bench.ts';
-import { closedLoop } from '../http.ts';
+import { runClosedLoop } from '../http.ts';
 import { median, type Row, type Skipped, type Target } from '../numbers.ts';
 import { SOURCE_FORMATS, type SourceFormat } from '../originals.ts';
 import { startImgproxy } from '../peers/imgproxy.ts';
 import { startIpx } from '../peers/ipx.ts';
 import { startLibvips } from '../peers/libvips.ts';
-import { fullName, type Job, type Resizer, type StartResizer } from '../peers/resizer.ts';
+import { formatName, type Job, type Resizer, type StartResizer } from '../peers/resizer.ts';
 import { startSharp } from '../peers/sharp.ts';
 import { startVitrineResizer } from '../peers/vitrine.ts';
 
@@ -21,7 +22,10 @@ const PEERS: Readonly<Record<string, StartResizer>> = {
   ipx: startIpx,
 };
 
-/** Times the throughput of imgproxy and of the bare call that the design asks for, by the format of the original. */
+/**
+ * The target factors of throughput over imgproxy (`server`) and over the bare call (`script`), by the format
+ * of the original. docs/benchmarks.md has the same numbers.
+ */
 const TARGETS: Readonly<Record<SourceFormat, { readonly server: number; readonly script: number }>> = {
   jpeg: { server: 3, script: 2.5 },
   png: { server: 6, script: 5 },
@@ -30,7 +34,7 @@ const TARGETS: Readonly<Record<SourceFormat, { readonly server: number; readonly
 
 const OUTPUTS: readonly SourceFormat[] = ['jpeg', 'webp'];
 const QUALITY = 80;
-/** Sizes per side; their squares are the distinct renditions of one original in one format. */
+/** The number of distinct widths and of distinct heights. The renditions per original are its square. */
 const SIDES = 24;
 
 export const measureCold: Measure = async (bench) => {
@@ -38,14 +42,15 @@ export const measureCold: Measure = async (bench) => {
   const resizers: Resizer[] = [];
   try {
     for (const [name, start] of Object.entries({ vitrine: startVitrineResizer, ...PEERS })) {
-      const started = await start(bench.originalsFolder, bench.originals);
-      if (typeof started === 'string') rows.push({ work: `cold rendition, against ${name}`, why: started });
-      else resizers.push(started);
+      const resizer = await start(bench.originalsFolder, bench.originals);
+      if (typeof resizer === 'string')
+        rows.push({ work: `cold rendition, against ${name}`, reason: resizer });
+      else resizers.push(resizer);
     }
-    const jobs = jobMaker(bench);
+    const jobs = createJobMaker(bench);
     for (const source of SOURCE_FORMATS) {
       for (const output of OUTPUTS) {
-        bench.say(`cold: ${source} to ${output}`);
+        bench.log(`cold: ${source} to ${output}`);
         for (const resizer of resizers) await checkRendition(resizer, jobs(source, output, resizer.name, 1));
         rows.push(...(await measurePair(bench, resizers, jobs, source, output)));
       }
@@ -73,21 +78,32 @@ async function measurePair(
       resizers.map((resizer) => [
         resizer.name,
         async (round) => {
-          const alone = await closedLoop(jobs(source, output, resizer.name, batch / 2), 1, resizer.render);
+          const sequential = await runClosedLoop(
+            jobs(source, output, resizer.name, batch / 2),
+            1,
+            resizer.render,
+          );
           if (round >= 0)
-            latencies.set(resizer.name, [...(latencies.get(resizer.name) ?? []), median(alone.latencies)]);
-          const { seconds } = await closedLoop(jobs(source, output, resizer.name, batch), 2, resizer.render);
+            latencies.set(resizer.name, [
+              ...(latencies.get(resizer.name) ?? []),
+              median(sequential.latencies),
+            ]);
+          const { seconds } = await runClosedLoop(
+            jobs(source, output, resizer.name, batch),
+            2,
+            resizer.render,
+          );
           return batch / seconds;
         },
       ]),
     ),
   );
   const work = `cold 400x400, ${output.toUpperCase()} of a ${source.toUpperCase()}`;
-  const standsIn = !resizers.some(({ name }) => name === 'imgproxy');
+  const isSubstitute = !resizers.some(({ name }) => name === 'imgproxy');
   return resizers.slice(1).flatMap((resizer): Row[] => {
     const { name } = resizer;
-    const reference = fullName(resizer);
-    const target = targetOf(source, name, standsIn);
+    const reference = formatName(resizer);
+    const target = chooseTarget(source, name, isSubstitute);
     const throughput: Row = {
       work: `${work}, 2 at a time`,
       reference,
@@ -110,16 +126,16 @@ async function measurePair(
   });
 }
 
-/** Where imgproxy is absent, the small resizer in its manner bears its target. */
-function targetOf(source: SourceFormat, peer: string, standsIn: boolean): Target | undefined {
-  if (peer === 'imgproxy' || (standsIn && peer === 'Go + libvips'))
+/** Without imgproxy, the minimal resizer (`isSubstitute`) gets its target. */
+function chooseTarget(source: SourceFormat, peer: string, isSubstitute: boolean): Target | undefined {
+  if (peer === 'imgproxy' || (isSubstitute && peer === 'Go + libvips'))
     return { atLeast: TARGETS[source].server };
   if (peer === 'one sharp call') return { atLeast: TARGETS[source].script };
   return undefined;
 }
 
-/** Hands out jobs that were never handed out to that resizer before. */
-function jobMaker({ originals }: Bench): JobMaker {
+/** Makes jobs. No resizer gets the same job twice. */
+function createJobMaker({ originals }: Bench): JobMaker {
   const counts = new Map<string, number>();
   return (source, output, resizer, count) => {
     const files = originals.filter(({ format }) => format === source);
@@ -143,12 +159,12 @@ function jobMaker({ originals }: Bench): JobMaker {
 }
 
 async function checkRendition(resizer: Resizer, [job]: readonly Job[]): Promise<void> {
-  check(job !== undefined, 'no job');
+  check(job !== undefined, 'there is no job');
   const bytes = await resizer.render(job);
   const { info } = await sharp(bytes, { failOn: 'warning' }).raw().toBuffer({ resolveWithObject: true });
   const { format } = await sharp(bytes).metadata();
   check(
     format === job.format && info.width === job.width && info.height === job.height,
-    `${resizer.name} made ${format} of ${info.width}x${info.height} for ${job.format} of ${job.width}x${job.height}`,
+    `${resizer.name} made ${format} of ${info.width}x${info.height} instead of ${job.format} of ${job.width}x${job.height}`,
   );
 }

@@ -1,14 +1,14 @@
 /**
- * The list: a page of 200 of an account of 100 000 images among a million, against the same page where there are 1 000
- * images in all. The server makes its database and one image; the rest are copies of that row, made with SQL, so this
- * is the one file that knows how records are stored.
+ * Measures a page of 200 images from an account with 100 000 of a million images. The reference is the same
+ * page from a server with 1 000 images. The server creates its database and one image; SQL copies that row.
+ * So this is the only file of the bench that depends on the database schema.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import sharp from 'sharp';
 import { type Bench, check, interleave, type Measure } from '../bench.ts';
-import { closedLoop } from '../http.ts';
+import { runClosedLoop } from '../http.ts';
 import { median, type Row } from '../numbers.ts';
 import { ACCOUNT, startVitrine, type Vitrine } from '../vitrine.ts';
 
@@ -16,47 +16,51 @@ const PAGE = 200;
 const REQUESTS = 60;
 
 export const measureList: Measure = async (bench) => {
-  const own = bench.quick ? 10_000 : 100_000;
-  const deep = own / 2;
-  const big = await filled(bench, 'big', own, bench.quick ? 90 : 900);
-  const small = await filled(bench, 'small', 1_000, 0);
+  const imageCount = bench.quick ? 10_000 : 100_000;
+  const deepSkip = imageCount / 2;
+  const large = await startFilled(bench, 'big', imageCount, bench.quick ? 90 : 900);
+  const small = await startFilled(bench, 'small', 1_000, 0);
   try {
-    const time = (server: Vitrine, skip: number, total: number) => async () => {
-      const { latencies } = await closedLoop(Array(REQUESTS).fill(skip), 1, () => page(server, skip, total));
+    const measure = (server: Vitrine, skip: number, total: number) => async () => {
+      const { latencies } = await runClosedLoop(Array(REQUESTS).fill(skip), 1, () =>
+        readPage(server, skip, total),
+      );
       return median(latencies);
     };
-    const { first, skipped, reference } = await interleave(bench.rounds, {
-      first: time(big, 0, own),
-      skipped: time(big, deep, own),
-      reference: time(small, 0, 1_000),
+    const { first, deep, reference } = await interleave(bench.rounds, {
+      first: measure(large, 0, imageCount),
+      deep: measure(large, deepSkip, imageCount),
+      reference: measure(small, 0, 1_000),
     });
-    const of = `${own / 1_000} k images among ${bench.quick ? '100 k' : '1 M'}`;
+    const size = `${imageCount / 1_000} k images among ${bench.quick ? '100 k' : '1 M'}`;
     const common = { reference: '1 k in all', unit: 'ms', compare: 'ratio' as const, theirs: reference };
     return [
-      { ...common, work: `list, first page of ${PAGE}, ${of}`, ours: first, target: { atMost: 1.3 } },
-      { ...common, work: `list, at skip ${deep}, ${of}`, ours: skipped, target: { atMost: 5 } },
+      { ...common, work: `list, first page of ${PAGE}, ${size}`, ours: first, target: { atMost: 1.3 } },
+      { ...common, work: `list, at skip ${deepSkip}, ${size}`, ours: deep, target: { atMost: 5 } },
     ] satisfies Row[];
   } finally {
-    await big.stop();
+    await large.stop();
     await small.stop();
   }
 };
 
-async function page(server: Vitrine, skip: number, total: number): Promise<void> {
+async function readPage(server: Vitrine, skip: number, total: number): Promise<void> {
   const { status, headers, body } = await server.get(
     `/accounts/${ACCOUNT}/images?count=${PAGE}${skip === 0 ? '' : `&skip=${skip}`}`,
   );
   const list: unknown = JSON.parse(body.toString('utf8'));
-  check(status === 200 && Array.isArray(list) && list.length === PAGE, `a list was answered ${status}`);
-  // The newest comes first and the copies are numbered, so the place says which one it must be.
+  check(status === 200 && Array.isArray(list) && list.length === PAGE, `a list request got ${status}`);
+  // The newest image comes first and the copies are numbered, so the position determines the image.
   const [entry] = list as { altText?: string }[];
   check(entry?.altText === `Picture ${total - skip} of the catalogue`, `at ${skip} is ${entry?.altText}`);
   check(headers['x-total-count'] === String(total), `X-Total-Count is ${headers['x-total-count']}`);
 }
 
-/** A server whose first account has `own` images, beside `others` accounts of 1 000 each. */
-async function filled(bench: Bench, name: string, own: number, others: number): Promise<Vitrine> {
-  bench.say(`list: ${own + others * 1_000} records`);
+/**
+ * Starts a server with `imageCount` images in the first account, and `others` accounts of 1 000 images each.
+ */
+async function startFilled(bench: Bench, name: string, imageCount: number, others: number): Promise<Vitrine> {
+  bench.log(`list: ${imageCount + others * 1_000} records`);
   const folder = join(bench.folder, name);
   await mkdir(folder);
   const first = await startVitrine({ parent: bench.folder, folder });
@@ -68,7 +72,7 @@ async function filled(bench: Bench, name: string, own: number, others: number): 
   const database = new DatabaseSync(join(folder, 'vitrine.db'));
   try {
     database.exec('begin');
-    fill(database, own, others);
+    fill(database, imageCount, others);
     database.exec('commit');
     database.exec('pragma wal_checkpoint(truncate)');
   } finally {
@@ -77,7 +81,7 @@ async function filled(bench: Bench, name: string, own: number, others: number): 
   return startVitrine({ parent: bench.folder, folder });
 }
 
-function fill(database: DatabaseSync, own: number, others: number): void {
+function fill(database: DatabaseSync, imageCount: number, others: number): void {
   const copy = (table: string, changes: Readonly<Record<string, string>>, from: string) => {
     const columns = database.prepare(`select name from pragma_table_info('${table}')`).all();
     const names = columns.map(({ name }) => String(name));
@@ -102,15 +106,15 @@ function fill(database: DatabaseSync, own: number, others: number): void {
     const account = `(select * from accounts where account_id = '${ACCOUNT}') as template`;
     const counters = { image_count: '1000', enabled_count: '1000' };
     copy('accounts', { account_id: uuid, ...counters }, `${account}, ${numbers(1, others)}`);
-    const strangers = `(select account_id as stranger from accounts where account_id <> '${ACCOUNT}') as strangers`;
+    const otherAccounts = `(select account_id as id from accounts where account_id <> '${ACCOUNT}') as others`;
     copy(
       'images',
-      { ...image, account_id: 'strangers.stranger', sequence: 'numbers.n' },
-      `${template}, ${strangers}, ${numbers(1, 1_000)}`,
+      { ...image, account_id: 'others.id', sequence: 'numbers.n' },
+      `${template}, ${otherAccounts}, ${numbers(1, 1_000)}`,
     );
   }
-  copy('images', { ...image, sequence: 'numbers.n' }, `${template}, ${numbers(2, own)}`);
+  copy('images', { ...image, sequence: 'numbers.n' }, `${template}, ${numbers(2, imageCount)}`);
   database.exec(
-    `update accounts set image_count = ${own}, enabled_count = ${own} where account_id = '${ACCOUNT}'`,
+    `update accounts set image_count = ${imageCount}, enabled_count = ${imageCount} where account_id = '${ACCOUNT}'`,
   );
 }

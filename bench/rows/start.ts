@@ -1,5 +1,5 @@
 /**
- * The start of the server process until its first answer was read, with a data folder that has been used before.
+ * Measures the start of the server until its first response, with a used data folder and with a new one.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,17 +7,17 @@ import { interleave, type Measure } from '../bench.ts';
 import { startVitrine } from '../vitrine.ts';
 
 export const measureStart: Measure = async (bench) => {
-  bench.say('start');
-  const used = join(bench.folder, 'used');
-  await mkdir(used);
-  const time = async (folder: string | undefined) => {
+  bench.log('start');
+  const usedFolder = join(bench.folder, 'used');
+  await mkdir(usedFolder);
+  const measure = async (folder: string | undefined) => {
     const server = await startVitrine({ parent: bench.folder, ...(folder !== undefined && { folder }) });
     await server.stop();
     return server.startTime / 1_000;
   };
   const { again, first } = await interleave(bench.rounds * 2, {
-    again: () => time(used),
-    first: () => time(undefined),
+    again: () => measure(usedFolder),
+    first: () => measure(undefined),
   });
   const value = { reference: '', unit: 's', compare: 'value' as const, theirs: [] };
   return [

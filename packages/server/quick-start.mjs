@@ -1,18 +1,18 @@
 /**
- * What spares a third of the work of a start, for every process of ours: to be imported before anything else. Plain
- * JavaScript, for a Node that was found to be new enough.
+ * Makes the start of a process about a third faster. Import it before any other module.
+ * The Node version must already be checked, because older versions lack these functions.
  */
 import { enableCompileCache, registerHooks } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-// What was compiled once is kept. In a folder of our own: code in one that others can write to would be theirs. Where
-// it cannot be written, all is compiled anew.
+// Keep compiled code between starts. The folder is inside the package, not in a shared temporary folder:
+// other users could write code there. If the folder is read-only, Node compiles again.
 if (process.env.NODE_COMPILE_CACHE === undefined) {
   enableCompileCache(fileURLToPath(new URL('.compiled', import.meta.url)));
 }
 
-// Two libraries come in 800 small modules, and Node looks for each in the file system, for its package and for what
-// it links to. Within these packages and our own sources a relative path is what it says.
+// Two libraries have 800 small modules. For each import, Node looks up the package and resolves symbolic
+// links. Inside these packages and our own sources that is not needed: a relative path is the final path.
 const plain = [
   { within: /\/node_modules\/(?:kysely|typebox)\//, specifier: /^\.{1,2}\/.*\.m?js$/, format: 'module' },
   { within: new URL('dist/', import.meta.url).href, specifier: /^\.{1,2}\/.*\.js$/, format: 'module' },

@@ -1,6 +1,6 @@
 /**
- * Starts the server after a look at what runs it. Plain JavaScript that every Node can read: an older one would
- * otherwise stop at the first TypeScript file with a message that helps nobody.
+ * Checks the Node version, then starts the server. This file is plain JavaScript for every Node version.
+ * An older Node would otherwise stop at the first TypeScript file with an unclear message.
  */
 
 const needed = 24;
@@ -13,7 +13,7 @@ if (major < needed) {
   process.exit(1);
 }
 await import('./quick-start.mjs');
-// In a checkout the sources run as they are; an installed package has only what was built from them.
+// A checkout runs the TypeScript sources. An installed package has only the compiled files.
 await import('./src/main.ts').catch((error) => {
   if (error?.code !== 'ERR_MODULE_NOT_FOUND' || !String(error.url ?? '').endsWith('/src/main.ts'))
     throw error;

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * The `vitrine` command, after a look at what runs it: like start.mjs, plain JavaScript that every Node can read.
+ * Checks the Node version, then runs the `vitrine` command. Like start.mjs it is plain JavaScript for every
+ * Node.
  */
 import { fileURLToPath } from 'node:url';
 
@@ -13,14 +14,15 @@ if (major < needed) {
   );
   process.exit(1);
 }
-// The server starts as with start.mjs. A command is over before it would gain much, and only keeps what was compiled.
+// The server starts as with start.mjs. Other commands are too short for the module hooks to pay off, so they
+// only keep compiled code.
 if (process.argv[2] === 'serve') {
   await import('./quick-start.mjs');
 } else if (process.env.NODE_COMPILE_CACHE === undefined) {
   const { enableCompileCache } = await import('node:module');
   enableCompileCache(fileURLToPath(new URL('.compiled', import.meta.url)));
 }
-// In a checkout the sources run as they are; an installed package has only what was built from them.
+// A checkout runs the TypeScript sources. An installed package has only the compiled files.
 const { existsSync } = await import('node:fs');
 const inCheckout = existsSync(new URL('src/cli/main.ts', import.meta.url));
 if (inCheckout && !import.meta.resolve('@vitrine/client').endsWith('.ts')) {

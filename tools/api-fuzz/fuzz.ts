@@ -1,8 +1,8 @@
 /**
- * Fuzzes the API by its document: starts a server with something of every kind in it, and lets schemathesis ask for
- * everything in every way that docs/openapi.json allows, and in many that it does not. No answer may be an internal
- * error, have a status or a type that is not in the document, or differ from its schema. Owns the server, what is in
- * it, and the fuzzer's installation; refuses to know how requests are made up.
+ * Fuzzes the API with schemathesis against a server with example data.
+ *
+ * The requests follow docs/openapi.json or break it on purpose. A response must not be an internal error. Its
+ * status, its type and its body must match the document.
  *
  * `npm run fuzz:api -- --minutes 20 --seed 7 --database postgres`
  */
@@ -31,14 +31,17 @@ const CHECKS = [
 
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
-/** Runs a command to its end, and returns its exit code. */
+/** Runs a command and returns its exit code. */
 async function run(command: string, parameters: string[], options: SpawnOptions = {}): Promise<number> {
   const child = spawn(command, parameters, { stdio: 'inherit', ...options });
   return ((await once(child, 'exit'))[0] as number | null) ?? 1;
 }
 
-/** The fuzzer's program, of exactly the versions that are pinned; installed if it was not, apart from all else. */
-async function schemathesis(): Promise<string> {
+/**
+ * Installs the pinned versions of schemathesis into a cache folder, unless present. Returns its Python
+ * program.
+ */
+async function installSchemathesis(): Promise<string> {
   const version = createHash('sha256').update(readFileSync(REQUIREMENTS)).digest('hex').slice(0, 12);
   const folder = join(HERE, '../../node_modules/.cache', `api-fuzz-${version}`);
   if (!existsSync(folder)) {
@@ -53,43 +56,45 @@ async function schemathesis(): Promise<string> {
       '-r',
       REQUIREMENTS,
     ];
-    const made =
+    const succeeded =
       (await run('python3', ['-m', 'venv', partial])) === 0 &&
       (await run(join(partial, 'bin/python'), install)) === 0;
-    if (!made) {
+    if (!succeeded) {
       await rm(partial, { recursive: true, force: true });
-      throw new Error('schemathesis could not be installed: it needs python3 with venv, and PyPI');
+      throw new Error(
+        'schemathesis could not be installed: python3 with venv and access to PyPI are required',
+      );
     }
     await rename(partial, folder);
   }
   return join(folder, 'bin/python');
 }
 
-/** Something of every kind, and the IDs of it by the names that the document has for them. */
-async function seed(server: TestServer) {
+/** Creates records of every kind. Returns their IDs by the parameter names of the OpenAPI document. */
+async function createRecords(server: TestServer) {
   const post = async (path: string, body: unknown) => {
     const { status, body: answer } = await server.send('POST', path, body);
     if (status !== 201 && status !== 200)
       throw new Error(`POST ${path}: ${status} ${JSON.stringify(answer)}`);
     return answer;
   };
-  const under = `/accounts/${ACCOUNT}`;
+  const accountPath = `/accounts/${ACCOUNT}`;
   const images = await Promise.all([1, 2, 3, 4, 5].map(async (n) => server.added(await picture(n))));
   const imageIDs = images.map(({ imageID }) => imageID);
   const [first, second] = imageIDs;
   const basePrice = { currency: 'USD', valueDecimal: '9.99' };
   const title = 'Cup';
-  const product = await post(`${under}/products`, {
+  const product = await post(`${accountPath}/products`, {
     title,
     description: 'A cup.',
     basePrice,
     images: [{ imageID: first }],
   });
-  const another = await post(`${under}/products`, { title: 'Plate', description: '', basePrice });
+  const another = await post(`${accountPath}/products`, { title: 'Plate', description: '', basePrice });
   const items = [{ name: 'Cup', basePrice, quantity: 2, productID: product.productID, imageIDs: [second] }];
-  const lineItems = await post(`${under}/line-items`, { items });
+  const lineItems = await post(`${accountPath}/line-items`, { items });
   const other = await post('/accounts', { displayName: 'Other' });
-  const key = await post(`${under}/keys`, { name: 'one' });
+  const key = await post(`${accountPath}/keys`, { name: 'one' });
   const serverKey = await post('/keys', { name: 'two', accounts: [ACCOUNT] });
   const keys = (await server.send('GET', '/keys?count=200')).body as { keyID: string; publicKey: string }[];
   return {
@@ -101,7 +106,7 @@ async function seed(server: TestServer) {
     keyID: [key.keyID, serverKey.keyID],
     client_id: [key.publicKey, KEY.publicKey],
     client_secret: [key.secretKey],
-    never: keys.filter(({ publicKey }) => publicKey === KEY.publicKey).map(({ keyID }) => keyID),
+    protected: keys.filter(({ publicKey }) => publicKey === KEY.publicKey).map(({ keyID }) => keyID),
   };
 }
 
@@ -113,7 +118,7 @@ async function main(): Promise<number> {
       database: { type: 'string', default: 'sqlite' },
     },
   });
-  const python = await schemathesis();
+  const python = await installSchemathesis();
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-fuzz-'));
   const { postgres } = values.database === 'postgres' ? await startPostgres() : { postgres: undefined };
   const errors: string[] = [];
@@ -136,8 +141,8 @@ async function main(): Promise<number> {
     },
   );
   try {
-    const known = await seed(server);
-    print(`seed ${values.seed}, ${values.minutes} min, ${values.database}, at ${server.url}`);
+    const ids = await createRecords(server);
+    print(`seed ${values.seed}, ${values.minutes} min, ${values.database}, ${server.url}`);
     const code = await run(
       python,
       [
@@ -158,20 +163,20 @@ async function main(): Promise<number> {
         '--no-color',
       ],
       {
-        // It leaves what it needs to replay failures where it runs.
+        // Schemathesis writes its replay files to the working folder.
         cwd: folder,
         env: {
           ...process.env,
           SCHEMATHESIS_HOOKS: 'hooks',
           PYTHONPATH: HERE,
-          API_FUZZ_KNOWN: JSON.stringify(known),
+          API_FUZZ_IDS: JSON.stringify(ids),
         },
       },
     );
-    print(`answers by status: ${JSON.stringify(statuses)}`);
+    print(`responses by status: ${JSON.stringify(statuses)}`);
     for (const line of errors.slice(0, 20)) print(`the server logged an error: ${line.trim()}`);
     const alive = (await fetch(`${server.url}/livez`)).status === 200;
-    if (!alive) print('the server does not answer any more');
+    if (!alive) print('the server no longer answers /livez');
     return code === 0 && errors.length === 0 && alive ? 0 : 1;
   } finally {
     await server.close();

@@ -1,7 +1,8 @@
 """
-What the fuzzer knows of this API that the document does not say: the IDs of what is there, so that it gets past
-404; what a picture is, so that it gets past 422; and what it must not break, or it would only see refusals after.
-Owns no check: those are the fuzzer's own.
+Extends schemathesis with facts about this API that the OpenAPI document does not have.
+
+IDs of existing records lead past 404, and valid pictures lead past 422. Changes to the fuzzer's own key and account
+are redirected to an unknown ID, because all later requests would fail. The checks are those of schemathesis.
 """
 
 import json
@@ -12,13 +13,13 @@ import zlib
 import schemathesis
 from hypothesis import strategies as st
 
-# {parameter name: [values]}, and under "never" the IDs that must stay as they are.
-KNOWN = json.loads(os.environ["API_FUZZ_KNOWN"])
-NEVER = set(KNOWN.pop("never"))
+# {parameter name: [values]}. "protected" has the IDs of records that must not be changed.
+EXISTING = json.loads(os.environ["API_FUZZ_IDS"])
+PROTECTED = set(EXISTING.pop("protected"))
 
 
 def png(number: int) -> bytes:
-    """A picture of one pixel; another number is another picture."""
+    """A PNG of one pixel, whose colour depends on the number."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -37,9 +38,9 @@ schemathesis.openapi.format(
 )
 
 
-def known(name, value):
-    """Three times of four something that is there; which, and whether, follows from the value, so runs repeat."""
-    choices = KNOWN.get(name)
+def substitute(name, value):
+    """Replaces three of four values with an existing ID. The value alone decides, so runs are repeatable."""
+    choices = EXISTING.get(name)
     if not choices or not isinstance(value, str):
         return value
     number = zlib.crc32(value.encode("utf-8", "surrogatepass"))
@@ -50,7 +51,7 @@ def known(name, value):
 def map_path_parameters(ctx, path_parameters):
     if not isinstance(path_parameters, dict):
         return path_parameters
-    return {name: known(name, value) for name, value in path_parameters.items()}
+    return {name: substitute(name, value) for name, value in path_parameters.items()}
 
 
 @schemathesis.hook
@@ -59,8 +60,8 @@ def map_body(ctx, body):
         if isinstance(value, list):
             return [walk(one) for one in value]
         if isinstance(value, dict):
-            # An accountID in a body is that of an account to be made: what is there already is only refused.
-            return {n: walk(v) if n == "accountID" else known(n, walk(v)) for n, v in value.items()}
+            # An accountID in a body is the ID of a new account: an existing one would always be rejected.
+            return {n: walk(v) if n == "accountID" else substitute(n, walk(v)) for n, v in value.items()}
         return value
 
     return walk(body)
@@ -72,6 +73,7 @@ def before_call(ctx, case, kwargs):
     if case.method == "GET" or not isinstance(parameters, dict):
         return
     for name, value in parameters.items():
-        # The key that the fuzzer itself uses; and the account that all else is in, which must not stay suspended.
-        if value in NEVER or (case.operation.path.endswith("/suspend") and value == KNOWN["accountID"][0]):
+        # The fuzzer's own key must not change, and the account of the records must not be suspended.
+        suspends_account = case.operation.path.endswith("/suspend") and value == EXISTING["accountID"][0]
+        if value in PROTECTED or suspends_account:
             parameters[name] = "00000000-0000-4000-8000-000000000000"

@@ -1,6 +1,6 @@
-// The smallest possible resizer in imgproxy's manner: Go's HTTP server, libvips, a worker per core, nothing kept. Its
-// encoder settings are the defaults that imgproxy documents: quality 80 (WebP 79), baseline JPEG with optimised
-// tables, WebP at effort 4, metadata stripped.
+// A minimal resizer like imgproxy: Go's HTTP server, libvips, one worker per core and no cache.
+// The encoder settings are the documented defaults of imgproxy: quality 80 (WebP 79), baseline JPEG with
+// optimised tables, WebP at effort 4, and no metadata.
 package main
 
 /*
@@ -15,7 +15,8 @@ static int start(void) {
 	return 0;
 }
 
-static int render(const char *path, int width, int height, const char *format, int quality, void **out, size_t *size) {
+static int render(const char *path, int width, int height, const char *format, int quality, void **out,
+	size_t *size) {
 	VipsImage *image = NULL;
 	int failed = vips_thumbnail(path, &image, width, "height", height, "crop", VIPS_INTERESTING_CENTRE, NULL);
 	if (failed) return failed;

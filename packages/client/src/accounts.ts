@@ -1,20 +1,27 @@
 /**
- * The operations on accounts and on the audit trail, and what each takes and gives. Owns their parameters. Refuses to know
- * how calls are made. They are of Vitrine servers, and not in the official SDK.
+ * The operations on accounts and on audit trails. Only Vitrine servers have them; the official SDK does not.
  */
 import type { components } from './contract.ts';
 import { genericRefusal } from './errors.ts';
 import { Listing, type Range } from './listing.ts';
-import { type Answer, type CallOptions, type Given, pathOf } from './operation.ts';
-import { listOf, readDate, readDates, readNumber, readObject, readText, type WithDates } from './reading.ts';
+import { type Answer, buildPath, type CallOptions, type Given } from './operation.ts';
+import {
+  readDate,
+  readDates,
+  readListOf,
+  readNumber,
+  readObject,
+  readText,
+  type WithDates,
+} from './reading.ts';
 import type { Transport } from './transport.ts';
 
 type Schemas = components['schemas'];
 
-/** A tenant. A quota that is absent is the server's default. Fields that a newer server adds are kept as they came. */
+/** A tenant. An absent quota means the server's default. Unknown fields of newer servers are kept. */
 export type Account = WithDates<Schemas['Account'], 'createdOn' | 'suspendedOn'>;
 
-/** A line of an audit trail. */
+/** An entry of an audit trail. */
 export type AuditEntry = WithDates<Schemas['AuditEntry'], 'on'>;
 
 /** An account to create. */
@@ -26,10 +33,10 @@ export interface AccountRequest {
   readonly accountID: string;
 }
 
-/** What to change about an account. What is left out stays; a quota of null becomes the server's default. */
+/** The changes to an account. Omitted fields stay. A quota of null resets to the server's default. */
 export type UpdateAccountRequest = AccountRequest & Given<Schemas['AccountPatch']>;
 
-/** Which lines of which trail: without an account, that of the server as a whole. */
+/** Selects an audit trail and a range of it. Without an account: the trail of the whole server. */
 export interface AuditRequest extends Range {
   /** The account, a UUID. */
   readonly accountID?: string;
@@ -38,7 +45,7 @@ export interface AuditRequest extends Range {
 const ACCOUNT = '/accounts/{accountID}';
 const REFUSALS = { 400: genericRefusal, 409: genericRefusal };
 
-/** The operations on accounts. All reject with the errors of `VitrineError`. */
+/** The operations on accounts. All reject with a `VitrineError`. */
 export class Accounts {
   readonly #transport: Transport;
 
@@ -46,29 +53,30 @@ export class Accounts {
     this.#transport = transport;
   }
 
-  /** The accounts that the credentials are good for, newest first: awaited one page, iterated all of them. */
+  /** Lists the accounts of the credentials, newest first. Await it for one page, iterate it for all. */
   list(request: Range = {}, options?: CallOptions): Listing<Account> {
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
-        { method: 'GET', path: pathOf('/accounts', {}), query: { skip, count }, repeatable: true },
+        { method: 'GET', path: buildPath('/accounts', {}), query: { skip, count }, idempotent: true },
         options,
-        listOf(readAccount),
+        readListOf(readAccount),
       );
     return new Listing(request, fetchPage, ({ accountID }) => accountID);
   }
 
   /**
-   * Creates an account; takes credentials for all accounts. Trying again might create two, so only a 429 is tried again.
-   * @throws GenericError if there is one with this ID.
+   * Creates an account. Requires credentials for all accounts.
+   * Only a 429 is retried, because another retry could create a second account.
+   * @throws GenericError if an account with this ID exists.
    */
   async create(request: CreateAccountRequest, options?: CallOptions): Promise<Answer<Account>> {
     const { accountID, displayName, imageQuota, byteQuota, disablePolicy } = request;
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf('/accounts', {}),
+        path: buildPath('/accounts', {}),
         json: { accountID, displayName, imageQuota, byteQuota, disablePolicy },
-        repeatable: false,
+        idempotent: false,
         refusals: REFUSALS,
       },
       options,
@@ -76,24 +84,24 @@ export class Accounts {
     );
   }
 
-  /** An account. */
+  /** Gets an account. */
   async get(request: AccountRequest, options?: CallOptions): Promise<Answer<Account>> {
     return this.#transport.json(
-      { method: 'GET', path: pathOf(ACCOUNT, request), repeatable: true },
+      { method: 'GET', path: buildPath(ACCOUNT, request), idempotent: true },
       options,
       readAccount,
     );
   }
 
-  /** Renames an account, or sets its policy or quotas; quotas take credentials for all accounts. */
+  /** Changes an account's name, policy or quotas. Quotas require credentials for all accounts. */
   async update(request: UpdateAccountRequest, options?: CallOptions): Promise<Answer<Account>> {
     const { displayName, imageQuota, byteQuota, disablePolicy } = request;
     return this.#transport.json(
       {
         method: 'PATCH',
-        path: pathOf(ACCOUNT, request),
+        path: buildPath(ACCOUNT, request),
         json: { displayName, imageQuota, byteQuota, disablePolicy },
-        repeatable: true,
+        idempotent: true,
         refusals: REFUSALS,
       },
       options,
@@ -102,15 +110,15 @@ export class Accounts {
   }
 
   /**
-   * Suspends an account: its own keys and tokens are answered as if it did not exist. Credentials for all accounts, which
-   * this takes, go on, and so do public links.
+   * Suspends an account: its own keys and tokens get the same 403 as for an unknown account.
+   * Public links and credentials for all accounts keep working. Requires credentials for all accounts.
    */
   async suspend(request: AccountRequest, options?: CallOptions): Promise<Answer<Account>> {
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf('/accounts/{accountID}/suspend', request),
-        repeatable: true,
+        path: buildPath('/accounts/{accountID}/suspend', request),
+        idempotent: true,
         refusals: REFUSALS,
       },
       options,
@@ -118,13 +126,13 @@ export class Accounts {
     );
   }
 
-  /** Resumes an account that was suspended; takes credentials for all accounts. */
+  /** Resumes a suspended account. Requires credentials for all accounts. */
   async resume(request: AccountRequest, options?: CallOptions): Promise<Answer<Account>> {
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf('/accounts/{accountID}/resume', request),
-        repeatable: true,
+        path: buildPath('/accounts/{accountID}/resume', request),
+        idempotent: true,
         refusals: REFUSALS,
       },
       options,
@@ -133,26 +141,28 @@ export class Accounts {
   }
 
   /**
-   * What happened in an account or, without one, to the server as a whole (which takes credentials for all accounts),
-   * newest first: awaited one page, iterated everything.
+   * Lists the audit trail of an account, newest entry first. Await it for one page, iterate it for all.
+   * Without an account it is the trail of the whole server, which requires credentials for all accounts.
    */
   audit(request: AuditRequest = {}, options?: CallOptions): Listing<AuditEntry> {
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
         {
           method: 'GET',
-          path: hasAccount(request) ? pathOf('/accounts/{accountID}/audit', request) : pathOf('/audit', {}),
+          path: hasAccount(request)
+            ? buildPath('/accounts/{accountID}/audit', request)
+            : buildPath('/audit', {}),
           query: { skip, count },
-          repeatable: true,
+          idempotent: true,
         },
         options,
-        listOf(readEntry),
+        readListOf(readEntry),
       );
     return new Listing(request, fetchPage, ({ sequence }) => String(sequence));
   }
 }
 
-/** Whether an account is meant. One that is undefined is: it was forgotten, and must not come to mean all of them. */
+/** True if the field is present, even with the value undefined: a forgotten ID must not mean all accounts. */
 export function hasAccount<Request extends { readonly accountID?: string }>(
   request: Request,
 ): request is Request & AccountRequest {
@@ -171,7 +181,7 @@ function readAccount(data: unknown): Account {
 }
 
 function readEntry(data: unknown): AuditEntry {
-  const entry = readObject(data, 'a line of an audit trail') as unknown as Schemas['AuditEntry'];
+  const entry = readObject(data, 'an entry of an audit trail') as unknown as Schemas['AuditEntry'];
   readObject(entry.subject, 'subject, an object,');
   readObject(entry.by, 'by, an object,');
   return {

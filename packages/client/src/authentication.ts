@@ -1,10 +1,17 @@
 /**
- * Access tokens: getting, renewing and ending them. Owns how the names of RFC 6749 become those of this client. Refuses to
- * remember any: `security` may be a function, which does.
+ * The operations on access tokens. The client stores no token: pass a `security` function that does.
+ * The snake_case names of RFC 6749 become camelCase here.
  */
 import type { components } from './contract.ts';
 import { genericRefusal } from './errors.ts';
-import { type Answer, type CallOptions, type Done, type Given, type Optional, pathOf } from './operation.ts';
+import {
+  type Answer,
+  buildPath,
+  type CallOptions,
+  type Done,
+  type Given,
+  type Optional,
+} from './operation.ts';
 import { readNumber, readObject, readText } from './reading.ts';
 import type { Transport } from './transport.ts';
 
@@ -15,19 +22,19 @@ type Joined<Name> = Name extends `${infer First}_${infer Rest}`
   : Name;
 type CamelCase<Wire> = { [Key in keyof Wire as Joined<Key>]: Wire[Key] };
 
-/** An access token and what belongs to it. `expiresIn` is in seconds; `scope` has its scopes, separated by spaces. */
+/** An access token with its refresh token. `expiresIn` is in seconds. `scope` is separated by spaces. */
 export type AuthToken = CamelCase<Schemas['AuthToken']>;
 
 /**
- * How a token is to be had: `client_credentials`, or `refresh_token` with one. With `clientId` and `clientSecret` (a public
- * and a secret key) it is they who ask; else the client's own credentials, which must be a key.
+ * A token request. `grantType` is `client_credentials`, or `refresh_token` with `refreshToken`. `clientId`
+ * and `clientSecret` are a public and a secret key. Without both, the client's own key authenticates.
  */
 export type AuthTokenRequest = Given<CamelCase<Schemas['AuthTokenRequest']>>;
 
-/** The token to end, of either kind; and who asks, as for `AuthTokenRequest`. */
+/** The access or refresh token to revoke. `clientId` and `clientSecret` work as in `AuthTokenRequest`. */
 export type RevokeTokenRequest = Given<CamelCase<Schemas['RevokeTokenRequest']>>;
 
-/** The operations on tokens. All reject with the errors of `VitrineError`. */
+/** The operations on tokens. All reject with a `VitrineError`. */
 export class Authentication {
   readonly #transport: Transport;
 
@@ -36,16 +43,16 @@ export class Authentication {
   }
 
   /**
-   * A new access token. A refresh token is used up by it, and shown again it ends all that came of it: so then only a
-   * 429 is tried again.
-   * @throws GenericError if the scope or the refresh token is not good.
+   * Creates an access token. A refresh token works once: reuse revokes every token that came from it.
+   * So for a refresh token only a 429 is retried.
+   * @throws GenericError if the scope or the refresh token is invalid.
    */
   async createAccessToken(request: AuthTokenRequest, options?: CallOptions): Promise<Answer<AuthToken>> {
     const { grantType, clientId, clientSecret, scope, refreshToken } = request;
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf('/oauth2/token', {}),
+        path: buildPath('/oauth2/token', {}),
         json: {
           grant_type: grantType,
           client_id: clientId,
@@ -54,7 +61,7 @@ export class Authentication {
           refresh_token: refreshToken,
         },
         hasCredentials: hasCredentials(request),
-        repeatable: grantType === 'client_credentials',
+        idempotent: grantType === 'client_credentials',
         refusals: { 400: genericRefusal },
       },
       options,
@@ -62,16 +69,19 @@ export class Authentication {
     );
   }
 
-  /** Ends an access token; or a refresh token, with all that came of it. That there is no such token is a success, too. */
+  /**
+   * Revokes an access token, or a refresh token with every token that came from it.
+   * Revoking an unknown token is a success.
+   */
   async revokeAccessToken(request: RevokeTokenRequest, options?: CallOptions): Promise<Done> {
     const { token, tokenTypeHint, clientId, clientSecret } = request;
     return this.#transport.empty(
       {
         method: 'POST',
-        path: pathOf('/oauth2/revoke', {}),
+        path: buildPath('/oauth2/revoke', {}),
         json: { token, token_type_hint: tokenTypeHint, client_id: clientId, client_secret: clientSecret },
         hasCredentials: hasCredentials(request),
-        repeatable: true,
+        idempotent: true,
         refusals: { 400: genericRefusal },
       },
       options,
@@ -79,7 +89,7 @@ export class Authentication {
   }
 }
 
-/** Then the client's own are not asked for, so that a function which gives them can get tokens by this same client. */
+/** If true, `security` is not called. So a `security` function can get its tokens through the same client. */
 function hasCredentials({ clientId, clientSecret }: Optional<AuthTokenRequest>): boolean {
   return clientId !== undefined && clientSecret !== undefined;
 }
@@ -87,7 +97,7 @@ function hasCredentials({ clientId, clientSecret }: Optional<AuthTokenRequest>):
 function readToken(data: unknown): AuthToken {
   const token = readObject(data, 'a token');
   const { token_type, access_token, refresh_token, expires_in, scope, ...rest } = token;
-  // RFC 6749 lets it be in any case.
+  // RFC 6749: the token type is case-insensitive.
   if (readText(token_type, 'token_type').toLowerCase() !== 'bearer')
     throw new TypeError(`token_type must be Bearer, not ${token_type}`);
   return {

@@ -1,5 +1,6 @@
 /**
- * The client: what it is made with, and the resources that it has. A new resource is a file like images.ts and a line here.
+ * The client class: its options and its resources.
+ * To add a resource, write a file like images.ts and add a field here.
  */
 import { Accounts } from './accounts.ts';
 import { Authentication } from './authentication.ts';
@@ -9,53 +10,56 @@ import { LineItems } from './line-items.ts';
 import { checkServerURL } from './operation.ts';
 import { Ping } from './ping.ts';
 import { Products } from './products.ts';
-import { checkRetries, type RetryConfig } from './retries.ts';
+import { checkRetryConfig, type RetryConfig } from './retries.ts';
 import type { Security } from './security.ts';
 import type { Fetch } from './sender.ts';
 import { checkTimeout, Transport } from './transport.ts';
 
-/** What a client is made with. */
+/** The options of a client. */
 export interface VitrineOptions {
   /** The address of the server, such as `https://images.example.com`. */
   readonly serverURL: string | URL;
-  /** Who calls. Only `images.getPublic`, and tokens that are asked for with a `clientId` and `clientSecret`, need nobody. */
+  /**
+   * The credentials. Two kinds of calls need none: `images.getPublic`, and token calls with `clientId` and
+   * `clientSecret`.
+   */
   readonly security?: Security | undefined;
-  /** The version of the API. Default: v2026.10.00, the newest that this client knows. */
+  /** The API version. Default: v2026.10.00, the newest that this client supports. */
   readonly xMoovVersion?: string | undefined;
-  /** Whether and how calls are tried again. Default: not at all. */
+  /** How calls are retried. Default: no retries. */
   readonly retries?: RetryConfig | undefined;
-  /** `retries`, under the name that the official SDK gives it. */
+  /** The official SDK's name for `retries`. */
   readonly retryConfig?: RetryConfig | undefined;
-  /** Milliseconds for each attempt of a call. Default: no limit but the platform's. */
+  /** The timeout of each attempt, in milliseconds. Default: the platform's limits. */
   readonly timeoutMs?: number | undefined;
-  /** Makes the requests, in place of the platform's `fetch`: for a proxy, a log, a test. */
+  /** Replaces the platform's `fetch`, for example with a proxy, a logger or a test double. */
   readonly fetch?: Fetch | undefined;
 }
 
-/** The newest version of the API whose answers this client knows. */
+/** The newest API version that this client supports. */
 export const NEWEST_VERSION = 'v2026.10.00';
 
-/** A client of a Vitrine server, or of any other that speaks its protocol. Holds no connection and needs no end. */
+/** A client of a Vitrine server, or of any server with the same protocol. It needs no closing. */
 export class Vitrine {
-  /** The pictures of accounts. */
+  /** Images of accounts. */
   readonly images: Images;
-  /** What is sold, and shows images. */
+  /** Products, which show images. */
   readonly products: Products;
-  /** What was sold, and showed images. */
+  /** Sets of sold line items, which show images. */
   readonly lineItems: LineItems;
   /** Access tokens. */
   readonly authentication: Authentication;
-  /** Tenants, and what happened to them. */
+  /** Accounts and audit trails. */
   readonly accounts: Accounts;
-  /** Who may act for which accounts. */
+  /** API keys. */
   readonly keys: Keys;
   /** The check of credentials. */
   readonly ping: Ping;
 
-  /** @throws TypeError or RangeError that names the option which is wrong. */
+  /** @throws TypeError or RangeError with the name of the invalid option. */
   constructor({ serverURL, security, xMoovVersion, retries, retryConfig, timeoutMs, fetch }: VitrineOptions) {
     const config = retries ?? retryConfig ?? { strategy: 'none' };
-    checkRetries(config);
+    checkRetryConfig(config);
     const transport = new Transport({
       serverURL: checkServerURL(serverURL),
       security,

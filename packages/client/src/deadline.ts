@@ -1,30 +1,30 @@
 /**
- * When one attempt has to stop: its caller aborts it, or its time is over. Owns one signal for both, and what a failure
- * under it is called. Refuses to know what is being attempted.
+ * The deadline of one attempt: one signal that the caller's abort and the timeout both trigger.
+ * Call `end()` when the attempt is over, or the caller's signal keeps the attempt in memory.
  */
 import { ConnectionError, TimeoutError } from './errors.ts';
 import { SourceFailure } from './sender.ts';
 
-/** Timers take no more milliseconds than this; a longer limit is none. */
+/** The longest timer of JavaScript, in milliseconds. A longer timeout sets no timer. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/** What can stop one attempt, as one signal. */
+/** Combines the caller's signal and the timeout of one attempt. */
 export class Deadline {
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal | undefined;
   readonly #onAbort = () => this.#controller.abort(this.#caller?.reason);
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #passed: TimeoutError | undefined;
+  #timeout: TimeoutError | undefined;
 
-  /** @throws the reason of the caller's signal, if it is aborted already. */
+  /** @throws the reason of the caller's signal, if it is already aborted. */
   constructor(caller: AbortSignal | null | undefined, timeoutMs: number | undefined) {
     caller?.throwIfAborted();
     this.#caller = caller ?? undefined;
     caller?.addEventListener('abort', this.#onAbort, { once: true });
     if (timeoutMs !== undefined && timeoutMs <= MAX_TIMER) {
       this.#timer = setTimeout(() => {
-        this.#passed = new TimeoutError(timeoutMs);
-        this.#controller.abort(this.#passed);
+        this.#timeout = new TimeoutError(timeoutMs);
+        this.#controller.abort(this.#timeout);
       }, timeoutMs);
     }
   }
@@ -33,47 +33,49 @@ export class Deadline {
     return this.#controller.signal;
   }
 
-  /** The same promise, given up when the attempt has to stop: for what takes no signal. */
-  async within<Result>(work: Promise<Result>): Promise<Result> {
+  /**
+   * Waits for `work`, which takes no signal itself. Rejects with the signal's reason when the signal aborts.
+   */
+  async race<Result>(work: Promise<Result>): Promise<Result> {
     const { signal } = this;
-    let leave = () => {};
-    const left = new Promise<never>((_, reject) => {
-      leave = () => reject(signal.reason);
+    let onAbort = () => {};
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
     });
-    signal.addEventListener('abort', leave, { once: true });
+    signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await Promise.race([work, left]);
+      return await Promise.race([work, aborted]);
     } finally {
-      signal.removeEventListener('abort', leave);
+      signal.removeEventListener('abort', onAbort);
     }
   }
 
-  /** The time no longer counts; the caller can still abort. */
-  stopClock(): void {
+  /** Cancels the timeout. The caller can still abort. */
+  stopTimer(): void {
     clearTimeout(this.#timer);
   }
 
-  /** Nothing more can stop it. Must be called, or the caller's signal keeps it alive. */
+  /** Cancels the timeout and stops listening to the caller's signal. */
   end(): void {
-    this.stopClock();
+    this.stopTimer();
     this.#caller?.removeEventListener('abort', this.#onAbort);
   }
 
-  /** What the caller is told about something that fetch, or a body that it gave, failed with. */
-  explain(error: unknown, origin: string): unknown {
-    if (this.#passed) return this.#passed;
+  /** The error for the caller, from an error of fetch or of the caller's own stream. */
+  translateError(error: unknown, origin: string): unknown {
+    if (this.#timeout) return this.#timeout;
     if (this.#caller?.aborted) return this.#caller.reason;
-    if (error instanceof SourceFailure) return rootOf(error);
-    return new ConnectionError(`no answer from ${origin}: ${detailOf(error)}`, { cause: error });
+    if (error instanceof SourceFailure) return unwrapCause(error);
+    return new ConnectionError(`no answer from ${origin}: ${describeCause(error)}`, { cause: error });
   }
 }
 
-function rootOf(error: unknown): unknown {
-  return error instanceof SourceFailure ? rootOf(error.cause) : error;
+function unwrapCause(error: unknown): unknown {
+  return error instanceof SourceFailure ? unwrapCause(error.cause) : error;
 }
 
-/** Node says "fetch failed" and keeps the reason in the cause. */
-function detailOf(error: unknown): string {
+/** Node's message is "fetch failed"; the reason is in the cause. */
+function describeCause(error: unknown): string {
   const { cause, message } = error as { cause?: { code?: unknown; message?: unknown }; message?: unknown };
   return [cause?.code, cause?.message, message, error].find(Boolean)?.toString() ?? '';
 }

@@ -1,32 +1,33 @@
 /**
- * The digest that an answer says its bytes have (RFC 9530), and whether they have it. Refuses to know where they come from.
+ * Verifies the bytes of a response against its Repr-Digest header (RFC 9530).
  */
 
-/** Bytes that no original has more of. */
+/** The most bytes of an original: 16 MiB. */
 const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;
 
 /**
- * The bytes of a body, once they are known to be what the server says they are.
- * @throws TypeError if it says nothing, something else, or sends more than an original may have; whatever the stream fails with.
+ * Reads a whole body and verifies its SHA-256.
+ * @throws TypeError if the header is missing, the digest differs, or the body is larger than 16 MiB.
+ * @throws the error of the stream, if it fails.
  */
-export async function readChecked(
+export async function readVerified(
   body: ReadableStream<Uint8Array> | null,
   headers: Headers,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const said = /(?:^|[\s,])sha-256=:([A-Za-z0-9+/]{43}=):/.exec(headers.get('repr-digest') ?? '')?.[1];
-  const able = globalThis.crypto?.subtle !== undefined;
-  if (said === undefined || !able) {
+  const expected = /(?:^|[\s,])sha-256=:([A-Za-z0-9+/]{43}=):/.exec(headers.get('repr-digest') ?? '')?.[1];
+  const canHash = globalThis.crypto?.subtle !== undefined;
+  if (expected === undefined || !canHash) {
     await body?.cancel().catch(() => undefined);
     throw new TypeError(
-      able
-        ? 'it does not say which digest its bytes have'
-        : 'this page has no digests to check with: browsers keep them to secure pages',
+      canHash
+        ? 'the Repr-Digest header has no SHA-256 digest'
+        : 'crypto.subtle is missing: browsers provide it only on secure pages (HTTPS)',
     );
   }
   const bytes = await readAll(body);
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  if (btoa(String.fromCharCode(...digest)) === said) return bytes;
-  throw new TypeError('its bytes do not have the digest that it says');
+  if (btoa(String.fromCharCode(...digest)) === expected) return bytes;
+  throw new TypeError('the bytes do not have the digest of the Repr-Digest header');
 }
 
 async function readAll(body: ReadableStream<Uint8Array> | null): Promise<Uint8Array<ArrayBuffer>> {
@@ -37,15 +38,15 @@ async function readAll(body: ReadableStream<Uint8Array> | null): Promise<Uint8Ar
     size += next.value.length;
     if (size > MAX_ORIGINAL_BYTES) {
       await reader?.cancel().catch(() => undefined);
-      throw new TypeError(`it has more bytes than the limit, ${MAX_ORIGINAL_BYTES}`);
+      throw new TypeError(`the body has more bytes than the limit: ${MAX_ORIGINAL_BYTES}`);
     }
     pieces.push(next.value);
   }
   const bytes = new Uint8Array(size);
-  let at = 0;
+  let offset = 0;
   for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
+    bytes.set(piece, offset);
+    offset += piece.length;
   }
   return bytes;
 }

@@ -1,7 +1,6 @@
 /**
- * Everything this client throws on purpose, and the union of it. Owns which answer becomes which error.
- * Refuses to know how a request was sent. Mistakes of the caller are plain TypeErrors and RangeErrors; a call that its
- * caller aborts rejects with the reason of the signal.
+ * The errors of this client and how responses become errors. Two cases are not in the union: invalid
+ * arguments are a TypeError or RangeError, and an aborted call rejects with the reason of its signal.
  */
 import type { components } from './contract.ts';
 import { type Image, type ImageUsage, readImage, readUsage } from './image.ts';
@@ -9,7 +8,7 @@ import { type Image, type ImageUsage, readImage, readUsage } from './image.ts';
 type Schemas = components['schemas'];
 type ProductProblems = Schemas['ProductRequestValidationError'];
 
-/** The names of the errors that answers become. */
+/** The names of the errors that have a response. */
 export type APIErrorName =
   | 'APIError'
   | 'DuplicateImageError'
@@ -21,7 +20,7 @@ export type APIErrorName =
   | 'ProductRequestValidationError'
   | 'ResponseValidationError';
 
-/** What an error keeps of the answer that it is about. */
+/** The response of an error. */
 export interface ErrorResponse {
   readonly status: number;
   readonly headers: Headers;
@@ -30,22 +29,22 @@ export interface ErrorResponse {
 }
 
 /**
- * The server answered, and the answer is not a success. The base of all errors that have an answer, and the error itself
- * where no other class says more (401, 403, 404, 413, 429, 5xx).
+ * An error response of the server. It is the base class of all errors with a response.
+ * Statuses without a class of their own (401, 403, 404, 413, 429, 5xx) are a plain APIError.
  */
 export class APIError extends Error {
-  /** Which of the errors it is; `isVitrineError` and a switch over it narrow to the class. */
+  /** The name of the class. After `isVitrineError`, a switch over the name narrows to the class. */
   override readonly name: APIErrorName = 'APIError';
   /** The HTTP status. */
   readonly status: number;
-  /** The headers of the answer. */
+  /** The headers of the response. */
   readonly headers: Headers;
-  /** The body of the answer, as text. */
+  /** The body of the response, as text. */
   readonly body: string;
-  /** By this the operators of the server find the request in their log. */
+  /** The request ID, which is also in the log of the server. */
   readonly requestId: string | undefined;
 
-  constructor(response: ErrorResponse, message: string = describe(response), options?: ErrorOptions) {
+  constructor(response: ErrorResponse, message: string = describeResponse(response), options?: ErrorOptions) {
     super(message, options);
     this.status = response.status;
     this.headers = response.headers;
@@ -53,16 +52,16 @@ export class APIError extends Error {
     this.requestId = response.headers.get('x-request-id') ?? undefined;
   }
 
-  /** `status`, under the name that the official SDK gives it. */
+  /** The official SDK's name for `status`. */
   get statusCode(): number {
     return this.status;
   }
 }
 
-/** The request cannot be done as it is: malformed (400), or the state of things is against it (409). */
+/** The request is malformed (400) or conflicts with the current state (409). */
 export class GenericError extends APIError {
   override readonly name: 'GenericError' | 'DuplicateImageError' | 'ImageInUseError' = 'GenericError';
-  /** What is wrong, in a sentence; of tokens a code of RFC 6749, such as `invalid_grant`. */
+  /** The server's message. For token calls: a code of RFC 6749, such as `invalid_grant`. */
   readonly error: string;
 
   constructor(response: ErrorResponse, data: Schemas['GenericError']) {
@@ -71,10 +70,10 @@ export class GenericError extends APIError {
   }
 }
 
-/** The account has these bytes already, perhaps as an image that is disabled (409 of an upload). */
+/** The account already has these bytes, in an enabled or disabled image (409 of an upload). */
 export class DuplicateImageError extends GenericError {
   override readonly name = 'DuplicateImageError';
-  /** The image that has the bytes; absent if the server did not say, as before v2026.10.00. */
+  /** The image with these bytes. Undefined if the response does not include it, as before v2026.10.00. */
   readonly existing: Image | undefined;
 
   constructor(response: ErrorResponse, data: Schemas['GenericError'], existing?: Image) {
@@ -83,10 +82,10 @@ export class DuplicateImageError extends GenericError {
   }
 }
 
-/** The account refuses to disable images in use, and this one is (409 of `images.delete`). */
+/** The image is in use, and the account's policy forbids disabling images in use (409 of `images.delete`). */
 export class ImageInUseError extends GenericError {
   override readonly name = 'ImageInUseError';
-  /** What shows the image. */
+  /** The products, options and line items that show the image. */
   readonly usage: ImageUsage;
 
   constructor(response: ErrorResponse, data: Schemas['GenericError'], usage: ImageUsage) {
@@ -95,12 +94,12 @@ export class ImageInUseError extends GenericError {
   }
 }
 
-/** The picture or its metadata is refused (422 of an upload or update). */
+/** The picture or its metadata is invalid (422 of an upload or update). */
 export class ImageRequestValidationError extends APIError {
   override readonly name = 'ImageRequestValidationError';
-  /** What is wrong with the image; absent if nothing is. */
+  /** The problem of the image. Undefined if the image is valid. */
   readonly image: string | undefined;
-  /** What is wrong with the metadata, by field; absent if nothing is. */
+  /** The problems of the metadata, by field. Undefined if the metadata is valid. */
   readonly metadata: Schemas['ImageMetadataValidationError'] | undefined;
 
   constructor(response: ErrorResponse, data: Schemas['ImageRequestValidationError']) {
@@ -110,12 +109,12 @@ export class ImageRequestValidationError extends APIError {
   }
 }
 
-/** The metadata is refused (422 of updateMetadata). */
+/** The metadata is invalid (422 of updateMetadata). */
 export class ImageMetadataValidationError extends APIError {
   override readonly name = 'ImageMetadataValidationError';
-  /** What is wrong with the alt text; absent if nothing is. */
+  /** The problem of the alt text. Undefined if the alt text is valid. */
   readonly altText: string | undefined;
-  /** What is wrong with the focal point; absent if nothing is. */
+  /** The problem of the focal point. Undefined if the focal point is valid. */
   readonly focalPoint: string | undefined;
 
   constructor(response: ErrorResponse, data: Schemas['ImageMetadataValidationError']) {
@@ -125,10 +124,13 @@ export class ImageMetadataValidationError extends APIError {
   }
 }
 
-/** The product is refused (422 of `products.create` and `update`): all that is wrong, in the shape of the request, lists by index. */
+/**
+ * The product is invalid (422 of `products.create` and `update`).
+ * The problems have the shape of the request; lists are objects keyed by index. Valid fields are undefined.
+ */
 export class ProductRequestValidationError extends APIError {
   override readonly name = 'ProductRequestValidationError';
-  /** What is wrong with the title; absent if nothing is, as all of these. */
+  /** The problem of the title. */
   readonly title: string | undefined;
   readonly description: string | undefined;
   readonly basePrice: ProductProblems['basePrice'] | undefined;
@@ -147,10 +149,13 @@ export class ProductRequestValidationError extends APIError {
   }
 }
 
-/** The line items are refused (422 of `lineItems.create`): all that is wrong, in the shape of the request, lists by index. */
+/**
+ * The line items are invalid (422 of `lineItems.create`).
+ * The problems have the shape of the request; lists are objects keyed by index.
+ */
 export class LineItemsValidationError extends APIError {
   override readonly name = 'LineItemsValidationError';
-  /** What is wrong with the items, by index. */
+  /** The problems of the items, by index. */
   readonly items: NonNullable<Schemas['LineItemsValidationError']['items']>;
 
   constructor(response: ErrorResponse, items: LineItemsValidationError['items']) {
@@ -159,20 +164,20 @@ export class LineItemsValidationError extends APIError {
   }
 }
 
-/** The answer says success, but is not what the contract promises: it may come from something between here and the server. */
+/** A successful status with a body that breaks the contract. A proxy may have sent it. */
 export class ResponseValidationError extends APIError {
   override readonly name = 'ResponseValidationError';
 }
 
-/** No answer, or not all of it: the server cannot be reached, or the connection broke. `cause` has the details. */
+/** The server cannot be reached, or the connection broke before the response was complete. See `cause`. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
 }
 
-/** No answer within `timeoutMs`. Whether the server did what was asked is not known. */
+/** No response within `timeoutMs`. The server may or may not have processed the request. */
 export class TimeoutError extends Error {
   override readonly name = 'TimeoutError';
-  /** The limit that was passed, in milliseconds. */
+  /** The exceeded timeout, in milliseconds. */
   readonly timeoutMs: number;
 
   constructor(timeoutMs: number) {
@@ -181,7 +186,7 @@ export class TimeoutError extends Error {
   }
 }
 
-/** Every error of this client; `name` tells them apart. */
+/** The union of all errors of this client. `name` is the discriminant. */
 export type VitrineError =
   | (APIError & { readonly name: 'APIError' })
   | (GenericError & { readonly name: 'GenericError' })
@@ -195,36 +200,40 @@ export type VitrineError =
   | ConnectionError
   | TimeoutError;
 
-/** Whether something that was caught is an error of this client, so that a switch over its `name` narrows it. */
+/** True for errors of this client. A switch over `name` then narrows the type. */
 export function isVitrineError(error: unknown): error is VitrineError {
   return error instanceof APIError || error instanceof ConnectionError || error instanceof TimeoutError;
 }
 
-/** Makes the error of a status out of the parsed body; undefined if the body is not of the shape that it knows. */
+/**
+ * Builds the error of one status from the parsed body. Returns undefined if the body has an unexpected shape.
+ */
 export type Refusal = (response: ErrorResponse, data: Record<string, unknown>) => APIError | undefined;
 
 /** 400 and 409: `{error}`. */
 export const genericRefusal: Refusal = (response, data) =>
-  isGeneric(data) ? new GenericError(response, data) : undefined;
+  hasErrorText(data) ? new GenericError(response, data) : undefined;
 
-/** 409 of an upload: `{error}`, and the image that is there already if the server says so. */
+/** 409 of an upload: `{error}` and, if the server includes it, the existing image. */
 export const duplicateRefusal: Refusal = (response, data) =>
-  isGeneric(data) ? new DuplicateImageError(response, data, readExisting(data)) : undefined;
+  hasErrorText(data) ? new DuplicateImageError(response, data, readExisting(data)) : undefined;
 
-/** 409 of an upload whose idempotency key is the caller's own: without an image, the key may be what conflicts. */
+/**
+ * 409 of an upload with the caller's own idempotency key. Without an image, the conflict may be the key's.
+ */
 export const duplicateOrKeyRefusal: Refusal = (response, data) =>
   readExisting(data) ? duplicateRefusal(response, data) : genericRefusal(response, data);
 
-/** 422 of upload and update: by part of the form. */
+/** 422 of upload and update: `{image?, metadata?}`. */
 export const imageRequestRefusal: Refusal = (response, { image, metadata }) =>
-  isText(image) || isFields(metadata)
+  isText(image) || isObject(metadata)
     ? new ImageRequestValidationError(response, {
         ...(isText(image) && { image }),
-        ...(isFields(metadata) && { metadata }),
+        ...(isObject(metadata) && { metadata }),
       })
     : undefined;
 
-/** 422 of updateMetadata: by field. */
+/** 422 of updateMetadata: `{altText?, focalPoint?}`. */
 export const imageMetadataRefusal: Refusal = (response, { altText, focalPoint }) =>
   isText(altText) || isText(focalPoint)
     ? new ImageMetadataValidationError(response, {
@@ -233,33 +242,33 @@ export const imageMetadataRefusal: Refusal = (response, { altText, focalPoint })
       })
     : undefined;
 
-/** 409 of a disabling: `{error}`, and the usage if it is that which is against it. */
+/** 409 of disabling an image: `{error}` and, if the image is in use, `usage`. */
 export const inUseRefusal: Refusal = (response, data) => {
-  const usage = attempt(() => readUsage(data.usage));
-  return isGeneric(data) && usage
+  const usage = tryRead(() => readUsage(data.usage));
+  return hasErrorText(data) && usage
     ? new ImageInUseError(response, data, usage)
     : genericRefusal(response, data);
 };
 
-/** 422 of a product: by field, lists by index. */
+/** 422 of a product: by field; lists by index. */
 export const productRefusal: Refusal = (response, data) => {
-  const known = {
-    ...only(data, ['title', 'description', 'categoryID'], isText),
-    ...only(data, ['basePrice', 'images', 'optionGroups'], isFields),
+  const problems = {
+    ...pickFields(data, ['title', 'description', 'categoryID'], isText),
+    ...pickFields(data, ['basePrice', 'images', 'optionGroups'], isObject),
   };
-  return Object.keys(known).length > 0
-    ? new ProductRequestValidationError(response, known as ProductProblems)
+  return Object.keys(problems).length > 0
+    ? new ProductRequestValidationError(response, problems as ProductProblems)
     : undefined;
 };
 
 /** 422 of line items: by index. */
 export const lineItemsRefusal: Refusal = (response, { items }) =>
-  isFields(items)
+  isObject(items)
     ? new LineItemsValidationError(response, items as LineItemsValidationError['items'])
     : undefined;
 
-/** The error for an answer that is no success. A body that is not what its status promises makes a plain APIError. */
-export function refusalOf(
+/** The error of an error response. A body with an unexpected shape becomes a plain APIError. */
+export function toAPIError(
   response: ErrorResponse,
   refusals: Readonly<Partial<Record<number, Refusal>>>,
 ): APIError {
@@ -267,33 +276,34 @@ export function refusalOf(
   return (data && refusals[response.status]?.(response, data)) ?? new APIError(response);
 }
 
-/** Longer bodies, such as the error pages of proxies, would drown a log. In characters. */
-const MAX_SHOWN = 300;
+/** The most characters of a body in a message. Error pages of proxies are long and would fill a log. */
+const MAX_BODY_LENGTH = 300;
 
-function describe({ status, body }: ErrorResponse): string {
+function describeResponse({ status, body }: ErrorResponse): string {
   const data = parseObject(body);
-  const shown = (data && (isText(data.error) ? saidIn(data) : fieldsOf(data).join('; '))) || body.trim();
-  const cut = shown.length > MAX_SHOWN ? `${shown.slice(0, MAX_SHOWN)}…` : shown;
-  return cut === '' ? `the server answered ${status}` : `the server answered ${status}: ${cut}`;
+  const problems = data && (isText(data.error) ? readErrorText(data) : listProblems(data).join('; '));
+  const detail = problems || body.trim();
+  const text = detail.length > MAX_BODY_LENGTH ? `${detail.slice(0, MAX_BODY_LENGTH)}…` : detail;
+  return text === '' ? `the server answered ${status}` : `the server answered ${status}: ${text}`;
 }
 
-/** The sentence of most refusals; of RFC 6749 its code and, where it is given, the sentence. */
-function saidIn({ error, error_description: sentence }: Record<string, unknown>): string {
-  return isText(sentence) ? `${error}: ${sentence}` : String(error);
+/** The `error` of a body. OAuth bodies (RFC 6749) have a code there, and may add `error_description`. */
+function readErrorText({ error, error_description: description }: Record<string, unknown>): string {
+  return isText(description) ? `${error}: ${description}` : String(error);
 }
 
-/** What is wrong by field, as the 422 bodies nest it. */
-function fieldsOf(data: Record<string, unknown>, prefix = ''): string[] {
+/** The problems of a 422 body, each with the path of its field. */
+function listProblems(data: Record<string, unknown>, prefix = ''): string[] {
   return Object.entries(data).flatMap(([name, value]) => {
     if (isText(value)) return [`${prefix}${name}: ${value}`];
-    return isFields(value) ? fieldsOf(value, `${prefix}${name}.`) : [];
+    return isObject(value) ? listProblems(value, `${prefix}${name}.`) : [];
   });
 }
 
 function parseObject(body: string): Record<string, unknown> | undefined {
   try {
     const data: unknown = JSON.parse(body);
-    return isFields(data) ? data : undefined;
+    return isObject(data) ? data : undefined;
   } catch {
     return undefined;
   }
@@ -301,11 +311,11 @@ function parseObject(body: string): Record<string, unknown> | undefined {
 
 function readExisting(data: Record<string, unknown>): Image | undefined {
   const { error, ...image } = data;
-  return attempt(() => readImage(image));
+  return tryRead(() => readImage(image));
 }
 
-/** What is beside the sentence of a refusal is welcome, and not worth another error. */
-function attempt<Result>(read: () => Result): Result | undefined {
+/** Extra data of an error body is optional: if it is malformed, the error itself still counts. */
+function tryRead<Result>(read: () => Result): Result | undefined {
   try {
     return read();
   } catch {
@@ -313,21 +323,21 @@ function attempt<Result>(read: () => Result): Result | undefined {
   }
 }
 
-/** Those of the fields that are of a kind. */
-function only<Field extends string, Kind>(
+/** The fields whose values pass the type guard. */
+function pickFields<Field extends string, Kind>(
   data: Readonly<Record<string, unknown>>,
   fields: readonly Field[],
   isKind: (value: unknown) => value is Kind,
 ): { [Key in Field]?: Kind } {
-  const found: { [Key in Field]?: Kind } = {};
+  const picked: { [Key in Field]?: Kind } = {};
   for (const field of fields) {
     const value = data[field];
-    if (isKind(value)) found[field] = value;
+    if (isKind(value)) picked[field] = value;
   }
-  return found;
+  return picked;
 }
 
-function isGeneric(data: Record<string, unknown>): data is Record<string, unknown> & { error: string } {
+function hasErrorText(data: Record<string, unknown>): data is Record<string, unknown> & { error: string } {
   return isText(data.error);
 }
 
@@ -335,6 +345,6 @@ function isText(value: unknown): value is string {
   return typeof value === 'string';
 }
 
-function isFields(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

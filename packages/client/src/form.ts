@@ -1,45 +1,49 @@
 /**
- * A file and its metadata as multipart/form-data. Framed here, because FormData cannot say how much of it was sent, nor
- * hold a stream. Refuses to know how it is sent.
+ * A file and its metadata as multipart/form-data.
+ * The platform's FormData is not used, because it cannot report progress or send a stream.
  */
 
-/** The bytes of a file. A stream is read once and never kept, so a call that sends one is not tried again. */
+/** The bytes of a file. A stream can be read only once, so a call with a stream is never retried. */
 export type FileContent = Blob | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>;
 
-/** A file to upload: its bytes, or its bytes under a name. The server goes by the bytes alone. */
+/** A file to upload: its bytes, or its bytes with a name. The server detects the format from the bytes. */
 export type ImageFile = FileContent | { readonly fileName: string; readonly content: FileContent };
 
-/** How far an upload is. */
+/** The progress of an upload. */
 export interface Progress {
-  /** Bytes of the file that were handed to the connection. */
+  /** Bytes of the file handed to the connection. */
   readonly sent: number;
-  /** Bytes of the whole file; absent for a stream. */
+  /** Bytes of the whole file. Absent for a stream. */
   readonly total?: number;
 }
 
 /**
- * Is called at the start with 0, then whenever more of the file was sent, and again from 0 if the upload is tried again.
- * Where the platform cannot stream a request (browsers over HTTP/1.1; Firefox and Safari), only with 0 and at the end. What it throws ends the upload.
+ * A progress callback. It is called with 0 at the start and after each sent piece of the file. A retry starts
+ * again at 0. An exception in the callback ends the upload. Browsers over HTTP/1.1, Firefox and Safari cannot
+ * stream a request: there it is called with 0 and at the end.
  */
 export type OnProgress = (progress: Progress) => void;
 
-/** Platforms hand out a whole Blob at once; that would be no progress. In bytes. */
+/** The most bytes between two progress reports. Platforms may read a whole Blob in one chunk. */
 const MAX_PIECE = 65_536;
 
-/** One form, which can be sent whole or piece by piece; once, if its file is a stream. */
+/** A multipart form. It can be sent whole or in pieces, and only once if its file is a stream. */
 export class Form {
   /** The value of Content-Type. */
   readonly contentType: string;
-  /** Whether it can be sent again. */
+  /** False if the file is a stream: the form can then be sent only once. */
   readonly repeatable: boolean;
-  /** Bytes of the whole form; undefined if its file is a stream. */
+  /** Bytes of the whole form. Undefined if the file is a stream. */
   readonly length: number | undefined;
   readonly #head: Uint8Array;
   readonly #content: Blob | ReadableStream<Uint8Array>;
   readonly #tail: Uint8Array;
-  #reading: FormReader | undefined;
+  #reader: FormReader | undefined;
 
-  /** @param metadata sent as JSON, if there is any. @throws TypeError if the file is nothing that can be sent. */
+  /**
+   * @param metadata an object to send as JSON
+   * @throws TypeError if the file is of an unsupported type, or a stream with another reader.
+   */
   constructor(file: ImageFile, metadata?: object) {
     const { fileName, content } = openFile(file);
     const random = crypto.getRandomValues(new Uint8Array(16));
@@ -51,48 +55,51 @@ export class Form {
         'Content-Type: application/octet-stream\r\n\r\n',
     );
     this.#content = content;
-    const described =
+    const metadataPart =
       metadata === undefined
         ? ''
         : `--${boundary}\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n${JSON.stringify(metadata)}\r\n`;
-    this.#tail = encoder.encode(`\r\n${described}--${boundary}--\r\n`);
+    this.#tail = encoder.encode(`\r\n${metadataPart}--${boundary}--\r\n`);
     this.repeatable = content instanceof Blob;
     this.length = content instanceof Blob ? this.#head.length + content.size + this.#tail.length : undefined;
   }
 
-  /** How far it is when so many bytes of the file are sent. */
-  progress(sent: number): Progress {
+  /** The progress after `sent` bytes of the file. */
+  progressAt(sent: number): Progress {
     return this.#content instanceof Blob ? { sent, total: this.#content.size } : { sent };
   }
 
-  /** The whole form at once; a file that is a stream is gathered in memory. @throws what its stream fails with. */
-  async blob(signal?: AbortSignal): Promise<{ blob: Blob; sent: number }> {
-    const content =
-      this.#content instanceof Blob ? this.#content : await gather(this.#content.getReader(), signal);
-    return { blob: new Blob([part(this.#head), content, part(this.#tail)]), sent: content.size };
-  }
-
   /**
-   * The form piece by piece. Nothing of the file is touched before its first piece is asked for.
-   * @param onSent is told, when a piece of the file is handed out, how many bytes of it that makes
+   * The whole form as a Blob. A stream is first read into memory.
+   * @throws the error of the stream, if it fails.
    */
-  read(onSent: (sent: number) => void): FormReader {
-    this.#reading = new FormReader(this.#head, this.#content, this.#tail, onSent);
-    return this.#reading;
+  async readBlob(signal?: AbortSignal): Promise<{ blob: Blob; sent: number }> {
+    const content =
+      this.#content instanceof Blob ? this.#content : await readAll(this.#content.getReader(), signal);
+    return { blob: new Blob([toBlobPart(this.#head), content, toBlobPart(this.#tail)]), sent: content.size };
   }
 
   /**
-   * Gives the file up, begun or not, so that its source can let go of what it holds. Node's fetch tells a stream neither
-   * of an abort nor of an answer that came before its end.
+   * A reader of the form in pieces. The file is opened only when its first piece is read.
+   * @param onSent called with the number of file bytes read so far, after each piece of the file
+   */
+  openReader(onSent: (sent: number) => void): FormReader {
+    this.#reader = new FormReader(this.#head, this.#content, this.#tail, onSent);
+    return this.#reader;
+  }
+
+  /**
+   * Cancels the stream of the file, whether or not reading has begun, so that its source can free resources.
+   * Node's fetch does not cancel a request stream after an abort or after an early response.
    */
   discard(reason: unknown): void {
-    this.#reading?.cancel(reason).catch(() => undefined);
+    this.#reader?.cancel(reason).catch(() => undefined);
     if (this.#content instanceof Blob || this.#content.locked) return;
     this.#content.cancel(reason).catch(() => undefined);
   }
 }
 
-/** A form that is being read. */
+/** Reads a form in pieces: the head, the file, the tail. */
 class FormReader {
   readonly #head: Uint8Array;
   readonly #content: Blob | ReadableStream<Uint8Array>;
@@ -100,7 +107,7 @@ class FormReader {
   readonly #onSent: (sent: number) => void;
   #stage: 'head' | 'file' | 'end' = 'head';
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  /** Of the last piece of the file, what was not handed out yet. */
+  /** The unread rest of the last chunk of the file. */
   #rest: Uint8Array = new Uint8Array();
   #sent = 0;
   #cancelled = false;
@@ -117,7 +124,7 @@ class FormReader {
     this.#onSent = onSent;
   }
 
-  /** The next piece; undefined at the end. @throws what the stream of the file fails with. */
+  /** The next piece, or undefined at the end. @throws the error of the file's stream, if it fails. */
   async next(): Promise<Uint8Array | undefined> {
     if (this.#stage === 'end') return undefined;
     if (this.#stage === 'head') {
@@ -129,8 +136,8 @@ class FormReader {
         this.#content instanceof Blob ? this.#content.stream() : this.#content
       ).getReader() as ReadableStreamDefaultReader<Uint8Array>;
       const { done, value } = await this.#reader.read();
-      // A file that was cancelled looks like one that has ended: it must not be sent as if it were whole.
-      if (this.#cancelled) throw new Error('the form is no longer read');
+      // A cancelled stream reports its end, like a complete one. A truncated file must not look complete.
+      if (this.#cancelled) throw new Error('the form was cancelled while it was read');
       if (done) {
         this.#stage = 'end';
         return this.#tail;
@@ -145,7 +152,7 @@ class FormReader {
     return piece;
   }
 
-  /** Stops reading, and tells the stream of the file if it was begun. */
+  /** Stops reading and cancels the file's stream, if it was opened. */
   async cancel(reason: unknown): Promise<void> {
     if (this.#stage === 'end') return;
     this.#cancelled = true;
@@ -169,20 +176,20 @@ function isNamed(file: ImageFile): file is Extract<ImageFile, { fileName: string
 function openContent(content: FileContent, field: string): Blob | ReadableStream<Uint8Array> {
   if (content instanceof Blob) return content;
   if (content instanceof ArrayBuffer) return new Blob([content]);
-  if (ArrayBuffer.isView(content)) return new Blob([part(content)]);
+  if (ArrayBuffer.isView(content)) return new Blob([toBlobPart(content)]);
   if (content instanceof ReadableStream) {
-    if (content.locked) throw new TypeError(`${field} is a stream that is being read already`);
+    if (content.locked) throw new TypeError(`${field} must be an unlocked stream: it already has a reader`);
     return content;
   }
   throw new TypeError(`${field} must be a Blob, a Uint8Array, an ArrayBuffer or a ReadableStream`);
 }
 
-/** As the HTML standard has it: the quotes and line ends of a name must not end its header. */
+/** Escapes a file name as the HTML standard does, so that quotes and line ends cannot end the header. */
 function escapeName(name: string): string {
   return name.replace(/\r/g, '%0D').replace(/\n/g, '%0A').replace(/"/g, '%22');
 }
 
-async function gather(
+async function readAll(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   signal: AbortSignal | undefined,
 ): Promise<Blob> {
@@ -192,7 +199,7 @@ async function gather(
     const pieces: Uint8Array<ArrayBuffer>[] = [];
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       checkPiece(next.value);
-      pieces.push(part(next.value));
+      pieces.push(toBlobPart(next.value));
     }
     signal?.throwIfAborted();
     return new Blob(pieces);
@@ -205,7 +212,7 @@ function checkPiece(piece: unknown): void {
   if (!(piece instanceof Uint8Array)) throw new TypeError('the stream of the image must yield Uint8Arrays');
 }
 
-/** Blobs take no shared memory, which the types know; what is shared is copied. */
-function part(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+/** Blobs cannot hold a SharedArrayBuffer, so shared bytes are copied. */
+function toBlobPart(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
 }

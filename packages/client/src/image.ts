@@ -1,37 +1,36 @@
 /**
- * The Image as this client shows it: the record of the wire, with its times as dates; and where it is used. Owns how
- * both are read from an answer. Refuses to know how the answer came.
+ * The Image and its usage: the records of the contract, with times as Dates.
  */
 import type { components } from './contract.ts';
 import {
-  listOf,
   readArray,
   readDate,
   readDates,
+  readListOf,
   readNumber,
   readObject,
   readText,
   type WithDates,
 } from './reading.ts';
 
-/** The record of an image as it is on the wire. Times are RFC 3339 texts; absent fields are left out, never null. */
+/** The record of an image in JSON. Times are RFC 3339 strings. Absent fields are omitted, never null. */
 export type ImageMetadata = components['schemas']['ImageMetadata'];
 
-/** The record of an image. Fields that a newer server adds are kept as they came. */
+/** The record of an image. Unknown fields of newer servers are kept. */
 export type Image = WithDates<ImageMetadata, 'createdOn' | 'updatedOn' | 'disabledOn'>;
 
-type UsageOnWire = components['schemas']['ImageUsage'];
+type UsageJSON = components['schemas']['ImageUsage'];
 
-/** What shows an image: products that are not disabled, their options, and line items. */
+/** The usage of an image: enabled products, their options, and line items that show it. */
 export type ImageUsage = {
-  [Key in keyof UsageOnWire]: Key extends 'lineItems'
-    ? WithDates<UsageOnWire['lineItems'][number], 'createdOn'>[]
-    : UsageOnWire[Key];
+  [Key in keyof UsageJSON]: Key extends 'lineItems'
+    ? WithDates<UsageJSON['lineItems'][number], 'createdOn'>[]
+    : UsageJSON[Key];
 };
 
 /**
- * An Image out of parsed JSON. Looks only at what this client or its callers rely on.
- * @throws TypeError that names the field which is missing or is not what it should be.
+ * Reads an Image from parsed JSON. Checks only the required fields and the dates.
+ * @throws TypeError with the name of the missing or invalid field.
  */
 export function readImage(data: unknown): Image {
   const image = readObject(data, 'an image');
@@ -46,9 +45,9 @@ export function readImage(data: unknown): Image {
   };
 }
 
-/** Where an image is used, out of parsed JSON. @throws TypeError as `readImage`. */
+/** Reads the usage of an image from parsed JSON. @throws TypeError as `readImage`. */
 export function readUsage(data: unknown): ImageUsage {
-  const usage = readObject(data, 'the usage of an image') as unknown as UsageOnWire;
+  const usage = readObject(data, 'the usage of an image') as unknown as UsageJSON;
   const { inUse, products, options, lineItems, totals } = usage;
   if (typeof inUse !== 'boolean') throw new TypeError('inUse must be a boolean');
   readArray(products, 'products, an array,');
@@ -57,11 +56,11 @@ export function readUsage(data: unknown): ImageUsage {
   return {
     ...usage,
     imageID: readText(usage.imageID, 'imageID'),
-    lineItems: listOf(readShowingItem)(lineItems),
+    lineItems: readListOf(readLineItem)(lineItems),
   };
 }
 
-function readShowingItem(data: unknown): ImageUsage['lineItems'][number] {
-  const shown = readObject(data, 'a line item') as unknown as UsageOnWire['lineItems'][number];
-  return { ...shown, createdOn: readDate(shown.createdOn, 'createdOn') };
+function readLineItem(data: unknown): ImageUsage['lineItems'][number] {
+  const item = readObject(data, 'a line item') as unknown as UsageJSON['lineItems'][number];
+  return { ...item, createdOn: readDate(item.createdOn, 'createdOn') };
 }

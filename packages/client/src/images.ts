@@ -1,5 +1,5 @@
 /**
- * The operations on images, and what each takes and gives. Owns their parameters. Refuses to know how calls are made.
+ * The operations on images.
  */
 import type { components } from './contract.ts';
 import {
@@ -17,40 +17,40 @@ import { Listing, type Range } from './listing.ts';
 import {
   type Answer,
   type BytesAnswer,
+  buildPath,
   type CallOptions,
   type Done,
   type Optional,
-  pathOf,
   type UploadOptions,
 } from './operation.ts';
-import { listOf } from './reading.ts';
+import { readListOf } from './reading.ts';
 import type { Transport } from './transport.ts';
 
-/** Metadata to store with an image. An empty text, null or nothing at all clears the alt text. */
+/** The metadata of an image. An empty string, null or an omitted `altText` clears the alt text. */
 export type ImageMetadataRequest = Optional<components['schemas']['ImageMetadataRequest']>;
 
-/** Which images of an account: those that match all that is given. */
+/** A list request. An image must match all filters. */
 export interface ListImagesRequest extends Range {
   /** The account, a UUID. */
   readonly accountID: string;
-  /** True: only those that are disabled; false: only those that are not. */
+  /** True: only disabled images. False: only enabled images. */
   readonly disabled?: boolean | undefined;
-  /** True: only those that nothing shows; false: only those in use. See `usage`. */
+  /** True: only unused images. False: only images in use. See `usage`. */
   readonly unused?: boolean | undefined;
-  /** Only those without alt text. */
+  /** Only images without alt text. */
   readonly altText?: 'missing' | undefined;
-  /** Only those with this in their alt text, in whatever case. */
+  /** Only images whose alt text contains this text. Case-insensitive. */
   readonly search?: string | undefined;
 }
 
-/** A file and, optionally, its metadata. */
+/** A file with optional metadata. */
 export interface ImageUpload {
   /** A PNG, JPEG or WebP file of at most 16 MiB. */
   readonly image: ImageFile;
   readonly metadata?: ImageMetadataRequest | undefined;
 }
 
-/** An upload, flat or nested as the official SDK has it. */
+/** An upload: flat, or nested as in the official SDK. */
 export type UploadImageRequest = {
   /** The account, a UUID. */
   readonly accountID: string;
@@ -64,58 +64,58 @@ export interface ImageRequest {
   readonly imageID: string;
 }
 
-/** Which image to disable. */
+/** The image to disable. */
 export interface DisableImageRequest extends ImageRequest {
   /**
-   * True: nothing is changed, and the answer is where the image is used. Of this server only: one that does not know it
-   * disables the image.
+   * True: returns the usage of the image and changes nothing.
+   * Vitrine servers only: a server that does not support it disables the image.
    */
   readonly dryRun?: boolean | undefined;
 }
 
-/** A replacement. Without metadata the image keeps what it has. */
+/** A replacement of the picture. Without metadata the image keeps its metadata. */
 export type UpdateImageRequest = ImageRequest & UploadImageRequest;
 
-/** New metadata, flat or nested as the official SDK has it. */
+/** New metadata: flat, or nested as in the official SDK. */
 export type UpdateImageMetadataRequest = ImageRequest &
   (ImageMetadataRequest | { readonly imageMetadataRequest: ImageMetadataRequest });
 
-/** A picture at its public link. */
+/** A public link with its delivery parameters. */
 export interface GetPublicImageRequest extends Optional<DeliveryParameters> {
   /** The public ID of the image, 21 characters. */
   readonly publicID: string;
-  /** Entity tags of what you have already; the answer is without a result if one is still current. */
+  /** ETags of your copies. If one of them is current, the call resolves without a result. */
   readonly ifNoneMatch?: string | undefined;
 }
 
-/** What can be different for one call of `getPublic`. */
+/** The options of one `getPublic` call. */
 export interface GetPublicOptions extends CallOptions {
-  /** The media types that are wanted, unless `format` says it. Default: JPEG, or PNG where there is transparency. */
+  /** The Accept header. `format` takes precedence. Default: JPEG, or PNG for pictures with transparency. */
   readonly acceptHeaderOverride?: string | undefined;
 }
 
-/** Which original to get. */
+/** The original to get. */
 export interface OriginalRequest extends ImageRequest {
-  /** The entity tag of what you have already; the answer is without a result if it is still current. */
+  /** The ETag of your copy. If it is current, the call resolves without a result. */
   readonly ifNoneMatch?: string | undefined;
 }
 
-/** What can be different for one call of `original`. */
+/** The options of one `original` call. */
 export interface OriginalOptions extends CallOptions {
   /**
-   * True: the bytes are read whole, at most 16 MiB, and compared with the SHA-256 that the server says they have, before the
-   * call resolves. So what breaks off on its way is tried again as well, where retries are on.
+   * True: reads all bytes (at most 16 MiB) and verifies their SHA-256 before the call resolves.
+   * Retries then also cover a connection that breaks during the body.
    */
   readonly verify?: boolean | undefined;
 }
 
-/** As the official SDK asks, so that both get the same bytes. */
+/** The Accept header of the official SDK, so that both get the same bytes. */
 const DEFAULT_ACCEPT = 'image/jpeg;q=1, image/png;q=0.7, image/webp;q=0';
 
 const IMAGES = '/accounts/{accountID}/images';
 const IMAGE = '/accounts/{accountID}/images/{imageID}';
 
-/** The operations on images. All reject with the errors of `VitrineError`. */
+/** The operations on images. All reject with a `VitrineError`. */
 export class Images {
   readonly #transport: Transport;
 
@@ -124,8 +124,8 @@ export class Images {
   }
 
   /**
-   * The images of an account, newest first, disabled ones included unless a filter says otherwise: awaited one page,
-   * iterated all of them.
+   * Lists the images of an account, newest first, including disabled images.
+   * Await it for one page, iterate it for all.
    */
   list(request: ListImagesRequest, options?: CallOptions): Listing<Image> {
     const { disabled, unused, altText, search } = request;
@@ -134,34 +134,34 @@ export class Images {
       this.#transport.json(
         {
           method: 'GET',
-          path: pathOf(IMAGES, request),
+          path: buildPath(IMAGES, request),
           query: { skip, count, ...filters },
-          repeatable: true,
+          idempotent: true,
         },
         options,
-        listOf(readImage),
+        readListOf(readImage),
       );
     return new Listing(request, fetchPage, ({ imageID }) => imageID);
   }
 
   /**
-   * Adds a picture. The call carries an idempotency key, so that trying again cannot add it twice.
-   * @throws DuplicateImageError if the account has these bytes already.
-   * @throws ImageRequestValidationError if it is no picture that is accepted, or the metadata is not.
-   * @throws GenericError, for one, if the account may hold no more images.
+   * Uploads an image. The call sends an idempotency key, so a retry cannot create a second image.
+   * @throws DuplicateImageError if the account already has these bytes.
+   * @throws ImageRequestValidationError if the file or the metadata is invalid. Files are PNG, JPEG or WebP.
+   * @throws GenericError if the image or byte quota of the account is exceeded, among other causes.
    */
   async upload(request: UploadImageRequest, options: UploadOptions = {}): Promise<Answer<Image>> {
-    const ownKey = new Headers(options.headers).has('x-idempotency-key');
+    const callerHasKey = new Headers(options.headers).has('x-idempotency-key');
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf(IMAGES, request),
-        headers: { 'x-idempotency-key': idempotencyKey() },
-        form: formOf(request),
-        repeatable: true,
+        path: buildPath(IMAGES, request),
+        headers: { 'x-idempotency-key': createIdempotencyKey() },
+        form: buildForm(request),
+        idempotent: true,
         refusals: {
           400: genericRefusal,
-          409: ownKey ? duplicateOrKeyRefusal : duplicateRefusal,
+          409: callerHasKey ? duplicateOrKeyRefusal : duplicateRefusal,
           422: imageRequestRefusal,
         },
       },
@@ -170,27 +170,27 @@ export class Images {
     );
   }
 
-  /** The metadata of an image. */
+  /** Gets the metadata of an image. */
   async getMetadata(request: ImageRequest, options?: CallOptions): Promise<Answer<Image>> {
     return this.#transport.json(
-      { method: 'GET', path: pathOf(IMAGE, request), repeatable: true },
+      { method: 'GET', path: buildPath(IMAGE, request), idempotent: true },
       options,
       readImage,
     );
   }
 
   /**
-   * Replaces the picture of an image; its IDs and link stay.
-   * @throws GenericError if another image has these bytes, or the image is disabled.
+   * Replaces the picture of an image. Its IDs and link stay.
+   * @throws GenericError if another image of the account has these bytes, or the image is disabled.
    * @throws ImageRequestValidationError as `upload`.
    */
   async update(request: UpdateImageRequest, options?: UploadOptions): Promise<Answer<Image>> {
     return this.#transport.json(
       {
         method: 'PUT',
-        path: pathOf(IMAGE, request),
-        form: formOf(request),
-        repeatable: true,
+        path: buildPath(IMAGE, request),
+        form: buildForm(request),
+        idempotent: true,
         refusals: { 400: genericRefusal, 409: genericRefusal, 422: imageRequestRefusal },
       },
       options,
@@ -199,9 +199,9 @@ export class Images {
   }
 
   /**
-   * Disables an image. It stays public, listed and readable, but can no longer be changed or assigned to products or line
-   * items. With `dryRun` only tells where it is used.
-   * @throws ImageInUseError if the account refuses to disable images in use, and this one is.
+   * Disables an image. It stays public, listed and readable. It cannot be changed, or assigned to products or
+   * line items. With `dryRun` it returns the usage of the image and disables nothing.
+   * @throws ImageInUseError if the image is in use and the account's policy forbids disabling it.
    */
   async delete(
     request: ImageRequest & { readonly dryRun: true },
@@ -215,8 +215,8 @@ export class Images {
   async delete(request: DisableImageRequest, options?: CallOptions): Promise<Done | Answer<ImageUsage>> {
     const operation = {
       method: 'DELETE',
-      path: pathOf(IMAGE, request),
-      repeatable: true,
+      path: buildPath(IMAGE, request),
+      idempotent: true,
       refusals: { 400: genericRefusal, 409: inUseRefusal },
     } as const;
     return request.dryRun
@@ -225,15 +225,15 @@ export class Images {
   }
 
   /**
-   * Brings an image back that was disabled; again is a success.
-   * @throws GenericError if the account may hold no more images that are not disabled.
+   * Enables a disabled image. Enabling an enabled image is a success.
+   * @throws GenericError if a quota of the account is exceeded.
    */
   async enable(request: ImageRequest, options?: CallOptions): Promise<Answer<Image>> {
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf('/accounts/{accountID}/images/{imageID}/enable', request),
-        repeatable: true,
+        path: buildPath('/accounts/{accountID}/images/{imageID}/enable', request),
+        idempotent: true,
         refusals: { 400: genericRefusal, 409: genericRefusal },
       },
       options,
@@ -242,31 +242,31 @@ export class Images {
   }
 
   /**
-   * The bytes that were uploaded, exactly, as a stream; without a result if `ifNoneMatch` is still current. `new
-   * Response(result)` makes a Blob or an ArrayBuffer of it. Of Vitrine servers only.
-   * @throws ResponseValidationError with `verify`, if the bytes are not what the server says they are.
+   * Gets the original: the uploaded bytes, unchanged, as a stream. Vitrine servers only. Resolves without a
+   * result if `ifNoneMatch` is current. `new Response(result)` converts the stream.
+   * @throws ResponseValidationError with `verify`, if the digest is missing or does not match the bytes.
    */
   async original(request: OriginalRequest, options: OriginalOptions = {}): Promise<BytesAnswer> {
     const { ifNoneMatch } = request;
     const operation = {
       method: 'GET',
-      path: pathOf('/accounts/{accountID}/images/{imageID}/original', request),
+      path: buildPath('/accounts/{accountID}/images/{imageID}/original', request),
       accept: 'image/*, application/json;q=0.5',
       ...(ifNoneMatch !== undefined && { headers: { 'if-none-match': ifNoneMatch } }),
-      repeatable: true,
+      idempotent: true,
     } as const;
     return options.verify
-      ? this.#transport.checkedBytes(operation, options)
+      ? this.#transport.verifiedBytes(operation, options)
       : this.#transport.bytes(operation, options);
   }
 
-  /** What shows an image: of each kind the newest 100, and how many there are in all. */
+  /** Gets the usage of an image: the newest 100 of each kind, and the totals. */
   async usage(request: ImageRequest, options?: CallOptions): Promise<Answer<ImageUsage>> {
     return this.#transport.json(
       {
         method: 'GET',
-        path: pathOf('/accounts/{accountID}/images/{imageID}/usage', request),
-        repeatable: true,
+        path: buildPath('/accounts/{accountID}/images/{imageID}/usage', request),
+        idempotent: true,
       },
       options,
       readUsage,
@@ -275,7 +275,7 @@ export class Images {
 
   /**
    * Replaces the metadata of an image.
-   * @throws ImageMetadataValidationError if the metadata is not accepted.
+   * @throws ImageMetadataValidationError if the metadata is invalid.
    * @throws GenericError if the image is disabled.
    */
   async updateMetadata(request: UpdateImageMetadataRequest, options?: CallOptions): Promise<Answer<Image>> {
@@ -284,9 +284,9 @@ export class Images {
     return this.#transport.json(
       {
         method: 'PUT',
-        path: pathOf('/accounts/{accountID}/images/{imageID}/metadata', request),
+        path: buildPath('/accounts/{accountID}/images/{imageID}/metadata', request),
         json: { altText, focalPoint },
-        repeatable: true,
+        idempotent: true,
         refusals: { 400: genericRefusal, 409: genericRefusal, 422: imageMetadataRefusal },
       },
       options,
@@ -295,38 +295,39 @@ export class Images {
   }
 
   /**
-   * The picture at a public link, without credentials, as a stream of its bytes; without a result if `ifNoneMatch` is
-   * still current. `new Response(result)` makes a Blob or an ArrayBuffer of it.
+   * Gets a rendition at a public link, as a stream. The call sends no credentials.
+   * Resolves without a result if `ifNoneMatch` is current. `new Response(result)` converts the stream.
    */
   async getPublic(request: GetPublicImageRequest, options: GetPublicOptions = {}): Promise<BytesAnswer> {
     const { publicID, ifNoneMatch, size, fit, position, format, quality, dpr } = request;
     return this.#transport.bytes(
       {
         method: 'GET',
-        path: pathOf('/images/{publicID}', { publicID }),
+        path: buildPath('/images/{publicID}', { publicID }),
         query: { size, fit, position, format, quality, dpr },
         accept: options.acceptHeaderOverride ?? DEFAULT_ACCEPT,
         ...(ifNoneMatch !== undefined && { headers: { 'if-none-match': ifNoneMatch } }),
         isPublic: true,
-        repeatable: true,
+        idempotent: true,
       },
       options,
     );
   }
 }
 
-function formOf(request: UploadImageRequest): Form {
+function buildForm(request: UploadImageRequest): Form {
   const { image, metadata } =
     'imageUploadRequestMultiPart' in request ? request.imageUploadRequestMultiPart : request;
   return new Form(image, metadata);
 }
 
-/** A UUID; made by hand because pages that are not secure have no `crypto.randomUUID`. */
-function idempotencyKey(): string {
+/** A random UUID. Pages without HTTPS have no `crypto.randomUUID`. */
+function createIdempotencyKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const digits = Array.from(bytes, (byte, at) => {
-    const marked = at === 6 ? (byte & 0x0f) | 0x40 : at === 8 ? (byte & 0x3f) | 0x80 : byte;
-    return marked.toString(16).padStart(2, '0');
+  const digits = Array.from(bytes, (byte, index) => {
+    // The version and the variant of a random UUID (RFC 9562).
+    const value = index === 6 ? (byte & 0x0f) | 0x40 : index === 8 ? (byte & 0x3f) | 0x80 : byte;
+    return value.toString(16).padStart(2, '0');
   }).join('');
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

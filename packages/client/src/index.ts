@@ -1,7 +1,8 @@
 /**
- * All that users of this package see: the client, its errors, the functions for links, and the types of both. Owns nothing
- * of its own. `contract.ts` is generated from the server's OpenAPI document; `components`, `operations` and `paths` are its
- * parts.
+ * The public API of the package: the client, its errors, the link functions and their types.
+ *
+ * `components`, `operations` and `paths` come from `contract.ts`, which is generated from the OpenAPI
+ * document.
  */
 export type {
   Account,

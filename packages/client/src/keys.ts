@@ -1,48 +1,61 @@
 /**
- * The operations on keys, and what each takes and gives: those of one account where it is named, else those of the server
- * as a whole. Owns their parameters. Refuses to know how calls are made. They are of Vitrine servers, and not in the
- * official SDK.
+ * The operations on API keys. The official SDK does not have them: only Vitrine servers do.
+ * Without an `accountID` they act on the keys of the whole server.
  */
 import { type AccountRequest, hasAccount } from './accounts.ts';
 import type { components } from './contract.ts';
 import { genericRefusal } from './errors.ts';
 import { Listing, type Range } from './listing.ts';
-import { type Answer, type CallOptions, type Done, type Optional, pathOf } from './operation.ts';
-import { listOf, readArray, readDate, readDates, readObject, readText, type WithDates } from './reading.ts';
+import { type Answer, buildPath, type CallOptions, type Done, type Optional } from './operation.ts';
+import {
+  readArray,
+  readDate,
+  readDates,
+  readListOf,
+  readObject,
+  readText,
+  type WithDates,
+} from './reading.ts';
 import type { Transport } from './transport.ts';
 
 type Schemas = components['schemas'];
 type Times = 'createdOn' | 'expiresOn' | 'lastUsedOn' | 'revokedOn';
 
-/** A key, without its secret. Fields that a newer server adds are kept as they came. */
+/** A key, without its secret. Unknown fields of newer servers are kept. */
 export type ApiKey = WithDates<Schemas['ApiKey'], Times>;
 
-/** A new key, with its secret: it is told only now. */
+/** A new key with its secret. The server returns the secret only once. */
 export type IssuedApiKey = WithDates<Schemas['IssuedApiKey'], Times>;
 
-/** A key with its new secret, which is told only now, and when the one before it ends. */
+/**
+ * A rotated key with its new secret, which the server returns only once. The old secret ends at
+ * `overlapUntil`.
+ */
 export type RotatedApiKey = WithDates<Schemas['RotatedApiKey'], Times | 'overlapUntil'>;
 
-/** Which keys: those that name the account, or without one all there are. */
+/** A list request. With an account: its keys. Without: all keys. */
 export interface ListKeysRequest extends Range {
   /** The account, a UUID. */
   readonly accountID?: string;
 }
 
-/** A key to create: for one account (`accountID`), or for several or all of them (`accounts`). */
+/** A key to create: for one account (`accountID`), or for several or all accounts (`accounts`). */
 export type CreateKeyRequest = {
-  /** What people call the key, at most 200 characters. */
+  /** The display name of the key, at most 200 characters. */
   readonly name: string;
-  /** Such as `/accounts/{accountID}/images.read`. Default: images, products and ping, as far as the credentials have them. */
+  /**
+   * Scopes, for example `/accounts/{accountID}/images.read`.
+   * Default: the images, products and ping scopes that the caller's credentials have.
+   */
   readonly scopes?: readonly string[] | undefined;
-  /** From when on the key is no longer good. Default: never. */
+  /** The time at which the key expires. Default: never. */
   readonly expiresOn?: Date | undefined;
 } & (
   | (AccountRequest & { readonly accounts?: never })
   | { readonly accounts: 'all' | readonly string[]; readonly accountID?: never }
 );
 
-/** One key: of an account, or without one of those for several or all. */
+/** One key: of an account or, without an account, of the whole server. */
 export interface KeyRequest {
   /** The account, a UUID. */
   readonly accountID?: string;
@@ -50,12 +63,14 @@ export interface KeyRequest {
   readonly keyID: string;
 }
 
-/** How a key is to be rotated. */
+/** The key to rotate, with the overlap of the old secret. */
 export interface RotateKeyRequest extends KeyRequest, Optional<Schemas['RotationRequest']> {}
 
 const REFUSALS = { 400: genericRefusal, 409: genericRefusal };
 
-/** The operations on keys. All reject with the errors of `VitrineError`. Without an account they take credentials for all. */
+/**
+ * The operations on keys. All reject with a `VitrineError`. Without an account: requires credentials for all.
+ */
 export class Keys {
   readonly #transport: Transport;
 
@@ -63,37 +78,40 @@ export class Keys {
     this.#transport = transport;
   }
 
-  /** Keys, newest first, revoked and expired ones too: awaited one page, iterated all of them. */
+  /**
+   * Lists keys, newest first, including revoked and expired keys. Await it for one page, iterate it for all.
+   */
   list(request: ListKeysRequest = {}, options?: CallOptions): Listing<ApiKey> {
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
-        { method: 'GET', path: keysPath(request), query: { skip, count }, repeatable: true },
+        { method: 'GET', path: buildKeysPath(request), query: { skip, count }, idempotent: true },
         options,
-        listOf(readKey),
+        readListOf(readKey),
       );
     return new Listing(request, fetchPage, ({ keyID }) => keyID);
   }
 
   /**
-   * Creates a key, never wider than the credentials that create it. Trying again might create two, so only a 429 is tried
-   * again.
-   * @throws TypeError if neither `accountID` nor `accounts` is given, or both are, or `expiresOn` is no valid Date.
+   * Creates a key. Its rights cannot exceed those of the caller's credentials.
+   * Only a 429 is retried, because another retry could create a second key.
+   * @throws TypeError unless exactly one of `accountID` and `accounts` is present.
+   * @throws TypeError if `expiresOn` is not a valid Date.
    */
   async create(request: CreateKeyRequest, options?: CallOptions): Promise<Answer<IssuedApiKey>> {
     const { name, scopes, expiresOn, accounts } = request;
     if (hasAccount(request) === (accounts !== undefined))
-      throw new TypeError('either accountID or accounts must be given');
+      throw new TypeError('exactly one of accountID and accounts is required');
     return this.#transport.json(
       {
         method: 'POST',
-        path: keysPath(request),
+        path: buildKeysPath(request),
         json: {
           name,
           scopes,
           accounts,
-          expiresOn: expiresOn === undefined ? undefined : writeDate(expiresOn),
+          expiresOn: expiresOn === undefined ? undefined : formatDate(expiresOn),
         },
-        repeatable: false,
+        idempotent: false,
         refusals: REFUSALS,
       },
       options,
@@ -101,53 +119,53 @@ export class Keys {
     );
   }
 
-  /** A key. */
+  /** Gets a key. */
   async get(request: KeyRequest, options?: CallOptions): Promise<Answer<ApiKey>> {
     return this.#transport.json(
-      { method: 'GET', path: keyPath(request), repeatable: true },
+      { method: 'GET', path: buildKeyPath(request), idempotent: true },
       options,
       readKey,
     );
   }
 
   /**
-   * Gives a key another secret; the one before it stays valid for `overlapSeconds` (a day if nothing is said, a week at
-   * most). Trying again would lose the first new secret and end the old one, so only a 429 is tried again.
-   * @throws GenericError if the key is revoked or has expired.
+   * Gives a key a new secret. The old secret stays valid for `overlapSeconds` (default one day, at most one
+   * week). Only a 429 is retried, because another retry would lose the first new secret and end the old one.
+   * @throws GenericError if the key is revoked or expired.
    */
   async rotate(request: RotateKeyRequest, options?: CallOptions): Promise<Answer<RotatedApiKey>> {
     const { overlapSeconds } = request;
     const path = hasAccount(request)
-      ? pathOf('/accounts/{accountID}/keys/{keyID}/rotate', request)
-      : pathOf('/keys/{keyID}/rotate', request);
+      ? buildPath('/accounts/{accountID}/keys/{keyID}/rotate', request)
+      : buildPath('/keys/{keyID}/rotate', request);
     return this.#transport.json(
-      { method: 'POST', path, json: { overlapSeconds }, repeatable: false, refusals: REFUSALS },
+      { method: 'POST', path, json: { overlapSeconds }, idempotent: false, refusals: REFUSALS },
       options,
       readRotatedKey,
     );
   }
 
-  /** Ends a key for good, with all of its tokens; again is a success. */
+  /** Revokes a key and all of its tokens permanently. Revoking a revoked key is a success. */
   async revoke(request: KeyRequest, options?: CallOptions): Promise<Done> {
     return this.#transport.empty(
-      { method: 'DELETE', path: keyPath(request), repeatable: true, refusals: REFUSALS },
+      { method: 'DELETE', path: buildKeyPath(request), idempotent: true, refusals: REFUSALS },
       options,
     );
   }
 }
 
-function keysPath(request: { readonly accountID?: string }): string {
-  return hasAccount(request) ? pathOf('/accounts/{accountID}/keys', request) : pathOf('/keys', {});
+function buildKeysPath(request: { readonly accountID?: string }): string {
+  return hasAccount(request) ? buildPath('/accounts/{accountID}/keys', request) : buildPath('/keys', {});
 }
 
-function keyPath(request: KeyRequest): string {
+function buildKeyPath(request: KeyRequest): string {
   return hasAccount(request)
-    ? pathOf('/accounts/{accountID}/keys/{keyID}', request)
-    : pathOf('/keys/{keyID}', request);
+    ? buildPath('/accounts/{accountID}/keys/{keyID}', request)
+    : buildPath('/keys/{keyID}', request);
 }
 
-/** An invalid Date would become null in JSON, and that a key which never ends. */
-function writeDate(date: Date): string {
+/** Rejects an invalid Date: JSON would turn it into null, which means that the key never expires. */
+function formatDate(date: Date): string {
   if (date instanceof Date && !Number.isNaN(date.getTime())) return date.toISOString();
   throw new TypeError('expiresOn must be a valid Date');
 }
@@ -158,7 +176,7 @@ function readKey(data: unknown): ApiKey {
     ...key,
     keyID: readText(key.keyID, 'keyID'),
     publicKey: readText(key.publicKey, 'publicKey'),
-    accounts: key.accounts === 'all' ? 'all' : listOf((one) => readText(one, 'accounts'))(key.accounts),
+    accounts: key.accounts === 'all' ? 'all' : readListOf((one) => readText(one, 'accounts'))(key.accounts),
     scopes: readArray(key.scopes, 'scopes, an array,').map((one) => readText(one, 'scopes')),
     createdOn: readDate(key.createdOn, 'createdOn'),
     ...readDates(key, ['expiresOn', 'lastUsedOn', 'revokedOn']),

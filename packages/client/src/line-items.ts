@@ -1,26 +1,25 @@
 /**
- * The operations on sets of line items, and what each takes and gives. Owns their parameters. Refuses to know how calls
- * are made. The official SDK has none of them.
+ * The operations on sets of line items. The official SDK does not have them: only Vitrine servers do.
  */
 import type { components } from './contract.ts';
 import { genericRefusal, lineItemsRefusal } from './errors.ts';
 import { Listing, type Range } from './listing.ts';
-import { type Answer, type CallOptions, type Given, pathOf } from './operation.ts';
-import { listOf, readArray, readDate, readObject, readText, type WithDates } from './reading.ts';
+import { type Answer, buildPath, type CallOptions, type Given } from './operation.ts';
+import { readArray, readDate, readListOf, readObject, readText, type WithDates } from './reading.ts';
 import type { Transport } from './transport.ts';
 
 type Schemas = components['schemas'];
 
-/** A set of line items, with the images that they show. Fields that a newer server adds are kept as they came. */
+/** A set of line items with their images. Unknown fields of newer servers are kept. */
 export type LineItemSet = WithDates<Schemas['LineItems'], 'createdOn'>;
 
-/** Which sets of an account. */
+/** A list request. */
 export interface ListLineItemsRequest extends Range {
   /** The account, a UUID. */
   readonly accountID: string;
 }
 
-/** A set to write. */
+/** A set to create. */
 export type CreateLineItemsRequest = {
   /** The account, a UUID. */
   readonly accountID: string;
@@ -36,7 +35,7 @@ export interface GetLineItemsRequest {
 
 const SETS = '/accounts/{accountID}/line-items';
 
-/** The operations on sets of line items. All reject with the errors of `VitrineError`. */
+/** The operations on sets of line items. All reject with a `VitrineError`. */
 export class LineItems {
   readonly #transport: Transport;
 
@@ -44,29 +43,30 @@ export class LineItems {
     this.#transport = transport;
   }
 
-  /** The sets of an account, newest first: awaited one page (of at most 50), iterated all of them. */
+  /** Lists the sets of an account, newest first. Await it for one page (at most 50), iterate it for all. */
   list(request: ListLineItemsRequest, options?: CallOptions): Listing<LineItemSet> {
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
-        { method: 'GET', path: pathOf(SETS, request), query: { skip, count }, repeatable: true },
+        { method: 'GET', path: buildPath(SETS, request), query: { skip, count }, idempotent: true },
         options,
-        listOf(readSet),
+        readListOf(readSet),
       );
     return new Listing(request, fetchPage, ({ lineItemsID }) => lineItemsID);
   }
 
   /**
-   * Writes a set, which never changes. Trying again might write it twice, so only a 429 is tried again.
-   * @throws LineItemsValidationError if it is not accepted, images and products that are disabled or unknown included.
+   * Creates a set. A set is immutable.
+   * Only a 429 is retried, because another retry could create a second set.
+   * @throws LineItemsValidationError if an item is invalid or has a disabled or unknown image or product.
    */
   async create(request: CreateLineItemsRequest, options?: CallOptions): Promise<Answer<LineItemSet>> {
     const { items } = request;
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf(SETS, request),
+        path: buildPath(SETS, request),
         json: { items },
-        repeatable: false,
+        idempotent: false,
         refusals: { 400: genericRefusal, 409: genericRefusal, 422: lineItemsRefusal },
       },
       options,
@@ -74,13 +74,13 @@ export class LineItems {
     );
   }
 
-  /** A set of line items. */
+  /** Gets a set of line items. */
   async get(request: GetLineItemsRequest, options?: CallOptions): Promise<Answer<LineItemSet>> {
     return this.#transport.json(
       {
         method: 'GET',
-        path: pathOf('/accounts/{accountID}/line-items/{lineItemsID}', request),
-        repeatable: true,
+        path: buildPath('/accounts/{accountID}/line-items/{lineItemsID}', request),
+        idempotent: true,
       },
       options,
       readSet,

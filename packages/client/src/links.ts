@@ -1,34 +1,35 @@
 /**
- * Public links in other sizes and formats, for web pages. Pure; asks no server. Owns how a wish is written into a link.
+ * Builds public links in other sizes and formats, for web pages. Pure functions: they send no request.
+ * The limits are copies of the server's; links.test.ts compares them.
  */
 import type { operations } from './contract.ts';
 
-/** What a public link may ask for: size, fit, position, format, quality, dpr. */
+/** The query parameters of a public link: size, fit, position, format, quality, dpr. */
 export type DeliveryParameters = NonNullable<operations['getPublicImage']['parameters']['query']>;
 
-/** Pixels. A side that is left out follows from the other, in proportion; with neither it is the image's own size. */
+/** A size in pixels. An omitted side keeps the proportions. Without both sides: the size of the image. */
 export interface Size {
   readonly width?: number | undefined;
   readonly height?: number | undefined;
 }
 
-/** How a picture is to be shown. What is left out is decided by the server. */
+/** The delivery parameters of a link. The server chooses omitted parameters. */
 export type ImageURLOptions = {
   readonly [Key in Exclude<keyof DeliveryParameters, 'size'>]?: DeliveryParameters[Key] | undefined;
 } & {
-  /** As `{ width, height }` or as the contract writes it, `WxH`, in pixels. Default: the server's, 400x400. */
+  /** `{ width, height }` or `WxH`, in pixels. Default of the server: 400x400. */
   readonly size?: Size | string | undefined;
 };
 
-/** A set of widths, for a picture whose width depends on the page. */
+/** The options of a `srcset` with widths, for a picture whose width depends on the page. */
 export interface WidthsOptions extends Omit<ImageURLOptions, 'size' | 'dpr'> {
-  /** Pixels, each from 1 on. */
+  /** Widths in pixels, each 1 or more. */
   readonly widths: readonly number[];
-  /** Width divided by height, to crop all to one shape. Default: each in the proportions of the image. */
+  /** Width divided by height. All candidates are cropped to it. Default: the proportions of the image. */
   readonly aspectRatio?: number | undefined;
 }
 
-/** A set of densities, for a picture whose size on the page is fixed. */
+/** The options of a `srcset` with densities, for a picture of fixed size on the page. */
 export interface DensitiesOptions extends Omit<ImageURLOptions, 'dpr' | 'size'> {
   /** The size on the page, in CSS pixels. */
   readonly size: Size | string;
@@ -36,90 +37,103 @@ export interface DensitiesOptions extends Omit<ImageURLOptions, 'dpr' | 'size'> 
   readonly dprs?: readonly number[] | undefined;
 }
 
-/** No side of a rendition is longer, in pixels. */
+/** The longest side of a rendition, in pixels. */
 const MAX_SIDE = 2_048;
-/** No side can be asked for that is longer, in pixels. */
-const MAX_ASKED = 99_999;
+/** The longest side that a request may have, in pixels. The server clamps it to `MAX_SIDE`. */
+const MAX_REQUESTED_SIDE = 99_999;
 
 /**
- * The public link of an image, for this size, format and so on. What the link asks for already and is not named here stays.
- * @param link the `link` of an image, absolute or not
- * @throws RangeError that names the option which is out of range, and its limits.
+ * Builds the public link of an image with delivery parameters. Other parameters of the link stay.
+ * @param link the `link` of an image, absolute or relative
+ * @throws RangeError with the name of the invalid option and its limits.
  */
 export function imageURL(link: string, options: ImageURLOptions = {}): string {
   const { size, fit, position, format, quality, dpr } = options;
-  const asked = {
-    size: size === undefined ? undefined : writeSize(size),
+  const changes = {
+    size: size === undefined ? undefined : formatSize(size),
     fit,
     position,
     format,
-    quality: quality === undefined ? undefined : inRange('quality', quality, 1, 100, true),
-    dpr: dpr === undefined ? undefined : inRange('dpr', dpr, 1, 3),
+    quality: quality === undefined ? undefined : checkRange('quality', quality, 1, 100, true),
+    dpr: dpr === undefined ? undefined : checkRange('dpr', dpr, 1, 3),
   };
-  const [beforeFragment = '', fragment] = split(link, '#');
-  const [path = '', query = ''] = split(beforeFragment, '?');
+  const [beforeFragment = '', fragment] = splitOnce(link, '#');
+  const [path = '', query = ''] = splitOnce(beforeFragment, '?');
   const parameters = new URLSearchParams(query);
-  for (const [name, value] of Object.entries(asked))
+  for (const [name, value] of Object.entries(changes))
     if (value !== undefined) parameters.set(name, String(value));
-  const written = parameters.toString();
-  return `${path}${written && `?${written}`}${fragment === undefined ? '' : `#${fragment}`}`;
+  const search = parameters.toString();
+  return `${path}${search && `?${search}`}${fragment === undefined ? '' : `#${fragment}`}`;
 }
 
 /**
- * The value of a `srcset` attribute. With `widths` it goes with a `sizes` attribute; with `size` and `dprs` it needs none.
- * Renditions are at most 2048 pixels a side: what would be larger is listed once, as what it will be.
- * @throws RangeError that names the option which is out of range, and its limits.
+ * Builds the value of a `srcset` attribute. With `widths`, the element also needs a `sizes` attribute.
+ * Renditions have at most 2048 pixels per side. Larger candidates are listed once, with the real size.
+ * @throws RangeError with the name of the invalid option and its limits.
  */
 export function srcset(link: string, options: WidthsOptions | DensitiesOptions): string {
-  return ('widths' in options ? widthCandidates(link, options) : densityCandidates(link, options)).join(', ');
+  const candidates =
+    'widths' in options ? listWidthCandidates(link, options) : listDensityCandidates(link, options);
+  return candidates.join(', ');
 }
 
-function widthCandidates(link: string, { widths, aspectRatio, ...options }: WidthsOptions): string[] {
-  const shape = aspectRatio === undefined ? undefined : inRange('aspectRatio', aspectRatio, 1e-3, 1e3);
-  // The descriptor must be the width that comes, or the browser chooses and lays out by a wrong one.
-  const widest =
-    shape === undefined ? MAX_SIDE : Math.max(1, Math.floor(Math.min(MAX_SIDE, MAX_SIDE * shape)));
-  const whole = widths.map((width) => Math.min(widest, inRange('widths', width, 1, MAX_ASKED, true)));
-  if (whole.length === 0) throw new RangeError('widths must not be empty');
-  return ascending(whole).map((width) => {
+function listWidthCandidates(link: string, { widths, aspectRatio, ...options }: WidthsOptions): string[] {
+  const ratio = aspectRatio === undefined ? undefined : checkRange('aspectRatio', aspectRatio, 1e-3, 1e3);
+  // The descriptor must be the real width of the rendition, or the browser chooses a wrong candidate.
+  const maxWidth =
+    ratio === undefined ? MAX_SIDE : Math.max(1, Math.floor(Math.min(MAX_SIDE, MAX_SIDE * ratio)));
+  const clamped = widths.map((width) =>
+    Math.min(maxWidth, checkRange('widths', width, 1, MAX_REQUESTED_SIDE, true)),
+  );
+  if (clamped.length === 0) throw new RangeError('widths must not be empty');
+  return sortUnique(clamped).map((width) => {
     const height =
-      shape === undefined ? undefined : Math.max(1, Math.min(MAX_SIDE, Math.round(width / shape)));
+      ratio === undefined ? undefined : Math.max(1, Math.min(MAX_SIDE, Math.round(width / ratio)));
     return `${imageURL(link, { ...options, size: { width, height } })} ${width}w`;
   });
 }
 
-function densityCandidates(link: string, { size, dprs = [1, 2, 3], ...options }: DensitiesOptions): string[] {
+function listDensityCandidates(
+  link: string,
+  { size, dprs = [1, 2, 3], ...options }: DensitiesOptions,
+): string[] {
   if (dprs.length === 0) throw new RangeError('dprs must not be empty');
-  const sides = writeSize(size).split('x').map(Number);
-  // Two decimals, as the number goes into the link.
-  const densest = Math.max(1, Math.floor((MAX_SIDE / Math.max(1, ...sides)) * 100) / 100);
-  const whole = dprs.map((dpr) => Math.min(densest, inRange('dprs', dpr, 1, 3)));
-  return ascending(whole).map((dpr) => `${imageURL(link, { ...options, size, dpr })} ${dpr}x`);
+  const sides = formatSize(size).split('x').map(Number);
+  // Rounded down to two decimals, because the link shows the number.
+  const maxDensity = Math.max(1, Math.floor((MAX_SIDE / Math.max(1, ...sides)) * 100) / 100);
+  const clamped = dprs.map((dpr) => Math.min(maxDensity, checkRange('dprs', dpr, 1, 3)));
+  return sortUnique(clamped).map((dpr) => `${imageURL(link, { ...options, size, dpr })} ${dpr}x`);
 }
 
-function ascending(numbers: readonly number[]): number[] {
+function sortUnique(numbers: readonly number[]): number[] {
   return [...new Set(numbers)].sort((a, b) => a - b);
 }
 
-/** As the contract writes it. @throws RangeError */
-function writeSize(size: Size | string): string {
+/** The size as `WxH`. @throws RangeError with the name of the invalid option and its limits. */
+function formatSize(size: Size | string): string {
   if (typeof size === 'string') {
     if (/^(0|[1-9]\d{0,4})x(0|[1-9]\d{0,4})$/.test(size)) return size;
-    throw new RangeError(`size must be of the form WxH, each 0 to ${MAX_ASKED}, not "${size}"`);
+    throw new RangeError(
+      `size must be of the form WxH, each side from 0 to ${MAX_REQUESTED_SIDE}, not "${size}"`,
+    );
   }
   const { width = 0, height = 0 } = size;
-  return `${inRange('size.width', width, 0, MAX_ASKED, true)}x${inRange('size.height', height, 0, MAX_ASKED, true)}`;
+  const sides = [
+    checkRange('size.width', width, 0, MAX_REQUESTED_SIDE, true),
+    checkRange('size.height', height, 0, MAX_REQUESTED_SIDE, true),
+  ];
+  return sides.join('x');
 }
 
-function inRange(field: string, value: number, least: number, most: number, whole = false): number {
-  if (typeof value === 'number' && value >= least && value <= most && (!whole || Number.isInteger(value)))
+function checkRange(field: string, value: number, min: number, max: number, integer = false): number {
+  if (typeof value === 'number' && value >= min && value <= max && (!integer || Number.isInteger(value)))
     return value;
   throw new RangeError(
-    `${field} must be a ${whole ? 'whole ' : ''}number from ${least} to ${most}, not ${value}`,
+    `${field} must be a ${integer ? 'whole ' : ''}number from ${min} to ${max}, not ${value}`,
   );
 }
 
-function split(text: string, at: string): [string, string?] {
-  const index = text.indexOf(at);
+function splitOnce(text: string, separator: string): [string, string?] {
+  const index = text.indexOf(separator);
   return index < 0 ? [text] : [text.slice(0, index), text.slice(index + 1)];
 }

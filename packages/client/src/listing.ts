@@ -1,23 +1,22 @@
 /**
- * A list that can be awaited, for one page, and iterated, for everything on all pages. Owns how pages follow each other.
- * Refuses to know what is listed.
+ * A list that can be awaited for one page, or iterated for the items of all pages.
  */
 import type { Answer } from './operation.ts';
 
-/** A page holds at most this many; servers take more to mean this. */
+/** The most items of a page. Servers clamp a larger count to it. */
 const MAX_COUNT = 200;
 
-/** What of a list a call is about. */
+/** The range of a list. */
 export interface Range {
-  /** How many to leave out at the start. Default: none. */
+  /** The number of items to skip. Default: 0. */
   readonly skip?: number | undefined;
-  /** How many on a page, 1 to 200. Default: 20 for one page, 200 where all are iterated. */
+  /** The number of items on a page, 1 to 200. Default: 20 for one page, 200 when iterating. */
   readonly count?: number | undefined;
 }
 
 /**
- * Awaited, it is the page that was asked for; iterated with `for await`, everything from `skip` on, `count` at a time.
- * Nothing is requested before one of the two is done; each iteration requests anew.
+ * Await it for one page. Iterate it with `for await` for all items from `skip`, with `count` items per
+ * request. It sends no request before that. Each iteration sends its own requests.
  */
 export class Listing<Item> implements Promise<Answer<Item[]>>, AsyncIterable<Item> {
   readonly [Symbol.toStringTag] = 'Listing';
@@ -36,7 +35,7 @@ export class Listing<Item> implements Promise<Answer<Item[]>>, AsyncIterable<Ite
     this.#identify = identify;
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: to be awaited is what it is for.
+  // biome-ignore lint/suspicious/noThenProperty: a Listing is a promise of one page.
   then<Done = Answer<Item[]>, Failed = never>(
     onDone?: ((page: Answer<Item[]>) => Done | PromiseLike<Done>) | null,
     onFailed?: ((reason: unknown) => Failed | PromiseLike<Failed>) | null,
@@ -56,32 +55,33 @@ export class Listing<Item> implements Promise<Answer<Item[]>>, AsyncIterable<Ite
   }
 
   /**
-   * What is added while it runs shifts the pages, and what was seen is met again: it is given only once. What was added
-   * after the start may be missing. What leaves the list, as when each image without alt text is given one, shifts them
-   * back; the total then tells by how many, and nothing is left out.
+   * Yields each item once, although pages shift while the iteration runs. Added items push known items onto
+   * the next page: those are skipped. Items added after the start may be missing. Removed items pull the
+   * pages forward: the total shows by how many, and the iteration goes back that far.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Item, void, undefined> {
     const { skip: start = 0, count = MAX_COUNT } = this.#range;
-    const seen = new Set<string>();
-    let before: number | undefined;
+    const yieldedIDs = new Set<string>();
+    let previousTotal: number | undefined;
     for (let skip = start; ; ) {
       const { headers, result } = await this.#fetchPage({ skip, count });
       const text = headers['x-total-count']?.[0];
       const total = text === undefined ? undefined : Number(text);
-      const gone = before === undefined || total === undefined ? 0 : before - total;
-      before = total;
-      if (gone > 0 && skip > start) {
-        skip = Math.max(start, skip - gone);
+      const removed = previousTotal === undefined || total === undefined ? 0 : previousTotal - total;
+      previousTotal = total;
+      if (removed > 0 && skip > start) {
+        skip = Math.max(start, skip - removed);
         continue;
       }
-      const fresh = result.filter((item) => !seen.has(this.#identify(item)));
-      for (const item of fresh) {
-        seen.add(this.#identify(item));
+      const newItems = result.filter((item) => !yieldedIDs.has(this.#identify(item)));
+      for (const item of newItems) {
+        yieldedIDs.add(this.#identify(item));
         yield item;
       }
       skip += result.length;
-      // Without a total the end is the page that brings nothing: a short one may only be a server with shorter pages.
-      if (result.length === 0 || (total === undefined ? fresh.length === 0 : skip >= total)) return;
+      // Without a total, only a page without new items is the end. A server with a smaller page limit sends
+      // short pages before the end.
+      if (result.length === 0 || (total === undefined ? newItems.length === 0 : skip >= total)) return;
     }
   }
 }

@@ -1,53 +1,56 @@
 /**
- * One call as the contract describes it: method, path, query, body, and which refusals it knows. Owns how it becomes a
- * URL. Refuses to know credentials, connections and retries.
+ * The description of one call: method, path, query, body and typed errors. The transport sends it.
  */
 import type { paths } from './contract.ts';
 import type { Refusal } from './errors.ts';
 import type { Form, OnProgress } from './form.ts';
 import type { RetryConfig } from './retries.ts';
 
-/** What can be different for one call. Each replaces what the client was made with. */
+/** The options of one call. Each overrides the client's option of the same name. */
 export interface CallOptions {
-  /** Whether and how the call is tried again. */
+  /** How the call is retried. */
   readonly retries?: RetryConfig | undefined;
-  /** Milliseconds for each attempt, until its answer is read; for `getPublic` until the picture begins. */
+  /**
+   * The timeout of each attempt in milliseconds, until its body is read. For streams: until the body begins.
+   */
   readonly timeoutMs?: number | undefined;
   /** Aborts the call, its pauses and its streams. The call then rejects with the reason of the signal. */
   readonly signal?: AbortSignal | null | undefined;
-  /** Added to the request; each replaces the client's own of that name. */
+  /** Extra request headers. They override the client's headers. */
   readonly headers?: ConstructorParameters<typeof Headers>[0];
   /** The server for this call. */
   readonly serverURL?: string | URL | undefined;
 }
 
-/** A call that may send a file. */
+/** The options of a call that may send a file. */
 export interface UploadOptions extends CallOptions {
-  /** Is told how many bytes of the file have been sent. See `OnProgress`. */
+  /** Reports how many bytes of the file have been sent. */
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** What a call resolves to that gives nothing back. */
+/** The result of a call without a response body. */
 export interface Done {
-  /** The headers of the answer, by name in lower case; each is one text in an array, as the official SDK has them. */
+  /**
+   * The response headers by lower-case name. Each value is one string in an array, as in the official SDK.
+   */
   readonly headers: Record<string, string[]>;
 }
 
-/** What a call resolves to. */
+/** The result of a call. */
 export interface Answer<Result> extends Done {
   readonly result: Result;
 }
 
-/** What a call for bytes resolves to. */
+/** The result of a call for bytes. */
 export interface BytesAnswer extends Done {
-  /** Absent if what the caller has is still current. */
+  /** Absent if the caller's copy is current (304). */
   readonly result?: ReadableStream<Uint8Array>;
 }
 
-/** The parameters of a query or the fields of a request, of which each may also be undefined. */
+/** The fields of T, all optional. Unlike `Partial`, it also accepts undefined values. */
 export type Optional<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 
-/** A request of the contract as callers may give it, at every depth: lists may be read-only, absent fields undefined. */
+/** The input form of T, at every depth: arrays may be read-only, and optional fields may be undefined. */
 export type Given<T> = T extends readonly (infer Item)[]
   ? readonly Given<Item>[]
   : T extends object
@@ -58,26 +61,26 @@ export type Given<T> = T extends readonly (infer Item)[]
       }
     : T;
 
-/** One call, as a resource describes it to the transport. */
+/** The description of one call, from a resource to the transport. */
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** With its parameters filled in: see `pathOf`. */
+  /** The path without template parameters. See `buildPath`. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
-  /** Default: JSON. */
+  /** The Accept header. Default: JSON. */
   readonly accept?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A body, to be sent as JSON. */
+  /** A body to send as JSON. */
   readonly json?: unknown;
-  /** A body, to be sent as a form. */
+  /** A body to send as a form. */
   readonly form?: Form;
-  /** Sent without credentials and version: what is public needs none, and a browser then asks no leave first. */
+  /** Sends neither credentials nor version, so that a browser needs no CORS preflight. */
   readonly isPublic?: boolean;
-  /** Its body says who calls, so it is sent without the client's credentials. */
+  /** True if the body has credentials. The client then sends no Authorization header. */
   readonly hasCredentials?: boolean;
-  /** Whether doing it twice is as good as once. */
-  readonly repeatable: boolean;
-  /** The errors that it has for statuses; others are a plain APIError. */
+  /** True if sending the request twice has the same effect as sending it once. */
+  readonly idempotent: boolean;
+  /** The typed errors by status. Other statuses become a plain APIError. */
   readonly refusals?: Readonly<Partial<Record<number, Refusal>>>;
 }
 
@@ -86,24 +89,24 @@ type Parameters<Template> = Template extends `${string}{${infer Name}}${infer Re
   : never;
 
 /**
- * A path of the contract with its parameters filled in.
- * @throws TypeError that names the parameter which is missing or empty.
+ * Fills in the parameters of a path template.
+ * @throws TypeError with the name of the missing or empty parameter.
  */
-export function pathOf<Template extends keyof paths>(
+export function buildPath<Template extends keyof paths>(
   template: Template,
   values: Readonly<Record<Parameters<Template>, string>>,
 ): string {
   return template.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = (values as Readonly<Record<string, unknown>>)[name];
-    // Dots alone would climb to another path.
+    // URL parsing would resolve "." and ".." to another path.
     if (typeof value !== 'string' || value === '' || value === '.' || value === '..')
-      throw new TypeError(`${name} must be the ID of something, not ${JSON.stringify(value)}`);
+      throw new TypeError(`${name} must be an ID, not ${JSON.stringify(value)}`);
     return encodeURIComponent(value);
   });
 }
 
-/** The whole address of a call. */
-export function addressOf(serverURL: string | URL, { path, query = {} }: Operation): URL {
+/** Builds the URL of a call. */
+export function buildURL(serverURL: string | URL, { path, query = {} }: Operation): URL {
   const url = new URL(checkServerURL(serverURL));
   url.pathname = `${url.pathname.replace(/\/+$/, '')}${path}`;
   for (const [name, value] of Object.entries(query))
@@ -111,7 +114,7 @@ export function addressOf(serverURL: string | URL, { path, query = {} }: Operati
   return url;
 }
 
-/** @throws TypeError if it is no absolute http or https URL. */
+/** @throws TypeError unless `serverURL` is an absolute http or https URL. */
 export function checkServerURL(serverURL: string | URL): string {
   const text = String(serverURL);
   if (/^https?:\/\//i.test(text) && URL.canParse(text)) return text;

@@ -1,7 +1,7 @@
 /**
- * The check of credentials.
+ * The operation that checks credentials.
  */
-import { type CallOptions, type Done, pathOf } from './operation.ts';
+import { buildPath, type CallOptions, type Done } from './operation.ts';
 import type { Transport } from './transport.ts';
 
 /** The check of credentials. */
@@ -14,6 +14,6 @@ export class Ping {
 
   /** Resolves if the server can be reached and the credentials work. */
   async ping(options?: CallOptions): Promise<Done> {
-    return this.#transport.empty({ method: 'GET', path: pathOf('/ping', {}), repeatable: true }, options);
+    return this.#transport.empty({ method: 'GET', path: buildPath('/ping', {}), idempotent: true }, options);
   }
 }

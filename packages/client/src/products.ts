@@ -1,32 +1,32 @@
 /**
- * The operations on products, and what each takes and gives. Owns their parameters. Refuses to know how calls are made.
+ * The operations on products.
  */
 import type { components } from './contract.ts';
 import { genericRefusal, productRefusal } from './errors.ts';
 import { Listing, type Range } from './listing.ts';
-import { type Answer, type CallOptions, type Done, type Given, pathOf } from './operation.ts';
-import { listOf, readDate, readDates, readObject, readText, type WithDates } from './reading.ts';
+import { type Answer, buildPath, type CallOptions, type Done, type Given } from './operation.ts';
+import { readDate, readDates, readListOf, readObject, readText, type WithDates } from './reading.ts';
 import type { Transport } from './transport.ts';
 
 type Schemas = components['schemas'];
 
-/** A product of the catalogue. Fields that a newer server adds are kept as they came. */
+/** A product of the catalogue. Unknown fields of newer servers are kept. */
 export type Product = WithDates<Schemas['Product'], 'createdOn' | 'updatedOn' | 'disabledOn'>;
 
-/** What a product is to be. */
+/** The content of a product. */
 export type ProductRequest = Given<Schemas['ProductRequest']>;
 
-/** Which products of an account; none that is disabled. */
+/** A list request. The list has only enabled products. */
 export interface ListProductsRequest extends Range {
   /** The account, a UUID. */
   readonly accountID: string;
-  /** Only those with this in their title, in whatever case. */
+  /** Only products whose title contains this text. Case-insensitive. */
   readonly title?: string | undefined;
-  /** Only those of this category. A Vitrine server has no categories, so none. */
+  /** Only products of this category. Vitrine servers have no categories and return an empty list. */
   readonly category?: string | undefined;
 }
 
-/** A product to add, flat or nested as the official SDK has it. */
+/** A product to create: flat, or nested as in the official SDK. */
 export type CreateProductRequest = {
   /** The account, a UUID. */
   readonly accountID: string;
@@ -40,14 +40,14 @@ export interface GetProductRequest {
   readonly productID: string;
 }
 
-/** All that a product is to be from now on. */
+/** The new content of a product. It replaces the whole content. */
 export type UpdateProductRequest = GetProductRequest & CreateProductRequest;
 
 const PRODUCTS = '/accounts/{accountID}/products';
 const PRODUCT = '/accounts/{accountID}/products/{productID}';
 const REFUSALS = { 400: genericRefusal, 409: genericRefusal, 422: productRefusal };
 
-/** The operations on products. All reject with the errors of `VitrineError`. */
+/** The operations on products. All reject with a `VitrineError`. */
 export class Products {
   readonly #transport: Transport;
 
@@ -55,34 +55,34 @@ export class Products {
     this.#transport = transport;
   }
 
-  /** The products of an account that are not disabled, newest first: awaited one page, iterated all of them. */
+  /** Lists the enabled products of an account, newest first. Await it for one page, iterate it for all. */
   list(request: ListProductsRequest, options?: CallOptions): Listing<Product> {
     const { title, category } = request;
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
         {
           method: 'GET',
-          path: pathOf(PRODUCTS, request),
+          path: buildPath(PRODUCTS, request),
           query: { title, category, skip, count },
-          repeatable: true,
+          idempotent: true,
         },
         options,
-        listOf(readProduct),
+        readListOf(readProduct),
       );
     return new Listing(request, fetchPage, ({ productID }) => productID);
   }
 
   /**
-   * Adds a product. Trying again might add it twice, so only a 429 is tried again.
-   * @throws ProductRequestValidationError if it is not accepted, images that are disabled or unknown included.
+   * Creates a product. Only a 429 is retried, because another retry could create a second product.
+   * @throws ProductRequestValidationError if a field is invalid, or refers to a disabled or unknown image.
    */
   async create(request: CreateProductRequest, options?: CallOptions): Promise<Answer<Product>> {
     return this.#transport.json(
       {
         method: 'POST',
-        path: pathOf(PRODUCTS, request),
-        json: bodyOf(request),
-        repeatable: false,
+        path: buildPath(PRODUCTS, request),
+        json: buildBody(request),
+        idempotent: false,
         refusals: REFUSALS,
       },
       options,
@@ -90,17 +90,17 @@ export class Products {
     );
   }
 
-  /** A product, also if it is disabled. */
+  /** Gets an enabled or disabled product. */
   async get(request: GetProductRequest, options?: CallOptions): Promise<Answer<Product>> {
     return this.#transport.json(
-      { method: 'GET', path: pathOf(PRODUCT, request), repeatable: true },
+      { method: 'GET', path: buildPath(PRODUCT, request), idempotent: true },
       options,
       readProduct,
     );
   }
 
   /**
-   * Replaces all that a product says of itself. A disabled image that it shows may stay.
+   * Replaces the content of a product. It may keep disabled images that it already shows.
    * @throws ProductRequestValidationError as `create`.
    * @throws GenericError if the product is disabled.
    */
@@ -108,9 +108,9 @@ export class Products {
     return this.#transport.json(
       {
         method: 'PUT',
-        path: pathOf(PRODUCT, request),
-        json: bodyOf(request),
-        repeatable: true,
+        path: buildPath(PRODUCT, request),
+        json: buildBody(request),
+        idempotent: true,
         refusals: REFUSALS,
       },
       options,
@@ -118,16 +118,16 @@ export class Products {
     );
   }
 
-  /** Disables a product. It is still readable, but no longer listed, and cannot be changed. */
+  /** Disables a product. It stays readable, but it is not listed and cannot be changed. */
   async disable(request: GetProductRequest, options?: CallOptions): Promise<Done> {
     return this.#transport.empty(
-      { method: 'DELETE', path: pathOf(PRODUCT, request), repeatable: true, refusals: REFUSALS },
+      { method: 'DELETE', path: buildPath(PRODUCT, request), idempotent: true, refusals: REFUSALS },
       options,
     );
   }
 }
 
-function bodyOf(request: CreateProductRequest): ProductRequest {
+function buildBody(request: CreateProductRequest): ProductRequest {
   const { title, description, basePrice, images, optionGroups, categoryID } =
     'productRequest' in request ? request.productRequest : request;
   return { title, description, basePrice, images, optionGroups, categoryID };

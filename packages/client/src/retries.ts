@@ -1,23 +1,23 @@
 /**
- * When a call is tried again, and after how long. Pure but for the pause; refuses to know what is tried.
+ * Decides whether and when a failed call is retried. Waiting is the only side effect here.
  */
 import { APIError, ConnectionError, TimeoutError } from './errors.ts';
 
-/** How the pauses between attempts grow. All times in milliseconds. */
+/** The pauses between attempts. All times in milliseconds. */
 export interface BackoffStrategy {
   /** The first pause. Default: 500. */
   readonly initialInterval: number;
-  /** No pause is longer, unless the server asks for it. Default: 60 000. */
+  /** The longest pause. A Retry-After header of the server may exceed it. Default: 60 000. */
   readonly maxInterval: number;
-  /** Each pause is this many times as long as the one before. Default: 1.5. */
+  /** The factor from each pause to the next. Default: 1.5. */
   readonly exponent: number;
-  /** After this time no further attempt begins. Default: 3 600 000, one hour. */
+  /** The latest start of an attempt, counted from the first attempt. Default: 3 600 000, one hour. */
   readonly maxElapsedTime: number;
 }
 
 /**
- * Whether a call that failed in passing is tried again: after the statuses 429, 500, 502, 503 and 504, and after
- * connection errors and timeouts if `retryConnectionErrors` says so.
+ * The retries of calls. With `backoff`, the statuses 429, 500, 502, 503 and 504 are retried.
+ * Connection errors and timeouts are retried only with `retryConnectionErrors`.
  */
 export type RetryConfig =
   | { readonly strategy: 'none' }
@@ -35,67 +35,72 @@ const DEFAULT_BACKOFF: BackoffStrategy = {
   maxElapsedTime: 3_600_000,
 };
 
-/** Statuses that may be another the next time. */
-const PASSING = new Set([429, 500, 502, 503, 504]);
+/** The statuses of transient failures. */
+const TRANSIENT_STATUSES = new Set([429, 500, 502, 503, 504]);
 
-/** Timers take no more milliseconds than this. */
+/** The longest timer of JavaScript, in milliseconds. */
 const MAX_PAUSE = 2 ** 31 - 1;
 
-/** The retries of one call, made when it begins. */
+/** The retries of one call. */
 export interface Retries {
   /**
-   * Milliseconds to pause before the next attempt; undefined if there is to be none.
-   * @param error what the last attempt failed with
-   * @param elapsed milliseconds since the first attempt began
+   * The pause before the next attempt in milliseconds. Undefined: no further attempt.
+   * @param error the error of the last attempt
+   * @param elapsed milliseconds since the start of the first attempt
    */
   pauseAfter(error: unknown, elapsed: number): number | undefined;
 }
 
 /**
- * @param repeatable whether doing it twice is as good as once. If not, only a 429 is tried again: it says that nothing was done.
- * @throws RangeError that names the number which is out of range.
+ * @param idempotent false: only a 429 is retried, because only a 429 guarantees that the server did nothing
+ * @throws RangeError with the name of the invalid number and its limit.
  */
 export function startRetries(
   config: RetryConfig,
-  repeatable: boolean,
+  idempotent: boolean,
   random: () => number = Math.random,
 ): Retries {
   if (config.strategy === 'none') return { pauseAfter: () => undefined };
-  const backoff = checkBackoff({ ...DEFAULT_BACKOFF, ...withoutUndefined(config.backoff ?? {}) });
+  const backoff = checkBackoff({ ...DEFAULT_BACKOFF, ...omitUndefined(config.backoff ?? {}) });
   const { retryConnectionErrors = false } = config;
   let interval = Math.min(backoff.initialInterval, backoff.maxInterval);
 
-  const isPassing = (error: unknown) => {
-    if (error instanceof APIError) return error.status === 429 || (repeatable && PASSING.has(error.status));
-    const noAnswer = error instanceof ConnectionError || error instanceof TimeoutError;
-    return noAnswer && repeatable && retryConnectionErrors;
+  const isRetryable = (error: unknown) => {
+    if (error instanceof APIError)
+      return error.status === 429 || (idempotent && TRANSIENT_STATUSES.has(error.status));
+    const hasNoResponse = error instanceof ConnectionError || error instanceof TimeoutError;
+    return hasNoResponse && idempotent && retryConnectionErrors;
   };
 
   return {
     pauseAfter(error, elapsed) {
-      if (!isPassing(error)) return undefined;
-      const asked = error instanceof APIError ? retryAfter(error.headers, Date.now()) : undefined;
-      // Jitter, so that clients that were refused together do not come back together: the longer half of the interval
-      // is drawn, or, where the server says when, some time behind that.
+      if (!isRetryable(error)) return undefined;
+      const minimum = error instanceof APIError ? parseRetryAfter(error.headers, Date.now()) : undefined;
+      // Jitter: clients that were rejected together must not return together. The pause is 50 to 100 % of the
+      // interval. With Retry-After it is that time plus up to one initial interval.
       const pause =
-        asked === undefined ? interval * (0.5 + random() / 2) : asked + random() * backoff.initialInterval;
+        minimum === undefined
+          ? interval * (0.5 + random() / 2)
+          : minimum + random() * backoff.initialInterval;
       interval = Math.min(interval * backoff.exponent, backoff.maxInterval);
       return elapsed + pause > backoff.maxElapsedTime ? undefined : pause;
     },
   };
 }
 
-/** Milliseconds that a Retry-After header asks for, be it in seconds or as a date; undefined without a valid one. */
-export function retryAfter(headers: Headers, now: number): number | undefined {
+/**
+ * The milliseconds of a Retry-After header, which has seconds or a date. Undefined without a valid header.
+ */
+export function parseRetryAfter(headers: Headers, now: number): number | undefined {
   const value = headers.get('retry-after')?.trim();
   if (!value) return undefined;
   if (/^\d+$/.test(value)) return Number(value) * 1_000;
-  // A date begins with its weekday; parsers make dates of nearly anything.
+  // Date.parse accepts almost any text, so check first that the value has the weekday of an HTTP date.
   const date = /^[a-z]{3,9}, /i.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** Resolves after so many milliseconds. @throws the reason of the signal as soon as it is aborted. */
+/** Waits. @throws the reason of the signal as soon as the signal aborts. */
 export function pause(milliseconds: number, signal: AbortSignal | null | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -103,34 +108,34 @@ export function pause(milliseconds: number, signal: AbortSignal | null | undefin
       clearTimeout(timer);
       reject(signal?.reason);
     };
-    const onTime = () => {
+    const onTimeout = () => {
       signal?.removeEventListener('abort', onAbort);
       resolve();
     };
-    const timer = setTimeout(onTime, Math.min(milliseconds, MAX_PAUSE));
+    const timer = setTimeout(onTimeout, Math.min(milliseconds, MAX_PAUSE));
     signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
 
-/** @throws RangeError naming the number and its limit. */
-export function checkRetries(config: RetryConfig): void {
+/** @throws RangeError with the name of the invalid number and its limit. */
+export function checkRetryConfig(config: RetryConfig): void {
   startRetries(config, true);
 }
 
 function checkBackoff(backoff: BackoffStrategy): BackoffStrategy {
-  for (const [field, least] of [
+  for (const [field, min] of [
     ['initialInterval', 0],
     ['maxInterval', 0],
     ['exponent', 1],
     ['maxElapsedTime', 0],
   ] as const) {
     const value = backoff[field];
-    if (typeof value !== 'number' || !(value >= least))
-      throw new RangeError(`retries.backoff.${field} must be a number from ${least} on, not ${value}`);
+    if (typeof value !== 'number' || !(value >= min))
+      throw new RangeError(`retries.backoff.${field} must be a number of at least ${min}, not ${value}`);
   }
   return backoff;
 }
 
-function withoutUndefined<T extends object>(given: T): Partial<T> {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
+function omitUndefined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

@@ -1,8 +1,8 @@
 /**
- * Credentials: which kinds there are, and the Authorization header that each becomes. Refuses to know what they open.
+ * The kinds of credentials, and the Authorization header of each.
  */
 
-/** An API key: its public key as user name, its secret key as password. */
+/** An API key: the public key is the user name, the secret key is the password. */
 export interface BasicSecurity {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -14,8 +14,8 @@ export interface TokenSecurity {
 }
 
 /**
- * Who calls. A function is asked before every attempt of every call, so it should remember a token for as long as it
- * lasts; it may be the one place that knows how to get a new one.
+ * The credentials of a client, or a function that returns them. A string is an access token.
+ * The function is called before every attempt, so it should cache the token until it expires.
  */
 export type Security =
   | BasicSecurity
@@ -23,17 +23,19 @@ export type Security =
   | (() => Promise<string | BasicSecurity | TokenSecurity> | string | BasicSecurity | TokenSecurity);
 
 /**
- * The value of the Authorization header; undefined if there are no credentials.
- * @throws TypeError if the credentials are of no known kind; what a function throws.
+ * Builds the value of the Authorization header. Returns undefined without credentials.
+ * @throws TypeError if a credential is not a string.
+ * @throws the error of the `security` function, if it fails.
  */
-export async function authorization(security: Security | undefined): Promise<string | undefined> {
+export async function buildAuthorization(security: Security | undefined): Promise<string | undefined> {
   if (security === undefined) return undefined;
-  const given = typeof security === 'function' ? await security() : security;
-  const credentials = typeof given === 'string' ? { accessToken: given } : given;
+  const value = typeof security === 'function' ? await security() : security;
+  const credentials = typeof value === 'string' ? { accessToken: value } : value;
   if ('accessToken' in credentials) return `Bearer ${checkText(credentials.accessToken, 'accessToken')}`;
   const { username, password } = credentials;
   if (username === undefined && password === undefined) return undefined;
-  return `Basic ${base64(`${checkText(username ?? '', 'username')}:${checkText(password ?? '', 'password')}`)}`;
+  const pair = `${checkText(username ?? '', 'username')}:${checkText(password ?? '', 'password')}`;
+  return `Basic ${encodeBase64(pair)}`;
 }
 
 function checkText(value: unknown, field: string): string {
@@ -41,7 +43,7 @@ function checkText(value: unknown, field: string): string {
   throw new TypeError(`security.${field} must be a string`);
 }
 
-/** `btoa` takes one character per byte. */
-function base64(text: string): string {
+/** Base64 of the UTF-8 bytes. `btoa` itself accepts only characters up to U+00FF. */
+function encodeBase64(text: string): string {
   return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(''));
 }

@@ -1,26 +1,26 @@
 /**
- * Sends a form through fetch: as a stream where its progress is wanted or its file is one, and the platform can; else at
- * once. Owns what is known of platforms. Refuses to know what the answer means.
+ * Sends a form with fetch. It streams the form for progress reports and for stream files, where the platform
+ * can. Otherwise it sends the form as one Blob. Differences between platforms are handled here.
  */
 import type { Form, OnProgress } from './form.ts';
 
-/** The part of fetch that this client uses. */
+/** The subset of the fetch API that this client uses. */
 export type Fetch = (url: string, init: RequestInit & { duplex?: 'half' }) => Promise<Response>;
 
-/** What the caller's own stream or callback threw while a form was sent: it is not the connection's fault. */
+/** An error of the caller's stream or callback during sending, as opposed to a connection error. */
 export class SourceFailure extends Error {
   constructor(cause: unknown) {
     super('the file could not be read', { cause });
   }
 }
 
-/** Sends forms, and remembers which servers take no streams. One for each client. */
+/** Sends forms. Each client has one, because it caches which origins cannot receive streams. */
 export class Sender {
-  /** Origins that turned out to be reached over HTTP/1.1, over which browsers stream no request. */
-  readonly #unstreamed = new Set<string>();
-  #streams: boolean | undefined;
+  /** Origins that the browser reaches over HTTP/1.1. Browsers cannot stream requests over HTTP/1.1. */
+  readonly #nonStreamingOrigins = new Set<string>();
+  #supportsStreams: boolean | undefined;
 
-  /** @throws SourceFailure, or what fetch throws. */
+  /** @throws SourceFailure, or the error of fetch. */
   async send(
     fetch: Fetch,
     url: URL,
@@ -28,13 +28,13 @@ export class Sender {
     form: Form,
     onProgress: OnProgress | undefined,
   ): Promise<Response> {
-    const report = reporter(form, onProgress);
+    const report = createReporter(form, onProgress);
     report(0);
     if ((onProgress || !form.repeatable) && this.#canStream(url)) {
       const response = await this.#stream(fetch, url, init, form, report);
       if (response) return response;
     }
-    const { blob, sent } = await form.blob(init.signal ?? undefined).catch((cause) => {
+    const { blob, sent } = await form.readBlob(init.signal ?? undefined).catch((cause) => {
       throw new SourceFailure(cause);
     });
     const response = await fetch(url.href, { ...init, body: blob });
@@ -42,7 +42,7 @@ export class Sender {
     return response;
   }
 
-  /** Undefined if the browser did not begin to read the form: then it would not stream, and the form is as it was. */
+  /** Undefined if the browser cannot stream to this origin. It has not read the form then. */
   async #stream(
     fetch: Fetch,
     url: URL,
@@ -51,15 +51,15 @@ export class Sender {
     report: (sent: number) => void,
   ): Promise<Response | undefined> {
     const headers = new Headers(init.headers);
-    // So that the server can refuse by it. Browsers count for themselves and do not let it be set.
-    if (form.length !== undefined && !inBrowser()) headers.set('content-length', String(form.length));
-    let begun = false;
+    // The server can then reject a large file early. Browsers forbid setting this header.
+    if (form.length !== undefined && !isBrowser()) headers.set('content-length', String(form.length));
+    let readStarted = false;
     let failure: SourceFailure | undefined;
-    const reader = form.read(report);
+    const reader = form.openReader(report);
     const body = new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
-          begun = true;
+          readStarted = true;
           const piece = await reader.next().catch((cause) => {
             failure = new SourceFailure(cause);
             throw failure;
@@ -75,34 +75,34 @@ export class Sender {
       return await fetch(url.href, { ...init, headers, body, duplex: 'half' });
     } catch (error) {
       if (failure) throw failure;
-      if (begun || !inBrowser() || init.signal?.aborted) throw error;
-      this.#unstreamed.add(url.origin);
+      if (readStarted || !isBrowser() || init.signal?.aborted) throw error;
+      this.#nonStreamingOrigins.add(url.origin);
       return undefined;
     }
   }
 
   #canStream({ origin }: URL): boolean {
-    this.#streams ??= takesStreams();
-    return this.#streams && !this.#unstreamed.has(origin);
+    this.#supportsStreams ??= supportsRequestStreams();
+    return this.#supportsStreams && !this.#nonStreamingOrigins.has(origin);
   }
 }
 
-/** Tells only of what is new: the last piece is often followed by nothing. */
-function reporter(form: Form, onProgress: OnProgress | undefined): (sent: number) => void {
+/** Makes a function that calls `onProgress` when the number of sent bytes changes. */
+function createReporter(form: Form, onProgress: OnProgress | undefined): (sent: number) => void {
   let last = -1;
   return (sent) => {
     if (sent === last) return;
     last = sent;
     try {
-      onProgress?.(form.progress(sent));
+      onProgress?.(form.progressAt(sent));
     } catch (cause) {
       throw new SourceFailure(cause);
     }
   };
 }
 
-/** A platform without request streams turns one into text, and says so in a type. */
-function takesStreams(): boolean {
+/** A platform without request streams converts the stream to text and sets a text Content-Type. */
+function supportsRequestStreams(): boolean {
   try {
     const init = { method: 'POST', body: new ReadableStream(), duplex: 'half' };
     return !new Request('http://localhost/', init as RequestInit).headers.has('content-type');
@@ -111,7 +111,7 @@ function takesStreams(): boolean {
   }
 }
 
-/** Pages and their workers have a location; servers have none. */
-export function inBrowser(): boolean {
+/** True in pages and web workers: they have a `location`, server runtimes do not. */
+export function isBrowser(): boolean {
   return (globalThis as { location?: unknown }).location !== undefined;
 }

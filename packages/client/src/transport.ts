@@ -1,38 +1,38 @@
 /**
- * One call from its options to its answer: credentials, attempts, the body read, errors made. The only file that calls
- * fetch, through the sender where there is a file. Refuses to know what any operation is for.
+ * Sends a call: credentials, attempts, retries, reading the body and typed errors.
+ * All requests of the client go through here; the sender sends requests with a file.
  */
 import { Deadline } from './deadline.ts';
-import { readChecked } from './digest.ts';
-import { type APIError, type ErrorResponse, ResponseValidationError, refusalOf } from './errors.ts';
+import { readVerified } from './digest.ts';
+import { type APIError, type ErrorResponse, ResponseValidationError, toAPIError } from './errors.ts';
 import type { OnProgress } from './form.ts';
 import {
   type Answer,
-  addressOf,
   type BytesAnswer,
+  buildURL,
   type CallOptions,
   type Done,
   type Operation,
   type UploadOptions,
 } from './operation.ts';
 import { pause, type RetryConfig, startRetries } from './retries.ts';
-import { authorization, type Security } from './security.ts';
-import { type Fetch, inBrowser, Sender } from './sender.ts';
+import { buildAuthorization, type Security } from './security.ts';
+import { type Fetch, isBrowser, Sender } from './sender.ts';
 
-/** What all calls of a client have in common; what it was made with, checked and with its defaults. */
+/** The checked options of a client, with defaults applied. */
 export interface TransportOptions {
   readonly serverURL: string | URL;
   readonly security: Security | undefined;
   readonly version: string;
   readonly retries: RetryConfig;
   readonly timeoutMs: number | undefined;
-  /** Undefined: the platform's own, looked up at each call. */
+  /** Undefined: the platform's `fetch`, resolved at each call. */
   readonly fetch: Fetch | undefined;
 }
 
-type Read<Result> = (response: Response, deadline: Deadline, url: URL) => Promise<Result>;
+type ReadResponse<Result> = (response: Response, deadline: Deadline, url: URL) => Promise<Result>;
 
-/** Makes the calls of the resources. */
+/** Sends the calls of the resources. */
 export class Transport {
   readonly #options: TransportOptions;
   readonly #sender = new Sender();
@@ -41,7 +41,10 @@ export class Transport {
     this.#options = options;
   }
 
-  /** A call that answers with JSON. @param read makes the result; the TypeError that it throws becomes a ResponseValidationError. */
+  /**
+   * Sends a call with a JSON response.
+   * @param read converts the parsed JSON to the result. Its errors become a ResponseValidationError.
+   */
   json<Result>(
     operation: Operation,
     options: UploadOptions | undefined,
@@ -50,55 +53,53 @@ export class Transport {
     return this.#call(operation, options, async (response, deadline, url) => {
       const answer = await readText(response, deadline, url);
       try {
-        return { headers: headersOf(response), result: read(JSON.parse(answer.body)) };
+        return { headers: readHeaders(response), result: read(JSON.parse(answer.body)) };
       } catch (cause) {
-        const why = cause instanceof Error ? cause.message : String(cause);
-        const message = `the server answered ${answer.status}, but not as it should: ${why}`;
-        throw new ResponseValidationError(answer, message, { cause });
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new ResponseValidationError(answer, describeInvalid(answer, reason), { cause });
       } finally {
         deadline.end();
       }
     });
   }
 
-  /** A call whose answer says nothing but that it was done. */
+  /** Sends a call without a response body. */
   empty(operation: Operation, options: CallOptions | undefined): Promise<Done> {
     return this.#call(operation, options, async (response, deadline, url) => {
       await readText(response, deadline, url);
       deadline.end();
-      return { headers: headersOf(response) };
+      return { headers: readHeaders(response) };
     });
   }
 
-  /** A call that answers with bytes, or with 304: then without a result. */
+  /** Sends a call with a stream as its result. A 304 has no result. */
   bytes(operation: Operation, options: CallOptions | undefined): Promise<BytesAnswer> {
     return this.#call(operation, options, async (response, deadline, url) => {
-      const headers = headersOf(response);
+      const headers = readHeaders(response);
       if (response.status === 304 || response.body === null) {
         deadline.end();
         return { headers };
       }
-      deadline.stopClock();
-      return { headers, result: watched(response.body, deadline, url) };
+      deadline.stopTimer();
+      return { headers, result: trackBody(response.body, deadline, url) };
     });
   }
 
-  /** A call that answers with an original, read whole and checked before the call resolves. */
-  checkedBytes(operation: Operation, options: CallOptions | undefined): Promise<BytesAnswer> {
+  /** Sends a call for an original, and reads and verifies the whole body before it resolves. */
+  verifiedBytes(operation: Operation, options: CallOptions | undefined): Promise<BytesAnswer> {
     return this.#call(operation, options, async (response, deadline, url) => {
-      const headers = headersOf(response);
+      const headers = readHeaders(response);
       if (response.status === 304) {
         deadline.end();
         return { headers };
       }
       try {
-        const body = response.body && watched(response.body, deadline, url);
-        return { headers, result: streamOf(await readChecked(body, response.headers)) };
+        const body = response.body && trackBody(response.body, deadline, url);
+        return { headers, result: toStream(await readVerified(body, response.headers)) };
       } catch (cause) {
         if (!(cause instanceof TypeError)) throw cause;
         const answer = { status: response.status, headers: response.headers, body: '' };
-        const message = `the server answered ${answer.status}, but not as it should: ${cause.message}`;
-        throw new ResponseValidationError(answer, message, { cause });
+        throw new ResponseValidationError(answer, describeInvalid(answer, cause.message), { cause });
       } finally {
         deadline.end();
       }
@@ -108,16 +109,16 @@ export class Transport {
   async #call<Result>(
     operation: Operation,
     options: UploadOptions = {},
-    read: Read<Result>,
+    read: ReadResponse<Result>,
   ): Promise<Result> {
     try {
-      const { form, repeatable } = operation;
-      // A stream that was begun is gone.
+      const { form, idempotent } = operation;
+      // A stream can be read only once.
       const config: RetryConfig =
         form?.repeatable === false ? { strategy: 'none' } : (options.retries ?? this.#options.retries);
-      const retries = startRetries(config, repeatable);
+      const retries = startRetries(config, idempotent);
       const timeoutMs = checkTimeout(options.timeoutMs ?? this.#options.timeoutMs);
-      const url = addressOf(options.serverURL ?? this.#options.serverURL, operation);
+      const url = buildURL(options.serverURL ?? this.#options.serverURL, operation);
       const start = performance.now();
       for (;;) {
         try {
@@ -139,15 +140,17 @@ export class Transport {
     { signal, headers, onProgress }: UploadOptions,
     url: URL,
     timeoutMs: number | undefined,
-    read: Read<Result>,
+    read: ReadResponse<Result>,
   ): Promise<Result> {
     const deadline = new Deadline(signal, timeoutMs);
     try {
-      const init = { ...(await deadline.within(this.#init(operation, headers))), signal: deadline.signal };
+      const request = await deadline.race(this.#buildRequest(operation, headers));
+      const init = { ...request, signal: deadline.signal };
       const response = await this.#fetch(operation, url, init, onProgress).catch((error) => {
-        throw deadline.explain(error, url.origin);
+        throw deadline.translateError(error, url.origin);
       });
-      if (!response.ok && response.status !== 304) throw await refused(operation, response, deadline, url);
+      if (!response.ok && response.status !== 304)
+        throw await readRefusal(operation, response, deadline, url);
       return await read(response, deadline, url);
     } catch (error) {
       deadline.end();
@@ -155,29 +158,29 @@ export class Transport {
     }
   }
 
-  async #init(
+  async #buildRequest(
     operation: Operation,
-    given: CallOptions['headers'],
+    extraHeaders: CallOptions['headers'],
   ): Promise<RequestInit & { headers: Headers }> {
     const { method, accept = 'application/json', json, form, isPublic = false } = operation;
     const { hasCredentials = false } = operation;
     const headers = new Headers({ accept, ...operation.headers });
     if (!isPublic) headers.set('x-moov-version', this.#options.version);
     if (!isPublic && !hasCredentials) {
-      const credentials = await authorization(this.#options.security);
+      const credentials = await buildAuthorization(this.#options.security);
       if (credentials !== undefined) headers.set('authorization', credentials);
     }
     if (json !== undefined) headers.set('content-type', 'application/json');
     if (form) headers.set('content-type', form.contentType);
-    new Headers(given).forEach((value, name) => {
+    new Headers(extraHeaders).forEach((value, name) => {
       headers.set(name, value);
     });
     return {
       method,
       headers,
       ...(json !== undefined && { body: JSON.stringify(json) }),
-      // With credentials of its own a call wants none of the browser's, nor its dialog when they are refused.
-      ...(inBrowser() && (hasCredentials || headers.has('authorization')) && { credentials: 'omit' }),
+      // Without "omit", a browser adds its own credentials and shows a login dialog after a 401.
+      ...(isBrowser() && (hasCredentials || headers.has('authorization')) && { credentials: 'omit' }),
     };
   }
 
@@ -187,25 +190,29 @@ export class Transport {
     init: RequestInit & { headers: Headers },
     onProgress: OnProgress | undefined,
   ): Promise<Response> {
-    // Not as a method of this object: browsers refuse that.
+    // A local variable, because browsers throw if `fetch` is called as a method of another object.
     const fetch = this.#options.fetch ?? (globalThis.fetch as Fetch);
     return form ? this.#sender.send(fetch, url, init, form, onProgress) : fetch(url.href, init);
   }
 }
 
-/** @throws RangeError */
+/** @throws RangeError unless `timeoutMs` is undefined or above 0. */
 export function checkTimeout(timeoutMs: number | undefined): number | undefined {
   if (timeoutMs === undefined || (typeof timeoutMs === 'number' && timeoutMs > 0)) return timeoutMs;
   throw new RangeError(`timeoutMs must be a number above 0, not ${timeoutMs}`);
 }
 
-async function refused(
+function describeInvalid({ status }: ErrorResponse, reason: string): string {
+  return `the server answered ${status} with an invalid response: ${reason}`;
+}
+
+async function readRefusal(
   { refusals = {} }: Operation,
   response: Response,
   deadline: Deadline,
   url: URL,
 ): Promise<APIError> {
-  return refusalOf(await readText(response, deadline, url), refusals);
+  return toAPIError(await readText(response, deadline, url), refusals);
 }
 
 async function readText(response: Response, deadline: Deadline, { origin }: URL): Promise<ErrorResponse> {
@@ -213,11 +220,11 @@ async function readText(response: Response, deadline: Deadline, { origin }: URL)
   try {
     return { status, headers, body: await response.text() };
   } catch (error) {
-    throw deadline.explain(error, origin);
+    throw deadline.translateError(error, origin);
   }
 }
 
-function headersOf({ headers }: Response): Record<string, string[]> {
+function readHeaders({ headers }: Response): Record<string, string[]> {
   const all: Record<string, string[]> = {};
   headers.forEach((value, name) => {
     all[name] = [value];
@@ -225,12 +232,12 @@ function headersOf({ headers }: Response): Record<string, string[]> {
   return all;
 }
 
-function streamOf(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> {
+function toStream(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> {
   return new Blob([bytes]).stream();
 }
 
-/** The same bytes; the caller's signal is let go of when they end, and their failures are named as everywhere. */
-function watched(
+/** Passes the bytes through, ends the deadline at the end of the body, and translates errors of the body. */
+function trackBody(
   body: ReadableStream<Uint8Array>,
   deadline: Deadline,
   { origin }: URL,
@@ -246,7 +253,7 @@ function watched(
           controller.close();
         } catch (error) {
           deadline.end();
-          throw deadline.explain(error, origin);
+          throw deadline.translateError(error, origin);
         }
       },
       cancel(reason) {

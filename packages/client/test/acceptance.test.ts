@@ -1,6 +1,6 @@
 /**
- * The same calls through this client and through the official SDK: what they return and what they throw must be equal.
- * That this file compiles shows that a switch is one import.
+ * Compares this client with the official SDK: the same calls must return the same results and throw the same
+ * errors. Both implement the `Client` interface below, so switching changes only the import.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -21,7 +21,7 @@ import {
 import { picture } from '../../server/test/support/sample.ts';
 import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 
-/** What of the official SDK this client stands in for, with its types. */
+/** The operations of the official SDK that this client replaces, with the SDK's types. */
 interface Client {
   readonly images: Pick<
     Moov['images'],
@@ -32,7 +32,7 @@ interface Client {
   readonly ping: Pick<Moov['ping'], 'ping'>;
 }
 
-interface Contestant {
+interface Candidate {
   readonly make: (options: Options) => Client;
   readonly errors: {
     readonly base: new (
@@ -42,7 +42,7 @@ interface Contestant {
       readonly body: string;
       readonly headers: Headers;
     };
-    /** From the most special to the least. */
+    /** Subclasses come before their base classes. */
     readonly classes: Readonly<Record<string, new (...args: never[]) => Error>>;
   };
 }
@@ -63,9 +63,9 @@ interface Options {
   readonly timeoutMs: number;
 }
 
-const CONTESTANTS: Readonly<Record<'ours' | 'official', Contestant>> = {
+const CANDIDATES: Readonly<Record<'ours' | 'official', Candidate>> = {
   ours: {
-    // The version that the official SDK speaks.
+    // The API version of the official SDK.
     make: (options) => new Vitrine({ ...options, xMoovVersion: 'v2026.07.00' }),
     errors: {
       base: APIError,
@@ -92,16 +92,16 @@ const CONTESTANTS: Readonly<Record<'ours' | 'official', Contestant>> = {
 };
 
 const accountID = ACCOUNT;
-const NOBODY = '00000000-0000-4000-8000-000000000000';
+const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000';
 
-/** What the errors of both say, beside what all of them have. */
+/** The error fields that both clients have, besides status and body. */
 const ERROR_FIELDS = [
   ...['error', 'image', 'metadata', 'altText'],
   ...['title', 'description', 'basePrice', 'images', 'optionGroups', 'categoryID'],
 ];
 
-/** Every operation in every outcome that the contract names, one after the other; what came of each. */
-async function run({ make, errors }: Contestant, serverURL: string): Promise<Record<string, unknown>> {
+/** Runs every operation to every outcome of the contract, in sequence, and records the outcomes. */
+async function run({ make, errors }: Candidate, serverURL: string): Promise<Record<string, unknown>> {
   const outcomes: Record<string, unknown> = {};
   const options: Options = {
     serverURL,
@@ -111,24 +111,24 @@ async function run({ make, errors }: Contestant, serverURL: string): Promise<Rec
       backoff: { initialInterval: 10, maxInterval: 20, exponent: 1.5, maxElapsedTime: 50 },
       retryConnectionErrors: false,
     },
-    // On a machine that has much else to do, too.
+    // Long enough for a busy machine.
     timeoutMs: 100_000,
   };
   const client = make(options);
-  const strangers = make({ ...options, security: { username: 'no', password: 'body' } });
+  const wrongKey = make({ ...options, security: { username: 'no', password: 'body' } });
 
-  const note = async <Result>(what: string, call: () => Promise<Result>): Promise<Result> => {
-    assert.ok(!(what in outcomes), `${what} is noted twice`);
+  const record = async <Result>(name: string, call: () => Promise<Result>): Promise<Result> => {
+    assert.ok(!(name in outcomes), `${name} is recorded twice`);
     try {
       const answer = await call();
-      outcomes[what] = await describeAnswer(answer);
+      outcomes[name] = await describeAnswer(answer);
       return answer;
     } catch (error) {
-      assert.ok(error instanceof errors.base, `${what}: ${error}`);
+      assert.ok(error instanceof errors.base, `${name}: ${error}`);
       const [kind = 'other'] = Object.entries(errors.classes).find(([, one]) => error instanceof one) ?? [];
-      const fields = error as unknown as Record<string, unknown>;
-      const said = Object.fromEntries(ERROR_FIELDS.map((name) => [name, fields[name]]));
-      outcomes[what] = { kind, status: error.statusCode, said, body: JSON.parse(error.body) as unknown };
+      const all = error as unknown as Record<string, unknown>;
+      const fields = Object.fromEntries(ERROR_FIELDS.map((field) => [field, all[field]]));
+      outcomes[name] = { kind, status: error.statusCode, fields, body: JSON.parse(error.body) as unknown };
       return undefined as never;
     }
   };
@@ -137,22 +137,22 @@ async function run({ make, errors }: Contestant, serverURL: string): Promise<Rec
     ...(altText !== undefined && { metadata: { altText } }),
   });
 
-  await note('ping', () => client.ping.ping());
-  await note('ping of a stranger', () => strangers.ping.ping());
-  await note('list of nothing', () => client.images.list({ accountID }));
+  await record('ping', () => client.ping.ping());
+  await record('ping with a wrong key', () => wrongKey.ping.ping());
+  await record('list without images', () => client.images.list({ accountID }));
 
   const bytes = await picture(1);
   const upload = (content: Uint8Array, altText?: string) => () =>
     client.images.upload({ accountID, imageUploadRequestMultiPart: form(content, altText) });
-  const { imageID, publicID } = (await note('upload', upload(bytes, 'A lamp'))).result;
-  await note('upload without metadata', upload(await picture(2)));
-  await note('upload of a Blob', async () =>
+  const { imageID, publicID } = (await record('upload', upload(bytes, 'A lamp'))).result;
+  await record('upload without metadata', upload(await picture(2)));
+  await record('upload of a Blob', async () =>
     client.images.upload({
       accountID,
       imageUploadRequestMultiPart: { image: new Blob([Uint8Array.from(await picture(3))]) },
     }),
   );
-  await note('upload of a stream', async () =>
+  await record('upload of a stream', async () =>
     client.images.upload({
       accountID,
       imageUploadRequestMultiPart: {
@@ -160,33 +160,35 @@ async function run({ make, errors }: Contestant, serverURL: string): Promise<Rec
       },
     }),
   );
-  await note('upload of a duplicate', upload(bytes));
-  await note('upload of no picture', upload(Buffer.from('no picture')));
-  await note('upload of too much', upload(Buffer.alloc(16 * 1024 * 1024 + 1)));
-  await note('upload with bad metadata', upload(await picture(5), 'x'.repeat(2_001)));
-  await note('upload of a stranger', async () =>
-    strangers.images.upload({ accountID, imageUploadRequestMultiPart: form(await picture(6)) }),
+  await record('upload of a duplicate', upload(bytes));
+  await record('upload of a file that is not an image', upload(Buffer.from('no picture')));
+  await record('upload of a file that is too large', upload(Buffer.alloc(16 * 1024 * 1024 + 1)));
+  await record('upload with bad metadata', upload(await picture(5), 'x'.repeat(2_001)));
+  await record('upload with a wrong key', async () =>
+    wrongKey.images.upload({ accountID, imageUploadRequestMultiPart: form(await picture(6)) }),
   );
 
-  await note('list', () => client.images.list({ accountID }));
-  await note('list of a page', () => client.images.list({ accountID, skip: 1, count: 2 }));
-  await note('list past the end', () => client.images.list({ accountID, skip: 99 }));
-  await note('list of a stranger', () => strangers.images.list({ accountID }));
-  await note('list of another account', () => client.images.list({ accountID: NOBODY }));
+  await record('list', () => client.images.list({ accountID }));
+  await record('list of a page', () => client.images.list({ accountID, skip: 1, count: 2 }));
+  await record('list past the end', () => client.images.list({ accountID, skip: 99 }));
+  await record('list with a wrong key', () => wrongKey.images.list({ accountID }));
+  await record('list of an unknown account', () => client.images.list({ accountID: UNKNOWN_ID }));
 
-  await note('getMetadata', () => client.images.getMetadata({ accountID, imageID }));
-  await note('getMetadata of nothing', () => client.images.getMetadata({ accountID, imageID: NOBODY }));
+  await record('getMetadata', () => client.images.getMetadata({ accountID, imageID }));
+  await record('getMetadata of an unknown ID', () =>
+    client.images.getMetadata({ accountID, imageID: UNKNOWN_ID }),
+  );
 
   const update =
     (content: Uint8Array, altText?: string, id = imageID) =>
     () =>
       client.images.update({ accountID, imageID: id, imageUploadRequestMultiPart: form(content, altText) });
-  await note('update', update(await picture(7)));
-  await note('update with metadata', update(await picture(8), 'Eight lamps'));
-  await note('update to the same', update(await picture(8)));
-  await note('update to a duplicate', update(await picture(2)));
-  await note('update to no picture', update(Buffer.from('no picture')));
-  await note('update of nothing', update(await picture(9), undefined, NOBODY));
+  await record('update', update(await picture(7)));
+  await record('update with metadata', update(await picture(8), 'Eight lamps'));
+  await record('update to the same bytes', update(await picture(8)));
+  await record('update to a duplicate', update(await picture(2)));
+  await record('update to a file that is not an image', update(Buffer.from('no picture')));
+  await record('update of an unknown ID', update(await picture(9), undefined, UNKNOWN_ID));
 
   const describeAs =
     (altText?: string, id = imageID) =>
@@ -196,34 +198,39 @@ async function run({ make, errors }: Contestant, serverURL: string): Promise<Rec
         imageID: id,
         imageMetadataRequest: { ...(altText !== undefined && { altText }) },
       });
-  await note('updateMetadata', describeAs('Two lamps'));
-  await note('updateMetadata to nothing', describeAs());
-  await note('updateMetadata with bad metadata', describeAs('a\u0000b'));
-  await note('updateMetadata of nothing', describeAs('x', NOBODY));
+  await record('updateMetadata', describeAs('Two lamps'));
+  await record('updateMetadata without alt text', describeAs());
+  await record('updateMetadata with bad metadata', describeAs('a\u0000b'));
+  await record('updateMetadata of an unknown ID', describeAs('x', UNKNOWN_ID));
 
-  await runProducts(note, client, imageID);
-  await runTokens(note, make, options);
+  await runProducts(record, client, imageID);
+  await runTokens(record, make, options);
 
-  await note('delete', () => client.images.delete({ accountID, imageID }));
-  await note('delete again', () => client.images.delete({ accountID, imageID }));
-  await note('delete of nothing', () => client.images.delete({ accountID, imageID: NOBODY }));
-  await note('getMetadata of a disabled image', () => client.images.getMetadata({ accountID, imageID }));
-  await note('update of a disabled image', update(await picture(10)));
-  await note('updateMetadata of a disabled image', describeAs('x'));
+  await record('delete', () => client.images.delete({ accountID, imageID }));
+  await record('delete again', () => client.images.delete({ accountID, imageID }));
+  await record('delete of an unknown ID', () => client.images.delete({ accountID, imageID: UNKNOWN_ID }));
+  await record('getMetadata of a disabled image', () => client.images.getMetadata({ accountID, imageID }));
+  await record('update of a disabled image', update(await picture(10)));
+  await record('updateMetadata of a disabled image', describeAs('x'));
 
-  const shown = await note('getPublic', () => client.images.getPublic({ publicID }));
-  await note('getPublic in a size', () => client.images.getPublic({ publicID, size: '30x0' }));
-  await note('getPublic of what is there', () =>
-    client.images.getPublic({ publicID, ifNoneMatch: shown?.headers.etag?.[0] ?? assert.fail('no ETag') }),
+  const rendition = await record('getPublic', () => client.images.getPublic({ publicID }));
+  await record('getPublic in a size', () => client.images.getPublic({ publicID, size: '30x0' }));
+  await record('getPublic with a current ETag', () =>
+    client.images.getPublic({
+      publicID,
+      ifNoneMatch: rendition?.headers.etag?.[0] ?? assert.fail('no ETag'),
+    }),
   );
-  await note('getPublic in no size', () => client.images.getPublic({ publicID, size: 'huge' }));
-  await note('getPublic of nothing', () => client.images.getPublic({ publicID: 'abcdefghijklmnopqrstu' }));
+  await record('getPublic in an invalid size', () => client.images.getPublic({ publicID, size: 'huge' }));
+  await record('getPublic of an unknown ID', () =>
+    client.images.getPublic({ publicID: 'abcdefghijklmnopqrstu' }),
+  );
   return outcomes;
 }
 
-type Note = <Result>(what: string, call: () => Promise<Result>) => Promise<Result>;
+type Recorder = <Result>(name: string, call: () => Promise<Result>) => Promise<Result>;
 
-async function runProducts(note: Note, { products }: Client, imageID: string): Promise<void> {
+async function runProducts(record: Recorder, { products }: Client, imageID: string): Promise<void> {
   const price = (valueDecimal: string) => ({ currency: 'USD', valueDecimal });
   const lemonade = {
     title: 'Lemonade',
@@ -244,49 +251,53 @@ async function runProducts(note: Note, { products }: Client, imageID: string): P
     title: '',
     description: '<b>x</b>',
     basePrice: { currency: 'nothing', valueDecimal: 'much' },
-    images: [{ imageID }, { imageID: NOBODY }],
+    images: [{ imageID }, { imageID: UNKNOWN_ID }],
     optionGroups: [{ name: 'Size', minSelect: 2, maxSelect: 1, options: [{ name: '' }] }],
-    categoryID: NOBODY,
+    categoryID: UNKNOWN_ID,
   };
-  await note('products.list of nothing', () => products.list({ accountID }));
-  const created = await note('products.create', () =>
+  await record('products.list without products', () => products.list({ accountID }));
+  const created = await record('products.create', () =>
     products.create({ accountID, productRequest: lemonade }),
   );
   const { productID } = created.result;
-  await note('products.create of little', () =>
+  await record('products.create with required fields only', () =>
     products.create({ accountID, productRequest: { title: 'Water', basePrice: price('1') } }),
   );
-  await note('products.create of what is wrong', () => products.create({ accountID, productRequest: wrong }));
-  await note('products.create elsewhere', () =>
-    products.create({ accountID: NOBODY, productRequest: lemonade }),
+  await record('products.create with invalid fields', () =>
+    products.create({ accountID, productRequest: wrong }),
   );
-  await note('products.list', () => products.list({ accountID }));
-  await note('products.list of a page', () => products.list({ accountID, skip: 1, count: 1 }));
-  await note('products.list by title', () => products.list({ accountID, title: 'MONA' }));
-  await note('products.list by category', () => products.list({ accountID, category: NOBODY }));
-  await note('products.get', () => products.get({ accountID, productID }));
-  await note('products.get of nothing', () => products.get({ accountID, productID: NOBODY }));
+  await record('products.create in an unknown account', () =>
+    products.create({ accountID: UNKNOWN_ID, productRequest: lemonade }),
+  );
+  await record('products.list', () => products.list({ accountID }));
+  await record('products.list of a page', () => products.list({ accountID, skip: 1, count: 1 }));
+  await record('products.list by title', () => products.list({ accountID, title: 'MONA' }));
+  await record('products.list by category', () => products.list({ accountID, category: UNKNOWN_ID }));
+  await record('products.get', () => products.get({ accountID, productID }));
+  await record('products.get of an unknown ID', () => products.get({ accountID, productID: UNKNOWN_ID }));
   const { optionGroups, ...fewer } = lemonade;
   const update = (productRequest: typeof fewer, id = productID) =>
     products.update({ accountID, productID: id, productRequest });
-  await note('products.update', () => update({ ...fewer, title: 'Lemon squash' }));
-  await note('products.update to what is wrong', () => update(wrong));
-  await note('products.update of nothing', () => update(fewer, NOBODY));
-  await note('products.disable', () => products.disable({ accountID, productID }));
-  await note('products.disable again', () => products.disable({ accountID, productID }));
-  await note('products.disable of nothing', () => products.disable({ accountID, productID: NOBODY }));
-  await note('products.get of a disabled product', () => products.get({ accountID, productID }));
-  await note('products.update of a disabled product', () => update(fewer));
+  await record('products.update', () => update({ ...fewer, title: 'Lemon squash' }));
+  await record('products.update with invalid fields', () => update(wrong));
+  await record('products.update of an unknown ID', () => update(fewer, UNKNOWN_ID));
+  await record('products.disable', () => products.disable({ accountID, productID }));
+  await record('products.disable again', () => products.disable({ accountID, productID }));
+  await record('products.disable of an unknown ID', () =>
+    products.disable({ accountID, productID: UNKNOWN_ID }),
+  );
+  await record('products.get of a disabled product', () => products.get({ accountID, productID }));
+  await record('products.update of a disabled product', () => update(fewer));
 }
 
-async function runTokens(note: Note, make: Contestant['make'], options: Options): Promise<void> {
+async function runTokens(record: Recorder, make: Candidate['make'], options: Options): Promise<void> {
   const { authentication } = make(options);
-  const strangers = make({ ...options, security: { username: 'no', password: 'body' } }).authentication;
+  const wrongKey = make({ ...options, security: { username: 'no', password: 'body' } }).authentication;
   const scope = `/accounts/${accountID}/images.read`;
   const grantType = 'client_credentials' as const;
-  const first = await note('createAccessToken', () => authentication.createAccessToken({ grantType }));
+  const first = await record('createAccessToken', () => authentication.createAccessToken({ grantType }));
   assert.ok(first.result.accessToken.length > 20);
-  await note('createAccessToken by its body', () =>
+  await record('createAccessToken with credentials in the body', () =>
     authentication.createAccessToken({
       grantType,
       scope,
@@ -294,25 +305,27 @@ async function runTokens(note: Note, make: Contestant['make'], options: Options)
       clientSecret: KEY.secretKey,
     }),
   );
-  await note('createAccessToken of a scope that is none', () =>
+  await record('createAccessToken with an unknown scope', () =>
     authentication.createAccessToken({ grantType, scope: '/everything' }),
   );
-  await note('createAccessToken of a stranger', () => strangers.createAccessToken({ grantType }));
+  await record('createAccessToken with a wrong key', () => wrongKey.createAccessToken({ grantType }));
   const refresh = (refreshToken: string) => () =>
     authentication.createAccessToken({ grantType: 'refresh_token', refreshToken });
-  const second = await note('createAccessToken by refreshing', refresh(first.result.refreshToken));
-  await note('revokeAccessToken', () =>
+  const second = await record('createAccessToken with a refresh token', refresh(first.result.refreshToken));
+  await record('revokeAccessToken', () =>
     authentication.revokeAccessToken({ token: second.result.accessToken, tokenTypeHint: 'access_token' }),
   );
-  await note('revokeAccessToken of nothing', () => authentication.revokeAccessToken({ token: 'nothing' }));
-  await note('revokeAccessToken of a stranger', () =>
-    strangers.revokeAccessToken({ token: second.result.accessToken }),
+  await record('revokeAccessToken of an unknown token', () =>
+    authentication.revokeAccessToken({ token: 'nothing' }),
   );
-  await note('revokeAccessToken of no token', () => authentication.revokeAccessToken({ token: '' }));
-  await note('createAccessToken by refreshing again', refresh(first.result.refreshToken));
+  await record('revokeAccessToken with a wrong key', () =>
+    wrongKey.revokeAccessToken({ token: second.result.accessToken }),
+  );
+  await record('revokeAccessToken of an empty token', () => authentication.revokeAccessToken({ token: '' }));
+  await record('createAccessToken with a used refresh token', refresh(first.result.refreshToken));
 }
 
-/** Without what differs between any two runs. */
+/** The parts of an answer that are equal in every run. */
 async function describeAnswer(answer: unknown): Promise<unknown> {
   const { headers, result } = answer as { headers?: Record<string, string[]>; result?: unknown };
   const bytes =
@@ -327,10 +340,10 @@ async function describeAnswer(answer: unknown): Promise<unknown> {
   };
 }
 
-/** IDs become numbers in the order of their appearance, times only that they are times. */
+/** Replaces IDs with numbers in order of appearance, and times and tokens with fixed texts. */
 function normalise(outcomes: unknown, serverURL: string): unknown {
   const numbers = new Map<string, string>();
-  const numbered = (text: string) =>
+  const replaceIDs = (text: string) =>
     text
       .replaceAll(serverURL, 'SERVER')
       .replace(
@@ -345,7 +358,7 @@ function normalise(outcomes: unknown, serverURL: string): unknown {
       .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
   const walk = (value: unknown): unknown => {
     if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'no date' : 'a Date';
-    if (typeof value === 'string') return numbered(value);
+    if (typeof value === 'string') return replaceIDs(value);
     if (Array.isArray(value)) return value.map(walk);
     if (typeof value === 'object' && value !== null)
       return Object.fromEntries(
@@ -360,48 +373,48 @@ function normalise(outcomes: unknown, serverURL: string): unknown {
 
 describe('this client and the official SDK', () => {
   const servers: TestServer[] = [];
-  const outcomes: Partial<Record<keyof typeof CONTESTANTS, Record<string, unknown>>> = {};
+  const outcomes: Partial<Record<keyof typeof CANDIDATES, Record<string, unknown>>> = {};
   before(async () => {
     for (const name of ['ours', 'official'] as const) {
       const server = await startServer();
       servers.push(server);
-      const raw = await run(CONTESTANTS[name], server.url);
+      const raw = await run(CANDIDATES[name], server.url);
       outcomes[name] = normalise(raw, server.url) as Record<string, unknown>;
     }
   });
   after(() => Promise.all(servers.map((server) => server.close())));
 
-  test('have the same outcomes of every operation', () => {
+  test('have the same outcome for every operation', () => {
     const { ours = {}, official = {} } = outcomes;
     assert.deepEqual(Object.keys(ours), Object.keys(official));
     assert.ok(Object.keys(ours).length >= 65);
-    for (const [what, outcome] of Object.entries(official)) assert.deepEqual(ours[what], outcome, what);
+    for (const [name, outcome] of Object.entries(official)) assert.deepEqual(ours[name], outcome, name);
   });
 
-  test('were compared in every operation that both have, and what only one has is known', () => {
+  test('were compared in every shared operation, and the other operations are listed here', () => {
     const options = { serverURL: 'http://127.0.0.1', security: { username: '', password: '' } };
     const [ours, official] = [new Vitrine(options), new Moov(options)];
-    const operationsOf = (resource: object) => {
+    const listOperations = (resource: object) => {
       const names = Object.getOwnPropertyNames(Object.getPrototypeOf(resource));
       return names.filter((name) => name !== 'constructor' && !name.startsWith('_'));
     };
-    const compared = new Set(Object.keys(outcomes.ours ?? {}).map((what) => what.split(' ')[0]));
+    const compared = new Set(Object.keys(outcomes.ours ?? {}).map((name) => name.split(' ')[0]));
     for (const [name, onlyOurs, onlyOfficial] of [
       ['images', ['enable', 'original', 'usage'], []],
-      // Categories belong to a taxonomy that this server does not have.
+      // Vitrine servers have no product categories.
       ['products', [], ['listCategories']],
       ['authentication', [], []],
       ['ping', [], []],
     ] as const) {
-      const [here, there] = [operationsOf(ours[name]), operationsOf(official[name])];
-      assert.deepEqual(here.filter((one) => !there.includes(one)).sort(), onlyOurs, name);
-      assert.deepEqual(there.filter((one) => !here.includes(one)).sort(), onlyOfficial, name);
-      for (const one of here.filter((each) => there.includes(each)))
+      const [own, others] = [listOperations(ours[name]), listOperations(official[name])];
+      assert.deepEqual(own.filter((one) => !others.includes(one)).sort(), onlyOurs, name);
+      assert.deepEqual(others.filter((one) => !own.includes(one)).sort(), onlyOfficial, name);
+      for (const one of own.filter((each) => others.includes(each)))
         assert.ok(compared.has(name === 'products' ? `${name}.${one}` : one), `${name}.${one}`);
     }
   });
 
-  test('were compared in outcomes of every kind', () => {
+  test('were compared in success and in every error class', () => {
     const kinds = Object.values(outcomes.ours ?? {}).map(
       (outcome) => (outcome as { kind?: string }).kind ?? 'success',
     );

@@ -1,5 +1,5 @@
 /**
- * Answers that are not what they should be, or not what this client knows, from a server that is made to give them.
+ * Tests malformed and unknown responses from a faulty server.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -18,19 +18,19 @@ before(async () => {
 });
 after(() => server.close());
 
-const found = { status: 200, body: IMAGE };
+const imageReply = { status: 200, body: IMAGE };
 
-describe('an answer', () => {
-  test('may have fields that are not known yet', async () => {
+describe('a response', () => {
+  test('may have unknown fields', async () => {
     server.answer({ status: 200, body: { ...IMAGE, mood: 'blue' } });
     const { result } = await vitrine.images.getMetadata({ accountID, imageID });
     assert.equal((result as { mood?: string }).mood, 'blue');
     assert.equal(result.createdOn.toISOString(), IMAGE.createdOn);
   });
 
-  test('that is not what it should be is an error that says what', async () => {
+  test('with an invalid body is a ResponseValidationError with the reason', async () => {
     for (const [body, message] of [
-      ['<h1>Welcome to the hotel WLAN', /the server answered 200, but not as it should: .*JSON/],
+      ['<h1>Welcome to the hotel WLAN', /the server answered 200 with an invalid response: .*JSON/],
       [null, /an image was expected/],
       [[IMAGE], /an image was expected/],
       [{ ...IMAGE, imageID: 7 }, /imageID must be a string/],
@@ -43,11 +43,11 @@ describe('an answer', () => {
         return true;
       });
     }
-    server.answer(found);
+    server.answer(imageReply);
     await assert.rejects(vitrine.images.list({ accountID }), /an array was expected/);
   });
 
-  test('that refuses in another shape than it should is a plain APIError, its text cut short', async () => {
+  test('with an error status and an unexpected body is a plain APIError with a shortened message', async () => {
     const page = 'x'.repeat(100_000);
     for (const reply of [
       { status: 409, body: page },
@@ -70,7 +70,7 @@ describe('an answer', () => {
     });
   });
 
-  test('about a duplicate counts even if the image beside it cannot be read', async () => {
+  test('for a duplicate is a DuplicateImageError even if its image is malformed', async () => {
     server.answer({ status: 409, body: { error: 'already here', imageID, createdOn: 'never' } });
     await assert.rejects(
       vitrine.images.upload({ accountID, image }),
@@ -84,35 +84,35 @@ describe('a list', () => {
     status: 200,
     body: numbers.map((number) => ({ ...IMAGE, imageID: String(number) })),
   });
-  const idsOf = async () => {
+  const listIDs = async () => {
     const ids: string[] = [];
-    for await (const one of vitrine.images.list({ accountID, count: 3 })) ids.push(one.imageID);
+    for await (const image of vitrine.images.list({ accountID, count: 3 })) ids.push(image.imageID);
     return ids.join(' ');
   };
 
-  test('of a server that gives no totals ends at the page that brings nothing', async () => {
+  test('without a total ends at the first page without new items', async () => {
     server.answer(images(1, 2), images(2, 3), images(4), images());
-    assert.equal(await idsOf(), '1 2 3 4');
+    assert.equal(await listIDs(), '1 2 3 4');
     assert.deepEqual(
       server.received.map(({ url }) => new URL(url, server.url).searchParams.get('skip')),
       ['0', '2', '4', '5'],
     );
   });
 
-  test('of a server that does not skip ends as well', async () => {
+  test('of a server that ignores skip ends after the second page', async () => {
     server.answer(images(1, 2, 3));
-    assert.equal(await idsOf(), '1 2 3');
+    assert.equal(await listIDs(), '1 2 3');
     assert.equal(server.received.length, 2);
   });
 
-  test('from which something leaves while it runs leaves nothing out, and keeps its order', async () => {
+  test('yields every remaining item in order when items leave during the iteration', async () => {
     const page = (total: number, ...numbers: number[]) => ({
       ...images(...numbers),
       headers: { 'x-total-count': String(total) },
     });
-    // 1 to 8, of which the first three leave as soon as they were seen, and then one more.
+    // Images 1 to 8. The first three leave after the first page, and one more leaves later.
     server.answer(page(8, 1, 2, 3), page(5, 7, 8), page(5, 4, 5, 6), page(4, 8), page(4, 6, 7, 8));
-    assert.equal(await idsOf(), '1 2 3 4 5 6 7 8');
+    assert.equal(await listIDs(), '1 2 3 4 5 6 7 8');
     assert.deepEqual(
       server.received.map(({ url }) => new URL(url, server.url).searchParams.get('skip')),
       ['0', '3', '0', '3', '2'],

@@ -1,5 +1,5 @@
 /**
- * Access tokens: against a real server, and against one that fails when a token is renewed.
+ * Tests access tokens against a real server and against a faulty one.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -22,28 +22,28 @@ before(async () => {
 after(() => Promise.all([server.close(), faulty.close()]));
 
 const withToken = (accessToken: string) => new Vitrine({ serverURL: server.url, security: { accessToken } });
-const status = (expected: number) => (error: unknown) =>
-  error instanceof APIError && error.name === 'APIError' && error.status === expected;
+const isAPIError = (status: number) => (error: unknown) =>
+  error instanceof APIError && error.name === 'APIError' && error.status === status;
 
 describe('a token', () => {
-  test('is got, used, renewed and ended', async () => {
+  test('can be created, used, refreshed and revoked', async () => {
     const scope = `/accounts/${accountID}/images.read`;
     const { result: first } = await vitrine.authentication.createAccessToken({ grantType, scope });
     assert.deepEqual([first.tokenType, first.scope], ['Bearer', scope]);
     assert.ok(first.expiresIn > 0 && first.expiresIn <= 3_600);
     await withToken(first.accessToken).images.list({ accountID });
-    await assert.rejects(withToken(first.accessToken).products.list({ accountID }), status(403));
+    await assert.rejects(withToken(first.accessToken).products.list({ accountID }), isAPIError(403));
 
     const { refreshToken } = first;
-    const renew = { grantType: 'refresh_token', refreshToken } as const;
-    const { result: second } = await vitrine.authentication.createAccessToken(renew);
+    const refresh = { grantType: 'refresh_token', refreshToken } as const;
+    const { result: second } = await vitrine.authentication.createAccessToken(refresh);
     assert.notEqual(second.accessToken, first.accessToken);
     await withToken(second.accessToken).images.list({ accountID });
 
-    const ended = await vitrine.authentication.revokeAccessToken({ token: second.accessToken });
-    assert.deepEqual(Object.keys(ended), ['headers']);
-    await assert.rejects(withToken(second.accessToken).images.list({ accountID }), status(401));
-    await assert.rejects(vitrine.authentication.createAccessToken(renew), (error) => {
+    const revocation = await vitrine.authentication.revokeAccessToken({ token: second.accessToken });
+    assert.deepEqual(Object.keys(revocation), ['headers']);
+    await assert.rejects(withToken(second.accessToken).images.list({ accountID }), isAPIError(401));
+    await assert.rejects(vitrine.authentication.createAccessToken(refresh), (error) => {
       assert.ok(error instanceof GenericError && error.status === 400);
       assert.equal(error.error, 'invalid_grant');
       assert.match(error.message, /^the server answered 400: invalid_grant: .+/);
@@ -51,41 +51,41 @@ describe('a token', () => {
     });
   });
 
-  test('can be got by the function of the very client that it is for', async () => {
-    let asked = 0;
+  test('can be created through the same client that its security function belongs to', async () => {
+    let requests = 0;
     let token: Promise<string> | undefined;
     const client: Vitrine = new Vitrine({
       serverURL: server.url,
       security: () => {
-        token ??= ask();
+        token ??= createToken();
         return token;
       },
     });
-    const ask = async () => {
-      asked += 1;
+    const createToken = async () => {
+      requests += 1;
       const { publicKey: clientId, secretKey: clientSecret } = KEY;
       const request = { grantType, clientId, clientSecret } as const;
       return (await client.authentication.createAccessToken(request)).result.accessToken;
     };
     await Promise.all([client.images.list({ accountID }), client.images.list({ accountID })]);
-    assert.equal(asked, 1);
+    assert.equal(requests, 1);
   });
 
-  test('is asked for by the credentials in the body alone, where they are given', async () => {
+  test('call with clientId and clientSecret in the body sends no Authorization header', async () => {
     faulty.answer({ status: 204 });
     const client = new Vitrine({ serverURL: faulty.url, security });
     const clientId = 'other';
     await client.authentication.revokeAccessToken({ token: 't', clientId, clientSecret: 's' });
     await client.authentication.revokeAccessToken({ token: 't', clientId });
-    const [whole, half] = faulty.received;
-    assert.equal(whole?.headers.authorization, undefined);
-    assert.match(String(whole?.headers['x-moov-version']), /^v\d/);
-    assert.deepEqual(JSON.parse(String(whole?.body)), {
+    const [withBoth, withoutSecret] = faulty.received;
+    assert.equal(withBoth?.headers.authorization, undefined);
+    assert.match(String(withBoth?.headers['x-moov-version']), /^v\d/);
+    assert.deepEqual(JSON.parse(String(withBoth?.body)), {
       token: 't',
       client_id: 'other',
       client_secret: 's',
     });
-    assert.match(half?.headers.authorization ?? '', /^Basic /);
+    assert.match(withoutSecret?.headers.authorization ?? '', /^Basic /);
   });
 });
 
@@ -99,39 +99,39 @@ describe('retries', () => {
     scope: '',
   };
 
-  test('do not show a refresh token twice, but after it was turned away', async () => {
+  test('send a refresh token again only after a 429', async () => {
     const client = new Vitrine({ serverURL: faulty.url, security, retries });
-    const renew = { grantType: 'refresh_token', refreshToken: 'r' } as const;
+    const refresh = { grantType: 'refresh_token', refreshToken: 'r' } as const;
     faulty.answer({ status: 503 }, { status: 200, body: token });
-    await assert.rejects(client.authentication.createAccessToken(renew), status(503));
+    await assert.rejects(client.authentication.createAccessToken(refresh), isAPIError(503));
     assert.equal(faulty.received.length, 1);
     faulty.answer({ status: 429 }, { status: 200, body: token });
-    assert.equal((await client.authentication.createAccessToken(renew)).result.tokenType, 'Bearer');
+    assert.equal((await client.authentication.createAccessToken(refresh)).result.tokenType, 'Bearer');
     faulty.answer({ status: 503 }, { status: 200, body: token });
     assert.equal((await client.authentication.createAccessToken({ grantType })).result.accessToken, 'a');
   });
 
-  test('do not create twice what has no idempotency key, and do change twice what may be', async () => {
+  test('skip calls that are not idempotent and repeat calls that are', async () => {
     const client = new Vitrine({ serverURL: faulty.url, security, retries });
     const product = { title: 'x', basePrice: { currency: 'USD', valueDecimal: '1' } };
-    const once = [
+    const notIdempotent = [
       () => client.products.create({ accountID, ...product }),
       () => client.lineItems.create({ accountID, items: [{ ...product, name: 'x', quantity: 1 }] }),
       () => client.accounts.create({ displayName: 'x' }),
       () => client.keys.create({ accountID, name: 'x' }),
       () => client.keys.rotate({ accountID, keyID: 'k' }),
     ];
-    for (const call of once) {
+    for (const call of notIdempotent) {
       faulty.answer({ status: 503 });
-      await assert.rejects(call, status(503));
+      await assert.rejects(call, isAPIError(503));
       assert.equal(faulty.received.length, 1);
     }
-    const often = [
+    const idempotent = [
       () => client.products.disable({ accountID, productID: 'p' }),
       () => client.keys.revoke({ accountID, keyID: 'k' }),
       () => client.authentication.revokeAccessToken({ token: 't' }),
     ];
-    for (const call of often) {
+    for (const call of idempotent) {
       faulty.answer({ status: 503 }, { status: 204 });
       await call();
       assert.equal(faulty.received.length, 2);
@@ -139,8 +139,8 @@ describe('retries', () => {
   });
 });
 
-describe('an answer', () => {
-  test('that is not what it should be is an error that says what', async () => {
+describe('a response', () => {
+  test('with an invalid body is a ResponseValidationError with the reason', async () => {
     const client = new Vitrine({ serverURL: faulty.url, security });
     const { authentication, products, lineItems, accounts, keys, images } = client;
     const imageID = 'i';
@@ -153,7 +153,7 @@ describe('an answer', () => {
       [() => accounts.audit(), [{ subject: {}, by: {} }], /sequence must be a number/],
       [() => keys.list(), [{ keyID: 'k', publicKey: 'p' }], /an array was expected/],
       [() => images.usage({ accountID, imageID }), {}, /inUse must be a boolean/],
-      // A server that does not know dryRun has disabled the image: that is no success.
+      // A server without dryRun support has disabled the image, so the call must fail.
       [() => images.delete({ accountID, imageID, dryRun: true }), '', /JSON/],
     ];
     for (const [call, body, message] of calls) {

@@ -1,5 +1,5 @@
 /**
- * The client in a real browser, against a real server, over HTTP/1.1 and HTTP/2.
+ * Tests the client in a real browser against a real server, over HTTP/1.1 and HTTP/2.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -11,13 +11,13 @@ import { type Site, startSite } from './site.ts';
 
 type Client = typeof import('@vitrine/client');
 
-/** What the functions below get, which run in the page and see nothing else of this file. */
-interface Given {
+/** The input of the functions that run in the page. They cannot use variables of this file. */
+interface PageInput {
   readonly client: string;
   readonly serverURL: string;
   readonly accountID: string;
   readonly security: { readonly username: string; readonly password: string };
-  /** A picture that was not used before, as Base64. */
+  /** A new picture, as Base64. */
   readonly picture: string;
 }
 
@@ -40,17 +40,16 @@ after(async () => {
   await server?.close();
 });
 
-/** Runs a function in a page of a site. Whatever the page complains about fails the test. */
+/** Runs a function in a page of a site. An uncaught error of the page fails the test. */
 async function inPage<Result>(
   t: TestContext,
   protocol: 'http1' | 'http2',
-  work: (given: Given) => Promise<Result>,
+  work: (input: PageInput) => Promise<Result>,
   serverURL?: string,
 ): Promise<Result | undefined> {
-  if (!browser) return void t.skip('there is no Chromium on this machine');
+  if (!browser) return void t.skip('Chromium is not installed');
   const site = sites[protocol];
-  if (!site)
-    return void t.skip('there is no OpenSSL on this machine, which makes the certificate for HTTP/2');
+  if (!site) return void t.skip('OpenSSL, which makes the certificate for HTTP/2, is not installed');
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
   try {
     const page: Page = await context.newPage();
@@ -59,8 +58,8 @@ async function inPage<Result>(
     await page.goto(site.url);
     const picture = (await png({ width: 700, height: 500, seed: seed++ })).toString('base64');
     const security = { username: KEY.publicKey, password: KEY.secretKey };
-    const given = { client: '/client/index.ts', accountID: ACCOUNT, security, picture };
-    const result = await page.evaluate(work, { ...given, serverURL: serverURL ?? site.url });
+    const input = { client: '/client/index.ts', accountID: ACCOUNT, security, picture };
+    const result = await page.evaluate(work, { ...input, serverURL: serverURL ?? site.url });
     assert.deepEqual(errors, []);
     return result;
   } finally {
@@ -82,7 +81,7 @@ for (const protocol of ['http1', 'http2'] as const) {
         });
         const { imageID, publicID } = uploaded;
         const outcomes: Record<string, unknown> = { date: uploaded.createdOn instanceof Date };
-        // The same bytes in every other way that they can be sent.
+        // The same bytes as every other type of content.
         for (const image of [bytes, new Blob([bytes]), new Blob([bytes]).stream(), bytes.buffer]) {
           const error = await vitrine.images.upload({ accountID, image }).catch((thrown) => thrown);
           if (!(error instanceof DuplicateImageError) || error.existing?.imageID !== imageID) throw error;
@@ -97,16 +96,16 @@ for (const protocol of ['http1', 'http2'] as const) {
         outcomes.described = (
           await vitrine.images.updateMetadata({ accountID, imageID, altText: 'b' })
         ).result.altText;
-        // Other bytes, and the same picture: readers stop at its end.
+        // The same picture with other bytes: decoders ignore bytes after the end.
         const longer = new Blob([bytes, new Uint8Array(1)]);
         const updated = await vitrine.images
           .update({ accountID, imageID, image: longer })
           .catch((thrown) => thrown);
         outcomes.updated = updated.result?.imageID === imageID || updated.name;
-        const shown = await vitrine.images.getPublic({ publicID, size: '60x0', format: 'webp' });
-        const blob = await new Response(shown.result ?? null).blob();
-        outcomes.type = shown.headers['content-type'];
-        // biome-ignore lint/suspicious/noExplicitAny: this runs in the page, whose types Node does not have.
+        const rendition = await vitrine.images.getPublic({ publicID, size: '60x0', format: 'webp' });
+        const blob = await new Response(rendition.result ?? null).blob();
+        outcomes.type = rendition.headers['content-type'];
+        // biome-ignore lint/suspicious/noExplicitAny: this code runs in the page; Node's types lack the DOM.
         const dom = globalThis as any;
         const bitmap = await dom.createImageBitmap(blob);
         outcomes.shown = bitmap.width;
@@ -126,11 +125,11 @@ for (const protocol of ['http1', 'http2'] as const) {
         ).result.displayName;
         const { username: clientId, password: clientSecret } = security;
         const grant = { grantType: 'client_credentials', clientId, clientSecret } as const;
-        const anyone = new Vitrine({ serverURL });
-        const { result: token } = await anyone.authentication.createAccessToken(grant);
+        const anonymous = new Vitrine({ serverURL });
+        const { result: token } = await anonymous.authentication.createAccessToken(grant);
         outcomes.token = (await new Vitrine({ serverURL, security: token }).ping.ping()) !== undefined;
-        // No dialog for a name and password opens: the call would not come back.
-        outcomes.stranger = await anyone.authentication
+        // A login dialog would block the call, so the browser must not open one.
+        outcomes.wrongSecret = await anonymous.authentication
           .createAccessToken({ ...grant, clientSecret: 'wrong' })
           .catch((error) => error.status);
         await vitrine.images.delete({ accountID, imageID });
@@ -152,22 +151,22 @@ for (const protocol of ['http1', 'http2'] as const) {
         used: true,
         renamed: 'Shop',
         token: true,
-        stranger: 401,
+        wrongSecret: 401,
         disabled: true,
       });
     });
 
-    test('refusals, aborts, timeouts and lost connections are what they are elsewhere', async (t) => {
+    test('errors, aborts, timeouts and lost connections are the same as in Node', async (t) => {
       const names = await inPage(t, protocol, async ({ client, serverURL, accountID, security, picture }) => {
         const { Vitrine } = (await import(client)) as Client;
         const vitrine = new Vitrine({ serverURL, security });
-        const stranger = new Vitrine({ serverURL, security: { username: 'ü', password: 'b' } });
+        const wrongKey = new Vitrine({ serverURL, security: { username: 'ü', password: 'b' } });
         const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
         const controller = new AbortController();
         const onProgress = () => controller.abort(new Error('the user left'));
         const calls = [
-          // No dialog for a name and password opens: the call would not come back.
-          () => stranger.ping.ping(),
+          // A login dialog would block the call, so the browser must not open one.
+          () => wrongKey.ping.ping(),
           () => vitrine.images.upload({ accountID, image: new Uint8Array(9) }),
           () => vitrine.images.upload({ accountID, image: bytes }, { onProgress, signal: controller.signal }),
           () => vitrine.ping.ping({ timeoutMs: 0.001 }),
@@ -196,8 +195,8 @@ for (const protocol of ['http1', 'http2'] as const) {
 }
 
 describe('progress in a browser', () => {
-  /** The steps of three uploads of which the second is a stream. */
-  const watch = async ({ client, serverURL, accountID, security, picture }: Given) => {
+  /** Records the progress of three uploads. The second one is a stream. */
+  const recordProgress = async ({ client, serverURL, accountID, security, picture }: PageInput) => {
     const { Vitrine } = (await import(client)) as Client;
     const vitrine = new Vitrine({ serverURL, security });
     const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
@@ -211,34 +210,34 @@ describe('progress in a browser', () => {
     return { size: bytes.length, all };
   };
 
-  test('over HTTP/1.1 is only nothing and all, and the upload is made all the same', async (t) => {
+  test('over HTTP/1.1 is reported only at the start and at the end', async (t) => {
     const requests = sites.http1?.requests.length ?? 0;
-    const seen = await inPage(t, 'http1', watch);
-    if (!seen) return;
-    const { size, all } = seen;
+    const progress = await inPage(t, 'http1', recordProgress);
+    if (!progress) return;
+    const { size, all } = progress;
     const whole = [
       { sent: 0, total: size },
       { sent: size, total: size },
     ];
     assert.deepEqual(all, [whole, [{ sent: 0 }, { sent: size }], whole]);
     const uploads = sites.http1?.requests.slice(requests).filter((line) => line.startsWith('POST'));
-    assert.equal(uploads?.length, 3, 'what is tried as a stream does not reach the server');
+    assert.equal(uploads?.length, 3, 'a streaming attempt reached the server');
   });
 
-  test('over HTTP/2 goes in steps', async (t) => {
-    const seen = await inPage(t, 'http2', watch);
-    if (!seen) return;
-    for (const steps of seen.all) {
-      assert.ok(steps.length > 5, `${steps.length} steps for ${seen.size} bytes`);
-      assert.equal(steps.at(-1)?.sent, seen.size);
+  test('over HTTP/2 is reported in steps', async (t) => {
+    const progress = await inPage(t, 'http2', recordProgress);
+    if (!progress) return;
+    for (const steps of progress.all) {
+      assert.ok(steps.length > 5, `${steps.length} steps for ${progress.size} bytes`);
+      assert.equal(steps.at(-1)?.sent, progress.size);
     }
   });
 });
 
 describe('on a page of another origin', () => {
-  test('that the server allows, what the client needs is allowed', async (t) => {
-    if (!sites.http1) return t.skip('there is no Chromium on this machine');
-    const open = await startServer({ VITRINE_CORS_ORIGINS: sites.http1.url });
+  test('the client works if the server allows the origin', async (t) => {
+    if (!sites.http1) return t.skip('Chromium is not installed');
+    const corsServer = await startServer({ VITRINE_CORS_ORIGINS: sites.http1.url });
     try {
       const outcome = await inPage(
         t,
@@ -251,15 +250,15 @@ describe('on a page of another origin', () => {
           let all = 0;
           for await (const _ of vitrine.images.list({ accountID, count: 1 })) all += 1;
           const { publicID } = result;
-          const shown = await vitrine.images.getPublic({ publicID });
-          await shown.result?.cancel();
-          return { all, identified: 'x-request-id' in headers, type: shown.headers['content-type'] };
+          const rendition = await vitrine.images.getPublic({ publicID });
+          await rendition.result?.cancel();
+          return { all, identified: 'x-request-id' in headers, type: rendition.headers['content-type'] };
         },
-        open.url,
+        corsServer.url,
       );
       assert.deepEqual(outcome, { all: 1, identified: true, type: ['image/jpeg'] });
     } finally {
-      await open.close();
+      await corsServer.close();
     }
   });
 });

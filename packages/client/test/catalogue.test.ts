@@ -1,5 +1,5 @@
 /**
- * Products, line items, and what images have to do with them, against a real server.
+ * Tests products, line items and the usage of images against a real server.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -15,7 +15,7 @@ import { picture } from '../../server/test/support/sample.ts';
 import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/support/server.ts';
 
 const accountID = ACCOUNT;
-const NOBODY = '00000000-0000-4000-8000-000000000000';
+const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000';
 
 let server: TestServer;
 let vitrine: Vitrine;
@@ -35,16 +35,16 @@ const upload = async (altText?: string) => {
   return (await vitrine.images.upload({ accountID, image, metadata })).result;
 };
 const price = (valueDecimal: string) => ({ currency: 'USD', valueDecimal });
-const status = (expected: number) => (error: unknown) =>
-  error instanceof APIError && error.name === 'APIError' && error.status === expected;
-const idsOf = async (list: AsyncIterable<{ readonly imageID: string }>) => {
+const isAPIError = (status: number) => (error: unknown) =>
+  error instanceof APIError && error.name === 'APIError' && error.status === status;
+const collectIDs = async (list: AsyncIterable<{ readonly imageID: string }>) => {
   const ids = new Set<string>();
   for await (const { imageID } of list) ids.add(imageID);
   return ids;
 };
 
 describe('products', () => {
-  test('go through all five operations', async () => {
+  test('support all five operations', async () => {
     const { imageID, publicID, link } = await upload('A glass');
     const { result: created } = await vitrine.products.create({
       accountID,
@@ -72,7 +72,7 @@ describe('products', () => {
     assert.deepEqual([listed.result, listed.headers['x-total-count']], [[created], ['1']]);
     assert.deepEqual((await vitrine.products.list({ accountID, title: 'tea' })).result, []);
 
-    // What was got can be given back, with what is new.
+    // A returned product can be sent back with changes.
     const updated = await vitrine.products.update({ accountID, ...created, title: 'Lemon squash' });
     assert.deepEqual(updated.result, {
       ...created,
@@ -89,23 +89,28 @@ describe('products', () => {
       vitrine.products.update({ accountID, productID, productRequest }),
       (error) => error instanceof GenericError && error.status === 409,
     );
-    await assert.rejects(vitrine.products.get({ accountID, productID: NOBODY }), status(404));
+    await assert.rejects(vitrine.products.get({ accountID, productID: UNKNOWN_ID }), isAPIError(404));
   });
 
-  test('that are refused say all that is wrong, at its place', async () => {
+  test('that are invalid fail with every problem at its field', async () => {
     const { imageID } = await upload();
-    const refused = vitrine.products.create({
+    const invalid = vitrine.products.create({
       accountID,
       title: ' ',
       description: '<b>x</b>',
       basePrice: { currency: 'USD', valueDecimal: 'much' },
-      images: [{ imageID }, { imageID: NOBODY }],
+      images: [{ imageID }, { imageID: UNKNOWN_ID }],
       optionGroups: [
-        { name: 'Size', minSelect: 0, maxSelect: 1, options: [{ name: 'S', images: [{ imageID: NOBODY }] }] },
+        {
+          name: 'Size',
+          minSelect: 0,
+          maxSelect: 1,
+          options: [{ name: 'S', images: [{ imageID: UNKNOWN_ID }] }],
+        },
       ],
-      categoryID: NOBODY,
+      categoryID: UNKNOWN_ID,
     });
-    await assert.rejects(refused, (error) => {
+    await assert.rejects(invalid, (error) => {
       assert.ok(error instanceof ProductRequestValidationError && error.status === 422);
       for (const text of [error.title, error.description, error.basePrice?.valueDecimal, error.categoryID])
         assert.match(text ?? '', /./);
@@ -119,27 +124,27 @@ describe('products', () => {
     });
   });
 
-  test('are all met by who disables each while listing them', async () => {
+  test('are all listed while a loop disables each of them', async () => {
     for (let number = 0; number < 7; number += 1)
       await vitrine.products.create({ accountID, title: `Tea ${number}`, basePrice: price('1') });
-    const seen: string[] = [];
+    const titles: string[] = [];
     for await (const { productID, title } of vitrine.products.list({ accountID, title: 'tea', count: 2 })) {
-      seen.push(title);
+      titles.push(title);
       await vitrine.products.disable({ accountID, productID });
     }
-    assert.deepEqual(seen, ['Tea 6', 'Tea 5', 'Tea 4', 'Tea 3', 'Tea 2', 'Tea 1', 'Tea 0']);
+    assert.deepEqual(titles, ['Tea 6', 'Tea 5', 'Tea 4', 'Tea 3', 'Tea 2', 'Tea 1', 'Tea 0']);
   });
 });
 
 describe('line items', () => {
-  test('are written once, and read', async () => {
-    const [own, ofProduct] = [await upload(), await upload('A cup')];
+  test('can be created, read and listed', async () => {
+    const [itemImage, productImage] = [await upload(), await upload('A cup')];
     const { productID } = (
       await vitrine.products.create({
         accountID,
         title: 'Coffee',
         basePrice: price('3'),
-        images: [{ imageID: ofProduct.imageID }],
+        images: [{ imageID: productImage.imageID }],
       })
     ).result;
     const { result: set } = await vitrine.lineItems.create({
@@ -149,7 +154,7 @@ describe('line items', () => {
           name: 'Coffee',
           basePrice: price('3'),
           quantity: 2,
-          imageIDs: [own.imageID],
+          imageIDs: [itemImage.imageID],
           productID,
           options: [{ name: 'Milk', quantity: 1, priceModifier: price('0.5'), group: 'Extras' }],
         },
@@ -159,7 +164,7 @@ describe('line items', () => {
     const [item] = set.items;
     assert.deepEqual(
       item?.images?.map(({ imageID }) => imageID),
-      [own.imageID, ofProduct.imageID],
+      [itemImage.imageID, productImage.imageID],
     );
     assert.equal(item?.options?.[0]?.group, 'Extras');
     const { lineItemsID } = set;
@@ -168,13 +173,13 @@ describe('line items', () => {
     for (let more = 0; more < 2; more += 1)
       await vitrine.lineItems.create({ accountID, items: set.items.map(({ images, ...one }) => one) });
     const ids: string[] = [];
-    for await (const one of vitrine.lineItems.list({ accountID, count: 1 })) ids.push(one.lineItemsID);
+    for await (const set of vitrine.lineItems.list({ accountID, count: 1 })) ids.push(set.lineItemsID);
     assert.deepEqual([ids.length, new Set(ids).size, ids.at(-1)], [3, 3, lineItemsID]);
   });
 
-  test('that are refused say what is wrong, by index', async () => {
+  test('that are invalid fail with every problem at its index', async () => {
     const good = { name: 'Tea', basePrice: price('1'), quantity: 1 };
-    const items = [good, { ...good, quantity: 0, imageIDs: [NOBODY] }];
+    const items = [good, { ...good, quantity: 0, imageIDs: [UNKNOWN_ID] }];
     await assert.rejects(vitrine.lineItems.create({ accountID, items }), (error) => {
       assert.ok(error instanceof LineItemsValidationError && error.status === 422);
       assert.deepEqual(Object.keys(error.items), ['1']);
@@ -186,10 +191,10 @@ describe('line items', () => {
 });
 
 describe('images', () => {
-  test('say where they are used, also before they are disabled, and can be brought back', async () => {
+  test('report their usage, also in a dry run, and can be disabled and enabled', async () => {
     const { imageID } = await upload();
-    const nowhere = await vitrine.images.usage({ accountID, imageID });
-    assert.deepEqual([nowhere.result.imageID, nowhere.result.inUse], [imageID, false]);
+    const unused = await vitrine.images.usage({ accountID, imageID });
+    assert.deepEqual([unused.result.imageID, unused.result.inUse], [imageID, false]);
 
     const { productID } = (
       await vitrine.products.create({
@@ -206,19 +211,19 @@ describe('images', () => {
     assert.deepEqual(usage.lineItems, [{ lineItemsID, createdOn, item: { index: 0, name: 'Cake' } }]);
     assert.deepEqual(usage.totals, { products: 1, options: 0, lineItems: 1 });
 
-    const asked = await vitrine.images.delete({ accountID, imageID, dryRun: true });
-    assert.deepEqual(asked.result, usage);
+    const dryRun = await vitrine.images.delete({ accountID, imageID, dryRun: true });
+    assert.deepEqual(dryRun.result, usage);
     assert.equal('disabledOn' in (await vitrine.images.getMetadata({ accountID, imageID })).result, false);
 
-    const done = await vitrine.images.delete({ accountID, imageID, dryRun: false });
-    assert.equal('result' in done, false);
+    const deletion = await vitrine.images.delete({ accountID, imageID, dryRun: false });
+    assert.equal('result' in deletion, false);
     assert.ok((await vitrine.images.getMetadata({ accountID, imageID })).result.disabledOn instanceof Date);
     const enabled = await vitrine.images.enable({ accountID, imageID });
     assert.deepEqual([enabled.result.imageID, 'disabledOn' in enabled.result], [imageID, false]);
-    await assert.rejects(vitrine.images.enable({ accountID, imageID: NOBODY }), status(404));
+    await assert.rejects(vitrine.images.enable({ accountID, imageID: UNKNOWN_ID }), isAPIError(404));
   });
 
-  test('in use are not disabled where the account refuses to, and the error says by what', async () => {
+  test('in use cannot be disabled under refuse-in-use, and the error has the usage', async () => {
     const { imageID } = await upload();
     await vitrine.products.create({
       accountID,
@@ -240,40 +245,40 @@ describe('images', () => {
     }
   });
 
-  test('are found by filters, which go together and on all pages', async () => {
-    const [shown, lamp, disabled] = [await upload('Shown'), await upload('100% a LAMP'), await upload()];
+  test('can be filtered by one or more filters, on all pages', async () => {
+    const [used, lamp, disabled] = [await upload('Used'), await upload('100% a LAMP'), await upload()];
     await vitrine.products.create({
       accountID,
       title: 'Desk',
       basePrice: price('9'),
-      images: [{ imageID: shown.imageID }],
+      images: [{ imageID: used.imageID }],
     });
     await vitrine.images.delete({ accountID, imageID: disabled.imageID });
     const { images } = vitrine;
-    const found = async (filters: Omit<Parameters<typeof images.list>[0], 'accountID'>) => {
-      const ids = await idsOf(images.list({ accountID, count: 2, ...filters }));
-      return [shown, lamp, disabled].map(({ imageID }) => ids.has(imageID));
+    const filter = async (filters: Omit<Parameters<typeof images.list>[0], 'accountID'>) => {
+      const ids = await collectIDs(images.list({ accountID, count: 2, ...filters }));
+      return [used, lamp, disabled].map(({ imageID }) => ids.has(imageID));
     };
-    assert.deepEqual(await found({}), [true, true, true]);
-    assert.deepEqual(await found({ disabled: true }), [false, false, true]);
-    assert.deepEqual(await found({ disabled: false }), [true, true, false]);
-    assert.deepEqual(await found({ unused: true }), [false, true, true]);
-    assert.deepEqual(await found({ unused: false }), [true, false, false]);
-    assert.deepEqual(await found({ altText: 'missing' }), [false, false, true]);
-    assert.deepEqual(await found({ search: '% a lamp' }), [false, true, false]);
-    assert.deepEqual(await found({ search: 'lamp', disabled: true }), [false, false, false]);
+    assert.deepEqual(await filter({}), [true, true, true]);
+    assert.deepEqual(await filter({ disabled: true }), [false, false, true]);
+    assert.deepEqual(await filter({ disabled: false }), [true, true, false]);
+    assert.deepEqual(await filter({ unused: true }), [false, true, true]);
+    assert.deepEqual(await filter({ unused: false }), [true, false, false]);
+    assert.deepEqual(await filter({ altText: 'missing' }), [false, false, true]);
+    assert.deepEqual(await filter({ search: '% a lamp' }), [false, true, false]);
+    assert.deepEqual(await filter({ search: 'lamp', disabled: true }), [false, false, false]);
   });
 
-  test('without alt text are all met by who gives each one while listing them', async () => {
+  test('without alt text are all listed while a loop adds alt text to each of them', async () => {
     for (let number = 0; number < 5; number += 1) await upload();
-    const missing = await idsOf(vitrine.images.list({ accountID, altText: 'missing', disabled: false }));
+    const missing = await collectIDs(vitrine.images.list({ accountID, altText: 'missing', disabled: false }));
     assert.ok(missing.size >= 5);
-    const met: string[] = [];
+    const listed: string[] = [];
     const list = vitrine.images.list({ accountID, altText: 'missing', disabled: false, count: 2 });
     for await (const { imageID } of list) {
-      met.push(imageID);
+      listed.push(imageID);
       await vitrine.images.updateMetadata({ accountID, imageID, altText: 'Now it has one' });
     }
-    assert.deepEqual(met, [...missing]);
+    assert.deepEqual(listed, [...missing]);
   });
 });

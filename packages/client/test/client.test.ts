@@ -1,5 +1,5 @@
 /**
- * What a client is made with, against a real server: credentials, versions, addresses.
+ * Tests the options of a client against a real server: credentials, versions and server URLs.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -17,12 +17,12 @@ before(async () => {
 });
 after(() => server.close());
 
-const status = (expected: number) => (error: unknown) =>
-  error instanceof APIError && error.name === 'APIError' && error.status === expected;
+const isAPIError = (status: number) => (error: unknown) =>
+  error instanceof APIError && error.name === 'APIError' && error.status === status;
 
 describe('credentials', () => {
-  test('can be asked for at each call, and be of any kind', async () => {
-    const seen: (string | null)[] = [];
+  test('of a function are requested at each call and may be of any kind', async () => {
+    const headers: (string | null)[] = [];
     const replies: (string | BasicSecurity | TokenSecurity)[] = [
       security,
       { accessToken: 'from-an-object' },
@@ -34,13 +34,13 @@ describe('credentials', () => {
       serverURL: server.url,
       security: async () => replies.shift() ?? '',
       fetch: (url, init) => {
-        seen.push(new Headers(init.headers).get('authorization'));
+        headers.push(new Headers(init.headers).get('authorization'));
         return fetch(url, init);
       },
     });
     assert.ok(await client.ping.ping());
-    for (let more = 0; more < 4; more += 1) await assert.rejects(client.ping.ping(), status(401));
-    assert.deepEqual(seen, [
+    for (let more = 0; more < 4; more += 1) await assert.rejects(client.ping.ping(), isAPIError(401));
+    assert.deepEqual(headers, [
       server.authorization,
       'Bearer from-an-object',
       'Bearer bare',
@@ -49,13 +49,13 @@ describe('credentials', () => {
     ]);
   });
 
-  test('that cannot be had are the error of whoever was asked', async () => {
+  test('of a failing function reject with the error of the function', async () => {
     const reason = new Error('the vault is closed');
     const client = new Vitrine({ serverURL: server.url, security: () => Promise.reject(reason) });
     await assert.rejects(client.ping.ping(), reason);
   });
 
-  test('and versions are not sent where they are not needed', async () => {
+  test('and version are not sent to public links', async () => {
     let sent: Headers | undefined;
     const client = new Vitrine({
       serverURL: server.url,
@@ -71,15 +71,15 @@ describe('credentials', () => {
 });
 
 describe('a client', () => {
-  test('speaks the newest version that the server knows', async () => {
+  test('sends the newest version of the server by default', async () => {
     const { headers } = await vitrine.ping.ping({ headers: { 'x-moov-version': 'latest' } });
     assert.deepEqual(headers['x-moov-version'], [NEWEST_VERSION]);
     assert.deepEqual((await vitrine.ping.ping()).headers['x-moov-version'], [NEWEST_VERSION]);
   });
 
-  test('can be told another server for one call, below a path too', async () => {
+  test('accepts another server URL for one call, with or without a path', async () => {
     const urls: string[] = [];
-    const elsewhere = new Vitrine({
+    const client = new Vitrine({
       serverURL: 'http://nowhere.invalid',
       security,
       fetch: (url, init) => {
@@ -87,12 +87,12 @@ describe('a client', () => {
         return fetch(url.replace('/below/here', ''), init);
       },
     });
-    await elsewhere.ping.ping({ serverURL: `${server.url}/below/here/` });
-    await elsewhere.ping.ping({ serverURL: new URL(server.url) });
+    await client.ping.ping({ serverURL: `${server.url}/below/here/` });
+    await client.ping.ping({ serverURL: new URL(server.url) });
     assert.deepEqual(urls, [`${server.url}/below/here/ping`, `${server.url}/ping`]);
   });
 
-  test('refuses options that cannot work, and names them', () => {
+  test('rejects invalid options with the name of the option', () => {
     const serverURL = 'http://localhost';
     assert.throws(() => new Vitrine({ serverURL: 'localhost:4100' }), /serverURL must be an absolute http/);
     assert.throws(() => new Vitrine({ serverURL: 'file:///etc' }), /serverURL/);
@@ -102,11 +102,14 @@ describe('a client', () => {
     assert.throws(() => new Vitrine({ serverURL, retryConfig: wrong }), /exponent/);
   });
 
-  test('refuses IDs that would lead elsewhere, and escapes the rest', async () => {
+  test('rejects IDs that would change the path and escapes all others', async () => {
     for (const imageID of ['', '.', '..'])
-      await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }), /imageID must be the ID/);
-    await assert.rejects(vitrine.images.list({ accountID: '' }), /accountID must be the ID/);
+      await assert.rejects(
+        vitrine.images.getMetadata({ accountID, imageID }),
+        /imageID must be an ID, not "/,
+      );
+    await assert.rejects(vitrine.images.list({ accountID: '' }), /accountID must be an ID, not ""/);
     const imageID = '../../ping?x=#y';
-    await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }), status(404));
+    await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }), isAPIError(404));
   });
 });

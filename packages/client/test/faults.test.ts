@@ -1,5 +1,5 @@
 /**
- * What goes wrong between here and the server, on real connections to a server that is made to fail.
+ * Tests connection failures, timeouts, aborts and retries on real connections to a faulty server.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -33,18 +33,18 @@ before(async () => {
 });
 after(() => server.close());
 
-const found = { status: 200, body: IMAGE };
-const added = { status: 201, body: IMAGE };
+const imageReply = { status: 200, body: IMAGE };
+const uploadReply = { status: 201, body: IMAGE };
 
 describe('retries', () => {
-  test('go on until the server can', async () => {
-    server.answer({ status: 503 }, { status: 502, body: '<h1>Bad gateway' }, { status: 429 }, found);
+  test('continue until the server answers', async () => {
+    server.answer({ status: 503 }, { status: 502, body: '<h1>Bad gateway' }, { status: 429 }, imageReply);
     const { result } = await vitrine.images.getMetadata({ accountID, imageID });
     assert.equal(result.imageID, imageID);
     assert.equal(server.received.length, 4);
   });
 
-  test('are not done without being asked for, nor for one call that says so', async () => {
+  test('are off by default and can be turned off for one call', async () => {
     server.answer({ status: 503 });
     const plain = new Vitrine({ serverURL: server.url });
     await assert.rejects(plain.ping.ping(), { name: 'APIError', status: 503 });
@@ -54,7 +54,7 @@ describe('retries', () => {
     await plain.ping.ping({ retries });
   });
 
-  test('end with what the server said last, when the time is over', async () => {
+  test('end with the last error after maxElapsedTime', async () => {
     server.answer({ status: 500 }, { status: 503, body: { error: 'still full' } });
     await assert.rejects(
       vitrine.ping.ping({
@@ -64,48 +64,48 @@ describe('retries', () => {
     );
   });
 
-  test('wait as long as Retry-After asks, or do not wait at all if that is too long', async () => {
-    server.answer({ status: 503, headers: { 'retry-after': '1' } }, found);
+  test('wait as long as Retry-After says, or end at once if that exceeds maxElapsedTime', async () => {
+    server.answer({ status: 503, headers: { 'retry-after': '1' } }, imageReply);
     const start = performance.now();
     await vitrine.images.getMetadata({ accountID, imageID });
-    assert.ok(performance.now() - start >= 999, 'it came back before it was asked to');
-    server.answer({ status: 503, headers: { 'retry-after': '3600' } }, found);
+    assert.ok(performance.now() - start >= 999, 'it retried before Retry-After');
+    server.answer({ status: 503, headers: { 'retry-after': '3600' } }, imageReply);
     await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }), { status: 503 });
     assert.equal(server.received.length, 1);
   });
 
-  test('of an upload send the same bytes under the same idempotency key, another upload under another', async () => {
-    server.answer({ status: 503 }, (_, response) => response.destroy(), { status: 500 }, added);
+  test('of an upload send the same bytes and idempotency key; another upload has another key', async () => {
+    server.answer({ status: 503 }, (_, response) => response.destroy(), { status: 500 }, uploadReply);
     await vitrine.images.upload({ accountID, image, metadata: { altText: 'x' } });
     const keys = server.received.map(({ headers }) => headers['x-idempotency-key']);
     assert.equal(keys.length, 4);
     assert.match(String(keys[0]), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     assert.equal(new Set(keys).size, 1);
     assert.deepEqual(server.received[3]?.body, server.received[0]?.body);
-    server.answer(added);
+    server.answer(uploadReply);
     await vitrine.images.upload({ accountID, image });
     assert.notEqual(server.received[0]?.headers['x-idempotency-key'], keys[0]);
     await vitrine.images.upload({ accountID, image }, { headers: { 'x-idempotency-key': 'mine' } });
     assert.equal(server.received[1]?.headers['x-idempotency-key'], 'mine');
   });
 
-  test('of an upload with progress begin from nothing again', async () => {
-    server.answer({ status: 503 }, added);
+  test('of an upload restart the progress at 0', async () => {
+    server.answer({ status: 503 }, uploadReply);
     const sent: number[] = [];
     await vitrine.images.upload({ accountID, image }, { onProgress: (progress) => sent.push(progress.sent) });
     assert.deepEqual(sent, [0, 3, 0, 3]);
   });
 
-  test('are not done with a stream, which is gone', async () => {
+  test('skip an upload of a stream, because a stream can be read only once', async () => {
     for (const status of [503, 429]) {
-      server.answer({ status }, added);
+      server.answer({ status }, uploadReply);
       const upload = vitrine.images.upload({ accountID, image: new Blob([image]).stream() });
       await assert.rejects(upload, { status });
       assert.equal(server.received.length, 1);
     }
   });
 
-  test('are not done after refusals that stay', async () => {
+  test('skip permanent errors', async () => {
     for (const status of [400, 404, 409, 413, 422, 507]) {
       server.answer({ status, body: { error: 'no' } });
       await assert.rejects(vitrine.images.upload({ accountID, image }), { status });
@@ -115,14 +115,14 @@ describe('retries', () => {
 });
 
 describe('a connection', () => {
-  test('that cannot be made is a ConnectionError that says why', async () => {
+  test('that is refused is a ConnectionError with the reason', async () => {
     const closed = createServer().listen(0, '127.0.0.1');
     await once(closed, 'listening');
     const { port } = closed.address() as { port: number };
     closed.close();
     await once(closed, 'close');
-    const nobody = new Vitrine({ serverURL: `http://127.0.0.1:${port}` });
-    await assert.rejects(nobody.ping.ping(), (error) => {
+    const client = new Vitrine({ serverURL: `http://127.0.0.1:${port}` });
+    await assert.rejects(client.ping.ping(), (error) => {
       assert.ok(error instanceof ConnectionError);
       assert.equal(error.message, `no answer from http://127.0.0.1:${port}: ECONNREFUSED`);
       assert.ok(error.cause instanceof TypeError);
@@ -130,12 +130,12 @@ describe('a connection', () => {
     });
   });
 
-  test('that breaks in the middle of an answer is a ConnectionError, and is tried again', async () => {
+  test('that breaks during a response is a ConnectionError and is retried', async () => {
     const halfway = (_: unknown, response: ServerResponse) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
       response.write('{"imageID"', () => response.destroy());
     };
-    server.answer(halfway, found);
+    server.answer(halfway, imageReply);
     await vitrine.images.getMetadata({ accountID, imageID });
     assert.equal(server.received.length, 2);
     server.answer(halfway);
@@ -143,7 +143,7 @@ describe('a connection', () => {
     await assert.rejects(call, (error) => error instanceof ConnectionError);
   });
 
-  test('that breaks in the middle of a picture is a ConnectionError of its stream', async () => {
+  test('that breaks during a picture is a ConnectionError of the stream', async () => {
     server.answer((_, response) => {
       response.writeHead(200, { 'content-type': 'image/webp', 'content-length': '1000' });
       response.write('RIFF', () => response.destroy());
@@ -153,7 +153,7 @@ describe('a connection', () => {
   });
 });
 
-describe('an original that is checked', () => {
+describe('a verified original', () => {
   const bytes = Buffer.from('the bytes of a picture');
   const digest = `sha-256=:${createHash('sha256').update(bytes).digest('base64')}:`;
   const original =
@@ -161,12 +161,12 @@ describe('an original that is checked', () => {
       response.writeHead(200, { 'content-type': 'image/png', ...headers }).end(body);
   const call = () => vitrine.images.original({ accountID, imageID }, { verify: true });
 
-  test('comes, whatever else the server digests it by', async () => {
+  test('is returned if the header also has digests of other algorithms', async () => {
     server.answer(original({ 'repr-digest': `sha-512=:AAAA:, ${digest}` }, bytes));
     assert.equal(await new Response((await call()).result).text(), String(bytes));
   });
 
-  test('is tried again where it breaks off', async () => {
+  test('is retried if the connection breaks during the body', async () => {
     const halfway = (_: unknown, response: ServerResponse) => {
       response.writeHead(200, { 'repr-digest': digest, 'content-length': bytes.length });
       response.write(bytes.subarray(3), () => response.destroy());
@@ -176,17 +176,17 @@ describe('an original that is checked', () => {
     assert.equal(server.received.length, 2);
   });
 
-  test('is refused if it is another, has no digest, or is larger than originals are', async () => {
-    for (const [headers, body, why] of [
+  test('fails if its digest differs, the digest is missing, or it is larger than 16 MiB', async () => {
+    for (const [headers, body, message] of [
       [{ 'repr-digest': digest }, Buffer.from('the bytes of another'), /do not have the digest/],
-      [{}, bytes, /does not say which digest/],
-      [{ 'repr-digest': 'sha-256=:short:' }, bytes, /does not say which digest/],
-      [{ 'repr-digest': digest }, Buffer.alloc(16 * 1024 * 1024 + 1), /more bytes than the limit, 16777216/],
+      [{}, bytes, /has no SHA-256 digest/],
+      [{ 'repr-digest': 'sha-256=:short:' }, bytes, /has no SHA-256 digest/],
+      [{ 'repr-digest': digest }, Buffer.alloc(16 * 1024 * 1024 + 1), /more bytes than the limit: 16777216/],
     ] as const) {
       server.answer(original(headers, body));
       await assert.rejects(call(), (error) => {
         assert.ok(error instanceof ResponseValidationError, String(error));
-        assert.match(error.message, why);
+        assert.match(error.message, message);
         return true;
       });
     }
@@ -196,15 +196,15 @@ describe('an original that is checked', () => {
 describe('a timeout', () => {
   const silent = () => undefined;
 
-  test('is a TimeoutError, before the answer and in the middle of it', async () => {
-    const late = (_: unknown, response: ServerResponse) => {
+  test('is a TimeoutError, before the response and during its body', async () => {
+    const incomplete = (_: unknown, response: ServerResponse) => {
       response.writeHead(200, { 'content-type': 'application/json' });
       response.write('{');
     };
-    const hasty = { timeoutMs: 60, retries: { strategy: 'none' } } as const;
-    for (const reply of [silent, late]) {
+    const options = { timeoutMs: 60, retries: { strategy: 'none' } } as const;
+    for (const reply of [silent, incomplete]) {
       server.answer(reply);
-      await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }, hasty), (error) => {
+      await assert.rejects(vitrine.images.getMetadata({ accountID, imageID }, options), (error) => {
         assert.ok(error instanceof TimeoutError);
         assert.deepEqual([error.timeoutMs, error.message], [60, 'no answer within 60 ms']);
         return true;
@@ -212,28 +212,28 @@ describe('a timeout', () => {
     }
   });
 
-  test('is for each attempt, and can be tried again', async () => {
-    server.answer(silent, silent, found);
+  test('applies to each attempt and is retried', async () => {
+    server.answer(silent, silent, imageReply);
     await vitrine.images.getMetadata({ accountID, imageID }, { timeoutMs: 200 });
     assert.ok(server.received.length >= 3);
   });
 
-  test('counts while credentials are asked for', async () => {
-    const waiting = new Vitrine({
+  test('includes the wait for the security function', async () => {
+    const hangingClient = new Vitrine({
       serverURL: server.url,
       security: () => new Promise<never>(() => undefined),
       timeoutMs: 30,
     });
-    await assert.rejects(waiting.ping.ping(), (error) => error instanceof TimeoutError);
+    await assert.rejects(hangingClient.ping.ping(), (error) => error instanceof TimeoutError);
   });
 
-  test('of any length is no timer that fires at once', async () => {
-    server.answer(found);
+  test('longer than the longest timer does not fire at once', async () => {
+    server.answer(imageReply);
     await vitrine.images.getMetadata({ accountID, imageID }, { timeoutMs: Number.POSITIVE_INFINITY });
     await vitrine.images.getMetadata({ accountID, imageID }, { timeoutMs: 1e12 });
   });
 
-  test('ends when a picture begins: reading it may take its time', async () => {
+  test('ends when the body of a picture begins', async () => {
     let finish = () => {};
     server.answer((_, response) => {
       response.writeHead(200, { 'content-type': 'image/webp' });
@@ -252,9 +252,9 @@ describe('a timeout', () => {
 describe('an abort', () => {
   const reason = new Error('the user left');
 
-  test('ends a call with its reason, whenever it comes, and leaves nothing behind', async () => {
+  test('before or during a call rejects with its reason and leaves no listener', async () => {
     const { signal } = new AbortController();
-    server.answer(found);
+    server.answer(imageReply);
     await vitrine.images.getMetadata({ accountID, imageID }, { signal });
     assert.deepEqual(getEventListeners(signal, 'abort'), []);
 
@@ -262,15 +262,15 @@ describe('an abort', () => {
     await assert.rejects(early, reason);
 
     const during = new AbortController();
-    const gone = new Promise((resolve) => {
+    const closed = new Promise((resolve) => {
       server.answer((request) => {
         request.socket.once('close', resolve);
         during.abort(reason);
       });
     });
     await assert.rejects(vitrine.ping.ping({ signal: during.signal }), reason);
-    await gone;
-    assert.equal(server.received.length, 1, 'what is aborted is not tried again');
+    await closed;
+    assert.equal(server.received.length, 1, 'an aborted call was retried');
   });
 
   test('ends a pause between attempts', async () => {
@@ -283,7 +283,7 @@ describe('an abort', () => {
     await assert.rejects(vitrine.ping.ping({ signal: controller.signal }), reason);
   });
 
-  test('ends an upload in the middle of its stream, and cancels the stream', async () => {
+  test('ends an upload during its stream and cancels the stream', async () => {
     const controller = new AbortController();
     const cancelled = Promise.withResolvers<unknown>();
     const endless = new ReadableStream<Uint8Array>({
@@ -300,7 +300,7 @@ describe('an abort', () => {
     await cancelled.promise;
   });
 
-  test('ends a picture that is being read', async () => {
+  test('ends the stream of a picture', async () => {
     const controller = new AbortController();
     server.answer((_, response) => {
       response.writeHead(200, { 'content-type': 'image/webp' });
@@ -314,13 +314,13 @@ describe('an abort', () => {
     assert.deepEqual(getEventListeners(controller.signal, 'abort'), []);
   });
 
-  test('is no longer listened for when a picture is read or given up', async () => {
+  test('has no listener left after a picture is read or cancelled', async () => {
     const { signal } = new AbortController();
     server.answer({ status: 200, headers: { 'content-type': 'image/webp' }, body: 'picture' });
     const read = await vitrine.images.getPublic({ publicID }, { signal });
     assert.equal(await new Response(read.result).text(), 'picture');
-    const given = await vitrine.images.getPublic({ publicID }, { signal });
-    await given.result?.cancel();
+    const cancelled = await vitrine.images.getPublic({ publicID }, { signal });
+    await cancelled.result?.cancel();
     assert.deepEqual(getEventListeners(signal, 'abort'), []);
   });
 });

@@ -1,6 +1,5 @@
 /**
- * A server that answers as a test wants: real HTTP, each request by the next of its answers, the last one for all that
- * follow.
+ * A real HTTP server with scripted replies. Each request gets the next reply; the last reply repeats.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -13,7 +12,10 @@ export interface Received {
   readonly body: Buffer;
 }
 
-/** What happens to a request: a status with JSON or text once all of it came, or whatever a function does. */
+/**
+ * A reply: a status with JSON or text after the whole request arrived, or a function that handles the
+ * request.
+ */
 export type Reply =
   | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: unknown }
   | ((request: IncomingMessage, response: ServerResponse) => unknown);
@@ -21,7 +23,7 @@ export type Reply =
 export interface FaultyServer {
   readonly url: string;
   readonly received: Received[];
-  /** Replaces the answers, and forgets what was received. */
+  /** Replaces the replies and clears `received`. */
   answer(...replies: Reply[]): void;
   close(): Promise<void>;
 }
@@ -44,10 +46,10 @@ export async function startFaulty(): Promise<FaultyServer> {
       received.push({ method, url, headers, body: Buffer.alloc(0) });
       return void reply(request, response);
     }
-    // A request that breaks off is received by nobody.
-    collect(request).then(
-      (whole) => {
-        received.push({ method, url, headers, body: whole });
+    // An incomplete request is not recorded and gets no reply.
+    readBody(request).then(
+      (body) => {
+        received.push({ method, url, headers, body });
         const text = typeof reply.body === 'string' ? reply.body : JSON.stringify(reply.body ?? {});
         response.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers });
         response.end(reply.status === 204 ? undefined : text);
@@ -60,8 +62,8 @@ export async function startFaulty(): Promise<FaultyServer> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     received,
-    answer(...given) {
-      replies = given;
+    answer(...newReplies) {
+      replies = newReplies;
       received.length = 0;
     },
     async close() {
@@ -72,7 +74,7 @@ export async function startFaulty(): Promise<FaultyServer> {
   };
 }
 
-async function collect(request: IncomingMessage): Promise<Buffer> {
+async function readBody(request: IncomingMessage): Promise<Buffer> {
   const pieces: Buffer[] = [];
   for await (const piece of request) pieces.push(piece as Buffer);
   return Buffer.concat(pieces);

@@ -1,5 +1,5 @@
 /**
- * Every operation, against a real server.
+ * Tests every operation on images against a real server.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -24,24 +24,24 @@ const security = { username: KEY.publicKey, password: KEY.secretKey };
 let server: TestServer;
 let vitrine: Vitrine;
 let next = 1;
-/** Bytes that no test has used before. */
-const fresh = () => picture(next++);
+/** The bytes of a new picture. */
+const newPicture = () => picture(next++);
 before(async () => {
   server = await startServer();
   vitrine = new Vitrine({ serverURL: server.url, security });
 });
 after(() => server.close());
 
-const bytesOf = async (stream: ReadableStream<Uint8Array> | undefined) =>
+const readBytes = async (stream: ReadableStream<Uint8Array> | undefined) =>
   Buffer.from(await new Response(stream ?? null).arrayBuffer());
-const status = (expected: number) => (error: unknown) =>
-  error instanceof APIError && error.name === 'APIError' && error.status === expected;
+const isAPIError = (status: number) => (error: unknown) =>
+  error instanceof APIError && error.name === 'APIError' && error.status === status;
 
 describe('images', () => {
-  test('go through all seven operations', async () => {
+  test('support all seven operations', async () => {
     const { result: uploaded, headers } = await vitrine.images.upload({
       accountID,
-      image: { fileName: 'lamp.jpg', content: await fresh() },
+      image: { fileName: 'lamp.jpg', content: await newPicture() },
       metadata: { altText: 'A lamp' },
     });
     assert.equal(uploaded.altText, 'A lamp');
@@ -55,7 +55,7 @@ describe('images', () => {
     assert.deepEqual(listed.headers['x-total-count'], ['1']);
     assert.deepEqual((await vitrine.images.getMetadata({ accountID, imageID })).result, uploaded);
 
-    const image = await fresh();
+    const image = await newPicture();
     const { result: updated } = await vitrine.images.update({ accountID, imageID, image });
     assert.deepEqual(
       [updated.imageID, updated.publicID, updated.altText, updated.createdOn],
@@ -71,35 +71,35 @@ describe('images', () => {
     const disabled = await vitrine.images.getMetadata({ accountID, imageID });
     assert.ok(disabled.result.disabledOn instanceof Date);
 
-    const shown = await vitrine.images.getPublic({ publicID, size: '120x80' });
-    assert.deepEqual(shown.headers['content-type'], ['image/jpeg']);
-    const { width, height } = await sharp(await bytesOf(shown.result)).metadata();
+    const rendition = await vitrine.images.getPublic({ publicID, size: '120x80' });
+    assert.deepEqual(rendition.headers['content-type'], ['image/jpeg']);
+    const { width, height } = await sharp(await readBytes(rendition.result)).metadata();
     assert.deepEqual([width, height], [120, 80]);
   });
 
-  test('give their original back, to the byte, as a stream or checked first', async () => {
-    const image = await fresh();
+  test('return their original byte for byte, as a stream or verified', async () => {
+    const image = await newPicture();
     const { imageID } = (await vitrine.images.upload({ accountID, image })).result;
     const streamed = await vitrine.images.original({ accountID, imageID });
-    assert.deepEqual(await bytesOf(streamed.result), image);
-    const checked = await vitrine.images.original({ accountID, imageID }, { verify: true });
-    assert.deepEqual(await bytesOf(checked.result), image);
-    const [ifNoneMatch = ''] = checked.headers.etag ?? [];
+    assert.deepEqual(await readBytes(streamed.result), image);
+    const verified = await vitrine.images.original({ accountID, imageID }, { verify: true });
+    assert.deepEqual(await readBytes(verified.result), image);
+    const [ifNoneMatch = ''] = verified.headers.etag ?? [];
     for (const verify of [true, false]) {
       const again = await vitrine.images.original({ accountID, imageID, ifNoneMatch }, { verify });
       assert.equal('result' in again, false);
     }
-    const strangers = new Vitrine({ serverURL: server.url });
-    await assert.rejects(strangers.images.original({ accountID, imageID }), status(401));
-    const nothing = { accountID, imageID: '00000000-0000-4000-8000-000000000000' };
-    await assert.rejects(vitrine.images.original(nothing, { verify: true }), status(404));
+    const anonymous = new Vitrine({ serverURL: server.url });
+    await assert.rejects(anonymous.images.original({ accountID, imageID }), isAPIError(401));
+    const unknown = { accountID, imageID: '00000000-0000-4000-8000-000000000000' };
+    await assert.rejects(vitrine.images.original(unknown, { verify: true }), isAPIError(404));
   });
 
-  test('can be given as the official SDK nests them', async () => {
+  test('accept the nested requests of the official SDK', async () => {
     const { result } = await vitrine.images.upload({
       accountID,
       imageUploadRequestMultiPart: {
-        image: { fileName: 'example.file', content: await fresh() },
+        image: { fileName: 'example.file', content: await newPicture() },
         metadata: { altText: 'A chair' },
       },
     });
@@ -108,7 +108,7 @@ describe('images', () => {
     const updated = await vitrine.images.update({
       accountID,
       imageID,
-      imageUploadRequestMultiPart: { image: new Blob([Uint8Array.from(await fresh())]) },
+      imageUploadRequestMultiPart: { image: new Blob([Uint8Array.from(await newPicture())]) },
     });
     assert.equal(updated.result.altText, 'A chair');
     const described = await vitrine.images.updateMetadata({
@@ -119,34 +119,34 @@ describe('images', () => {
     assert.equal(described.result.altText, 'Two chairs');
   });
 
-  test('show themselves in other forms, and not again to who has them', async () => {
-    const { result } = await vitrine.images.upload({ accountID, image: await fresh() });
+  test('have renditions, which a current ETag does not send again', async () => {
+    const { result } = await vitrine.images.upload({ accountID, image: await newPicture() });
     const { publicID } = result;
-    const strangers = new Vitrine({ serverURL: server.url });
-    const first = await strangers.images.getPublic({ publicID, size: '40x0', format: 'avif', quality: 40 });
+    const anonymous = new Vitrine({ serverURL: server.url });
+    const first = await anonymous.images.getPublic({ publicID, size: '40x0', format: 'avif', quality: 40 });
     assert.deepEqual(first.headers['content-type'], ['image/avif']);
-    assert.equal((await sharp(await bytesOf(first.result)).metadata()).width, 40);
+    assert.equal((await sharp(await readBytes(first.result)).metadata()).width, 40);
 
     const [etag = ''] = first.headers.etag ?? [];
     const again = { publicID, size: '40x0', format: 'avif', quality: 40 } as const;
-    const second = await strangers.images.getPublic({ ...again, ifNoneMatch: etag });
+    const second = await anonymous.images.getPublic({ ...again, ifNoneMatch: etag });
     assert.equal(second.result, undefined);
     assert.deepEqual(second.headers.etag, [etag]);
 
-    const webp = await strangers.images.getPublic({ publicID }, { acceptHeaderOverride: 'image/webp' });
+    const webp = await anonymous.images.getPublic({ publicID }, { acceptHeaderOverride: 'image/webp' });
     assert.deepEqual(webp.headers['content-type'], ['image/webp']);
     await webp.result?.cancel();
   });
 
-  test('have links whose written forms are what the server gives', async () => {
+  test('have the size that imageURL and srcset promise', async () => {
     const content = await sharp({
       create: { width: 900, height: 600, channels: 3, background: '#246' },
     })
       .png()
       .toBuffer();
     const { link } = (await vitrine.images.upload({ accountID, image: content })).result;
-    const answered = await fetch(imageURL(link, { size: { width: 90 }, format: 'png', dpr: 2 }));
-    const { width, height, format } = await sharp(await answered.arrayBuffer()).metadata();
+    const response = await fetch(imageURL(link, { size: { width: 90 }, format: 'png', dpr: 2 }));
+    const { width, height, format } = await sharp(await response.arrayBuffer()).metadata();
     assert.deepEqual([width, height, format], [180, 120, 'png']);
     const candidates = [
       ...srcset(link, { widths: [300, 2_500], aspectRatio: 2, fit: 'cover' }).split(', '),
@@ -154,21 +154,21 @@ describe('images', () => {
     ];
     for (const candidate of candidates) {
       const [url = '', descriptor = ''] = candidate.split(' ');
-      const shown = await sharp(await (await fetch(url)).arrayBuffer()).metadata();
-      const promised = Number.parseFloat(descriptor) * (descriptor.endsWith('w') ? 1 : 900);
-      assert.ok(Math.abs(shown.width - promised) <= 5, `${candidate} is ${shown.width} wide`);
+      const actual = await sharp(await (await fetch(url)).arrayBuffer()).metadata();
+      const expected = Number.parseFloat(descriptor) * (descriptor.endsWith('w') ? 1 : 900);
+      assert.ok(Math.abs(actual.width - expected) <= 5, `${candidate} is ${actual.width} wide`);
     }
   });
 });
 
 describe('a list', () => {
-  let own: TestServer;
+  let listServer: TestServer;
   let client: Vitrine;
   const requests: string[] = [];
   before(async () => {
-    own = await startServer();
+    listServer = await startServer();
     client = new Vitrine({
-      serverURL: own.url,
+      serverURL: listServer.url,
       security,
       fetch: (url, init) => {
         requests.push(new URL(url).search);
@@ -182,9 +182,9 @@ describe('a list', () => {
         metadata: { altText: `${number}` },
       });
   });
-  after(() => own.close());
+  after(() => listServer.close());
 
-  test('awaited is one page', async () => {
+  test('resolves to one page when awaited', async () => {
     const { result } = await client.images.list({ accountID, skip: 1, count: 2 });
     assert.deepEqual(
       result.map(({ altText }) => altText),
@@ -192,15 +192,16 @@ describe('a list', () => {
     );
   });
 
-  test('iterated is everything on all pages, in no more requests than there are pages', async () => {
+  test('yields the items of all pages when iterated, with one request per page', async () => {
     requests.length = 0;
-    const seen: (string | undefined)[] = [];
-    for await (const { altText } of client.images.list({ accountID, skip: 1, count: 2 })) seen.push(altText);
-    assert.deepEqual(seen, ['3', '2', '1', '0']);
+    const altTexts: (string | undefined)[] = [];
+    for await (const { altText } of client.images.list({ accountID, skip: 1, count: 2 }))
+      altTexts.push(altText);
+    assert.deepEqual(altTexts, ['3', '2', '1', '0']);
     assert.deepEqual(requests, ['?skip=1&count=2', '?skip=3&count=2']);
   });
 
-  test('asks nothing before it is awaited or iterated, and only once however often it is awaited', async () => {
+  test('sends no request until it is used, and one request for several awaits', async () => {
     requests.length = 0;
     const list = client.images.list({ accountID });
     assert.deepEqual(requests, []);
@@ -210,37 +211,40 @@ describe('a list', () => {
     assert.equal(await list.finally(() => undefined), first);
   });
 
-  test('stops asking when its reader stops', async () => {
+  test('sends no further request when the iteration stops', async () => {
     requests.length = 0;
     for await (const _ of client.images.list({ accountID, count: 1 })) break;
     assert.equal(requests.length, 1);
   });
 
-  test('gives each image once, though pages shift while it runs', async () => {
-    const seen: (string | undefined)[] = [];
+  test('yields each image once if an upload shifts the pages', async () => {
+    const altTexts: (string | undefined)[] = [];
     for await (const { altText } of client.images.list({ accountID, count: 2 })) {
-      seen.push(altText);
-      if (seen.length === 1) await client.images.upload({ accountID, image: await picture(77) });
+      altTexts.push(altText);
+      if (altTexts.length === 1) await client.images.upload({ accountID, image: await picture(77) });
     }
-    assert.deepEqual(seen, ['4', '3', '2', '1', '0']);
+    assert.deepEqual(altTexts, ['4', '3', '2', '1', '0']);
   });
 
-  test('of nobody is an error where it is awaited or iterated', async () => {
-    const wrong = new Vitrine({ serverURL: own.url, security: { username: 'no', password: 'body' } });
-    await assert.rejects(wrong.images.list({ accountID }), status(401));
+  test('with a wrong key rejects when awaited or iterated', async () => {
+    const wrongKey = new Vitrine({
+      serverURL: listServer.url,
+      security: { username: 'no', password: 'body' },
+    });
+    await assert.rejects(wrongKey.images.list({ accountID }), isAPIError(401));
     await assert.rejects(
-      wrong.images.list({ accountID }).catch((error) => Promise.reject(error)),
-      status(401),
+      wrongKey.images.list({ accountID }).catch((error) => Promise.reject(error)),
+      isAPIError(401),
     );
     await assert.rejects(async () => {
-      for await (const _ of wrong.images.list({ accountID })) assert.fail('there is nothing to see');
-    }, status(401));
+      for await (const _ of wrongKey.images.list({ accountID })) assert.fail('the list has an item');
+    }, isAPIError(401));
   });
 });
 
 describe('errors', () => {
-  test('of a duplicate have the image that is there already', async () => {
-    const image = await fresh();
+  test('for a duplicate have the existing image', async () => {
+    const image = await newPicture();
     const { result: existing } = await vitrine.images.upload({ accountID, image });
     await assert.rejects(vitrine.images.upload({ accountID, image }), (error) => {
       assert.ok(error instanceof DuplicateImageError && error instanceof GenericError);
@@ -255,8 +259,8 @@ describe('errors', () => {
     });
   });
 
-  test('of a duplicate are still what they are where the version does not say which image', async () => {
-    const image = await fresh();
+  test('for a duplicate have no image in old API versions', async () => {
+    const image = await newPicture();
     await vitrine.images.upload({ accountID, image });
     const old = new Vitrine({ serverURL: server.url, security, xMoovVersion: 'v2024.01.00' });
     await assert.rejects(
@@ -265,21 +269,21 @@ describe('errors', () => {
     );
   });
 
-  test('of a used idempotency key are no duplicates', async () => {
+  test('for a reused idempotency key are a plain GenericError', async () => {
     const headers = { 'X-Idempotency-Key': 'my-own-key' };
-    await vitrine.images.upload({ accountID, image: await fresh() }, { headers });
+    await vitrine.images.upload({ accountID, image: await newPicture() }, { headers });
     await assert.rejects(
-      vitrine.images.upload({ accountID, image: await fresh() }, { headers }),
+      vitrine.images.upload({ accountID, image: await newPicture() }, { headers }),
       (error) => error instanceof GenericError && error.name === 'GenericError' && error.status === 409,
     );
   });
 
-  test('of validation say what is wrong, by field', async () => {
-    const { imageID } = (await vitrine.images.upload({ accountID, image: await fresh() })).result;
-    const noPicture = new TextEncoder().encode('no picture');
+  test('of validation have the problem of each field', async () => {
+    const { imageID } = (await vitrine.images.upload({ accountID, image: await newPicture() })).result;
+    const text = new TextEncoder().encode('no picture');
     for (const call of [
-      () => vitrine.images.upload({ accountID, image: noPicture }),
-      () => vitrine.images.update({ accountID, imageID, image: noPicture }),
+      () => vitrine.images.upload({ accountID, image: text }),
+      () => vitrine.images.update({ accountID, imageID, image: text }),
     ]) {
       await assert.rejects(call, (error) => {
         assert.ok(error instanceof ImageRequestValidationError);
@@ -289,7 +293,7 @@ describe('errors', () => {
         return true;
       });
     }
-    const image = await fresh();
+    const image = await newPicture();
     await assert.rejects(
       vitrine.images.upload({ accountID, image, metadata: { altText: 'x'.repeat(2_001) } }),
       (error) => error instanceof ImageRequestValidationError && /2000/.test(error.metadata?.altText ?? ''),
@@ -307,31 +311,31 @@ describe('errors', () => {
     assert.deepEqual(described.result.focalPoint, focalPoint);
   });
 
-  test('of the state of things are generic, and the others have their status', async () => {
-    const { imageID } = (await vitrine.images.upload({ accountID, image: await fresh() })).result;
+  test('of a disabled image are a GenericError, and other statuses are a plain APIError', async () => {
+    const { imageID } = (await vitrine.images.upload({ accountID, image: await newPicture() })).result;
     await vitrine.images.delete({ accountID, imageID });
     await assert.rejects(
       vitrine.images.updateMetadata({ accountID, imageID, altText: 'x' }),
       (error) => error instanceof GenericError && error.name === 'GenericError' && error.status === 409,
     );
-    const nobody = '00000000-0000-4000-8000-000000000000';
-    await assert.rejects(vitrine.images.getMetadata({ accountID, imageID: nobody }), status(404));
-    await assert.rejects(vitrine.images.getPublic({ publicID: 'abcdefghijklmnopqrstu' }), status(404));
+    const unknownID = '00000000-0000-4000-8000-000000000000';
+    await assert.rejects(vitrine.images.getMetadata({ accountID, imageID: unknownID }), isAPIError(404));
+    await assert.rejects(vitrine.images.getPublic({ publicID: 'abcdefghijklmnopqrstu' }), isAPIError(404));
     await assert.rejects(
       new Vitrine({ serverURL: server.url }).images.getMetadata({ accountID, imageID }),
-      status(401),
+      isAPIError(401),
     );
-    await assert.rejects(vitrine.images.list({ accountID, count: 0 }), status(400));
+    await assert.rejects(vitrine.images.list({ accountID, count: 0 }), isAPIError(400));
   });
 
-  test('of a file that is too large arrive, however it is sent', async () => {
+  test('for a file over 16 MiB are a 413, as bytes, as a stream and with progress', async () => {
     const tooLarge = new Uint8Array(17 * 1024 * 1024);
-    const streamed = () => new Blob([tooLarge]).stream() as ReadableStream<Uint8Array>;
-    await assert.rejects(vitrine.images.upload({ accountID, image: tooLarge }), status(413));
-    await assert.rejects(vitrine.images.upload({ accountID, image: streamed() }), status(413));
+    const stream = () => new Blob([tooLarge]).stream() as ReadableStream<Uint8Array>;
+    await assert.rejects(vitrine.images.upload({ accountID, image: tooLarge }), isAPIError(413));
+    await assert.rejects(vitrine.images.upload({ accountID, image: stream() }), isAPIError(413));
     await assert.rejects(
       vitrine.images.upload({ accountID, image: tooLarge }, { onProgress: () => undefined }),
-      status(413),
+      isAPIError(413),
     );
   });
 });

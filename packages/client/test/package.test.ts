@@ -1,5 +1,5 @@
 /**
- * The package as users get it: built, packed, installed into an empty folder, compiled against and run there.
+ * Tests the package as users get it: built, packed, installed into an empty folder, compiled and run there.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -15,17 +15,17 @@ const run = promisify(execFile);
 const PACKAGE = join(import.meta.dirname, '..');
 const SOURCES = join(PACKAGE, 'src');
 const TSC = join(PACKAGE, '../../node_modules/.bin/tsc');
-/** Bytes of the packed package. */
+/** The most bytes of the packed package. */
 const MAX_PACKED = 60_000;
 
-/** Where the package promises to work, other than on the Node that runs this. */
+/** The other runtimes that the package supports, besides the Node of this test. */
 const RUNTIMES = {
   'Node 20 to 23': { command: 'node', words: [], version: /^v2[0-3]\./ },
   Deno: { command: 'deno', words: ['run', '-A'], version: /^deno / },
   Bun: { command: 'bun', words: [], version: /^\d/ },
 } satisfies Record<string, { command: string; words: string[]; version: RegExp }>;
 
-/** Every operation, with a stream, progress, an abort and a timeout; plain JavaScript. */
+/** A plain JavaScript program with most operations, a stream, progress, an abort and a timeout. */
 const PROGRAM = `
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -49,8 +49,8 @@ await assert.rejects(
 for await (const one of vitrine.images.list({ accountID })) assert.deepEqual(one, result);
 await vitrine.images.update({ accountID, imageID, image });
 await vitrine.images.updateMetadata({ accountID, imageID, altText: 'Two' });
-const shown = await vitrine.images.getPublic({ publicID, size: '20x20' });
-assert.ok((await new Response(shown.result).arrayBuffer()).byteLength > 100);
+const rendition = await vitrine.images.getPublic({ publicID, size: '20x20' });
+assert.ok((await new Response(rendition.result).arrayBuffer()).byteLength > 100);
 const basePrice = { currency: 'USD', valueDecimal: '4.99' };
 const product = { title: 'Lamp', basePrice, images: [{ imageID }] };
 const { productID } = (await vitrine.products.create({ accountID, ...product })).result;
@@ -90,11 +90,11 @@ before(async () => {
 after(() => rm(folder, { recursive: true, force: true }));
 
 describe('the package', () => {
-  test('is small, and brings nothing but itself', async () => {
+  test('is small and has no dependencies', async () => {
     assert.ok(packed.size < MAX_PACKED, `${packed.size} bytes packed`);
     assert.deepEqual(await readdir(join(folder, 'node_modules', '@vitrine')), ['client']);
-    const others = (await readdir(join(folder, 'node_modules'))).filter((name) => !name.startsWith('.'));
-    assert.deepEqual(others, ['@vitrine']);
+    const scopes = (await readdir(join(folder, 'node_modules'))).filter((name) => !name.startsWith('.'));
+    assert.deepEqual(scopes, ['@vitrine']);
     const kinds = packed.files.map(({ path }) => path.replace(/^dist\/[\w-]+(\.d\.ts|\.js)$/, 'dist/*$1'));
     assert.deepEqual([...new Set(kinds)].sort(), [
       'LICENSE',
@@ -105,7 +105,7 @@ describe('the package', () => {
     ]);
   });
 
-  test('compiles where it is used, with and without the types of a browser', async () => {
+  test('compiles in user code with the types of a browser or of Node', async () => {
     await writeFile(
       join(folder, 'use.ts'),
       `import { imageURL, isVitrineError, Vitrine, type Image } from '@vitrine/client';
@@ -132,7 +132,7 @@ describe('the package', () => {
         ...['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'],
         ...['--target', 'es2022', '--lib', lib, '--moduleResolution', resolution],
         ...['--module', resolution === 'bundler' ? 'esnext' : resolution],
-        // Without looking away from the declarations of the package; those of Node and the DOM are not ours to check.
+        // The declarations of the package are checked. Those of Node are not, because they are not ours.
         ...(types === '' ? ['--types', ''] : ['--types', types, '--typeRoots', node, '--skipLibCheck']),
       ];
       await run(TSC, [...options, 'use.ts'], { cwd: folder }).catch(({ stdout, message }) =>
@@ -141,20 +141,20 @@ describe('the package', () => {
     }
   });
 
-  test('compiles as its README uses it', async () => {
+  test('compiles every example of its README', async () => {
     const readme = await readFile(join(PACKAGE, 'README.md'), 'utf8');
     const blocks = [...readme.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block);
     assert.ok(blocks.length >= 7);
-    const files = blocks.map((block, at) => {
-      // What earlier blocks have made, or what only the reader has.
-      const given = Object.entries({
+    const files = blocks.map((block, index) => {
+      // Variables of earlier blocks, and variables that only the reader has.
+      const variables = Object.entries({
         vitrine: "import('@vitrine/client').Vitrine",
         accountID: 'string',
         image: 'Blob',
         bytes: 'Uint8Array',
       }).filter(([name]) => !new RegExp(`const ${name} =|const \\{ result: ${name} \\} =`).test(block));
-      const declared = given.map(([name, type]) => `declare const ${name}: ${type};\n`).join('');
-      return { name: `readme-${at}.ts`, text: `${block}\n${declared}export {};\n` };
+      const declarations = variables.map(([name, type]) => `declare const ${name}: ${type};\n`).join('');
+      return { name: `readme-${index}.ts`, text: `${block}\n${declarations}export {};\n` };
     });
     for (const { name, text } of files) await writeFile(join(folder, name), text);
     const options = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--skipLibCheck'];
@@ -165,16 +165,16 @@ describe('the package', () => {
   });
 
   for (const [runtime, { command, words, version }] of Object.entries(RUNTIMES)) {
-    // Not all machines have them, and Debian does not; so they are skipped where they are missing, in CI too.
+    // Missing runtimes are skipped, in CI too: Debian has no packages for them.
     test(`works on ${runtime}`, async (t) => {
-      const found = await onPath(command, version);
-      if (!found) return t.skip(`there is no ${runtime} on the path`);
+      const program = await findOnPath(command, version);
+      if (!program) return t.skip(`${runtime} is not on the path`);
       const server = await startServer();
       try {
         await writeFile(join(folder, 'picture.jpg'), await picture(1));
         await writeFile(join(folder, 'use.js'), PROGRAM);
-        const given = [server.url, ACCOUNT, KEY.publicKey, KEY.secretKey];
-        const { stdout } = await run(found, [...words, 'use.js', ...given], { cwd: folder, timeout: 60_000 });
+        const args = [...words, 'use.js', server.url, ACCOUNT, KEY.publicKey, KEY.secretKey];
+        const { stdout } = await run(program, args, { cwd: folder, timeout: 60_000 });
         assert.equal(stdout.trim(), 'done');
       } finally {
         await server.close();
@@ -184,8 +184,8 @@ describe('the package', () => {
 });
 
 describe('the sources', () => {
-  test('use nothing that only one platform has, and no other package', async () => {
-    for (const [name, text] of await sources()) {
+  test('use no other package and no API of a single platform', async () => {
+    for (const [name, text] of await readSources()) {
       const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
       const imports = [...code.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
         ([, target = '']) => target,
@@ -199,37 +199,38 @@ describe('the sources', () => {
     }
   });
 
-  test('say of everything that is exported what it is', async () => {
+  test('have a header and a docstring for every export', async () => {
     const undocumented: string[] = [];
-    for (const [name, text] of await sources()) {
+    for (const [name, text] of await readSources()) {
       const lines = text.split('\n');
-      lines.forEach((line, at) => {
+      lines.forEach((line, index) => {
         const [, symbol] =
           /^export (?:async )?(?:class|interface|type|function|const) (\w+)/.exec(line) ?? [];
-        if (symbol !== undefined && !lines[at - 1]?.endsWith('*/')) undocumented.push(`${name}: ${symbol}`);
+        if (symbol !== undefined && !lines[index - 1]?.endsWith('*/'))
+          undocumented.push(`${name}: ${symbol}`);
       });
-      assert.ok(text.startsWith('/**'), `${name} does not say what it owns`);
+      assert.ok(text.startsWith('/**'), `${name} has no header`);
     }
     assert.deepEqual(undocumented, []);
   });
 });
 
-async function sources(): Promise<[name: string, text: string][]> {
+async function readSources(): Promise<[name: string, text: string][]> {
   const names = (await readdir(SOURCES)).filter((name) => name !== 'contract.ts');
   return Promise.all(
     names.map(async (name): Promise<[string, string]> => [name, await readFile(join(SOURCES, name), 'utf8')]),
   );
 }
 
-/** A command of the path that says to be of this version. */
-async function onPath(command: string, version: RegExp): Promise<string | undefined> {
-  for (const place of (process.env.PATH ?? '').split(delimiter)) {
-    const candidate = join(place, command);
-    const found = await access(candidate).then(
+/** The first program on the path whose `--version` output matches. */
+async function findOnPath(command: string, version: RegExp): Promise<string | undefined> {
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
+    const candidate = join(directory, command);
+    const exists = await access(candidate).then(
       () => true,
       () => false,
     );
-    if (found && version.test((await run(candidate, ['--version'])).stdout)) return candidate;
+    if (exists && version.test((await run(candidate, ['--version'])).stdout)) return candidate;
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * A web site for tests in a browser: an empty page, this client's sources as modules, and behind everything else a real
- * server, over HTTP/1.1 or HTTP/2.
+ * A web site for browser tests, over HTTP/1.1 or HTTP/2. It serves an empty page and the client's sources as
+ * modules, and forwards all other requests to a real server.
  */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,9 +17,9 @@ import { promisify } from 'node:util';
 const SOURCES = join(import.meta.dirname, '../src');
 
 export interface Site {
-  /** Of the page, without a slash at its end. */
+  /** The URL of the page, without a trailing slash. */
   readonly url: string;
-  /** What was sent on to the server, as `POST /path`. */
+  /** The requests that were forwarded to the server, as `POST /path`. */
   readonly requests: string[];
   close(): Promise<void>;
 }
@@ -27,7 +27,7 @@ export interface Site {
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
 
-/** @returns undefined for HTTP/2 on a machine without OpenSSL, which makes the certificate. */
+/** @returns undefined for HTTP/2 without OpenSSL, which makes the certificate. */
 export async function startSite(serverURL: string, protocol: 'http1' | 'http2'): Promise<Site | undefined> {
   const requests: string[] = [];
   const answer = (request: Request, response: Response): void => {
@@ -71,24 +71,26 @@ export async function startSite(serverURL: string, protocol: 'http1' | 'http2'):
 
 function forward(serverURL: string, request: Request, response: Response): void {
   const { method, url, headers } = request;
-  const own = Object.entries(headers).filter(([name]) => !name.startsWith(':') && name !== 'connection');
+  const forwarded = Object.entries(headers).filter(
+    ([name]) => !name.startsWith(':') && name !== 'connection',
+  );
   const { host } = new URL(serverURL);
-  const onward = send(new URL(url ?? '/', serverURL), {
+  const outgoing = send(new URL(url ?? '/', serverURL), {
     ...(method !== undefined && { method }),
-    headers: { ...Object.fromEntries(own), host },
+    headers: { ...Object.fromEntries(forwarded), host },
     agent: false,
   });
-  const given = ['connection', 'keep-alive', 'transfer-encoding'];
-  onward.once('response', (incoming) => {
-    // The page may have left meanwhile.
+  const connectionHeaders = ['connection', 'keep-alive', 'transfer-encoding'];
+  outgoing.once('response', (incoming) => {
+    // The page may have aborted the request.
     if (response.destroyed) return void incoming.destroy();
     response.statusCode = incoming.statusCode ?? 500;
     for (const [name, value] of Object.entries(incoming.headers))
-      if (value !== undefined && !given.includes(name)) response.setHeader(name, value);
+      if (value !== undefined && !connectionHeaders.includes(name)) response.setHeader(name, value);
     pipeline(incoming, response as ServerResponse, () => undefined);
   });
-  if (request.destroyed) onward.destroy();
-  else pipeline(request as IncomingMessage, onward, () => undefined);
+  if (request.destroyed) outgoing.destroy();
+  else pipeline(request as IncomingMessage, outgoing, () => undefined);
 }
 
 async function createTLS(
@@ -97,9 +99,11 @@ async function createTLS(
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-site-'));
   try {
     const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-    const words =
-      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost';
-    await promisify(execFile)('openssl', [...words.split(' '), '-keyout', key, '-out', certificate]);
+    const args = [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+      ...['-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', certificate],
+    ];
+    await promisify(execFile)('openssl', args);
     return createSecureServer({ key: await readFile(key), cert: await readFile(certificate) }, answer);
   } catch (error) {
     if ((error as { code?: unknown }).code === 'ENOENT' && process.env.CI !== 'true') return undefined;

@@ -1,5 +1,5 @@
 /**
- * What the compiler knows. The checks are made by `npm run types`; that they are true is tested here.
+ * Tests the types of the client. The compiler checks this file; the tests run the same narrowing at run time.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -29,7 +29,7 @@ import {
 } from '@vitrine/client';
 import { IMAGE } from './faulty.ts';
 
-/** Compiles only if both types are the same. */
+/** True only if both types are identical. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <_A, _B>(_is: Same<_A, _B>) => undefined;
 
@@ -45,7 +45,7 @@ const USAGE: ImageUsage = {
   totals: { products: 1, options: 0, lineItems: 0 },
 };
 
-/** One of each, with what a switch over the name finds in it. */
+/** One error of each class, with the text that `byName` and `byClass` return for it. */
 const ERRORS: readonly (readonly [Error, string])[] = [
   [new APIError(response), '409'],
   [new GenericError(response, { error: 'no' }), 'no'],
@@ -67,7 +67,7 @@ function byName(error: VitrineError): string | undefined {
       return String(error.status);
     case 'GenericError':
       same<typeof error.error, string>(true);
-      // @ts-expect-error: of this name none has an image.
+      // @ts-expect-error: a plain GenericError has no image.
       error.existing;
       return error.error;
     case 'DuplicateImageError':
@@ -92,14 +92,14 @@ function byName(error: VitrineError): string | undefined {
     case 'ResponseValidationError':
       return String(error.status);
     case 'ConnectionError':
-      // @ts-expect-error: there was no answer.
+      // @ts-expect-error: there was no response.
       error.status;
       return error.message;
     case 'TimeoutError':
       same<typeof error.timeoutMs, number>(true);
       return String(error.timeoutMs);
     default:
-      // Compiles only while every name is above.
+      // Compiles only while the switch has every name.
       return error satisfies never;
   }
 }
@@ -126,7 +126,7 @@ function byClass(error: unknown): string | undefined {
   return error instanceof ConnectionError ? error.message : undefined;
 }
 
-/** Never called: only compiled. */
+/** Never called, only compiled. */
 export async function calls(vitrine: Vitrine, content: FileContent): Promise<void> {
   const accountID = 'a';
   const page = await vitrine.images.list({ accountID, skip: undefined, count: 5 });
@@ -139,28 +139,28 @@ export async function calls(vitrine: Vitrine, content: FileContent): Promise<voi
   const uploaded = await vitrine.images.upload({ accountID, image: content, metadata: { altText: null } });
   same<typeof uploaded.result.altText, string | undefined>(true);
   await vitrine.images.upload({ accountID, image: { fileName: 'x', content } });
-  // @ts-expect-error: a file is needed.
+  // @ts-expect-error: the file is missing.
   await vitrine.images.upload({ accountID, metadata: {} });
-  // @ts-expect-error: a path is no file.
+  // @ts-expect-error: a path is not a file.
   await vitrine.images.upload({ accountID, image: './lamp.png' });
-  // @ts-expect-error: an image is needed.
+  // @ts-expect-error: the imageID is missing.
   await vitrine.images.update({ accountID, image: content });
-  // @ts-expect-error: there is no such progress.
+  // @ts-expect-error: a list has no progress.
   await vitrine.images.list({ accountID }, { onProgress: () => undefined });
 
   const deleted = await vitrine.images.delete({ accountID, imageID: 'i' });
-  // @ts-expect-error: nothing comes of it.
+  // @ts-expect-error: the call has no result.
   deleted.result;
-  const asked = await vitrine.images.delete({ accountID, imageID: 'i', dryRun: true });
-  same<typeof asked.result, ImageUsage>(true);
-  same<(typeof asked.result.lineItems)[number]['createdOn'], Date>(true);
-  // @ts-expect-error: there is no such filter.
+  const dryRun = await vitrine.images.delete({ accountID, imageID: 'i', dryRun: true });
+  same<typeof dryRun.result, ImageUsage>(true);
+  same<(typeof dryRun.result.lineItems)[number]['createdOn'], Date>(true);
+  // @ts-expect-error: the only value is "missing".
   vitrine.images.list({ accountID, altText: 'a lamp' });
-  const shown = await vitrine.images.getPublic({ publicID: 'p', format: 'webp' });
-  same<typeof shown.result, ReadableStream<Uint8Array> | undefined>(true);
-  // @ts-expect-error: there is no such format.
+  const rendition = await vitrine.images.getPublic({ publicID: 'p', format: 'webp' });
+  same<typeof rendition.result, ReadableStream<Uint8Array> | undefined>(true);
+  // @ts-expect-error: gif is not an output format.
   await vitrine.images.getPublic({ publicID: 'p', format: 'gif' });
-  // @ts-expect-error: there is no such fit.
+  // @ts-expect-error: stretch is not a fit.
   imageURL('x', { fit: 'stretch' });
 
   const products = vitrine.products.list({ accountID, title: 'lamp' });
@@ -168,9 +168,9 @@ export async function calls(vitrine: Vitrine, content: FileContent): Promise<voi
   same<Product['disabledOn'], Date | undefined>(true);
   const basePrice = { currency: 'USD', valueDecimal: '1' };
   await vitrine.products.create({ accountID, title: 'x', basePrice, description: undefined });
-  // @ts-expect-error: a price is needed.
+  // @ts-expect-error: the price is missing.
   await vitrine.products.create({ accountID, title: 'x' });
-  // @ts-expect-error: a product is needed.
+  // @ts-expect-error: the productID is missing.
   await vitrine.products.update({ accountID, title: 'x', basePrice });
   const sold = await vitrine.lineItems.create({ accountID, items: [{ name: 'x', basePrice, quantity: 1 }] });
   same<typeof sold.result, LineItemSet>(true);
@@ -179,17 +179,17 @@ export async function calls(vitrine: Vitrine, content: FileContent): Promise<voi
   const token = await vitrine.authentication.createAccessToken({ grantType: 'client_credentials' });
   same<typeof token.result.expiresIn, number>(true);
   same<typeof token.result.tokenType, 'Bearer'>(true);
-  // @ts-expect-error: there is no such grant.
+  // @ts-expect-error: password is not a grant type.
   await vitrine.authentication.createAccessToken({ grantType: 'password' });
   const key = await vitrine.keys.create({ accountID, name: 'x', expiresOn: new Date() });
   same<typeof key.result.secretKey, string>(true);
   same<typeof key.result.expiresOn, Date | undefined>(true);
   await vitrine.keys.create({ accounts: 'all', name: 'x' });
-  // @ts-expect-error: it must be said for whom.
+  // @ts-expect-error: accountID or accounts is required.
   await vitrine.keys.create({ name: 'x' });
-  // @ts-expect-error: either or.
+  // @ts-expect-error: only one of accountID and accounts is allowed.
   await vitrine.keys.create({ name: 'x', accountID, accounts: 'all' });
-  // @ts-expect-error: an account that is not known is not all of them.
+  // @ts-expect-error: an undefined accountID does not mean all accounts.
   await vitrine.keys.list({ accountID: undefined });
   const rotated = await vitrine.keys.rotate({ keyID: 'k', overlapSeconds: 60 });
   same<typeof rotated.result.overlapUntil, Date>(true);
@@ -197,24 +197,24 @@ export async function calls(vitrine: Vitrine, content: FileContent): Promise<voi
 
   new Vitrine({ serverURL: 'http://x', security: { accessToken: 't' } });
   new Vitrine({ serverURL: 'http://x', security: async () => 't', fetch: globalThis.fetch });
-  // @ts-expect-error: an address is needed.
+  // @ts-expect-error: the serverURL is missing.
   new Vitrine({});
-  // @ts-expect-error: there is no such strategy.
+  // @ts-expect-error: forever is not a strategy.
   new Vitrine({ serverURL: 'http://x', retries: { strategy: 'forever' } });
 }
 
 describe('errors', () => {
-  for (const [error, found] of ERRORS) {
-    test(`narrow by name and by class: ${error.constructor.name}`, () => {
+  for (const [error, text] of ERRORS) {
+    test(`of class ${error.constructor.name} narrow by name and by class`, () => {
       assert.equal(error.name, error.constructor.name);
       assert.ok(isVitrineError(error));
-      assert.equal(byName(error), found);
-      assert.equal(byClass(error), found);
+      assert.equal(byName(error), text);
+      assert.equal(byClass(error), text);
       assert.ok(error instanceof Error && error.stack?.includes(error.message));
     });
   }
 
-  test('of others are none of this client', () => {
+  test('of other code are not a VitrineError', () => {
     for (const other of [
       new Error('x'),
       new TypeError('x'),

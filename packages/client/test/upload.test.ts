@@ -1,5 +1,6 @@
 /**
- * Files: what can be sent, how it is framed, and how far it is. Against a real server and one that shows what it got.
+ * Tests uploads: the types of files, the multipart form and progress.
+ * They run against a real server and against a faulty server that records the requests.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -20,29 +21,29 @@ const accountID = ACCOUNT;
 const security = { username: KEY.publicKey, password: KEY.secretKey };
 
 let server: TestServer;
-let mirror: FaultyServer;
+let recorder: FaultyServer;
 let vitrine: Vitrine;
-let shown: Vitrine;
+let recordedClient: Vitrine;
 before(async () => {
   server = await startServer();
-  mirror = await startFaulty();
+  recorder = await startFaulty();
   vitrine = new Vitrine({ serverURL: server.url, security });
-  shown = new Vitrine({ serverURL: mirror.url, security });
+  recordedClient = new Vitrine({ serverURL: recorder.url, security });
 });
 after(async () => {
   await server.close();
-  await mirror.close();
+  await recorder.close();
 });
 
-/** The last request of the mirror, taken apart by someone else's parser. */
+/** The last recorded form, parsed by Node. */
 async function lastForm(): Promise<FormData> {
-  const { headers, body } = mirror.received.at(-1) ?? assert.fail('nothing came');
+  const { headers, body } = recorder.received.at(-1) ?? assert.fail('no request arrived');
   return new Response(new Uint8Array(body), {
     headers: { 'content-type': headers['content-type'] ?? '' },
   }).formData();
 }
 
-const streamOf = (...pieces: Uint8Array[]) =>
+const createStream = (...pieces: Uint8Array[]) =>
   new ReadableStream<Uint8Array>({
     pull(controller) {
       const piece = pieces.shift();
@@ -52,7 +53,7 @@ const streamOf = (...pieces: Uint8Array[]) =>
   });
 
 describe('a file', () => {
-  test('can be anything that has bytes, and arrives as it is', async () => {
+  test('can have any supported type and arrives unchanged', async () => {
     const bytes = Uint8Array.from(await picture(1));
     const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
     shared.set(bytes);
@@ -64,13 +65,13 @@ describe('a file', () => {
       'shared memory': () => shared,
       ArrayBuffer: () => bytes.buffer,
       Blob: () => new Blob([bytes]),
-      ReadableStream: () => streamOf(bytes.subarray(0, 100), bytes.subarray(100)),
+      ReadableStream: () => createStream(bytes.subarray(0, 100), bytes.subarray(100)),
       'the stream of a Blob': () => new Blob([bytes]).stream(),
     };
     const { result } = await vitrine.images.upload({ accountID, image: bytes });
     for (const [kind, content] of Object.entries(contents)) {
       for (const image of [content(), { fileName: 'a.png', content: content() }]) {
-        // The same SHA-256, so the same bytes.
+        // The server rejects it as a duplicate, so the SHA-256 is the same.
         const upload = vitrine.images.upload({ accountID, image });
         await assert.rejects(
           upload,
@@ -81,10 +82,10 @@ describe('a file', () => {
     }
   });
 
-  test('and its metadata are a form as everybody reads it', async () => {
-    mirror.answer({ status: 201, body: IMAGE });
+  test('and its metadata form a standard multipart body', async () => {
+    recorder.answer({ status: 201, body: IMAGE });
     const image = { fileName: 'la "lampe"\r\nété.png', content: new Uint8Array([0, 13, 10, 45, 45, 255]) };
-    await shown.images.upload({ accountID, image, metadata: { altText: 'été "x"\n' } });
+    await recordedClient.images.upload({ accountID, image, metadata: { altText: 'été "x"\n' } });
     const form = await lastForm();
     assert.deepEqual([...form.keys()], ['image', 'metadata']);
     const file = form.get('image');
@@ -95,46 +96,46 @@ describe('a file', () => {
     assert.deepEqual(JSON.parse(String(form.get('metadata'))), { altText: 'été "x"\n' });
   });
 
-  test('has the name that it brings along, and needs none', async () => {
-    mirror.answer({ status: 201, body: IMAGE });
+  test('keeps the name of a File, and a Blob gets a default name', async () => {
+    recorder.answer({ status: 201, body: IMAGE });
     for (const [image, name] of [
       [new File(['x'], 'lamp.png'), 'lamp.png'],
       [new Blob(['x']), 'image'],
     ] as const) {
-      await shown.images.upload({ accountID, image });
+      await recordedClient.images.upload({ accountID, image });
       assert.equal(((await lastForm()).get('image') as File).name, name);
     }
     assert.equal((await lastForm()).has('metadata'), false);
   });
 
-  test('that cannot be sent is refused before anything is', async () => {
-    mirror.answer({ status: 201, body: IMAGE });
-    const locked = streamOf();
+  test('of an unsupported type is rejected before any request', async () => {
+    recorder.answer({ status: 201, body: IMAGE });
+    const locked = createStream();
     new Response(locked).body?.getReader();
     for (const [image, message] of [
       ['lamp.png', /image must be a Blob, a Uint8Array, an ArrayBuffer or a ReadableStream/],
       [undefined, /image must be/],
       [{ fileName: 'x', content: 'text' }, /image\.content must be/],
       [{ fileName: 7, content: new Blob([]) }, /image\.fileName must be a string/],
-      [locked, /image is a stream that is being read already/],
+      [locked, /image must be an unlocked stream: it already has a reader/],
     ] as const) {
-      const upload = shown.images.upload({ accountID, image: image as ImageFile });
+      const upload = recordedClient.images.upload({ accountID, image: image as ImageFile });
       await assert.rejects(upload, { name: 'TypeError', message });
     }
-    assert.deepEqual(mirror.received, []);
+    assert.deepEqual(recorder.received, []);
   });
 });
 
 describe('a stream', () => {
-  test('that fails fails the upload with its own error, and nothing is stored', async () => {
+  test('that fails rejects the upload with its own error, and the server stores no image', async () => {
     const before = (await vitrine.images.list({ accountID })).headers['x-total-count'];
     const bytes = await picture(2);
     const reason = new Error('the disk is gone');
-    let pulled = 0;
+    let pulls = 0;
     const failing = new ReadableStream<Uint8Array>({
       pull(controller) {
-        pulled += 1;
-        if (pulled === 1) controller.enqueue(bytes.subarray(0, 300));
+        pulls += 1;
+        if (pulls === 1) controller.enqueue(bytes.subarray(0, 300));
         else controller.error(reason);
       },
     });
@@ -142,7 +143,7 @@ describe('a stream', () => {
     assert.deepEqual((await vitrine.images.list({ accountID })).headers['x-total-count'], before);
   });
 
-  test('of anything but bytes is refused', async () => {
+  test('of text is rejected', async () => {
     const text = new ReadableStream({
       start(controller) {
         controller.enqueue('text');
@@ -155,7 +156,7 @@ describe('a stream', () => {
     });
   });
 
-  test('is given up when the upload is, begun or not', async () => {
+  test('is cancelled when the upload fails, whether or not reading has begun', async () => {
     const endless = () => {
       const { promise, resolve } = Promise.withResolvers<unknown>();
       const stream = new ReadableStream<Uint8Array>({
@@ -164,12 +165,12 @@ describe('a stream', () => {
       });
       return { stream, cancelled: promise };
     };
-    const wrong = new Vitrine({ serverURL: server.url, security: { username: 'no', password: 'body' } });
-    const nobody = new Vitrine({
+    const wrongKey = new Vitrine({ serverURL: server.url, security: { username: 'no', password: 'body' } });
+    const noToken = new Vitrine({
       serverURL: server.url,
       security: () => Promise.reject(new Error('no token')),
     });
-    for (const client of [wrong, nobody, vitrine]) {
+    for (const client of [wrongKey, noToken, vitrine]) {
       const { stream, cancelled } = endless();
       const error = await client.images.upload({ accountID, image: stream }).catch((reason) => reason);
       assert.equal(await cancelled, error);
@@ -179,53 +180,53 @@ describe('a stream', () => {
 
 describe('progress', () => {
   const total = 3_000_000;
-  const noted = () => {
+  const recordSteps = () => {
     const steps: Progress[] = [];
     return { steps, onProgress: (progress: Progress) => void steps.push(progress) };
   };
 
-  test('goes from nothing to the whole file, in steps', async () => {
-    const { steps, onProgress } = noted();
+  test('goes from 0 to the whole file in steps', async () => {
+    const { steps, onProgress } = recordSteps();
     const image = await png({ width: 1_500, height: 1_000 });
     await vitrine.images.upload({ accountID, image }, { onProgress });
     assert.deepEqual(steps[0], { sent: 0, total: image.length });
     assert.deepEqual(steps.at(-1), { sent: image.length, total: image.length });
     assert.ok(steps.length > 5, `${steps.length} steps for ${image.length} bytes`);
-    assert.ok(steps.every(({ sent }, at) => at === 0 || sent > (steps[at - 1]?.sent ?? 0)));
+    assert.ok(steps.every(({ sent }, index) => index === 0 || sent > (steps[index - 1]?.sent ?? 0)));
   });
 
   test('of a stream has no total', async () => {
-    mirror.answer({ status: 201, body: IMAGE });
-    const { steps, onProgress } = noted();
-    const image = streamOf(new Uint8Array(10), new Uint8Array(20));
-    await shown.images.update({ accountID, imageID: IMAGE.imageID, image }, { onProgress });
+    recorder.answer({ status: 201, body: IMAGE });
+    const { steps, onProgress } = recordSteps();
+    const image = createStream(new Uint8Array(10), new Uint8Array(20));
+    await recordedClient.images.update({ accountID, imageID: IMAGE.imageID, image }, { onProgress });
     assert.deepEqual(steps, [{ sent: 0 }, { sent: 10 }, { sent: 30 }]);
   });
 
-  test('does not change what is sent: the length is known beforehand all the same', async () => {
-    mirror.answer({ status: 201, body: IMAGE });
+  test('does not change the request: it has the same Content-Length', async () => {
+    recorder.answer({ status: 201, body: IMAGE });
     const image = new Uint8Array(total);
-    await shown.images.upload({ accountID, image });
-    await shown.images.upload({ accountID, image }, { onProgress: () => undefined });
-    const [plain, watched] = mirror.received;
-    assert.equal(watched?.headers['content-length'], plain?.headers['content-length']);
-    assert.equal(watched?.body.length, Number(watched?.headers['content-length']));
+    await recordedClient.images.upload({ accountID, image });
+    await recordedClient.images.upload({ accountID, image }, { onProgress: () => undefined });
+    const [plain, withProgress] = recorder.received;
+    assert.equal(withProgress?.headers['content-length'], plain?.headers['content-length']);
+    assert.equal(withProgress?.body.length, Number(withProgress?.headers['content-length']));
   });
 
-  test('runs no further ahead than the connection takes', async () => {
+  test('stops when the server stops reading', async () => {
     const reason = new Error('seen enough');
     const controller = new AbortController();
-    const { steps, onProgress } = noted();
-    // Takes the headers, and nothing more.
-    mirror.answer((request) => request.pause());
+    const { steps, onProgress } = recordSteps();
+    // The server reads the headers and no body.
+    recorder.answer((request) => request.pause());
     const large = new Uint8Array(64 * 1024 * 1024);
-    const upload = shown.images.upload(
+    const upload = recordedClient.images.upload(
       { accountID, image: large },
       {
         signal: controller.signal,
         onProgress(progress) {
           onProgress(progress);
-          // Once the buffers of both sides are full nothing more is reported.
+          // After the buffers of both sides are full, no more progress is reported.
           clearTimeout(stall);
           stall = setTimeout(() => controller.abort(reason), 200);
         },
@@ -236,23 +237,23 @@ describe('progress', () => {
     assert.ok((steps.at(-1)?.sent ?? 0) < large.length / 2);
   });
 
-  test('that its listener cannot bear ends the upload with what it throws', async () => {
+  test('callback that throws ends the upload with its exception', async () => {
     const reason = new Error('no such progress bar');
-    mirror.answer({ status: 201, body: IMAGE });
-    for (const bearable of [0, 1]) {
+    recorder.answer({ status: 201, body: IMAGE });
+    for (const failingCall of [0, 1]) {
       let calls = 0;
       const onProgress = () => {
-        if (calls === bearable) throw reason;
+        if (calls === failingCall) throw reason;
         calls += 1;
       };
       await assert.rejects(
-        shown.images.upload({ accountID, image: new Uint8Array(total) }, { onProgress }),
+        recordedClient.images.upload({ accountID, image: new Uint8Array(total) }, { onProgress }),
         reason,
       );
     }
   });
 
-  test('of a refused upload does not hide the refusal', async () => {
+  test('of a rejected upload does not hide the error response', async () => {
     const upload = vitrine.images.upload(
       { accountID, image: new Uint8Array(total) },
       { onProgress: () => undefined },
