@@ -5,8 +5,9 @@
  * A rung is the whole picture (the first frame, upright, 8-bit sRGB, transparent where the original is), scaled. So a
  * plan without a region means the same on a rung as on the original, and only costs less. Figures: docs/adr/0006.
  */
-import type { Original } from '../image.ts';
-import { type OutputFormat, type Plan, type PlanSource, planRendition } from './plan.ts';
+import { FORMATS, type Original, type OutputFormat } from '../image.ts';
+import { type Plan, type PlanSource, planRendition } from './plan.ts';
+import { DEFAULT_SIZE, MAX_SIDE } from './size.ts';
 
 /**
  * Part of every rung's blob name. Raise it whenever the same original would give other rungs: those of before are
@@ -15,7 +16,7 @@ import { type OutputFormat, type Plan, type PlanSource, planRendition } from './
 export const LADDER_REVISION = 1;
 
 /** Long edges in pixels, the largest first. */
-const EDGES = [2_048, 1_024] as const;
+const EDGES = [MAX_SIDE, 1_024] as const;
 
 /**
  * A rung is made where the original's long edge is at least this many times the rung's (5/4). Below, it would have
@@ -36,7 +37,7 @@ const GRAPHIC_BYTES_PER_PIXEL = 1;
 export type LadderSource = PlanSource & Pick<Original, 'size'>;
 
 export interface Rung {
-  readonly name: '2048' | '1024';
+  readonly name: `${(typeof EDGES)[number]}`;
   /** Pixels, upright. */
   readonly width: number;
   readonly height: number;
@@ -45,7 +46,7 @@ export interface Rung {
 }
 
 /** The default size of a public link. */
-const DEFAULT_TRANSFORM = { width: 400, height: 400, fit: 'cover', position: 'center', dpr: 1 } as const;
+const DEFAULT_TRANSFORM = { ...DEFAULT_SIZE, fit: 'cover', position: 'center', dpr: 1 } as const;
 
 /** The rungs that the original has, the largest first; none for one that is small itself. */
 export function rungsOf(original: LadderSource): readonly Rung[] {
@@ -80,7 +81,7 @@ export function defaultPlans(original: PlanSource): Plan[] {
   const formats = new Set<OutputFormat>(original.transparent ? ['webp', 'png'] : ['webp', 'jpeg']);
   formats.add(original.format);
   return [...formats]
-    .filter((format) => !(original.transparent && format === 'jpeg'))
+    .filter((format) => FORMATS[format].transparency || !original.transparent)
     .map((format) => planRendition(DEFAULT_TRANSFORM, original, format))
     .filter((plan) => !plan.animated);
 }

@@ -2,18 +2,16 @@
  * Owns the geometry of renditions, as pure functions: from a Transform (what a request asks for) and an Original
  * (what there is) to a Plan (exact geometry, format, quality). Refuses to know pixels, sharp and HTTP.
  */
-import type { FocalPoint, ImageFormat, Original } from '../image.ts';
+import { FORMATS, type FocalPoint, type Original, type OutputFormat } from '../image.ts';
+import { MAX_SIDE, type Size, writeSize } from './size.ts';
 
-/** No side of a rendition is longer than this, in pixels. */
-export const MAX_SIDE = 2_048;
+/** How a rendition fills the requested box, in the order of the documentation. */
+export const FITS = ['cover', 'contain'] as const;
+export type Fit = (typeof FITS)[number];
 
-/** The formats a rendition may have. */
-export type OutputFormat = ImageFormat | 'avif';
-
-export type Fit = 'cover' | 'contain';
-
-/** Which part of the picture a covering crop keeps; `focal`: what is around the image's focal point. */
-export type Position = 'center' | 'attention' | 'entropy' | 'focal';
+/** Which part of the picture a covering crop keeps. `focal`: the part around the focal point of the image. */
+export const POSITIONS = ['center', 'attention', 'entropy', 'focal'] as const;
+export type Position = (typeof POSITIONS)[number];
 
 /** What a request asks for. */
 export interface Transform {
@@ -85,21 +83,8 @@ export const MAX_ANIMATION_PIXELS = 100_000_000;
  */
 const MAX_SCALED_SIDE = 32_768;
 
-const SIZE = /^(0|[1-9][0-9]{0,4})x(0|[1-9][0-9]{0,4})$/;
-
 /** What a plan needs to know of an original. */
 export type PlanSource = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
-/** The size that a text of the form `WxH` names, each 0..99999 without leading zeros; undefined for any other text. */
-export function parseSize(text: string): Size | undefined {
-  const match = SIZE.exec(text);
-  return match === null ? undefined : { width: Number(match[1]), height: Number(match[2]) };
-}
 
 /**
  * Resolves what a request asks for against the picture. Total for every transform and original within the documented
@@ -118,16 +103,16 @@ export function planRendition(
   // Nobody said what matters in the picture: most often it is in the middle.
   const focus = (transform.position === 'focal' && focalPoint) || CENTER;
   const geometry = resolveGeometry(box, transform.fit, original, focus);
-  const animated = format === 'webp' && original.frames > 1 && staysAnimated(original, geometry);
+  const animated = FORMATS[format].animation && original.frames > 1 && staysAnimated(original, geometry);
   return {
     ...geometry,
     // Position is settled where nothing is cropped, and frames must all be cropped alike: a smart crop looks at one.
     position:
       geometry.fit === 'cover' && !animated && isSmart(transform.position) ? transform.position : 'center',
     format,
-    quality: format === 'png' ? DEFAULT_QUALITY.png : (transform.quality ?? DEFAULT_QUALITY[format]),
+    quality: (FORMATS[format].lossy ? transform.quality : undefined) ?? DEFAULT_QUALITY[format],
     animated,
-    flatten: format === 'jpeg' && original.transparent,
+    flatten: !FORMATS[format].transparency && original.transparent,
   };
 }
 
@@ -140,10 +125,10 @@ export function planKey(plan: Plan): string {
   const parts = [
     String(PIPELINE_REVISION),
     plan.format,
-    `${plan.width}x${plan.height}`,
+    writeSize(plan),
     plan.fit === 'cover' ? `cover-${cropKey(plan)}` : 'fill',
   ];
-  if (plan.format !== 'png') parts.push(`q${plan.quality}`);
+  if (FORMATS[plan.format].lossy) parts.push(`q${plan.quality}`);
   if (region !== undefined) parts.push(`r${region.left},${region.top},${region.width},${region.height}`);
   if (plan.animated) parts.push('animated');
   if (plan.flatten) parts.push('flat');

@@ -9,9 +9,9 @@
  *   worker ran out of time or memory; also if too much is waiting already, or (at `render`) if it waited 5 s for a
  *   worker. `AppError('cancelled')` when the signal fires.
  */
-import type { Digest, Original } from '../image.ts';
+import type { Digest, Original, OutputFormat } from '../image.ts';
 import type { Rung } from './ladder.ts';
-import type { OutputFormat, Plan, PlanSource } from './plan.ts';
+import type { Plan, PlanSource } from './plan.ts';
 
 /** What one full decode finds out about uploaded bytes. */
 export type Inspection = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;

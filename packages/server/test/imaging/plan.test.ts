@@ -1,20 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { OutputFormat } from '../../src/image.ts';
 import {
   DEFAULT_QUALITY,
   type Fit,
   MAX_ANIMATION_PIXELS,
-  MAX_SIDE,
-  type OutputFormat,
   PIPELINE_REVISION,
   type Plan,
   type PlanSource,
-  parseSize,
   planKey,
   planRendition,
   type Transform,
 } from '../../src/imaging/plan.ts';
+import { MAX_SIDE, parseSize } from '../../src/imaging/size.ts';
 
 const side = fc.oneof(
   fc.integer({ min: 0, max: 99_999 }),
@@ -56,51 +55,6 @@ const ask = (size: string, more: Partial<Transform> = {}): Transform => {
   return { ...parsed, fit: 'cover', position: 'center', dpr: 1, ...more };
 };
 const sizeOf = ({ width, height }: Plan) => `${width}x${height}`;
-
-describe('a size', () => {
-  test('round-trips for every pair of sides in 0..99999', () => {
-    fc.assert(
-      fc.property(side, side, (width, height) => {
-        assert.deepEqual(parseSize(`${width}x${height}`), { width, height });
-      }),
-    );
-  });
-
-  test('is nothing but two such numbers with a lower-case x between them', () => {
-    const wrong = [
-      '',
-      'x',
-      '1',
-      '1x',
-      'x1',
-      '01x1',
-      '1x01',
-      '00x1',
-      '100000x1',
-      '1x100000',
-      '1X1',
-      ' 1x1',
-      '1x1 ',
-      '1x1\n',
-      '1x1x1',
-      '-1x1',
-      '+1x1',
-      '1.0x1',
-      '1e2x1',
-      '1,1',
-      '١x1',
-      '1×1',
-      '0x1f',
-    ]; // prettier-ignore
-    for (const text of wrong) assert.equal(parseSize(text), undefined, JSON.stringify(text));
-    fc.assert(
-      fc.property(fc.string(), (text) => {
-        const parsed = parseSize(text);
-        if (parsed !== undefined) assert.equal(`${parsed.width}x${parsed.height}`, text);
-      }),
-    );
-  });
-});
 
 describe('a plan', () => {
   test('has whole sides from 1 to 2048 and a region inside the picture, whatever is asked of whatever', () => {

@@ -5,13 +5,11 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { AppError, isAppError } from '../../src/errors.ts';
-import { MAX_ORIGINAL_BYTES } from '../../src/image.ts';
-import { type OutputFormat, type Plan, planRendition, type Transform } from '../../src/imaging/plan.ts';
+import { MAX_ORIGINAL_BYTES, OUTPUT_FORMATS, type OutputFormat } from '../../src/image.ts';
+import { type Plan, planRendition, type Transform } from '../../src/imaging/plan.ts';
 import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
 import type { Inspection, Rendition } from '../../src/imaging/processor.ts';
 import * as pictures from '../support/pictures.ts';
-
-const FORMATS: readonly OutputFormat[] = ['webp', 'jpeg', 'png', 'avif'];
 
 let folder: string;
 let pool: Pool;
@@ -232,7 +230,7 @@ describe('render', () => {
       {},
     ];
     for (const transform of ways) {
-      for (const format of FORMATS) await render(jpeg, format, transform);
+      for (const format of OUTPUT_FORMATS) await render(jpeg, format, transform);
     }
   });
 
@@ -279,18 +277,18 @@ describe('render', () => {
         Math.abs((raw[0] ?? 0) - 0xe0) > 4,
         'the stored numbers must differ for the test to mean anything',
       );
-      for (const output of FORMATS)
+      for (const output of OUTPUT_FORMATS)
         assertNear(await colour(wide, output), expected, 5, `P3 ${format} as ${output}`);
     }
     const grey = await pictures.flat(40, 40, '#777').toColourspace('b-w').jpeg().toBuffer();
-    for (const output of FORMATS)
+    for (const output of OUTPUT_FORMATS)
       assertNear(await colour(grey, output), [0x77, 0x77, 0x77], 2, `grey as ${output}`);
   });
 
   test('keeps no metadata of any kind in any format', async () => {
     for (const format of ['jpeg', 'png', 'webp'] as const) {
       const file = await pictures.withPrivateMetadata(format);
-      for (const output of FORMATS) {
+      for (const output of OUTPUT_FORMATS) {
         const { bytes } = await render(file, output, { width: 100, height: 100 });
         const metadata = await sharp(bytes).metadata();
         for (const kind of ['exif', 'xmp', 'iptc', 'orientation', 'comments'] as const) {

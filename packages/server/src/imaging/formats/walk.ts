@@ -3,13 +3,17 @@
  * bytes to a small honest file. It runs before any decoder sees a byte, because the decoders' own limits do not
  * see compressed text, scans or frames. Pure functions over a Buffer. Refuses to know sharp and pixels.
  */
-import type { ImageFormat } from '../../image.ts';
+import { IMAGE_FORMAT_NAMES, type ImageFormat } from '../../image.ts';
 import { walkJpeg } from './jpeg.ts';
 import { Refusal, type Walked } from './limits.ts';
 import { PNG_SIGNATURE, walkPng } from './png.ts';
 import { walkWebp } from './webp.ts';
 
-const WALKS = { png: walkPng, jpeg: walkJpeg, webp: walkWebp } as const;
+const WALKS: Readonly<Record<ImageFormat, (file: Buffer) => Omit<Walked, 'format'>>> = {
+  png: walkPng,
+  jpeg: walkJpeg,
+  webp: walkWebp,
+};
 
 /** The format that the first bytes say, or undefined for any that is not accepted. */
 export function sniffFormat(file: Buffer): ImageFormat | undefined {
@@ -31,6 +35,6 @@ export function sniffFormat(file: Buffer): ImageFormat | undefined {
  */
 export function walkPicture(file: Buffer): Walked {
   const format = sniffFormat(file);
-  if (format === undefined) throw new Refusal('it is not a PNG, JPEG or WebP picture');
+  if (format === undefined) throw new Refusal(`it is not a ${IMAGE_FORMAT_NAMES} picture`);
   return { format, ...WALKS[format](file) };
 }

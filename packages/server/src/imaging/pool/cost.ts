@@ -2,16 +2,16 @@
  * Owns the estimate of what a task costs, in milliseconds of one worker on an ordinary core. Only its order of
  * magnitude matters: it tells thumbnails from what they must not wait behind. Pure; refuses to know queues.
  */
-import { MAX_ORIGINAL_BYTES } from '../../image.ts';
+import { type ImageFormat, MAX_ORIGINAL_BYTES, type OutputFormat } from '../../image.ts';
 import { MAX_FRAMES } from '../formats/limits.ts';
-import type { OutputFormat, Plan } from '../plan.ts';
+import type { Plan } from '../plan.ts';
 import type { RenderSource } from '../processor.ts';
 
 /** A task that costs more is large: there is always a worker, or at least a turn, for what is not. */
 export const LARGE_COST = 150;
 
 /** Milliseconds to decode and scale one megapixel. */
-const DECODE = { jpeg: 6, png: 14, webp: 12 } as const;
+const DECODE: Readonly<Record<ImageFormat, number>> = { jpeg: 6, png: 14, webp: 12 };
 
 /** Milliseconds to encode one megapixel, at the settings of pixels.ts. */
 const ENCODE: Readonly<Record<OutputFormat, number>> = { jpeg: 20, webp: 70, png: 130, avif: 500 };

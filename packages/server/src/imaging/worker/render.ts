@@ -4,15 +4,13 @@
  */
 import { open } from 'node:fs/promises';
 import sharp, { type OutputInfo, type Sharp, type SharpOptions } from 'sharp';
-import { MAX_ORIGINAL_BYTES } from '../../image.ts';
+import { FORMATS, MAX_ORIGINAL_BYTES } from '../../image.ts';
 import { MAX_PIXELS, type PictureFacts, Refusal, type Walked } from '../formats/limits.ts';
 import { walkPicture } from '../formats/walk.ts';
 import type { Plan } from '../plan.ts';
 import type { Rendition } from '../processor.ts';
 
 const WHITE = { r: 255, g: 255, b: 255 };
-
-const NAMES = { png: 'PNG', jpeg: 'JPEG', webp: 'WebP' } as const;
 
 /** A picture that passed the header walk, and the size of its file in bytes. */
 export interface PictureFile {
@@ -116,7 +114,7 @@ export async function run(picture: Walked, image: Sharp): Promise<{ data: Buffer
   try {
     return await image.toBuffer({ resolveWithObject: true });
   } catch (error) {
-    throw new Refusal(`the ${NAMES[picture.format]} data is damaged: it does not decode completely`, {
+    throw new Refusal(`the ${FORMATS[picture.format].name} data is damaged: it does not decode completely`, {
       cause: error,
     });
   }
