@@ -1,6 +1,6 @@
 /**
- * The sizes of renditions: the default, the limits and the grammar `WxH`. The HTTP schemas, the plan, the ladder and
- * the command line take these numbers and texts from here.
+ * The sizes of renditions: the default, the limits and the grammar `WxH`. The HTTP schemas, the plan, the
+ * ladder and the command line take these numbers and texts from here.
  */
 
 /** Pixels. 0 stands for a side that follows from the other one. */

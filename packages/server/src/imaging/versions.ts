@@ -1,6 +1,6 @@
 /**
- * The versions of sharp and libvips on this machine, and the formats that they lack. For `vitrine doctor`: the server
- * itself never decodes a picture in its own process.
+ * The versions of sharp and libvips on this machine, and the formats that they lack. For `vitrine doctor`:
+ * the server itself never decodes a picture in its own process.
  */
 import sharp from 'sharp';
 import { isImageFormat, OUTPUT_FORMATS, type OutputFormat } from '../image.ts';
