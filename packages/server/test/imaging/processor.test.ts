@@ -150,7 +150,7 @@ describe('ingest', () => {
     assert.match(await refusal(png), /PNG data is damaged/);
     alpha[alpha.length - 40] = (alpha[alpha.length - 40] ?? 0) ^ 0x55;
     assert.match(await refusal(alpha), /PNG data is damaged/);
-    assert.match(await refusal(await pictures.lyingJpeg(3_000, 3_000)), /JPEG data is damaged/);
+    assert.match(await refusal(await pictures.jpegClaimingSize(3_000, 3_000)), /JPEG data is damaged/);
   });
 
   test('refuses a JPEG with zeros in the middle, which a decode to a smaller size does not detect', async () => {

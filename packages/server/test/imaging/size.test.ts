@@ -1,5 +1,6 @@
 /**
- * The sizes of renditions: the grammar, and that the schemas, the ladder and the client's links use the same numbers.
+ * The sizes of renditions: the grammar, and that the schemas, the ladder and the client's links use the same
+ * numbers.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -169,7 +169,9 @@ export class WorkerProcess {
   }
 }
 
-/** A worker computes for seconds, and the server must answer in microseconds. Threads inherit the priority. */
+/**
+ * A worker computes for seconds, and the server must answer in microseconds. Threads inherit the priority.
+ */
 function lowerPriority(pid: number): void {
   try {
     setPriority(pid, NICENESS);

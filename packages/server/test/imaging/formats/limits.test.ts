@@ -19,10 +19,13 @@ describe('the limits on a picture', () => {
     assert.equal(walkPicture(png(10_000, 10_000)).facts.width, 10_000);
     assert.equal(walkPicture(png(30_000, 3_333)).facts.width, 30_000);
     assert.match(
-      refusal(await pictures.lyingJpeg(65_500, 65_500)),
+      refusal(await pictures.jpegClaimingSize(65_500, 65_500)),
       /each side must be from 1 to 30000 pixels/,
     );
-    assert.match(refusal(await pictures.lyingJpeg(320, 0)), /320 x 0 pixels: each side must be from 1/);
+    assert.match(
+      refusal(await pictures.jpegClaimingSize(320, 0)),
+      /320 x 0 pixels: each side must be from 1/,
+    );
     assert.match(refusal(await pictures.frameFlood(1, 16_383, 16_383)), /megapixels/);
     assert.match(
       refusal(await pictures.frameFlood(101, 1_000, 1_000)),

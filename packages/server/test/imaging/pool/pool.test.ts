@@ -5,13 +5,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isAppError } from '../../../src/errors.ts';
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../../src/imaging/pool/pool.ts';
 import * as pictures from '../../support/pictures.ts';
-import { isAlive } from '../../support/processes.ts';
+import { isAlive, until } from '../../support/processes.ts';
 
 const PLAN: Plan = {
   width: 100,
@@ -48,10 +47,6 @@ async function withPool(options: PoolOptions, use: (pool: Pool) => Promise<void>
   } finally {
     await pool.close();
   }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
 }
 
 /** Waits until the only worker of the pool is busy, and returns its process ID. */

@@ -11,8 +11,7 @@ import { isAppError } from '../../../src/errors.ts';
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../../src/imaging/pool/pool.ts';
 import * as pictures from '../../support/pictures.ts';
-import { workOf } from '../../support/processes.ts';
-import { until } from '../../system/hostile/process.ts';
+import { cpuTimeOf, until } from '../../support/processes.ts';
 
 /** As expensive as a task may be that every worker takes. */
 const LONG: Plan = {
@@ -107,7 +106,7 @@ describe('the pool', () => {
         for (const pid of before) process.kill(pid, 'SIGKILL');
         await until(() => pool.running() === 2 && !pool.workerPids().some((pid) => before.includes(pid)));
         durations.push(performance.now() - start);
-        cpuTimes.push(...pool.workerPids().map((pid) => workOf(pid) ?? 0));
+        cpuTimes.push(...pool.workerPids().map((pid) => cpuTimeOf(pid) ?? 0));
         controller.abort();
         const outcomes = await Promise.allSettled(work);
         for (const outcome of outcomes)
