@@ -14,7 +14,7 @@ import { DEFAULT_SIZE, MAX_SIDE } from './size.ts';
  * rungs. The old rungs are then no longer found, and missing rungs are made again when a rendition needs
  * them.
  */
-export const LADDER_REVISION = 1;
+const LADDER_REVISION = 1;
 
 /** Long edges of the rungs in pixels, the largest first. */
 const EDGES = [MAX_SIDE, 1_024] as const;

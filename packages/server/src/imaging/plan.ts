@@ -13,7 +13,7 @@ export type Fit = (typeof FITS)[number];
 export const POSITIONS = ['center', 'attention', 'entropy', 'focal'] as const;
 export type Position = (typeof POSITIONS)[number];
 
-/** The wishes of a request. */
+/** The parameters of a request for a rendition. */
 export interface Transform {
   /** Pixels. 0: in proportion to the height, or the width of the picture if both sides are 0. */
   readonly width: number;

@@ -8,13 +8,13 @@ import type { ImageFormat } from '../../image.ts';
 export const MAX_PIXELS = 100_000_000;
 
 /** Pixels on one side. */
-export const MAX_PICTURE_SIDE = 30_000;
+const MAX_PICTURE_SIDE = 30_000;
 
 /** Frames of an animation. The time that libvips takes before the first pixel grows with their square. */
 export const MAX_FRAMES = 1_000;
 
 /** Bytes that one decode may hold at once, computed from the header. */
-export const DECODE_BUDGET_BYTES = 400 * 1024 * 1024;
+const DECODE_BUDGET_BYTES = 400 * 1024 * 1024;
 
 /** Bytes of a colour profile, inflated. A larger one is dropped: displays and printers have smaller ones. */
 export const MAX_PROFILE_BYTES = 2 * 1024 * 1024;
