@@ -2673,9 +2673,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "image/webp": string;
                     "image/jpeg": string;
                     "image/png": string;
-                    "image/webp": string;
                 };
             };
             /** @description The bytes have not changed. */

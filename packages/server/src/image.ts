@@ -11,11 +11,94 @@ export const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;
 /** The longest alt text, in Unicode code points. */
 export const MAX_ALT_TEXT_LENGTH = 2_000;
 
-/** The formats an original may have, decided by its bytes. */
-export type ImageFormat = 'jpeg' | 'png' | 'webp';
+interface Format {
+  /** The name in texts for people. */
+  readonly name: string;
+  readonly mediaType: string;
+  /** Extensions of file names, without the dot. The first is the usual one. */
+  readonly extensions: readonly [string, ...string[]];
+  /** Whether an original may have the format. A rendition may have any of them. */
+  readonly original: boolean;
+  /** Whether a rendition loses detail, so that a quality from 1 to 100 means something. */
+  readonly lossy: boolean;
+  /** Whether a rendition keeps transparent pixels. */
+  readonly transparency: boolean;
+  /** Whether a rendition keeps all frames of an animation. */
+  readonly animation: boolean;
+}
+
+/** Every format of originals and renditions, in the order of the documentation. The only list of formats. */
+export const FORMATS = {
+  webp: {
+    name: 'WebP',
+    mediaType: 'image/webp',
+    extensions: ['webp'],
+    original: true,
+    lossy: true,
+    transparency: true,
+    animation: true,
+  },
+  jpeg: {
+    name: 'JPEG',
+    mediaType: 'image/jpeg',
+    extensions: ['jpg', 'jpeg'],
+    original: true,
+    lossy: true,
+    transparency: false,
+    animation: false,
+  },
+  png: {
+    name: 'PNG',
+    mediaType: 'image/png',
+    extensions: ['png'],
+    original: true,
+    lossy: false,
+    transparency: true,
+    animation: false,
+  },
+  avif: {
+    name: 'AVIF',
+    mediaType: 'image/avif',
+    extensions: ['avif'],
+    original: false,
+    lossy: true,
+    transparency: true,
+    animation: false,
+  },
+} as const satisfies Readonly<Record<string, Format>>;
+
+/** The formats that a rendition may have. */
+export type OutputFormat = keyof typeof FORMATS;
+
+/** The formats that an original may have. The bytes decide, not the file name. */
+export type ImageFormat = {
+  [Key in OutputFormat]: (typeof FORMATS)[Key]['original'] extends true ? Key : never;
+}[OutputFormat];
+
+export const OUTPUT_FORMATS = Object.keys(FORMATS) as readonly OutputFormat[];
+
+export const IMAGE_FORMATS: readonly ImageFormat[] = OUTPUT_FORMATS.filter(isImageFormat);
+
+/** The formats of originals, in texts for people. */
+export const IMAGE_FORMAT_NAMES = `${FORMATS.png.name}, ${FORMATS.jpeg.name} or ${FORMATS.webp.name}`;
+
+/** True if an original may have the format of this name. */
+export function isImageFormat(name: string): name is ImageFormat {
+  return Object.hasOwn(FORMATS, name) && FORMATS[name as OutputFormat].original;
+}
 
 /** SHA-256 of an original's bytes, as 64 lower-case hexadecimal digits. */
 export type Digest = string;
+
+/** The form of a digest, as a part of other regular expressions. */
+export const DIGEST_PATTERN = '[0-9a-f]{64}';
+
+const DIGEST = new RegExp(`^${DIGEST_PATTERN}$`);
+
+/** True if the text has the form of a digest. */
+export function isDigest(text: string): boolean {
+  return DIGEST.test(text);
+}
 
 /** The uploaded bytes, never altered, and what one full decode found out about them. */
 export interface Original {

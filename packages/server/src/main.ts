@@ -3,6 +3,7 @@
  */
 import { createApp, StartError } from './app.ts';
 import { ConfigError, loadConfig } from './config.ts';
+import { IMAGE_FORMAT_NAMES } from './image.ts';
 import { createLog } from './telemetry/log.ts';
 
 /** Milliseconds that running requests get to finish after SIGTERM. */
@@ -47,7 +48,7 @@ Welcome to Vitrine. This account and key were made just now; the secret is shown
   public key  ${key.publicKey}
   secret key  ${key.secretKey}
 
-Upload a picture (PNG, JPEG or WebP):
+Upload a picture (${IMAGE_FORMAT_NAMES}):
 
   curl -u '${key.publicKey}:${key.secretKey}' -F image=@photo.jpg ${url}/accounts/${key.accountID}/images
 

@@ -36,7 +36,11 @@ const ROOMS = [
 /** The folders of a large room, from the bottom to the top. Folders in one line do not import each other. */
 const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   cli: [['terminal'], ['admin', 'remote'], ['']],
+  imaging: [['formats'], [''], ['worker'], ['pool']],
 };
+
+/** The rooms that imaging may import, so that it can become a package of its own. */
+const IMAGING_IMPORTS = ['imaging', 'errors.ts', 'image.ts', 'concurrency', 'telemetry'];
 
 /** The files of the capabilities that an adapter may import: ports, entities and their rules, but no service. */
 const PORTS =
@@ -211,6 +215,24 @@ describe('the source tree', () => {
     assert.deepEqual(serviceImports(read), []);
     assert.deepEqual(serviceImports(withImport('database/dialect.ts', '../images/library.ts')), [
       'database/dialect.ts imports images/library.ts',
+    ]);
+  });
+
+  test('has imaging that could be a package', () => {
+    const wrong = (read: Read) =>
+      importsWhere(
+        read,
+        (file, target) => roomOf(file) === 'imaging' && !IMAGING_IMPORTS.includes(roomOf(target)),
+      );
+    assert.deepEqual(wrong(read), []);
+    assert.deepEqual(wrong(withImport('imaging/plan.ts', '../validation/text.ts')), [
+      'imaging/plan.ts imports validation/text.ts',
+    ]);
+  });
+
+  test('has folders of imaging in one order', () => {
+    assert.deepEqual(wrongFolderImports(withImport('imaging/worker/render.ts', '../pool/cost.ts')), [
+      'imaging/worker/render.ts imports imaging/pool/cost.ts',
     ]);
   });
 

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { MAX_ALT_TEXT_LENGTH, parseAltText, parseUUID } from '../src/image.ts';
+import {
+  FORMATS,
+  IMAGE_FORMAT_NAMES,
+  IMAGE_FORMATS,
+  isDigest,
+  isImageFormat,
+  MAX_ALT_TEXT_LENGTH,
+  OUTPUT_FORMATS,
+  parseAltText,
+  parseUUID,
+} from '../src/image.ts';
 
 const reason = (value: unknown) => {
   const result = parseAltText(value);
@@ -67,6 +77,35 @@ describe('a UUID', () => {
       '../..',
     ]) {
       assert.equal(parseUUID(text), undefined);
+    }
+  });
+});
+
+describe('the table of formats', () => {
+  test('lists WebP, JPEG, PNG and AVIF, and all but AVIF for originals', () => {
+    assert.deepEqual(OUTPUT_FORMATS, ['webp', 'jpeg', 'png', 'avif']);
+    assert.deepEqual(IMAGE_FORMATS, ['webp', 'jpeg', 'png']);
+    for (const name of ['avif', 'gif', '', 'toString']) assert.equal(isImageFormat(name), false, name);
+  });
+
+  test('has every format of originals in the text for people', () => {
+    const names = IMAGE_FORMATS.map((format) => FORMATS[format].name);
+    assert.deepEqual(IMAGE_FORMAT_NAMES.split(/, | or /).sort(), names.sort());
+  });
+});
+
+describe('a digest', () => {
+  test('is 64 lower-case hexadecimal digits', () => {
+    assert.ok(isDigest('0123456789abcdef'.repeat(4)));
+    for (const text of [
+      '',
+      'a'.repeat(63),
+      'a'.repeat(65),
+      'A'.repeat(64),
+      'g'.repeat(64),
+      `${'a'.repeat(64)}\n`,
+    ]) {
+      assert.equal(isDigest(text), false, JSON.stringify(text));
     }
   });
 });

@@ -3,7 +3,7 @@
  * nobody can have named them meanwhile. Refuses to know who names them, and who may remove.
  */
 import { randomUUID } from 'node:crypto';
-import type { Digest } from '../image.ts';
+import { DIGEST_PATTERN, type Digest } from '../image.ts';
 import type { BlobDriver } from './driver.ts';
 import type { StagedBlob } from './staging.ts';
 
@@ -31,7 +31,7 @@ export interface RevocableRemovalsDependencies {
 
 const PREFIX = 'removed/';
 // The digest, when the removal began in milliseconds, and something that no other collector has.
-const REMOVED = /^removed\/([0-9a-f]{64})\.(\d+)\.[0-9a-f-]+$/;
+const REMOVED = new RegExp(`^removed/(${DIGEST_PATTERN})\\.(\\d+)\\.[0-9a-f-]+$`);
 
 // Far longer than one removal can take: who removes must still find what it could take back.
 const MEMORY_MS = 24 * 60 * 60 * 1000;

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { AppError, isAppError } from '../errors.ts';
-import type { Digest } from '../image.ts';
+import { type Digest, isDigest } from '../image.ts';
 import type { BlobDriver } from './driver.ts';
 import { type RevocableRemoval, RevocableRemovals } from './revocable-removal.ts';
 import { type StagedBlob, stageFile, sweepStaged, withStagedFile } from './staging.ts';
@@ -26,8 +26,6 @@ export interface StoredRung extends StoredOriginal {
   readonly name: string;
 }
 
-const DIGEST = /^[0-9a-f]{64}$/;
-
 /** The blob that says whose these are. */
 const LIBRARY_KEY = 'library';
 
@@ -37,14 +35,14 @@ const RENEW_AFTER_MS = 60 * 60 * 1000;
 
 /** The key of an original. TypeError if the digest is none. */
 export function originalKey(digest: Digest): string {
-  if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
+  if (!isDigest(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
   // 256 folders keep each of them small up to millions of originals.
   return `originals/${digest.slice(0, 2)}/${digest}`;
 }
 
 /** The key of a rung of an original, by the rung's name: `[a-z0-9.-]`. TypeError if the digest is none. */
 export function rungKey(digest: Digest, name: string): string {
-  if (!DIGEST.test(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
+  if (!isDigest(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
   // The digest first, so that whoever collects what no record names finds all of an original's rungs together.
   return `rungs/${digest.slice(0, 2)}/${digest}/${name}`;
 }
@@ -324,7 +322,7 @@ function isPlaceOf(
   rest: readonly string[],
   more: number,
 ): boolean {
-  return DIGEST.test(digest) && folder === digest.slice(0, 2) && rest.length === more;
+  return isDigest(digest) && folder === digest.slice(0, 2) && rest.length === more;
 }
 
 function missing(digest: Digest): AppError {

@@ -9,7 +9,7 @@ import { SingleFlight } from '../concurrency/single-flight.ts';
 import { isAppError } from '../errors.ts';
 import type { Digest, Original } from '../image.ts';
 import { rungBlobName, rungsOf } from '../imaging/ladder.ts';
-import type { Ingested, Processor } from '../imaging/processor.ts';
+import type { IngestResult, Processor } from '../imaging/processor.ts';
 import type { WarnLog } from '../telemetry/log.ts';
 
 /** The time between two attempts to rebuild the same ladder, in milliseconds. */
@@ -40,13 +40,13 @@ export class Ladders {
    * Stores the rungs of a decoded original.
    * @returns false if a rung could not be made or stored. Never rejects.
    */
-  async store(digest: Digest, ingested: Ingested, signal: AbortSignal | undefined): Promise<boolean> {
-    if (ingested.ladderFault !== undefined) {
-      this.#log?.warn({ digest, reason: ingested.ladderFault }, 'a picture was accepted without a ladder');
+  async store(digest: Digest, result: IngestResult, signal: AbortSignal | undefined): Promise<boolean> {
+    if (result.ladderError !== undefined) {
+      this.#log?.warn({ digest, reason: result.ladderError }, 'a picture was accepted without a ladder');
       return false;
     }
     try {
-      const rungs = ingested.rungs.map(({ rung, bytes }) => ({ name: rungBlobName(rung), bytes }));
+      const rungs = result.rungs.map(({ rung, bytes }) => ({ name: rungBlobName(rung), bytes }));
       await this.#blobs.storeRungs(digest, rungs, signal);
       return true;
     } catch (error) {
@@ -67,10 +67,10 @@ export class Ladders {
 
   async #rebuild(digest: Digest, size: number): Promise<void> {
     try {
-      const ingested = await this.#blobs.withOriginalFile(digest, (path) =>
+      const result = await this.#blobs.withOriginalFile(digest, (path) =>
         this.#processor.ingest(path, undefined, size),
       );
-      if (!(await this.store(digest, ingested, undefined))) this.#paused.set(digest, true);
+      if (!(await this.store(digest, result, undefined))) this.#paused.set(digest, true);
     } catch (error) {
       this.#paused.set(digest, true);
       this.#log?.warn({ err: error, digest }, 'a ladder could not be rebuilt');

@@ -1,58 +1,62 @@
 /**
- * Owns the ladder, as pure functions: which rungs an original has, which of them is enough for a plan, and which
- * renditions are made together with them. Refuses to know pixels, sharp, and where rungs are stored.
+ * The ladder, as pure functions: the rungs of an original, the rung for a plan, and the default renditions.
  *
- * A rung is the whole picture (the first frame, upright, 8-bit sRGB, transparent where the original is), scaled. So a
- * plan without a region means the same on a rung as on the original, and only costs less. Figures: docs/adr/0006.
+ * A rung is the whole picture, scaled: the first frame, upright, in 8-bit sRGB, with the transparency of the
+ * original. A plan without a region gives the same picture from a rung as from the original, at a lower cost.
+ * Figures: docs/adr/0006.
  */
-import type { Original } from '../image.ts';
-import { type OutputFormat, type Plan, type PlanSource, planRendition } from './plan.ts';
+import { FORMATS, type Original, type OutputFormat } from '../image.ts';
+import { type Plan, type PlanSource, planRendition } from './plan.ts';
+import { DEFAULT_SIZE, MAX_SIDE } from './size.ts';
 
 /**
- * Part of every rung's blob name. Raise it whenever the same original would give other rungs: those of before are
- * then no longer found, and are made anew when they are missed.
+ * Part of the blob name of every rung. Raise it with every change after which the same original gives other
+ * rungs. The old rungs are then no longer found, and missing rungs are made again when a rendition needs
+ * them.
  */
-export const LADDER_REVISION = 1;
+const LADDER_REVISION = 1;
 
-/** Long edges in pixels, the largest first. */
-const EDGES = [2_048, 1_024] as const;
+/** Long edges of the rungs in pixels, the largest first. */
+const EDGES = [MAX_SIDE, 1_024] as const;
 
 /**
- * A rung is made where the original's long edge is at least this many times the rung's (5/4). Below, it would have
- * more than two thirds of the original's pixels: little to save, for as many bytes again.
+ * A rung is made if the long edge of the original is at least 5/4 of the long edge of the rung. Below that,
+ * the rung would have more than two thirds of the pixels of the original: it would save little and need many
+ * bytes.
  */
-const WORTH = { times: 5, by: 4 } as const;
+const MIN_REDUCTION = { times: 5, by: 4 } as const;
 
 /**
- * A rung serves a plan if it is at least this many times as large as what the plan needs (3/2). Nearer to its own
- * size, its compression and its own scaling would show.
+ * A rung is used for a plan if it is at least 3/2 of the size that the plan needs. With a smaller rung, its
+ * compression and its scaling would be visible.
  */
 const HEADROOM = { times: 3, by: 2 } as const;
 
-/** A PNG with fewer bytes per pixel than this is a drawing or a screenshot. Photographs have two and more. */
+/** A PNG with fewer bytes for each pixel is a drawing or a screenshot. Photographs have two and more. */
 const GRAPHIC_BYTES_PER_PIXEL = 1;
 
-/** What the ladder needs to know of an original. */
+/** The facts about an original that decide its ladder. */
 export type LadderSource = PlanSource & Pick<Original, 'size'>;
 
 export interface Rung {
-  readonly name: '2048' | '1024';
-  /** Pixels, upright. */
+  readonly name: `${(typeof EDGES)[number]}`;
+  /** Width of the upright picture in pixels. */
   readonly width: number;
+  /** Height of the upright picture in pixels. */
   readonly height: number;
-  /** `jpeg`: quality 95, 4:4:4. `png`: lossless, hardly compressed, with transparency if the original has any. */
+  /** `jpeg`: quality 95, 4:4:4. `png`: fast compression, with the transparency of the original. */
   readonly format: 'jpeg' | 'png';
 }
 
-/** The default size of a public link. */
-const DEFAULT_TRANSFORM = { width: 400, height: 400, fit: 'cover', position: 'center', dpr: 1 } as const;
+/** The transform of a public link without parameters. */
+const DEFAULT_TRANSFORM = { ...DEFAULT_SIZE, fit: 'cover', position: 'center', dpr: 1 } as const;
 
-/** The rungs that the original has, the largest first; none for one that is small itself. */
+/** The rungs of the original, the largest first. A small original has none. */
 export function rungsOf(original: LadderSource): readonly Rung[] {
   const { width, height } = original;
   const long = Math.max(width, height);
   const format = rungFormat(original);
-  return EDGES.filter((edge) => WORTH.by * long >= WORTH.times * edge).map((edge) => ({
+  return EDGES.filter((edge) => MIN_REDUCTION.by * long >= MIN_REDUCTION.times * edge).map((edge) => ({
     name: `${edge}` as const,
     width: Math.max(1, Math.round((width * edge) / long)),
     height: Math.max(1, Math.round((height * edge) / long)),
@@ -60,27 +64,28 @@ export function rungsOf(original: LadderSource): readonly Rung[] {
   }));
 }
 
-/** The smallest rung that is enough for the plan; undefined: only the original will do. */
+/** The smallest rung that is large enough for the plan. Undefined: the plan needs the original. */
 export function rungFor(plan: Plan, original: LadderSource): Rung | undefined {
-  // A region is in the original's pixels, and the other frames are only there.
+  // A region is in pixels of the original, and only the original has all frames.
   if (plan.animated || plan.region !== undefined) return undefined;
   return rungsOf(original).findLast((rung) => suffices(rung, plan, original));
 }
 
-/** The name of the rung's blob, among those of its original. Characters: `[a-z0-9.-]`. */
+/** The name of the blob of a rung, unique for its original. Characters: `[a-z0-9.-]`. */
 export function rungBlobName({ name, format }: Rung): string {
   return `${LADDER_REVISION}-${name}.${format}`;
 }
 
 /**
- * The renditions that are made at ingest: the default size, in the formats most asked for. Browsers name WebP; the
- * official SDKs want JPEG, or PNG where that cannot show the picture; who names nothing gets the original's format.
+ * The plans of the renditions that are made at ingest: the default size, in the formats that clients request
+ * most. Browsers ask for WebP. The official SDKs ask for JPEG, or PNG for a transparent picture. Clients
+ * without a preference get the format of the original.
  */
 export function defaultPlans(original: PlanSource): Plan[] {
   const formats = new Set<OutputFormat>(original.transparent ? ['webp', 'png'] : ['webp', 'jpeg']);
   formats.add(original.format);
   return [...formats]
-    .filter((format) => !(original.transparent && format === 'jpeg'))
+    .filter((format) => FORMATS[format].transparency || !original.transparent)
     .map((format) => planRendition(DEFAULT_TRANSFORM, original, format))
     .filter((plan) => !plan.animated);
 }
@@ -90,12 +95,12 @@ function rungFormat({ format, width, height, size, transparent }: LadderSource):
   return format === 'png' && size < GRAPHIC_BYTES_PER_PIXEL * width * height ? 'png' : 'jpeg';
 }
 
-/** Compares by whole numbers, so that exactly one and a half times is enough whatever the proportions. */
+/** Compares whole numbers, so that exactly 3/2 of the size suffices for all proportions. */
 function suffices(rung: Rung, plan: Plan, original: LadderSource): boolean {
   const edge = Math.max(rung.width, rung.height);
   const long = Math.max(original.width, original.height);
   if (plan.fit === 'fill') return HEADROOM.times * Math.max(plan.width, plan.height) <= HEADROOM.by * edge;
-  // The scaled picture before the crop: the side that decides fits exactly, the long edge is in proportion to it.
+  // One side of the scaled picture fits the box exactly. Its long edge is in proportion to that side.
   const [needed, of] =
     plan.width * original.height >= plan.height * original.width
       ? [plan.width, original.width]

@@ -1,68 +1,67 @@
 /**
- * Owns the geometry of renditions, as pure functions: from a Transform (what a request asks for) and an Original
- * (what there is) to a Plan (exact geometry, format, quality). Refuses to know pixels, sharp and HTTP.
+ * Resolves the Transform of a request against an Original into a Plan: exact geometry, format and quality.
+ * All functions are pure, so that the same request always gives the same bytes and the same ETag.
  */
-import type { FocalPoint, ImageFormat, Original } from '../image.ts';
+import { FORMATS, type FocalPoint, type Original, type OutputFormat } from '../image.ts';
+import { MAX_SIDE, type Size, writeSize } from './size.ts';
 
-/** No side of a rendition is longer than this, in pixels. */
-export const MAX_SIDE = 2_048;
+/** How a rendition fills the requested box, in the order of the documentation. */
+export const FITS = ['cover', 'contain'] as const;
+export type Fit = (typeof FITS)[number];
 
-/** The formats a rendition may have. */
-export type OutputFormat = ImageFormat | 'avif';
+/** Which part of the picture a covering crop keeps. `focal`: the part around the focal point of the image. */
+export const POSITIONS = ['center', 'attention', 'entropy', 'focal'] as const;
+export type Position = (typeof POSITIONS)[number];
 
-export type Fit = 'cover' | 'contain';
-
-/** Which part of the picture a covering crop keeps; `focal`: what is around the image's focal point. */
-export type Position = 'center' | 'attention' | 'entropy' | 'focal';
-
-/** What a request asks for. */
+/** The parameters of a request for a rendition. */
 export interface Transform {
-  /** Requested width in pixels, 0..99999; 0: proportional to the height, or the picture's own if both are 0. */
+  /** Pixels. 0: in proportion to the height, or the width of the picture if both sides are 0. */
   readonly width: number;
-  /** Requested height in pixels, 0..99999; 0: proportional to the width, or the picture's own if both are 0. */
+  /** Pixels. 0: in proportion to the width, or the height of the picture if both sides are 0. */
   readonly height: number;
   readonly fit: Fit;
   readonly position: Position;
-  /** 1..100; undefined: the format's default. */
+  /** 1..100. Absent: the default of the format. */
   readonly quality?: number;
-  /** 1..3: device pixels for one requested pixel. */
+  /** Device pixels for one requested pixel, 1..3. */
   readonly dpr: number;
 }
 
-/** The Transform resolved against the picture: nothing about it is left to choose. Plain data, fit for IPC. */
+/** The Transform, resolved against the picture. Plain data, so that it can be sent to a worker process. */
 export interface Plan {
-  /** Output size in pixels, 1..2048. */
+  /** Width of the output in pixels, from 1 to `MAX_SIDE`. */
   readonly width: number;
+  /** Height of the output in pixels, from 1 to `MAX_SIDE`. */
   readonly height: number;
-  /** Part of the upright original to take before scaling, in its pixels; absent: all of it. */
+  /** The part of the upright original to scale, in pixels of the original. Absent: the whole original. */
   readonly region?: {
     readonly left: number;
     readonly top: number;
     readonly width: number;
     readonly height: number;
   };
-  /** `fill`: scale to exactly the output size (the proportions were settled here). `cover`: scale, then crop. */
+  /** `fill`: scale to exactly the output size, which has the right proportions. `cover`: scale, then crop. */
   readonly fit: 'cover' | 'fill';
   /**
-   * For `cover`: the size of the whole picture when it is scaled, and where in it the crop begins. Settled here, because
-   * a rung has the original's proportions only to within half a pixel, which would move the crop.
+   * For `cover`: the size of the whole scaled picture, and the left top corner of the crop in it. Computed
+   * from the original: the proportions of a rung are off by up to half a pixel, which would move the crop.
    */
   readonly scaled?: Size & { readonly left: number; readonly top: number };
-  /** Who says where the crop is: `center` is `scaled`, anything else the pixels. */
+  /** The source of the crop: `center` takes it from `scaled`, the others from the pixels. */
   readonly position: 'center' | 'attention' | 'entropy';
   readonly format: OutputFormat;
   /** 1..100. */
   readonly quality: number;
-  /** Keep all frames (only ever for WebP); false: the first frame. */
+  /** True: keep all frames. False: keep the first frame. */
   readonly animated: boolean;
-  /** Put transparent pixels on white, because the format has no transparency. */
+  /** Put transparent pixels on white, because the output format has no transparency. */
   readonly flatten: boolean;
 }
 
-/** Part of every plan's key. Raise it whenever the same Plan would give other pixels or bytes than before. */
+/** Part of the key of every plan. Raise it with every change after which the same Plan gives other bytes. */
 export const PIPELINE_REVISION = 3;
 
-/** The quality where a request names none. PNG is lossless: its number means nothing. */
+/** The quality for a request without one. The number of PNG has no effect, because PNG is lossless. */
 export const DEFAULT_QUALITY: Readonly<Record<OutputFormat, number>> = {
   webp: 80,
   jpeg: 82,
@@ -71,39 +70,26 @@ export const DEFAULT_QUALITY: Readonly<Record<OutputFormat, number>> = {
 };
 
 /**
- * An animation stays one while its output pixels and two thirds of its own, all frames together, are no more than this;
- * else it becomes its first frame. A pixel to encode takes half as long again as one to decode, and this many are what
- * a worker makes well within its deadline. Figures: docs/adr/0020.
+ * The limit on an animation: the output pixels plus two thirds of the input pixels, of all frames. An
+ * animation above the limit becomes its first frame. Decoding a pixel takes two thirds of the time of
+ * encoding one, and a worker does this work well within its deadline. Figures: docs/adr/0020.
  */
 export const MAX_ANIMATION_PIXELS = 100_000_000;
 
 /**
- * A covering crop whose scaled picture had a longer side than this takes a region of the picture instead: libvips
- * fails where that side passes some tens of millions of pixels (1 x 30 000 covering 2048 x 2048), and a smart crop
- * looks at all of it. Above the longest side of any original, so only ever reached by enlarging, where
- * taking a region first costs no shrink-on-load.
+ * The longest side of a scaled picture from which a covering crop is taken. Above it, a region of the
+ * original is cut out first and then scaled. The reasons: libvips fails on sides of tens of millions of
+ * pixels, as in 1 x 30 000 covering 2048 x 2048. A smart crop reads all pixels. Originals have shorter sides,
+ * so only enlargements reach the limit, and those lose no shrink-on-load.
  */
 const MAX_SCALED_SIDE = 32_768;
 
-const SIZE = /^(0|[1-9][0-9]{0,4})x(0|[1-9][0-9]{0,4})$/;
-
-/** What a plan needs to know of an original. */
+/** The facts about an original that decide its plans. */
 export type PlanSource = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;
 
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
-/** The size that a text of the form `WxH` names, each 0..99999 without leading zeros; undefined for any other text. */
-export function parseSize(text: string): Size | undefined {
-  const match = SIZE.exec(text);
-  return match === null ? undefined : { width: Number(match[1]), height: Number(match[2]) };
-}
-
 /**
- * Resolves what a request asks for against the picture. Total for every transform and original within the documented
- * ranges: both sides of the result are whole numbers in 1..2048.
+ * The plan for this transform of the original. Never fails for values in the documented ranges. Both sides of
+ * the plan are whole numbers from 1 to `MAX_SIDE`.
  */
 export function planRendition(
   transform: Transform,
@@ -115,35 +101,36 @@ export function planRendition(
     width: deviceSide(transform.width, transform.dpr),
     height: deviceSide(transform.height, transform.dpr),
   };
-  // Nobody said what matters in the picture: most often it is in the middle.
+  // Without a focal point, the centre is the best guess.
   const focus = (transform.position === 'focal' && focalPoint) || CENTER;
   const geometry = resolveGeometry(box, transform.fit, original, focus);
-  const animated = format === 'webp' && original.frames > 1 && staysAnimated(original, geometry);
+  const animated = FORMATS[format].animation && original.frames > 1 && staysAnimated(original, geometry);
   return {
     ...geometry,
-    // Position is settled where nothing is cropped, and frames must all be cropped alike: a smart crop looks at one.
+    // Without a crop the position has no effect. All frames need the same crop, but a smart crop reads only
+    // one frame.
     position:
       geometry.fit === 'cover' && !animated && isSmart(transform.position) ? transform.position : 'center',
     format,
-    quality: format === 'png' ? DEFAULT_QUALITY.png : (transform.quality ?? DEFAULT_QUALITY[format]),
+    quality: (FORMATS[format].lossy ? transform.quality : undefined) ?? DEFAULT_QUALITY[format],
     animated,
-    flatten: format === 'jpeg' && original.transparent,
+    flatten: !FORMATS[format].transparency && original.transparent,
   };
 }
 
 /**
- * The plan as canonical text, for ETags and cache keys: plans that give the same bytes from the same original have
- * the same key, others do not. Characters: `[a-z0-9.,-]`.
+ * The plan as canonical text, for ETags and cache keys. Two plans have the same key exactly if they give the
+ * same bytes from the same original. Characters: `[a-z0-9.,-]`.
  */
 export function planKey(plan: Plan): string {
   const { region } = plan;
   const parts = [
     String(PIPELINE_REVISION),
     plan.format,
-    `${plan.width}x${plan.height}`,
+    writeSize(plan),
     plan.fit === 'cover' ? `cover-${cropKey(plan)}` : 'fill',
   ];
-  if (plan.format !== 'png') parts.push(`q${plan.quality}`);
+  if (FORMATS[plan.format].lossy) parts.push(`q${plan.quality}`);
   if (region !== undefined) parts.push(`r${region.left},${region.top},${region.width},${region.height}`);
   if (plan.animated) parts.push('animated');
   if (plan.flatten) parts.push('flat');
@@ -157,7 +144,7 @@ function staysAnimated({ frames, width, height }: PlanSource, output: Size): boo
 
 function cropKey({ position, scaled, width, height }: Plan): string {
   if (position !== 'center' || scaled === undefined) return position;
-  const middle = cropAt(scaled, { width, height }, CENTER);
+  const middle = placeCrop(scaled, { width, height }, CENTER);
   const centred = scaled.left === middle.left && scaled.top === middle.top;
   return centred ? position : `${scaled.left},${scaled.top}`;
 }
@@ -166,7 +153,7 @@ function isSmart(position: Position): position is 'attention' | 'entropy' {
   return position === 'attention' || position === 'entropy';
 }
 
-/** A requested side in device pixels, capped; 0 stays 0, which means "not given". */
+/** A requested side in device pixels, capped. 0 stays 0, because it means "in proportion". */
 function deviceSide(side: number, dpr: number): number {
   return side === 0 ? 0 : clampSide(side * dpr);
 }
@@ -181,20 +168,20 @@ const CENTER: FocalPoint = { x: 0.5, y: 0.5 };
 
 function resolveGeometry(box: Size, fit: Fit, original: Size, focus: FocalPoint): Geometry {
   if (box.width === 0 && box.height === 0) {
-    return scaled(original, Math.min(1, fitScale(original, MAX_SIDE, MAX_SIDE)));
+    return scaleAll(original, Math.min(1, fitScale(original, MAX_SIDE, MAX_SIDE)));
   }
-  if (box.width === 0) return scaled(original, fitScale(original, MAX_SIDE, box.height));
-  if (box.height === 0) return scaled(original, fitScale(original, box.width, MAX_SIDE));
-  if (fit === 'contain') return scaled(original, fitScale(original, box.width, box.height));
-  return cover(box, original, focus);
+  if (box.width === 0) return scaleAll(original, fitScale(original, MAX_SIDE, box.height));
+  if (box.height === 0) return scaleAll(original, fitScale(original, box.width, MAX_SIDE));
+  if (fit === 'contain') return scaleAll(original, fitScale(original, box.width, box.height));
+  return coverBox(box, original, focus);
 }
 
-/** The factor that brings the picture just inside the box. */
+/** The largest factor with which the scaled picture fits into the box. */
 function fitScale(original: Size, width: number, height: number): number {
   return Math.min(width / original.width, height / original.height);
 }
 
-function scaled(original: Size, scale: number): Geometry {
+function scaleAll(original: Size, scale: number): Geometry {
   return {
     width: clampSide(original.width * scale),
     height: clampSide(original.height * scale),
@@ -202,31 +189,33 @@ function scaled(original: Size, scale: number): Geometry {
   };
 }
 
-function cover(box: Size, original: Size, focus: FocalPoint): Geometry {
+function coverBox(box: Size, original: Size, focus: FocalPoint): Geometry {
   const scale = Math.max(box.width / original.width, box.height / original.height);
   const width = Math.round(original.width * scale);
   const height = Math.round(original.height * scale);
-  // Nothing to crop but a fraction of a pixel.
+  // The crop would remove only a fraction of a pixel.
   if (width === box.width && height === box.height) return { ...box, fit: 'fill' };
   const picture = { width, height };
   if (Math.max(width, height) <= MAX_SCALED_SIDE) {
-    return { ...box, fit: 'cover', scaled: { ...picture, ...cropAt(picture, box, focus) } };
+    return { ...box, fit: 'cover', scaled: { ...picture, ...placeCrop(picture, box, focus) } };
   }
   const region = {
     width: Math.min(original.width, Math.max(1, Math.round(box.width / scale))),
     height: Math.min(original.height, Math.max(1, Math.round(box.height / scale))),
   };
-  return { ...box, fit: 'fill', region: { ...cropAt(original, region, focus), ...region } };
+  return { ...box, fit: 'fill', region: { ...placeCrop(original, region, focus), ...region } };
 }
 
-/** Where a part of that size begins that has the focus in its middle, as far as the picture reaches. */
-function cropAt(picture: Size, part: Size, focus: FocalPoint): { left: number; top: number } {
+/**
+ * The left top corner of a crop with the focus in its middle, or as near as the edges of the picture allow.
+ */
+function placeCrop(picture: Size, part: Size, focus: FocalPoint): { left: number; top: number } {
   return {
-    left: startAt(picture.width, part.width, focus.x),
-    top: startAt(picture.height, part.height, focus.y),
+    left: placeSide(picture.width, part.width, focus.x),
+    top: placeSide(picture.height, part.height, focus.y),
   };
 }
 
-function startAt(whole: number, part: number, focus: number): number {
+function placeSide(whole: number, part: number, focus: number): number {
   return Math.min(whole - part, Math.max(0, Math.floor(whole * focus - part / 2)));
 }

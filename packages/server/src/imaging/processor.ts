@@ -1,22 +1,23 @@
 /**
- * The Processor port: what the services ask of the pixels. Refuses to know sharp, child processes and HTTP.
+ * The port for work on pixels. An implementation must never trust the bytes of a picture.
  *
- * Guarantees to every caller:
- * - The bytes are never trusted: whatever they hold, a call ends within 15 s of its start and within the memory
- *   of one worker, and the serving process is not affected.
- * - `AppError('invalid-image')`, with `fields.image`, if the picture is the cause; at `render` also for bytes
- *   that `ingest` would refuse. `AppError('unavailable')` if it is not, or (at `render`) if the
- *   worker ran out of time or memory; also if too much is waiting already, or (at `render`) if it waited 5 s for a
- *   worker. `AppError('cancelled')` when the signal fires.
+ * Guarantees to every caller, for any content of the file:
+ * - A task ends at most 15 s after a worker starts it, and within the memory of one worker. The serving
+ *   process is not affected.
+ * - `AppError('invalid-image')` with `fields.image` if the picture is the cause. `render` throws it for the
+ *   same bytes as `ingest`.
+ * - `AppError('unavailable')` if the picture is not the cause, or if too many tasks wait. From `render` also
+ *   after 5 s of waiting for a worker, and when the worker ran out of time or memory.
+ * - `AppError('cancelled')` when the signal fires, or the reason of the signal if that is an AppError.
  */
-import type { Digest, Original } from '../image.ts';
+import type { Digest, Original, OutputFormat } from '../image.ts';
 import type { Rung } from './ladder.ts';
-import type { OutputFormat, Plan, PlanSource } from './plan.ts';
+import type { Plan, PlanSource } from './plan.ts';
 
-/** What one full decode finds out about uploaded bytes. */
+/** The facts about an original that one full decode shows. */
 export type Inspection = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;
 
-/** How long a task took, in milliseconds: in the queue, and in a worker. */
+/** The duration of a task in milliseconds: in the queue, and in a worker. */
 export interface TaskTimes {
   readonly waitMs: number;
   readonly workMs: number;
@@ -26,48 +27,48 @@ export interface TaskTimes {
 export interface Rendition {
   readonly bytes: Uint8Array;
   readonly format: OutputFormat;
-  /** Pixels, of one frame. */
+  /** Width of one frame in pixels. */
   readonly width: number;
-  /** Pixels, of one frame. */
+  /** Height of one frame in pixels. */
   readonly height: number;
-  /** Only of what was asked for; not of what was made on the way of something else. */
+  /** Absent for a rendition that `ingest` made. */
   readonly times?: TaskTimes;
 }
 
-/** A picture that was accepted, and what was made on the way. */
-export interface Ingested {
+/** The result for an accepted picture. */
+export interface IngestResult {
   readonly inspection: Inspection;
-  /** The rungs of its ladder, the largest first; all of them or none. */
+  /** The rungs of its ladder, the largest first. Either all rungs or none. */
   readonly rungs: readonly { readonly rung: Rung; readonly bytes: Uint8Array }[];
-  /** Those of the default plans that cost little. */
+  /** Renditions of those default plans that cost little. */
   readonly renditions: readonly { readonly plan: Plan; readonly rendition: Rendition }[];
-  /** Why rungs and renditions are missing, for the log. The picture is accepted all the same. */
-  readonly ladderFault?: string;
+  /** The reason why rungs and renditions are missing, for the log. The picture is accepted nevertheless. */
+  readonly ladderError?: string;
   readonly times?: TaskTimes;
 }
 
-/** What a file holds, for an estimate of what it costs to decode. */
+/** The facts about a file that decide the cost of its decode. */
 export type RenderSource = Pick<PlanSource, 'format' | 'width' | 'height' | 'frames'>;
 
 export interface RenderOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Only serves to estimate the cost; left out, the file is taken for a rung. */
+  /** Used to estimate the cost. Absent: the file is a rung. */
   readonly source?: RenderSource | undefined;
-  /** The original that it is made of, at whatever remove: renditions of one never hold up those of all others. */
+  /** The original of the rendition, also for a file that is a rung. One original cannot take all workers. */
   readonly original?: Digest | undefined;
 }
 
 export interface Processor {
   /**
-   * Decodes every pixel of the picture in this local file, says what it is, and makes its ladder and default
-   * renditions. `size` is the file's, in bytes; it only serves to estimate the cost, and may be left out.
+   * Decodes every pixel of the picture in this local file, and makes its ladder and default renditions.
+   * @param size of the file in bytes, to estimate the cost. Absent: the largest size of an original.
    */
-  ingest(path: string, signal?: AbortSignal, size?: number): Promise<Ingested>;
+  ingest(path: string, signal?: AbortSignal, size?: number): Promise<IngestResult>;
   /**
-   * Makes the rendition that the plan describes from the picture in this local file, which may be a rung where
-   * `rungFor` says so.
+   * Makes the rendition of the plan from the picture in this local file. The file may be a rung if `rungFor`
+   * names it.
    */
   render(path: string, plan: Plan, options?: RenderOptions): Promise<Rendition>;
-  /** Ends all workers; calls that run are rejected with `unavailable`. */
+  /** Ends all workers. Running and waiting calls are rejected with `unavailable`. */
   close(): Promise<void>;
 }

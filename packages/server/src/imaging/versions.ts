@@ -1,27 +1,27 @@
 /**
- * What the image library on this machine is and can do, without a single picture: for whoever asks what is wrong here.
- * Refuses to decode anything: workers do.
+ * The versions of sharp and libvips on this machine, and the formats that they lack. For `vitrine doctor`:
+ * the server itself never decodes a picture in its own process.
  */
 import sharp from 'sharp';
+import { isImageFormat, OUTPUT_FORMATS, type OutputFormat } from '../image.ts';
 
 export interface ImagingVersions {
   readonly sharp: string;
   readonly libvips: string;
-  /** Of the formats that Vitrine reads and writes, those that this build cannot. */
-  readonly lacking: readonly string[];
+  /** The formats that this build cannot write, or cannot read although originals may have them. */
+  readonly lacking: readonly OutputFormat[];
 }
 
 export function imagingVersions(): ImagingVersions {
   const { jpeg, png, webp, heif } = sharp.format;
-  const wanted: [string, boolean][] = [
-    ...Object.entries({ JPEG: jpeg, PNG: png, WebP: webp }).map(([name, format]): [string, boolean] => {
-      return [name, format.input.buffer && format.output.buffer];
-    }),
-    ['AVIF', heif.output.buffer],
-  ];
+  const builds = { jpeg, png, webp, avif: heif };
+  const isLacking = (format: OutputFormat): boolean => {
+    const { input, output } = builds[format];
+    return !output.buffer || (isImageFormat(format) && !input.buffer);
+  };
   return {
     sharp: sharp.versions.sharp ?? 'unknown',
     libvips: sharp.versions.vips,
-    lacking: wanted.filter(([, able]) => !able).map(([name]) => name),
+    lacking: OUTPUT_FORMATS.filter(isLacking),
   };
 }

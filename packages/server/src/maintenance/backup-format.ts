@@ -13,7 +13,7 @@
  */
 import { createHash } from 'node:crypto';
 import { AppError } from '../errors.ts';
-import { type Digest, MAX_ORIGINAL_BYTES } from '../image.ts';
+import { DIGEST_PATTERN, type Digest, MAX_ORIGINAL_BYTES } from '../image.ts';
 
 export const FORMAT = 'vitrine-backup';
 /** Raise it when the files can no longer be read by this version. */
@@ -59,14 +59,18 @@ export type EntryKind =
   | { readonly kind: 'records'; readonly number: number; readonly table: string; readonly digest: Digest }
   | { readonly kind: 'original'; readonly digest: Digest };
 
+const RECORDS = new RegExp(`^records/(\\d{6,12})\\.([a-z_]+)\\.(${DIGEST_PATTERN})$`);
+const ORIGINAL = new RegExp(`^originals/[0-9a-f]{2}/(${DIGEST_PATTERN})$`);
+const DOCUMENT = new RegExp(`^(vitrine-backup|manifest)\\.(${DIGEST_PATTERN})\\.json$`);
+
 /** The kind of an entry by its name; undefined if no entry has such a name. */
 export function parseEntryName(name: string): EntryKind | undefined {
-  const [, number, table, ofRows] = /^records\/(\d{6,12})\.([a-z_]+)\.([0-9a-f]{64})$/.exec(name) ?? [];
+  const [, number, table, ofRows] = RECORDS.exec(name) ?? [];
   if (table !== undefined && ofRows !== undefined)
     return { kind: 'records', number: Number(number), table, digest: ofRows };
-  const [, original] = /^originals\/[0-9a-f]{2}\/([0-9a-f]{64})$/.exec(name) ?? [];
+  const [, original] = ORIGINAL.exec(name) ?? [];
   if (original !== undefined) return { kind: 'original', digest: original };
-  const [, first, digest] = /^(vitrine-backup|manifest)\.([0-9a-f]{64})\.json$/.exec(name) ?? [];
+  const [, first, digest] = DOCUMENT.exec(name) ?? [];
   if (digest === undefined) return undefined;
   return { kind: first === 'manifest' ? 'manifest' : 'preface', digest };
 }

@@ -7,7 +7,7 @@ import type { BlobStore } from '../blobs/store.ts';
 import type { Ladders } from '../delivery/ladders.ts';
 import type { DamagedRendition } from '../delivery/rendition-cache.ts';
 import { type AppError, isAppError, throwIfFired } from '../errors.ts';
-import type { Digest, Image } from '../image.ts';
+import { type Digest, type Image, isDigest } from '../image.ts';
 import { type Rung, rungBlobName, rungsOf } from '../imaging/ladder.ts';
 import type { Processor } from '../imaging/processor.ts';
 import { inGroups } from './groups.ts';
@@ -119,7 +119,7 @@ export class Verification {
     if (first === undefined) return [];
     const { original } = first;
     // A malformed digest was reported by checkRecords. It cannot be the key of a blob.
-    if (!/^[0-9a-f]{64}$/.test(original.digest)) return [];
+    if (!isDigest(original.digest)) return [];
     const damage = await this.#damageOf(original.digest, signal);
     if (damage !== undefined) {
       // The image may have been replaced, and its original garbage-collected, since the record was read.

@@ -5,39 +5,40 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { isAppError } from '../../src/errors.ts';
+import type { OutputFormat } from '../../src/image.ts';
 import { defaultPlans, type LadderSource, rungBlobName, rungFor, rungsOf } from '../../src/imaging/ladder.ts';
-import { type OutputFormat, planRendition, type Transform } from '../../src/imaging/plan.ts';
+import { planRendition, type Transform } from '../../src/imaging/plan.ts';
 import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
-import type { Ingested } from '../../src/imaging/processor.ts';
+import type { IngestResult } from '../../src/imaging/processor.ts';
 import * as pictures from '../support/pictures.ts';
 
-const photo = (width: number, height: number, more: Partial<LadderSource> = {}): LadderSource => ({
+const photo = (width: number, height: number, options: Partial<LadderSource> = {}): LadderSource => ({
   format: 'jpeg',
   width,
   height,
   frames: 1,
   transparent: false,
   size: 5_000_000,
-  ...more,
+  ...options,
 });
 
-const transform = (width: number, height: number, more: Partial<Transform> = {}): Transform => ({
+const transform = (width: number, height: number, options: Partial<Transform> = {}): Transform => ({
   width,
   height,
   fit: 'cover',
   position: 'center',
   dpr: 1,
-  ...more,
+  ...options,
 });
 
-function chosen(original: LadderSource, asked: Transform, format: OutputFormat = 'webp'): string {
-  return rungFor(planRendition(asked, original, format), original)?.name ?? 'original';
+function chooseRung(original: LadderSource, transform: Transform, format: OutputFormat = 'webp'): string {
+  return rungFor(planRendition(transform, original, format), original)?.name ?? 'original';
 }
 
 const names = (original: LadderSource) => rungsOf(original).map(({ name }) => name);
 
 describe('the ladder', () => {
-  test('has the rungs whose long edge is at most four fifths of the original', () => {
+  test('has the rungs whose long edge is at most 4/5 of the long edge of the original', () => {
     assert.deepEqual(names(photo(1_279, 900)), []);
     assert.deepEqual(names(photo(1_280, 900)), ['1024']);
     assert.deepEqual(names(photo(900, 1_280)), ['1024']);
@@ -46,7 +47,7 @@ describe('the ladder', () => {
     assert.deepEqual(names(photo(900, 2_560)), ['2048', '1024']);
   });
 
-  test('keeps the proportions, upright, and never has an empty side', () => {
+  test('keeps the proportions of the upright picture, and each side has at least 1 pixel', () => {
     const sizes = (original: LadderSource) => rungsOf(original).map(({ width, height }) => [width, height]);
     assert.deepEqual(sizes(photo(6_000, 4_000)), [
       [2_048, 1_365],
@@ -62,7 +63,7 @@ describe('the ladder', () => {
     ]);
   });
 
-  test('is JPEG for photographs, PNG for drawings and for what is transparent', () => {
+  test('is JPEG for photographs, and PNG for drawings and transparent pictures', () => {
     const format = (original: LadderSource) => rungsOf(original)[0]?.format;
     assert.equal(format(photo(4_000, 3_000)), 'jpeg');
     assert.equal(format(photo(4_000, 3_000, { format: 'webp' })), 'jpeg');
@@ -78,62 +79,62 @@ describe('the ladder', () => {
 });
 
 describe('the rung for a plan', () => {
-  test('is the smallest with one and a half times the size of what shows all of the picture', () => {
+  test('is the smallest with 3/2 of the size of a plan that shows the whole picture', () => {
     for (const turn of [false, true]) {
       const original = turn ? photo(4_000, 6_000) : photo(6_000, 4_000);
       const box = (side: number) => (turn ? transform(0, side) : transform(side, 0));
       // 1024 / 1.5 = 682.7 and 2048 / 1.5 = 1365.3
-      assert.equal(chosen(original, box(1)), '1024');
-      assert.equal(chosen(original, box(682)), '1024');
-      assert.equal(chosen(original, box(683)), '2048');
-      assert.equal(chosen(original, box(1_365)), '2048');
-      assert.equal(chosen(original, box(1_366)), 'original');
+      assert.equal(chooseRung(original, box(1)), '1024');
+      assert.equal(chooseRung(original, box(682)), '1024');
+      assert.equal(chooseRung(original, box(683)), '2048');
+      assert.equal(chooseRung(original, box(1_365)), '2048');
+      assert.equal(chooseRung(original, box(1_366)), 'original');
       const contain = (side: number) => transform(side, side, { fit: 'contain' });
-      assert.equal(chosen(original, contain(682)), '1024');
-      assert.equal(chosen(original, contain(683)), '2048');
-      assert.equal(chosen(original, contain(1_366)), 'original');
+      assert.equal(chooseRung(original, contain(682)), '1024');
+      assert.equal(chooseRung(original, contain(683)), '2048');
+      assert.equal(chooseRung(original, contain(1_366)), 'original');
     }
   });
 
-  test('has one and a half times the size of the scaled picture, not of what the crop leaves of it', () => {
+  test('has 3/2 of the size of the scaled picture before the crop', () => {
     for (const turn of [false, true]) {
-      // Covering 400 x 400 scales it to 682 2/3 x 400: exactly one and a half times less than the rung.
+      // To cover 400 x 400 it is scaled to 682 2/3 x 400. The rung is exactly 3/2 of that.
       const exact = turn ? photo(1_500, 2_560) : photo(2_560, 1_500);
-      assert.equal(chosen(exact, transform(400, 400)), '1024');
-      assert.equal(chosen(exact, transform(401, 401)), '2048');
+      assert.equal(chooseRung(exact, transform(400, 400)), '1024');
+      assert.equal(chooseRung(exact, transform(401, 401)), '2048');
       const wider = turn ? photo(1_500, 2_561) : photo(2_561, 1_500);
-      assert.equal(chosen(wider, transform(400, 400)), '2048');
+      assert.equal(chooseRung(wider, transform(400, 400)), '2048');
       const narrower = turn ? photo(1_500, 2_560) : photo(2_560, 1_501);
-      assert.equal(chosen(narrower, transform(400, 400)), '1024');
+      assert.equal(chooseRung(narrower, transform(400, 400)), '1024');
     }
-    // The same the other way round: the box is wide and flat.
-    assert.equal(chosen(photo(3_000, 3_000), transform(682, 10)), '1024');
-    assert.equal(chosen(photo(3_000, 3_000), transform(683, 10)), '2048');
-    assert.equal(chosen(photo(3_000, 3_000), transform(10, 1_366)), 'original');
-    assert.equal(chosen(photo(3_000, 3_000), transform(600, 600, { position: 'attention' })), '1024');
-    assert.equal(chosen(photo(3_000, 3_000), transform(600, 600, { position: 'entropy' })), '1024');
+    // Here the box is much wider than high, or much higher than wide.
+    assert.equal(chooseRung(photo(3_000, 3_000), transform(682, 10)), '1024');
+    assert.equal(chooseRung(photo(3_000, 3_000), transform(683, 10)), '2048');
+    assert.equal(chooseRung(photo(3_000, 3_000), transform(10, 1_366)), 'original');
+    assert.equal(chooseRung(photo(3_000, 3_000), transform(600, 600, { position: 'attention' })), '1024');
+    assert.equal(chooseRung(photo(3_000, 3_000), transform(600, 600, { position: 'entropy' })), '1024');
   });
 
-  test('is never one that the original does not have', () => {
-    assert.equal(chosen(photo(1_000, 1_000), transform(10, 10)), 'original');
-    assert.equal(chosen(photo(2_000, 2_000), transform(400, 400)), '1024');
-    assert.equal(chosen(photo(2_000, 2_000), transform(700, 700)), 'original');
+  test('is always one of the rungs of the original', () => {
+    assert.equal(chooseRung(photo(1_000, 1_000), transform(10, 10)), 'original');
+    assert.equal(chooseRung(photo(2_000, 2_000), transform(400, 400)), '1024');
+    assert.equal(chooseRung(photo(2_000, 2_000), transform(700, 700)), 'original');
   });
 
-  test('is none for an animation, nor for a region, but one for a first frame', () => {
+  test('is undefined for an animation and for a region, but not for the first frame of an animation', () => {
     const animated = photo(2_000, 2_000, { format: 'webp', frames: 5 });
-    assert.equal(chosen(animated, transform(100, 100), 'webp'), 'original');
-    assert.equal(chosen(animated, transform(100, 100), 'png'), '1024');
+    assert.equal(chooseRung(animated, transform(100, 100), 'webp'), 'original');
+    assert.equal(chooseRung(animated, transform(100, 100), 'png'), '1024');
     const flat = photo(30_000, 1);
     assert.notEqual(planRendition(transform(100, 100), flat, 'png').region, undefined);
-    assert.equal(chosen(flat, transform(100, 100)), 'original');
+    assert.equal(chooseRung(flat, transform(100, 100)), 'original');
   });
 });
 
 describe('the default plans', () => {
   const formats = (original: LadderSource) => defaultPlans(original).map(({ format }) => format);
 
-  test('are 400 x 400 in the formats most asked for, and in the one of the original', () => {
+  test('are 400 x 400 in the usual formats and in the format of the original', () => {
     assert.deepEqual(formats(photo(900, 900)), ['webp', 'jpeg']);
     assert.deepEqual(formats(photo(900, 900, { format: 'webp' })), ['webp', 'jpeg']);
     assert.deepEqual(formats(photo(900, 900, { format: 'png' })), ['webp', 'jpeg', 'png']);
@@ -143,12 +144,12 @@ describe('the default plans', () => {
     }
   });
 
-  test('leave out animations, which take long', () => {
+  test('have no animations, because these take long', () => {
     assert.deepEqual(formats(photo(900, 900, { format: 'webp', frames: 9 })), ['jpeg']);
   });
 });
 
-describe('what ingest makes', { timeout: 300_000 }, () => {
+describe('the ladder that ingest makes', { timeout: 300_000 }, () => {
   let folder: string;
   let pool: Pool;
   let files = 0;
@@ -170,16 +171,16 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
     return path;
   }
 
-  async function take(bytes: Buffer): Promise<Ingested & { path: string; original: LadderSource }> {
+  async function ingest(bytes: Buffer): Promise<IngestResult & { path: string; original: LadderSource }> {
     const path = await store(bytes);
-    const ingested = await pool.ingest(path, undefined, bytes.length);
-    assert.equal(ingested.ladderFault, undefined);
-    return { ...ingested, path, original: { ...ingested.inspection, size: bytes.length } };
+    const result = await pool.ingest(path, undefined, bytes.length);
+    assert.equal(result.ladderError, undefined);
+    return { ...result, path, original: { ...result.inspection, size: bytes.length } };
   }
 
   const large = (seed = 1) => pictures.photo({ width: 2_563, height: 1_201, seed });
 
-  test('is every rung of the original, in its size and format, without metadata', async () => {
+  test('has every rung of the original, in its size and format, without metadata', async () => {
     const sources = {
       jpeg: await large()
         .withExif({ IFD0: { Artist: 'Secret Author' } })
@@ -193,7 +194,7 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
       small: await pictures.jpeg(),
     };
     for (const [name, bytes] of Object.entries(sources)) {
-      const { rungs, renditions, original } = await take(bytes);
+      const { rungs, renditions, original } = await ingest(bytes);
       assert.deepEqual(
         rungs.map(({ rung }) => rung),
         rungsOf(original),
@@ -230,7 +231,7 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
     }
   });
 
-  test('is upright whatever the EXIF orientation', async () => {
+  test('is upright for every EXIF orientation', async () => {
     for (let orientation = 1; orientation <= 8; orientation += 1) {
       for (const format of ['jpeg', 'png', 'webp'] as const) {
         const enlarged = await sharp(await pictures.quad(orientation, format))
@@ -238,7 +239,7 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
           .withMetadata({ orientation })
           .toFormat(format, format === 'webp' ? { lossless: true, effort: 0 } : {})
           .toBuffer();
-        const { rungs, renditions } = await take(enlarged);
+        const { rungs, renditions } = await ingest(enlarged);
         assert.deepEqual([rungs[0]?.rung.width, rungs[0]?.rung.height], [1_024, 683]);
         for (const { bytes } of [...rungs, ...renditions.map(({ rendition }) => rendition)]) {
           const { data, info } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
@@ -258,10 +259,10 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
     }
   });
 
-  test('gives renditions of the planned size and nearly the pixels that the original gives', async () => {
+  test('gives renditions of the planned size, with nearly the pixels of a rendition from the original', async () => {
     for (const bytes of [await large(1).jpeg({ quality: 90 }).toBuffer(), await large(2).png().toBuffer()]) {
-      const { path, rungs, original } = await take(bytes);
-      // What JPEG loses when libjpeg scales is no measure for the rung: it is compared with a scaled full decode.
+      const { path, rungs, original } = await ingest(bytes);
+      // Compared with a full decode: a JPEG that libjpeg scales while decoding loses detail.
       const whole = await store(await sharp(bytes).png({ compressionLevel: 1 }).toBuffer());
       const paths = new Map<string, string>();
       for (const { rung, bytes: made } of rungs) paths.set(rung.name, await store(made));
@@ -277,7 +278,7 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
         transform(1, 1),
       ]) {
         const plan = planRendition(asked, original, 'png');
-        const rung = rungFor(plan, original) ?? assert.fail('a rung would do');
+        const rung = rungFor(plan, original) ?? assert.fail('no rung is large enough');
         const rungPath = paths.get(rung.name) ?? assert.fail(rung.name);
         const [from, direct, exact] = await Promise.all([
           pool.render(rungPath, plan),
@@ -287,20 +288,20 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
         for (const { width, height } of [from, direct])
           assert.deepEqual([width, height], [plan.width, plan.height]);
         const decibels = psnr(await pixelsOf(from.bytes), await pixelsOf(exact.bytes));
-        // A crop that is half a pixel beside the other has 39.
+        // A crop that is off by half a pixel gives 39 dB.
         assert.ok(decibels >= 42, `${JSON.stringify(asked)} from ${rung.name}: ${decibels} dB`);
       }
       for (const position of ['attention', 'entropy'] as const) {
         const plan = planRendition(transform(300, 300, { position }), original, 'webp');
-        const rung = rungFor(plan, original) ?? assert.fail('a rung would do');
+        const rung = rungFor(plan, original) ?? assert.fail('no rung is large enough');
         const made = await pool.render(paths.get(rung.name) ?? assert.fail(rung.name), plan);
         assert.deepEqual([made.width, made.height], [300, 300]);
       }
     }
   });
 
-  test('gives default renditions with the pixels that delivery would render from the rung', async () => {
-    const { renditions, rungs, original } = await take(await large(3).jpeg().toBuffer());
+  test('has default renditions with nearly the pixels that delivery renders from the rung', async () => {
+    const { renditions, rungs, original } = await ingest(await large(3).jpeg().toBuffer());
     for (const { plan, rendition } of renditions) {
       const rung = rungFor(plan, original);
       const made = rungs.find((one) => one.rung.name === rung?.name) ?? assert.fail('no rung');
@@ -309,14 +310,14 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
     }
   });
 
-  test('is nothing for a damaged JPEG so large that libjpeg could decode it at half the size', async () => {
+  test('is not made for a damaged JPEG, even where libjpeg could decode it at half the size', async () => {
     const jpeg = await pictures.jpeg({ width: 4_400, height: 1_000 });
     const middle = Math.floor((pictures.jpegMarker(jpeg, 0xda) + jpeg.length) / 2);
     jpeg.fill(0, middle, middle + 2_000);
-    await assert.rejects(take(jpeg), (error) => isAppError(error, 'invalid-image'));
+    await assert.rejects(ingest(jpeg), (error) => isAppError(error, 'invalid-image'));
   });
 
-  test('has the colours that a profile means, in sRGB, whatever the kind of pixels', async () => {
+  test('has the colours of the profile, converted to sRGB, for every kind of pixels', async () => {
     const wide = await large(5).withIccProfile('p3').jpeg({ quality: 95 }).toBuffer();
     const raw = await sharp(wide, { ignoreIcc: true }).resize(1_024, 480, { fit: 'fill' }).raw().toBuffer();
     const exact = await sharp(wide)
@@ -324,8 +325,8 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
       .toColourspace('srgb')
       .raw()
       .toBuffer();
-    assert.ok(psnr(raw, exact) < 30, 'the stored numbers must differ for the test to mean anything');
-    const { rungs } = await take(wide);
+    assert.ok(psnr(raw, exact) < 30, 'the stored values must differ from sRGB, or the test proves nothing');
+    const { rungs } = await ingest(wide);
     assert.ok(psnr(await pixelsOf(rungs[1]?.bytes ?? assert.fail('no rung')), exact) >= 38);
     const orange = pictures.flat(1_300, 400, '#b08878');
     for (const bytes of [
@@ -335,21 +336,21 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
       await orange.clone().withIccProfile('p3').ensureAlpha(0.9).png().toBuffer(),
       await orange.clone().withIccProfile('p3').png({ palette: true }).toBuffer(),
     ]) {
-      const made = await take(bytes);
+      const made = await ingest(bytes);
       const pixels = await pixelsOf(made.rungs[0]?.bytes ?? assert.fail('no rung'));
       for (const [channel, value] of [0xb0, 0x88, 0x78].entries())
         assert.ok(Math.abs((pixels[channel] ?? 0) - value) <= 8, `${[...pixels.subarray(0, 3)]}`);
     }
-    const grey = await take(
+    const grey = await ingest(
       await pictures.photo({ width: 1_300, height: 400 }).greyscale().toColourspace('b-w').png().toBuffer(),
     );
     const [red, green, blue] = await pixelsOf(grey.rungs[0]?.bytes ?? assert.fail('no rung'));
     assert.ok(red === green && green === blue);
   });
 
-  test('is of the first frame of an animation', async () => {
+  test('shows the first frame of an animation', async () => {
     const { bytes } = await pictures.animation(4, 1_400, 900);
-    const { rungs, renditions, inspection } = await take(bytes);
+    const { rungs, renditions, inspection } = await ingest(bytes);
     assert.equal(inspection.frames, 4);
     assert.deepEqual(
       rungs.map(({ rung }) => rung.name),
@@ -363,23 +364,23 @@ describe('what ingest makes', { timeout: 300_000 }, () => {
     );
   });
 
-  test('keeps the transparency of every pixel, and none where all are opaque', async () => {
+  test('keeps the transparency of every pixel, and has no alpha channel for opaque pixels', async () => {
     const pixels = pictures.photoPixels({ width: 1_500, height: 1_000 });
     const mask = Buffer.alloc(1_500 * 1_000, 255);
     mask.fill(0, 0, 1_500 * 500);
     const raw = { raw: { width: 1_500, height: 1_000, channels: 1 as const } };
     const image = sharp(pixels, { raw: { ...raw.raw, channels: 3 } });
-    const half = await take(await image.clone().joinChannel(mask, raw).png().toBuffer());
+    const half = await ingest(await image.clone().joinChannel(mask, raw).png().toBuffer());
     assert.equal(half.inspection.transparent, true);
     const alpha = await sharp(half.rungs[0]?.bytes).extractChannel(3).raw().toBuffer();
     assert.deepEqual([alpha[0], alpha[alpha.length - 1]], [0, 255]);
-    const opaque = await take(await image.clone().ensureAlpha().png().toBuffer());
+    const opaque = await ingest(await image.clone().ensureAlpha().png().toBuffer());
     assert.equal(opaque.inspection.transparent, false);
     assert.equal(opaque.rungs[0]?.rung.format, 'jpeg');
   });
 
-  test('can be rendered from, or is refused where it is damaged', async () => {
-    const { rungs, original } = await take(await large(4).jpeg().toBuffer());
+  test('gives renditions, and is refused if it is damaged', async () => {
+    const { rungs, original } = await ingest(await large(4).jpeg().toBuffer());
     const plan = planRendition(transform(400, 400), original, 'webp');
     const sound = Buffer.from(rungs[1]?.bytes ?? assert.fail('no rung'));
     for (const damaged of [

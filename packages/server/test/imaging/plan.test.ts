@@ -1,20 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { OutputFormat } from '../../src/image.ts';
 import {
   DEFAULT_QUALITY,
   type Fit,
   MAX_ANIMATION_PIXELS,
-  MAX_SIDE,
-  type OutputFormat,
   PIPELINE_REVISION,
   type Plan,
   type PlanSource,
-  parseSize,
   planKey,
   planRendition,
   type Transform,
 } from '../../src/imaging/plan.ts';
+import { MAX_SIDE, parseSize } from '../../src/imaging/size.ts';
 
 const side = fc.oneof(
   fc.integer({ min: 0, max: 99_999 }),
@@ -42,68 +41,23 @@ const pictures: fc.Arbitrary<PlanSource> = fc.record({
 });
 const formats = fc.constantFrom<OutputFormat>('webp', 'jpeg', 'png', 'avif');
 
-const picture = (width: number, height: number, more: Partial<PlanSource> = {}): PlanSource => ({
+const picture = (width: number, height: number, options: Partial<PlanSource> = {}): PlanSource => ({
   format: 'jpeg',
   width,
   height,
   frames: 1,
   transparent: false,
-  ...more,
+  ...options,
 });
-const ask = (size: string, more: Partial<Transform> = {}): Transform => {
+const transformOf = (size: string, options: Partial<Transform> = {}): Transform => {
   const parsed = parseSize(size);
   assert.ok(parsed, size);
-  return { ...parsed, fit: 'cover', position: 'center', dpr: 1, ...more };
+  return { ...parsed, fit: 'cover', position: 'center', dpr: 1, ...options };
 };
 const sizeOf = ({ width, height }: Plan) => `${width}x${height}`;
 
-describe('a size', () => {
-  test('round-trips for every pair of sides in 0..99999', () => {
-    fc.assert(
-      fc.property(side, side, (width, height) => {
-        assert.deepEqual(parseSize(`${width}x${height}`), { width, height });
-      }),
-    );
-  });
-
-  test('is nothing but two such numbers with a lower-case x between them', () => {
-    const wrong = [
-      '',
-      'x',
-      '1',
-      '1x',
-      'x1',
-      '01x1',
-      '1x01',
-      '00x1',
-      '100000x1',
-      '1x100000',
-      '1X1',
-      ' 1x1',
-      '1x1 ',
-      '1x1\n',
-      '1x1x1',
-      '-1x1',
-      '+1x1',
-      '1.0x1',
-      '1e2x1',
-      '1,1',
-      '١x1',
-      '1×1',
-      '0x1f',
-    ]; // prettier-ignore
-    for (const text of wrong) assert.equal(parseSize(text), undefined, JSON.stringify(text));
-    fc.assert(
-      fc.property(fc.string(), (text) => {
-        const parsed = parseSize(text);
-        if (parsed !== undefined) assert.equal(`${parsed.width}x${parsed.height}`, text);
-      }),
-    );
-  });
-});
-
 describe('a plan', () => {
-  test('has whole sides from 1 to 2048 and a region inside the picture, whatever is asked of whatever', () => {
+  test('has whole sides from 1 to 2048 and a region inside the picture, for every transform and picture', () => {
     fc.assert(
       fc.property(transforms, pictures, formats, (transform, original, format) => {
         const plan = planRendition(transform, original, format);
@@ -121,7 +75,7 @@ describe('a plan', () => {
     );
   });
 
-  test('with both sides and cover is exactly that size, each side multiplied by dpr and capped on its own', () => {
+  test('with both sides and cover has exactly that size, and caps each side separately after the dpr', () => {
     fc.assert(
       fc.property(transforms, pictures, formats, (transform, original, format) => {
         fc.pre(transform.width > 0 && transform.height > 0 && transform.fit === 'cover');
@@ -130,16 +84,19 @@ describe('a plan', () => {
         assert.equal(plan.height, Math.min(2_048, Math.round(transform.height * transform.dpr)));
       }),
     );
-    assert.equal(sizeOf(planRendition(ask('99999x10'), picture(100, 100), 'webp')), '2048x10');
-    assert.equal(sizeOf(planRendition(ask('400x300', { dpr: 3 }), picture(100, 100), 'webp')), '1200x900');
+    assert.equal(sizeOf(planRendition(transformOf('99999x10'), picture(100, 100), 'webp')), '2048x10');
+    assert.equal(
+      sizeOf(planRendition(transformOf('400x300', { dpr: 3 }), picture(100, 100), 'webp')),
+      '1200x900',
+    );
   });
 
-  test('that keeps the proportions is within one pixel of them on each side', () => {
+  test('that keeps the proportions is off by at most one pixel on each side', () => {
     fc.assert(
       fc.property(transforms, pictures, formats, (transform, original, format) => {
         fc.pre(transform.width === 0 || transform.height === 0 || transform.fit === 'contain');
         const plan = planRendition(transform, original, format);
-        // The true scale brings both sides within half a pixel: some scale must do so.
+        // One scale must exist that gives both sides within half a pixel.
         const low = Math.max((plan.width - 0.5) / original.width, (plan.height - 0.5) / original.height);
         const high = Math.min((plan.width + 0.5) / original.width, (plan.height + 0.5) / original.height);
         const clampedToOne = plan.width === 1 || plan.height === 1;
@@ -154,19 +111,22 @@ describe('a plan', () => {
     );
   });
 
-  test('with one side is proportional, enlarges too, and keeps both sides within 2048', () => {
-    assert.equal(sizeOf(planRendition(ask('100x0'), picture(400, 200), 'webp')), '100x50');
-    assert.equal(sizeOf(planRendition(ask('0x100'), picture(400, 200), 'webp')), '200x100');
-    assert.equal(sizeOf(planRendition(ask('800x0'), picture(400, 200), 'webp')), '800x400');
-    assert.equal(sizeOf(planRendition(ask('2048x0'), picture(200, 400), 'webp')), '1024x2048');
-    assert.equal(sizeOf(planRendition(ask('0x500'), picture(30_000, 1), 'webp')), '2048x1');
-    assert.equal(sizeOf(planRendition(ask('100x0', { dpr: 2 }), picture(400, 200), 'webp')), '200x100');
+  test('with one side keeps the proportions, enlarges, and keeps both sides within 2048', () => {
+    assert.equal(sizeOf(planRendition(transformOf('100x0'), picture(400, 200), 'webp')), '100x50');
+    assert.equal(sizeOf(planRendition(transformOf('0x100'), picture(400, 200), 'webp')), '200x100');
+    assert.equal(sizeOf(planRendition(transformOf('800x0'), picture(400, 200), 'webp')), '800x400');
+    assert.equal(sizeOf(planRendition(transformOf('2048x0'), picture(200, 400), 'webp')), '1024x2048');
+    assert.equal(sizeOf(planRendition(transformOf('0x500'), picture(30_000, 1), 'webp')), '2048x1');
+    assert.equal(
+      sizeOf(planRendition(transformOf('100x0', { dpr: 2 }), picture(400, 200), 'webp')),
+      '200x100',
+    );
   });
 
-  test('of 0x0 is the own size bounded by 2048, and never larger than the picture', () => {
-    assert.equal(sizeOf(planRendition(ask('0x0'), picture(400, 200), 'webp')), '400x200');
-    assert.equal(sizeOf(planRendition(ask('0x0', { dpr: 3 }), picture(400, 200), 'webp')), '400x200');
-    assert.equal(sizeOf(planRendition(ask('0x0'), picture(4_096, 2_048), 'webp')), '2048x1024');
+  test('of 0x0 has the size of the picture, at most 2048 on each side, and never enlarges', () => {
+    assert.equal(sizeOf(planRendition(transformOf('0x0'), picture(400, 200), 'webp')), '400x200');
+    assert.equal(sizeOf(planRendition(transformOf('0x0', { dpr: 3 }), picture(400, 200), 'webp')), '400x200');
+    assert.equal(sizeOf(planRendition(transformOf('0x0'), picture(4_096, 2_048), 'webp')), '2048x1024');
     fc.assert(
       fc.property(transforms, pictures, formats, (transform, original, format) => {
         const plan = planRendition({ ...transform, width: 0, height: 0 }, original, format);
@@ -175,62 +135,68 @@ describe('a plan', () => {
     );
   });
 
-  test('with contain fits inside the box, unpadded, and enlarges too', () => {
+  test('with contain fits into the box without padding, and enlarges', () => {
     const contain = (size: string, original: PlanSource) =>
-      sizeOf(planRendition(ask(size, { fit: 'contain' }), original, 'webp'));
+      sizeOf(planRendition(transformOf(size, { fit: 'contain' }), original, 'webp'));
     assert.equal(contain('400x400', picture(400, 200)), '400x200');
     assert.equal(contain('100x400', picture(400, 200)), '100x50');
     assert.equal(contain('800x800', picture(400, 200)), '800x400');
     assert.equal(contain('10x10', picture(30_000, 10)), '10x1');
   });
 
-  test('takes a region only where the scaled picture would be longer than libvips can do', () => {
-    assert.equal(planRendition(ask('2048x2048'), picture(6_000, 4_000), 'webp').region, undefined);
-    assert.equal(planRendition(ask('2048x2048'), picture(30_000, 2_048), 'webp').region, undefined);
-    const plan = planRendition(ask('2048x2048'), picture(1, 30_000), 'webp');
+  test('takes a region only if the scaled picture would be too long for libvips', () => {
+    assert.equal(planRendition(transformOf('2048x2048'), picture(6_000, 4_000), 'webp').region, undefined);
+    assert.equal(planRendition(transformOf('2048x2048'), picture(30_000, 2_048), 'webp').region, undefined);
+    const plan = planRendition(transformOf('2048x2048'), picture(1, 30_000), 'webp');
     assert.deepEqual(plan.region, { left: 0, top: 14_999, width: 1, height: 1 });
     assert.equal(plan.fit, 'fill');
-    const wide = planRendition(ask('2000x1000'), picture(30_000, 100), 'webp');
+    const wide = planRendition(transformOf('2000x1000'), picture(30_000, 100), 'webp');
     assert.deepEqual(wide.region, { left: 14_900, top: 0, width: 200, height: 100 });
   });
 
-  test('has the quality that is asked for or the default of its format, and PNG has none', () => {
+  test('has the requested quality or the default of its format, and ignores quality for PNG', () => {
     for (const format of ['webp', 'jpeg', 'avif'] as const) {
-      assert.equal(planRendition(ask('9x9'), picture(90, 90), format).quality, DEFAULT_QUALITY[format]);
-      assert.equal(planRendition(ask('9x9', { quality: 7 }), picture(90, 90), format).quality, 7);
+      assert.equal(
+        planRendition(transformOf('9x9'), picture(90, 90), format).quality,
+        DEFAULT_QUALITY[format],
+      );
+      assert.equal(planRendition(transformOf('9x9', { quality: 7 }), picture(90, 90), format).quality, 7);
     }
     assert.equal(
-      planRendition(ask('9x9', { quality: 7 }), picture(90, 90), 'png').quality,
+      planRendition(transformOf('9x9', { quality: 7 }), picture(90, 90), 'png').quality,
       DEFAULT_QUALITY.png,
     );
   });
 
-  test('keeps the frames of an animation as WebP while its pixels, its own at two thirds, are at most 100 million', () => {
+  test('keeps all frames for WebP up to 100 million pixels: the output and two thirds of the input', () => {
     const animated = (size: string, own: [number, number], frames: number, format: OutputFormat = 'webp') =>
-      planRendition(ask(size), picture(...own, { format: 'webp', frames }), format).animated;
+      planRendition(transformOf(size), picture(...own, { format: 'webp', frames }), format).animated;
     assert.equal(MAX_ANIMATION_PIXELS, 100_000_000);
-    // 2 500 x (24 000 + 16 000) and one frame more.
+    // 2 500 x (24 000 + 16 000) is exactly the limit.
     assert.equal(animated('160x150', [160, 150], 2_500), true);
     assert.equal(animated('160x150', [160, 150], 2_501), false);
-    // 30 x (1 + 2/3 x 3.5) million is all of it; one more column of output is too much.
+    // 30 x (1 + 2/3 x 3.5) million is exactly the limit.
     assert.equal(animated('1000x1000', [2_000, 1_750], 30), true);
     assert.equal(animated('1001x1000', [2_000, 1_750], 30), false);
     assert.equal(animated('100x100', [2_000, 1_000], 1), false);
     assert.equal(animated('100x100', [2_000, 1_000], 5, 'png'), false);
   });
 
-  test('flattens a transparent picture for JPEG alone', () => {
+  test('flattens a transparent picture for JPEG only', () => {
     const flattened = (transparent: boolean, format: OutputFormat) =>
-      planRendition(ask('9x9'), picture(90, 90, { format: 'png', transparent }), format).flatten;
+      planRendition(transformOf('9x9'), picture(90, 90, { format: 'png', transparent }), format).flatten;
     assert.equal(flattened(true, 'jpeg'), true);
     assert.equal(flattened(false, 'jpeg'), false);
     assert.equal(flattened(true, 'webp'), false);
   });
 
-  test('has a position only where a still picture is cropped', () => {
-    const position = (size: string, more: Partial<PlanSource> = {}, transform: Partial<Transform> = {}) =>
-      planRendition(ask(size, { position: 'attention', ...transform }), picture(400, 200, more), 'webp')
-        .position;
+  test('has a position only for a crop of a still picture', () => {
+    const position = (size: string, options: Partial<PlanSource> = {}, transform: Partial<Transform> = {}) =>
+      planRendition(
+        transformOf(size, { position: 'attention', ...transform }),
+        picture(400, 200, options),
+        'webp',
+      ).position;
     assert.equal(position('100x100'), 'attention');
     assert.equal(position('100x50'), 'center');
     assert.equal(position('100x0'), 'center');
@@ -242,12 +208,15 @@ describe('a plan', () => {
 describe('a focal point', () => {
   const WIDE = picture(400, 200);
   const crop = (x: number, y: number, size = '100x100', original = WIDE) => {
-    const { scaled, region } = planRendition(ask(size, { position: 'focal' }), original, 'webp', { x, y });
-    const { left, top } = scaled ?? region ?? assert.fail('nothing is cropped');
+    const { scaled, region } = planRendition(transformOf(size, { position: 'focal' }), original, 'webp', {
+      x,
+      y,
+    });
+    const { left, top } = scaled ?? region ?? assert.fail('the plan has no crop');
     return [left, top];
   };
 
-  test('is in the middle of the crop, as far as the picture reaches', () => {
+  test('is in the middle of the crop, or as near as the edges of the picture allow', () => {
     assert.deepEqual(crop(0.5, 0.5), [50, 0]);
     assert.deepEqual(crop(0.25, 0.9), [0, 0]);
     assert.deepEqual(crop(0.3, 0), [10, 0]);
@@ -257,12 +226,12 @@ describe('a focal point', () => {
     assert.deepEqual(crop(0.5, 0.4, '400x100'), [0, 30]);
   });
 
-  test('holds for a region too', () => {
+  test('is in the middle of a region too', () => {
     assert.deepEqual(crop(0.5, 0.75, '2048x2048', picture(1, 30_000)), [0, 22_499]);
     assert.deepEqual(crop(0.5, 1, '2048x2048', picture(1, 30_000)), [0, 29_999]);
   });
 
-  test('in the middle, or that nobody gave, is the centre: one rendition, one key', () => {
+  test('that is absent or in the middle gives the same key as position=center', () => {
     fc.assert(
       fc.property(transforms, pictures, formats, (transform, original, format) => {
         const centred = planKey(planRendition({ ...transform, position: 'center' }, original, format));
@@ -273,7 +242,7 @@ describe('a focal point', () => {
     );
   });
 
-  test('never takes a crop out of the picture, and other crops have other keys', () => {
+  test('never moves the crop outside of the picture, and different crops have different keys', () => {
     const share = fc.double({ min: 0, max: 1, noNaN: true });
     fc.assert(
       fc.property(transforms, pictures, formats, share, share, (transform, original, format, x, y) => {
@@ -292,18 +261,18 @@ describe('a focal point', () => {
     );
   });
 
-  test('means nothing where the crop is found in the pixels, or nothing is cropped', () => {
+  test('has no effect with other positions, and without a crop', () => {
     const point = { x: 0.1, y: 0.1 };
     for (const position of ['attention', 'entropy', 'center'] as const) {
-      const asked = ask('100x100', { position });
-      assert.deepEqual(planRendition(asked, WIDE, 'webp', point), planRendition(asked, WIDE, 'webp'));
+      const transform = transformOf('100x100', { position });
+      assert.deepEqual(planRendition(transform, WIDE, 'webp', point), planRendition(transform, WIDE, 'webp'));
     }
-    assert.equal(planRendition(ask('100x0', { position: 'focal' }), WIDE, 'webp', point).fit, 'fill');
+    assert.equal(planRendition(transformOf('100x0', { position: 'focal' }), WIDE, 'webp', point).fit, 'fill');
   });
 });
 
 describe('the key of a plan', () => {
-  test('starts with the revision of the pipeline and holds only characters that are safe in names and headers', () => {
+  test('starts with the pipeline revision, and has only characters that are safe in file names and headers', () => {
     fc.assert(
       fc.property(transforms, pictures, formats, (transform, original, format) => {
         const key = planKey(planRendition(transform, original, format));
@@ -313,7 +282,7 @@ describe('the key of a plan', () => {
     );
   });
 
-  test('is the same exactly if the plan is the same', () => {
+  test('is equal for equal plans, and only for them', () => {
     fc.assert(
       fc.property(
         transforms,
@@ -322,9 +291,9 @@ describe('the key of a plan', () => {
         formats,
         formats,
         fc.boolean(),
-        (one, two, original, format, other, same) => {
-          const a = planRendition(one, original, format);
-          const b = planRendition(same ? one : two, original, other);
+        (first, second, original, format, otherFormat, same) => {
+          const a = planRendition(first, original, format);
+          const b = planRendition(same ? first : second, original, otherFormat);
           assert.equal(planKey(a) === planKey(b), JSON.stringify(sorted(a)) === JSON.stringify(sorted(b)));
         },
       ),
@@ -332,9 +301,9 @@ describe('the key of a plan', () => {
     );
   });
 
-  test('does not tell apart requests that give the same rendition', () => {
-    const key = (size: string, more: Partial<Transform>, format: OutputFormat) =>
-      planKey(planRendition(ask(size, more), picture(400, 200), format));
+  test('is equal for requests that give the same rendition', () => {
+    const key = (size: string, options: Partial<Transform>, format: OutputFormat) =>
+      planKey(planRendition(transformOf(size, options), picture(400, 200), format));
     assert.equal(key('9999x2048', {}, 'webp'), key('2048x5000', {}, 'webp'));
     assert.equal(key('200x100', { position: 'entropy' }, 'webp'), key('100x50', { dpr: 2 }, 'webp'));
     assert.equal(key('100x100', { quality: 5 }, 'png'), key('100x100', { quality: 95 }, 'png'));

@@ -5,13 +5,11 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { AppError, isAppError } from '../../src/errors.ts';
-import { MAX_ORIGINAL_BYTES } from '../../src/image.ts';
-import { type OutputFormat, type Plan, planRendition, type Transform } from '../../src/imaging/plan.ts';
+import { MAX_ORIGINAL_BYTES, OUTPUT_FORMATS, type OutputFormat } from '../../src/image.ts';
+import { type Plan, planRendition, type Transform } from '../../src/imaging/plan.ts';
 import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
 import type { Inspection, Rendition } from '../../src/imaging/processor.ts';
 import * as pictures from '../support/pictures.ts';
-
-const FORMATS: readonly OutputFormat[] = ['webp', 'jpeg', 'png', 'avif'];
 
 let folder: string;
 let pool: Pool;
@@ -45,8 +43,8 @@ async function render(
   transform: Partial<Transform> = {},
 ): Promise<Rendition & { plan: Plan; pixels: Buffer; channels: number }> {
   const path = await store(bytes);
-  const asked: Transform = { width: 0, height: 0, fit: 'cover', position: 'center', dpr: 1, ...transform };
-  const plan = planRendition(asked, (await pool.ingest(path)).inspection, format);
+  const full: Transform = { width: 0, height: 0, fit: 'cover', position: 'center', dpr: 1, ...transform };
+  const plan = planRendition(full, (await pool.ingest(path)).inspection, format);
   const rendition = await pool.render(path, plan);
   const metadata = await sharp(rendition.bytes, { animated: plan.animated }).metadata();
   assert.equal(rendition.format, format);
@@ -86,8 +84,8 @@ function assertNear(
   }
 }
 
-describe('what ingest finds out', () => {
-  test('says format, size as shown, frames and transparency of every kind of picture', async () => {
+describe('ingest', () => {
+  test('reports the format, the upright size, the frames and the transparency of every kind of picture', async () => {
     const photo = { width: 320, height: 240, frames: 1, transparent: false };
     assert.deepEqual(await inspect(await pictures.jpeg()), { ...photo, format: 'jpeg' });
     assert.deepEqual(await inspect(await pictures.png()), { ...photo, format: 'png' });
@@ -108,7 +106,7 @@ describe('what ingest finds out', () => {
     }
   });
 
-  test('calls a picture transparent for a single pixel, wherever it is, and opaque for an alpha channel alone', async () => {
+  test('reports a picture as transparent for one such pixel, but not for an alpha channel alone', async () => {
     const [width, height] = [301, 257];
     for (const [x, y] of [
       [0, 0],
@@ -133,7 +131,7 @@ describe('what ingest finds out', () => {
     assert.equal((await inspect(await sixteen.png().toBuffer())).transparent, true);
   });
 
-  test('refuses pixels that do not decode to the end, in every format', async () => {
+  test('refuses pixels that do not decode completely, in every format', async () => {
     const alpha = await pictures.photo().ensureAlpha(0.5).png().toBuffer();
     const progressive = await pictures.photo().jpeg({ progressive: true }).toBuffer();
     for (const file of [
@@ -144,7 +142,7 @@ describe('what ingest finds out', () => {
       await pictures.webp(),
     ]) {
       for (const part of [0.3, 0.6, 0.9, 0.99]) {
-        assert.match(await refusal(file.subarray(0, Math.floor(file.length * part))), /cut short|damaged/);
+        assert.match(await refusal(file.subarray(0, Math.floor(file.length * part))), /incomplete|damaged/);
       }
     }
     const png = await pictures.png();
@@ -152,11 +150,11 @@ describe('what ingest finds out', () => {
     assert.match(await refusal(png), /PNG data is damaged/);
     alpha[alpha.length - 40] = (alpha[alpha.length - 40] ?? 0) ^ 0x55;
     assert.match(await refusal(alpha), /PNG data is damaged/);
-    assert.match(await refusal(await pictures.lyingJpeg(3_000, 3_000)), /JPEG data is damaged/);
+    assert.match(await refusal(await pictures.jpegClaimingSize(3_000, 3_000)), /JPEG data is damaged/);
   });
 
-  test('refuses a JPEG with a hole in the middle, which a decode to a smaller size does not see', async () => {
-    // The second is more than four times as long as its largest rung: there libjpeg would scale if it were let.
+  test('refuses a JPEG with zeros in the middle, which a decode to a smaller size does not detect', async () => {
+    // The second is more than four times as long as its largest rung, so libjpeg could scale while decoding.
     for (const [width, height] of [
       [1_600, 1_200],
       [9_000, 500],
@@ -165,13 +163,13 @@ describe('what ingest finds out', () => {
       const scan = pictures.jpegMarker(jpeg, 0xda);
       const middle = Math.floor((scan + jpeg.length) / 2);
       jpeg.fill(0, middle, middle + 2_000);
-      // It is what a thumbnail as a check would let pass.
+      // A thumbnail alone does not detect the damage.
       await sharp(jpeg, { failOn: 'warning' }).resize(16, 16).toBuffer();
       assert.match(await refusal(jpeg), /JPEG data is damaged/);
     }
   });
 
-  test('accepts what other software shows: bytes behind the end, a damaged profile', async () => {
+  test('accepts bytes after the end and a damaged profile, as other software does', async () => {
     const jpeg = await pictures.jpeg();
     await inspect(Buffer.concat([jpeg, Buffer.from('trailing')]));
     const profile = await pictures.photo().withIccProfile('p3').jpeg().toBuffer();
@@ -180,14 +178,14 @@ describe('what ingest finds out', () => {
     await render(profile, 'webp', { width: 50, height: 50 });
   });
 
-  test('refuses a JPEG in several scans wherever it is cut off', async () => {
+  test('refuses every truncation of a JPEG in several scans', async () => {
     const whole = await pictures.photo({ width: 160, height: 120 }).jpeg({ progressive: true }).toBuffer();
     await inspect(whole);
     for (let length = 300; length < whole.length; length += 97) await refusal(whole.subarray(0, length));
     await refusal(whole.subarray(0, whole.length - 2));
   });
 
-  test('refuses a file above 16 MiB, and reports one that is not there as unavailable', async () => {
+  test('refuses a file above 16 MiB, and rejects a missing file with unavailable', async () => {
     const png = await pictures.png();
     const filler = pictures.pngChunk('tEXt', Buffer.alloc(MAX_ORIGINAL_BYTES - png.length - 12));
     const exact = pictures.withPngChunks(png, filler);
@@ -197,7 +195,7 @@ describe('what ingest finds out', () => {
     await assert.rejects(pool.ingest(join(folder, 'nothing')), (error) => isAppError(error, 'unavailable'));
   });
 
-  test('refuses hostile pictures in words for the client', async () => {
+  test('refuses hostile pictures with a reason for the client', async () => {
     assert.match(await refusal(await pictures.manyScans(2_770)), /64 JPEG scans/);
     assert.match(await refusal(await pictures.frameFlood(2_000)), /2000 frames/);
     assert.match(
@@ -210,7 +208,7 @@ describe('what ingest finds out', () => {
       assert.ok(await refusal(file), name);
   });
 
-  test('accepts a small picture with compressed text of gigabytes, whose text it never inflates', async () => {
+  test('accepts a small picture with gigabytes of compressed text, and never inflates the text', async () => {
     const bomb = await pictures.textBomb(40, 49);
     assert.equal((await inspect(bomb)).width, 64);
     assert.equal((await render(bomb, 'png')).width, 64);
@@ -219,9 +217,9 @@ describe('what ingest finds out', () => {
 });
 
 describe('render', () => {
-  test('makes every format in exactly the planned size, for every way to ask', async () => {
+  test('makes every format in exactly the planned size, for every kind of transform', async () => {
     const jpeg = await pictures.jpeg({ width: 640, height: 427 });
-    const ways: readonly Partial<Transform>[] = [
+    const transforms: readonly Partial<Transform>[] = [
       { width: 400, height: 400 },
       { width: 1, height: 1 },
       { width: 333, height: 0 },
@@ -231,12 +229,12 @@ describe('render', () => {
       { width: 391, height: 77, position: 'entropy', dpr: 2 },
       {},
     ];
-    for (const transform of ways) {
-      for (const format of FORMATS) await render(jpeg, format, transform);
+    for (const transform of transforms) {
+      for (const format of OUTPUT_FORMATS) await render(jpeg, format, transform);
     }
   });
 
-  test('turns every EXIF orientation upright, cropped or not', async () => {
+  test('turns every EXIF orientation upright, with and without a crop', async () => {
     for (let orientation = 1; orientation <= 8; orientation += 1) {
       for (const format of ['jpeg', 'png', 'webp'] as const) {
         const stored = await pictures.quad(orientation, format);
@@ -253,7 +251,7 @@ describe('render', () => {
     }
   });
 
-  test('gives the colours of grey, CMYK, 16-bit, palette and wide-gamut pictures in 8-bit sRGB', async () => {
+  test('converts grey, CMYK, 16-bit, palette and wide-gamut pictures to 8-bit sRGB', async () => {
     const colour = async (file: Buffer, format: OutputFormat = 'png') => {
       const { pixels, channels } = await render(file, format, { width: 20, height: 20 });
       assert.ok(channels >= 3);
@@ -269,7 +267,7 @@ describe('render', () => {
       '16-bit',
     );
     assertNear(await colour(await orange.clone().png({ palette: true }).toBuffer()), expected, 2, 'palette');
-    // A colour that inks can print.
+    // CMYK can represent this colour.
     const muted = await pictures.flat(40, 40, '#b08878').toColourspace('cmyk').jpeg().toBuffer();
     assertNear(await colour(muted), [0xb0, 0x88, 0x78], 8, 'CMYK');
     for (const format of ['jpeg', 'png', 'webp'] as const) {
@@ -277,20 +275,20 @@ describe('render', () => {
       const raw = await sharp(wide, { ignoreIcc: true }).raw().toBuffer();
       assert.ok(
         Math.abs((raw[0] ?? 0) - 0xe0) > 4,
-        'the stored numbers must differ for the test to mean anything',
+        'the stored values must differ from sRGB, or the test proves nothing',
       );
-      for (const output of FORMATS)
+      for (const output of OUTPUT_FORMATS)
         assertNear(await colour(wide, output), expected, 5, `P3 ${format} as ${output}`);
     }
     const grey = await pictures.flat(40, 40, '#777').toColourspace('b-w').jpeg().toBuffer();
-    for (const output of FORMATS)
+    for (const output of OUTPUT_FORMATS)
       assertNear(await colour(grey, output), [0x77, 0x77, 0x77], 2, `grey as ${output}`);
   });
 
-  test('keeps no metadata of any kind in any format', async () => {
+  test('keeps no metadata in any format', async () => {
     for (const format of ['jpeg', 'png', 'webp'] as const) {
       const file = await pictures.withPrivateMetadata(format);
-      for (const output of FORMATS) {
+      for (const output of OUTPUT_FORMATS) {
         const { bytes } = await render(file, output, { width: 100, height: 100 });
         const metadata = await sharp(bytes).metadata();
         for (const kind of ['exif', 'xmp', 'iptc', 'orientation', 'comments'] as const) {
@@ -304,7 +302,7 @@ describe('render', () => {
     }
   });
 
-  test('puts transparent pixels on white for JPEG, and keeps them for the others', async () => {
+  test('puts transparent pixels on white for JPEG, and keeps them for the other formats', async () => {
     const file = await pictures.flat(30, 30, '#000', 0).png().toBuffer();
     assertNear((await render(file, 'jpeg')).pixels, [255, 255, 255], 1);
     for (const format of ['webp', 'png', 'avif'] as const) {
@@ -316,7 +314,7 @@ describe('render', () => {
     assertNear((await render(half, 'jpeg')).pixels, [127, 127, 127], 3);
   });
 
-  test('keeps frames, delays and loops of an animation as WebP, and gives the first frame as anything else', async () => {
+  test('keeps frames, delays and loops of an animation for WebP, and the first frame for other formats', async () => {
     const { bytes, delays } = await pictures.animation(6);
     for (const transform of [
       { width: 30, height: 30 },
@@ -338,20 +336,20 @@ describe('render', () => {
 
   test('crops all frames of an animation around its focal point', async () => {
     const [width, height, frames] = [80, 40, 3];
-    // Every frame is red on the left half and blue on the right, but the last, which is the other way round.
+    // Each frame is red on the left and blue on the right. Only the last frame is blue on the left.
     const pixels = Buffer.alloc(width * height * frames * 3);
     for (let at = 0; at < width * height * frames; at += 1) {
       const red = at % width < width / 2 !== at >= width * height * (frames - 1);
       pixels[at * 3 + (red ? 0 : 2)] = 255;
-      // Frames that are alike would become one.
+      // The encoder would merge equal frames.
       pixels[at * 3 + 1] = 8 * Math.floor(at / (width * height));
     }
     const raw = { width, height: height * frames, channels: 3 as const, pageHeight: height };
     const file = await store(await sharp(pixels, { raw }).webp({ lossless: true }).toBuffer());
-    const asked = { width: 20, height: 20, fit: 'cover', position: 'focal', dpr: 1 } as const;
+    const transform = { width: 20, height: 20, fit: 'cover', position: 'focal', dpr: 1 } as const;
     const { inspection } = await pool.ingest(file);
     for (const x of [0.1, 0.9]) {
-      const plan = planRendition(asked, inspection, 'webp', { x, y: 0.5 });
+      const plan = planRendition(transform, inspection, 'webp', { x, y: 0.5 });
       const { bytes } = await pool.render(file, plan);
       for (const page of [0, 1, 2]) {
         const { data, info } = await sharp(bytes, { page }).raw().toBuffer({ resolveWithObject: true });
@@ -362,7 +360,7 @@ describe('render', () => {
     }
   });
 
-  test('covers a large square from a picture of 1 x 30 000 pixels and of 30 000 x 1', async () => {
+  test('covers a large square from pictures of 1 x 30 000 and 30 000 x 1 pixels', async () => {
     for (const [width, height] of [
       [1, 30_000],
       [30_000, 1],
@@ -376,12 +374,12 @@ describe('render', () => {
     }
   });
 
-  test('refuses bytes that ingest refuses, and blames itself for a plan of another picture', async () => {
+  test('refuses the bytes that ingest refuses, and rejects a plan of another picture with unavailable', async () => {
     const path = await store(await pictures.png({ width: 40, height: 40 }));
-    const { inspection: seen } = await pool.ingest(path);
+    const { inspection } = await pool.ingest(path);
     const plan = planRendition(
       { width: 10, height: 10, fit: 'cover', position: 'center', dpr: 1 },
-      seen,
+      inspection,
       'webp',
     );
     const broken = await store((await pictures.png()).subarray(0, 5_000));

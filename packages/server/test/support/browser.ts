@@ -1,25 +1,28 @@
 /**
- * Finds and starts a real Chromium for tests. Without one they are skipped, and fail where CI=true.
+ * Finds and starts Chromium for tests. Without Chromium these tests are skipped, but with CI=true they fail.
  */
 import { access } from 'node:fs/promises';
 import { type Browser, chromium } from 'playwright-core';
 
-const PLACES = [
+const PATHS = [
   process.env.CHROMIUM,
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
 ];
 
-/** A running browser; undefined if the machine has none. @throws Error if it has none and CI=true. */
+/**
+ * Starts the browser. Undefined if the machine has none.
+ * @throws Error if the machine has none and CI=true.
+ */
 export async function launchBrowser(): Promise<Browser | undefined> {
-  for (const executablePath of PLACES) {
+  for (const executablePath of PATHS) {
     if (executablePath === undefined) continue;
-    const found = await access(executablePath).then(
+    const exists = await access(executablePath).then(
       () => true,
       () => false,
     );
-    if (!found) continue;
+    if (!exists) continue;
     return chromium.launch({
       executablePath,
       args: [
@@ -32,6 +35,6 @@ export async function launchBrowser(): Promise<Browser | undefined> {
     });
   }
   if (process.env.CI === 'true')
-    throw new Error('Chromium is needed for this test: install it, or set CHROMIUM');
+    throw new Error('This test needs Chromium: install it, or set CHROMIUM to its path');
   return undefined;
 }

@@ -1,5 +1,5 @@
 /**
- * Small real file systems for tests of what happens when one is full or read-only.
+ * Small file systems in memory, for tests of full and read-only disks.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -10,10 +10,10 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Mounts a file system in memory, or skips the test and says why. */
+/** Mounts a file system in memory and returns its folder. If it cannot, it skips the test with a message. */
 export async function mountSmallDisk(t: TestContext, size: string): Promise<string | undefined> {
   if (process.getuid?.() !== 0) {
-    t.skip('mounting a small file system needs root');
+    t.skip('this test mounts a file system, which needs root');
     return undefined;
   }
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-disk-'));
@@ -21,7 +21,7 @@ export async function mountSmallDisk(t: TestContext, size: string): Promise<stri
     await run('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder]);
   } catch {
     await rm(folder, { recursive: true });
-    t.skip('mounting is not permitted here');
+    t.skip('this test mounts a file system, which is not permitted here');
     return undefined;
   }
   t.after(async () => {
@@ -31,7 +31,7 @@ export async function mountSmallDisk(t: TestContext, size: string): Promise<stri
   return folder;
 }
 
-/** Mounts the file system anew, so that it can or cannot be written. */
+/** Makes the file system read-only or writable. */
 export async function remount(folder: string, mode: 'ro' | 'rw'): Promise<void> {
   await run('mount', ['-o', `remount,${mode}`, folder]);
 }

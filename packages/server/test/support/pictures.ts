@@ -1,6 +1,6 @@
 /**
- * Owns the pictures that tests are made with: legitimate ones, made by sharp, and hostile ones, made byte by byte.
- * Refuses to know what is tested with them. Deterministic: the same call makes the same picture.
+ * The pictures of the tests: valid ones, made with sharp, and hostile ones, made byte by byte. The same call
+ * always makes the same bytes.
  */
 import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
@@ -8,14 +8,14 @@ import sharp, { type Sharp } from 'sharp';
 export interface PictureOptions {
   readonly width?: number;
   readonly height?: number;
-  /** Another number is another picture of the same kind. */
+  /** Another number gives another picture of the same kind. */
   readonly seed?: number;
 }
 
-/** RGB pixels like a photograph's: soft gradients, edges and grain. */
+/** RGB pixels that resemble a photograph: soft gradients, edges and grain. */
 export function photoPixels({ width = 320, height = 240, seed = 1 }: PictureOptions = {}): Buffer {
   const pixels = Buffer.alloc(width * height * 3);
-  const random = generator(seed);
+  const random = createRandom(seed);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
       const at = (y * width + x) * 3;
@@ -28,7 +28,7 @@ export function photoPixels({ width = 320, height = 240, seed = 1 }: PictureOpti
   return pixels;
 }
 
-/** A photograph-like picture, to be encoded by the caller. */
+/** A picture that resembles a photograph. The caller encodes it. */
 export function photo(options: PictureOptions = {}): Sharp {
   const { width = 320, height = 240 } = options;
   return sharp(photoPixels(options), { raw: { width, height, channels: 3 } });
@@ -46,20 +46,20 @@ export async function webp(options: PictureOptions = {}): Promise<Buffer> {
   return photo(options).webp().toBuffer();
 }
 
-/** One colour; with `alpha` below 1 every pixel is transparent to that degree. */
+/** A picture of one colour. `alpha` is the opacity of every pixel, from 0 to 1. Absent: no alpha channel. */
 export function flat(width: number, height: number, colour: string, alpha?: number): Sharp {
   const image = sharp({ create: { width, height, channels: 3, background: colour } });
   return alpha === undefined ? image : image.ensureAlpha(alpha);
 }
 
-/** Opaque, with an alpha channel, but for one transparent pixel at the given place. */
+/** A picture with an alpha channel, opaque except for one pixel at this place. */
 export function oneTransparentPixel(width: number, height: number, x: number, y: number): Sharp {
   const pixels = Buffer.alloc(width * height * 4, 255);
   pixels[(y * width + x) * 4 + 3] = 254;
   return sharp(pixels, { raw: { width, height, channels: 4 } });
 }
 
-/** The colours of the four quarters of an upright quad picture: top left, top right, bottom left, bottom right. */
+/** The colours of the quarters of an upright `quad`: top left, top right, bottom left, bottom right. */
 export const QUARTERS = [
   [255, 0, 0],
   [0, 255, 0],
@@ -69,7 +69,7 @@ export const QUARTERS = [
 
 const QUAD = { width: 120, height: 80 };
 
-/** For each EXIF orientation: where a stored pixel belongs in the upright picture. */
+/** For each EXIF orientation: the place of a stored pixel in the upright picture. */
 const UPRIGHT: Readonly<Record<number, (x: number, y: number) => readonly [number, number]>> = {
   1: (x, y) => [x, y],
   2: (x, y) => [QUAD.width - 1 - x, y],
@@ -81,10 +81,13 @@ const UPRIGHT: Readonly<Record<number, (x: number, y: number) => readonly [numbe
   8: (x, y) => [y, QUAD.height - 1 - x],
 };
 
-/** Four coloured quarters, 120 x 80 when upright, stored the way the orientation says. Lossless but for JPEG. */
+/**
+ * Four coloured quarters, 120 x 80 pixels when upright, stored in this orientation. PNG and WebP are
+ * lossless.
+ */
 export async function quad(orientation: number, format: 'jpeg' | 'png' | 'webp' = 'jpeg'): Promise<Buffer> {
   const upright = UPRIGHT[orientation];
-  if (upright === undefined) throw new RangeError(`no orientation ${orientation}`);
+  if (upright === undefined) throw new RangeError(`orientation must be from 1 to 8, not ${orientation}`);
   const width = orientation >= 5 ? QUAD.height : QUAD.width;
   const height = orientation >= 5 ? QUAD.width : QUAD.height;
   const pixels = Buffer.alloc(width * height * 3);
@@ -106,9 +109,10 @@ export async function quad(orientation: number, format: 'jpeg' | 'png' | 'webp' 
   }
 }
 
-/** With GPS, camera, author and software in EXIF, XMP with a marker, and a colour profile. */
+/** Texts in the metadata of `withPrivateMetadata`. They must not be in any rendition. */
 export const PRIVATE_MARKERS = ['48/1', 'Secret Author', 'SN-4711', 'xmp-secret-marker'] as const;
 
+/** A picture with GPS, author and software in EXIF, with XMP and with a colour profile. */
 export async function withPrivateMetadata(format: 'jpeg' | 'png' | 'webp', orientation = 1): Promise<Buffer> {
   return (orientation === 1 ? photo() : photo().withMetadata({ orientation }))
     .withExif({
@@ -128,7 +132,7 @@ export async function withPrivateMetadata(format: 'jpeg' | 'png' | 'webp', orien
     .toBuffer();
 }
 
-/** An animated WebP: every frame another colour. Delays are 40, 50, 60, … ms. */
+/** An animated WebP. Every frame has another colour. Delays are 40, 50, 60, … ms. */
 export async function animation(
   frames: number,
   width = 60,
@@ -148,7 +152,7 @@ export async function animation(
   return { bytes, delays };
 }
 
-// ---- by hand ----
+// ---- made byte by byte ----
 
 const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
@@ -169,17 +173,17 @@ export function pngHeader(width: number, height: number, depth = 8, colour = 2, 
   return pngChunk('IHDR', body);
 }
 
-/** A PNG of exactly these chunks, and an end. */
+/** A PNG of exactly these chunks and the end chunk. */
 export function pngOf(...chunks: readonly Buffer[]): Buffer {
   return Buffer.concat([PNG_SIGNATURE, ...chunks, pngChunk('IEND', Buffer.alloc(0))]);
 }
 
-/** Adds chunks to a PNG behind its header. */
+/** Adds chunks to a PNG after its header. */
 export function withPngChunks(file: Buffer, ...chunks: readonly Buffer[]): Buffer {
   return Buffer.concat([file.subarray(0, 33), ...chunks, file.subarray(33)]);
 }
 
-/** A black RGB PNG of any size, interlaced or not, that compresses to next to nothing. */
+/** A black RGB PNG of any size. It compresses to a few bytes for each row. */
 export function blackPng(width: number, height: number): Buffer {
   return pngOf(
     pngHeader(width, height),
@@ -187,7 +191,7 @@ export function blackPng(width: number, height: number): Buffer {
   );
 }
 
-/** A small PNG with compressed text that inflates to `megabytes` for each of `chunks` chunks. */
+/** A small PNG with compressed text: each of `chunks` chunks inflates to `megabytes`. */
 export async function textBomb(chunks: number, megabytes: number): Promise<Buffer> {
   const text = Buffer.concat([
     Buffer.from('Comment\0\0', 'latin1'),
@@ -197,7 +201,7 @@ export async function textBomb(chunks: number, megabytes: number): Promise<Buffe
   return withPngChunks(small, ...Array.from({ length: chunks }, () => pngChunk('zTXt', text)));
 }
 
-/** A small PNG whose well-formed colour profile inflates to `megabytes`. */
+/** A small PNG with a well-formed colour profile that inflates to `megabytes`. */
 export async function profileBomb(megabytes: number): Promise<Buffer> {
   const body = Buffer.concat([
     Buffer.from('icc\0\0', 'latin1'),
@@ -206,16 +210,16 @@ export async function profileBomb(megabytes: number): Promise<Buffer> {
   return withPngChunks(await photo({ width: 64, height: 64 }).png().toBuffer(), pngChunk('iCCP', body));
 }
 
-/** The offset of the first marker of this kind in a JPEG, or an error. */
+/** The offset of the first marker of this kind in a JPEG. Throws if there is none. */
 export function jpegMarker(file: Buffer, marker: number): number {
   for (let at = 2; at < file.length; at += 2 + file.readUInt16BE(at + 2)) {
     if (file[at + 1] === marker) return at;
     if (file[at + 1] === 0xda) break;
   }
-  throw new Error(`no marker ${marker.toString(16)}`);
+  throw new Error(`the JPEG has no marker ${marker.toString(16)}`);
 }
 
-/** A valid progressive JPEG whose last scan is repeated until it has this many scans more. */
+/** A progressive JPEG whose last scan is repeated `more` times. */
 export async function manyScans(more: number): Promise<Buffer> {
   const file = await photo().jpeg({ progressive: true }).toBuffer();
   let last = -1;
@@ -229,8 +233,8 @@ export async function manyScans(more: number): Promise<Buffer> {
   ]);
 }
 
-/** Frame header fields of a JPEG replaced: two lies that libjpeg takes at their word. */
-export async function lyingJpeg(width: number, height: number): Promise<Buffer> {
+/** A JPEG whose header claims this size. libjpeg believes it. */
+export async function jpegClaimingSize(width: number, height: number): Promise<Buffer> {
   const file = await jpeg();
   const at = jpegMarker(file, 0xc0);
   file.writeUInt16BE(height, at + 5);
@@ -254,7 +258,7 @@ export function webpOf(...chunks: readonly Buffer[]): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** An extended header, as animations have it. */
+/** An extended header (VP8X), which animations have. */
 export function webpHeader(width: number, height: number, flags: number): Buffer {
   const body = Buffer.alloc(10);
   body.writeUInt8(flags, 0);
@@ -263,7 +267,7 @@ export function webpHeader(width: number, height: number, flags: number): Buffer
   return webpChunk('VP8X', body);
 }
 
-/** A valid animation of as many frames of one pixel each, on a canvas of any size. */
+/** A valid animation on a canvas of any size. Each frame has one pixel. */
 export async function frameFlood(frames: number, width = 1, height = 1): Promise<Buffer> {
   const pixel = await flat(1, 1, '#f00').webp({ lossless: true }).toBuffer();
   const frame = Buffer.alloc(16);
@@ -276,7 +280,7 @@ export async function frameFlood(frames: number, width = 1, height = 1): Promise
   );
 }
 
-/** Files of formats that are not accepted, by name. All but the last are what they claim to be. */
+/** Files of formats that are not accepted, by name. `signature` is only the start of a PNG. */
 export async function otherFormats(): Promise<Readonly<Record<string, Buffer>>> {
   const small = photo({ width: 32, height: 32 });
   return {
@@ -293,8 +297,8 @@ export async function otherFormats(): Promise<Readonly<Record<string, Buffer>>> 
   };
 }
 
-/** Numbers from 0 to below 1: the same for the same seed. */
-export function generator(seed: number): () => number {
+/** A generator of numbers from 0 to below 1. The same seed gives the same numbers. */
+export function createRandom(seed: number): () => number {
   let state = seed * 2_654_435_761 + 1;
   return () => {
     // mulberry32

@@ -1,29 +1,31 @@
 /**
- * What Linux tells of other processes in /proc: state, children, memory, work. Of one that is gone it is nothing, not an error.
+ * Facts about other processes from /proc: state, children, memory and CPU time. Linux only. A process that
+ * has ended gives an empty result and no error.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Ticks of the clock in which Linux tells the time that a process computed. */
+/** Linux counts CPU time in these ticks. */
 const TICKS_A_SECOND = 100;
 
-/** `R`unning, `S`leeping, s`T`opped, `Z`ombie and so on; undefined if there is no such process. */
+/** The state as one letter, for example `R` running, `S` sleeping, `T` stopped, `Z` zombie. */
 export function stateOf(pid: number): string | undefined {
   return statOf(pid)?.[0];
 }
 
-/** Those that are alive. */
+/** The child processes that are alive. */
 export function childrenOf(pid: number): number[] {
   const pids = read(`/proc/${pid}/task/${pid}/children`).split(' ').map(Number).filter(Boolean);
   return pids.filter(isAlive);
 }
 
-/** The processes of a group that run; those that only wait to be reaped do not. */
+/** The processes of a process group that are alive. */
 export function groupMembers(group: number): number[] {
   const pids = readdirSync('/proc').map(Number).filter(Boolean);
   return pids.filter((pid) => Number(statOf(pid)?.[2]) === group && isAlive(pid));
 }
 
-/** Bytes that it holds now, and the most it ever held. */
+/** Bytes of resident memory: now, and at most since the start. */
 export function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
   const status = read(`/proc/${pid}/status`);
   const field = (name: string) =>
@@ -31,22 +33,27 @@ export function memoryOf(pid: number): { readonly now: number; readonly peak: nu
   return { now: field('VmRSS'), peak: field('VmHWM') };
 }
 
-/** Milliseconds that it computed so far; undefined if there is no such process. */
-export function workOf(pid: number): number | undefined {
+/** Milliseconds of CPU time since the start. */
+export function cpuTimeOf(pid: number): number | undefined {
   const fields = statOf(pid);
-  // utime and stime: the 14th and the 15th field of the file.
+  // utime and stime are the 14th and the 15th field of the file.
   return fields && ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_A_SECOND;
 }
 
-/** False also for one that only waits to be reaped. */
+/** False for an ended process and for a zombie. */
 export function isAlive(pid: number): boolean {
   return !/^[ZX]/.test(stateOf(pid) ?? 'X');
 }
 
-/** The fields of /proc/PID/stat from the state on: the name ahead of it may hold anything. */
+/** The fields of /proc/PID/stat from the state on. They begin after the name, which may contain spaces. */
 function statOf(pid: number): string[] | undefined {
   const text = read(`/proc/${pid}/stat`);
   return text === '' ? undefined : text.slice(text.lastIndexOf(')') + 2).split(' ');
+}
+
+/** Waits until the condition is true. Checks it in every turn of the event loop. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await nextTurn();
 }
 
 function read(path: string): string {

@@ -1,11 +1,11 @@
 /**
- * Owns how tests ask for the reason of a refusal. Refuses to know which reasons there are.
+ * The reason with which the header walk refuses a file, for assertions.
  */
 import assert from 'node:assert/strict';
 import { Refusal } from '../../src/imaging/formats/limits.ts';
 import { walkPicture } from '../../src/imaging/formats/walk.ts';
 
-/** Why the walk refuses the file; fails if it does not, or throws anything but a Refusal. */
+/** The message of the Refusal. Fails if the walk accepts the file or throws another error. */
 export function refusal(file: Buffer): string {
   try {
     walkPicture(file);

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 import { type Config, ConfigError, loadConfig } from '../../config.ts';
+import { FORMATS, isImageFormat, OUTPUT_FORMATS, type OutputFormat } from '../../image.ts';
 import type { Environment } from '../terminal/context.ts';
 import { databaseExists } from './stores.ts';
 
@@ -101,12 +102,16 @@ async function checkSharp(): Promise<CheckResult> {
     const { imagingVersions } = await import('../../imaging/versions.ts');
     const { sharp, libvips, lacking } = imagingVersions();
     const text = `sharp ${sharp} with libvips ${libvips}`;
-    if (lacking.length === 0) return ok(`${text}: JPEG, PNG, WebP and AVIF`);
-    const without = `${text}, without ${lacking.join(' and ')}`;
-    return lacking.every((name) => name === 'AVIF') ? warn(without) : fail(without);
+    if (lacking.length === 0) return ok(`${text}: ${namesOf(OUTPUT_FORMATS)}`);
+    const without = `${text}, without ${namesOf(lacking)}`;
+    return lacking.some(isImageFormat) ? fail(without) : warn(without);
   } catch (error) {
     return fail(`sharp cannot be loaded: ${reasonOf(error)}`);
   }
+}
+
+function namesOf(formats: readonly OutputFormat[]): string {
+  return formats.map((format) => FORMATS[format].name).join(', ');
 }
 
 async function checkFolder(folder: string): Promise<CheckResult> {
@@ -253,12 +258,12 @@ async function checkDecoder(): Promise<CheckResult> {
     await writeFile(path, testPicture(64, 48));
     const { inspection } = await pool.ingest(path);
     const transform = { width: 32, height: 24, fit: 'cover', position: 'center', dpr: 1 } as const;
-    for (const format of ['jpeg', 'webp', 'avif'] as const) {
+    for (const format of OUTPUT_FORMATS.filter((each) => each !== 'png')) {
       const plan = planRendition(transform, inspection, format);
       const { bytes, width, height } = await pool.render(path, plan);
       if (width !== 32 || height !== 24)
         return fail(`a test picture of 32x24 pixels became ${width}x${height} in ${format}`);
-      if (format === 'avif') continue;
+      if (!isImageFormat(format)) continue;
       const copy = join(folder, `test.${format}`);
       await writeFile(copy, bytes);
       await pool.ingest(copy);

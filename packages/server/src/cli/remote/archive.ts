@@ -7,7 +7,7 @@ import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Image } from '@vitrine/client';
 import { AppError } from '../../errors.ts';
-import type { ImageFormat } from '../../image.ts';
+import { FORMATS, type ImageFormat, isDigest, isImageFormat } from '../../image.ts';
 import { asObject } from '../../validation/json.ts';
 import { PICTURE_KINDS, type Picture } from './image-download.ts';
 import { JsonlFile, readRecords } from './jsonl-file.ts';
@@ -36,7 +36,6 @@ interface Origin {
 
 /** The version of the manifest format. */
 const VERSION = 1;
-const EXTENSIONS: Readonly<Record<ImageFormat, string>> = { jpeg: 'jpg', png: 'png', webp: 'webp' };
 
 export class Archive {
   readonly origin: Origin;
@@ -139,7 +138,7 @@ export class Archive {
   }
 
   pathOf({ digest, format }: ArchiveEntry): string {
-    return join(this.#folder, PICTURES, `${digest}.${EXTENSIONS[format]}`);
+    return join(this.#folder, PICTURES, `${digest}.${FORMATS[format].extensions[0]}`);
   }
 
   /** Deletes the file of a picture. Its entry stays. */
@@ -221,8 +220,7 @@ function parseEntry(record: unknown): ArchiveEntry[] {
   const hasOptional = [altText, disabledOn].every(
     (field) => field === undefined || typeof field === 'string',
   );
-  const hasDigest = typeof digest === 'string' && /^[0-9a-f]{64}$/.test(digest);
-  const hasPicture =
-    Object.hasOwn(EXTENSIONS, String(format)) && PICTURE_KINDS.some((expected) => expected === kind);
+  const hasDigest = typeof digest === 'string' && isDigest(digest);
+  const hasPicture = isImageFormat(String(format)) && PICTURE_KINDS.some((expected) => expected === kind);
   return hasRequired && hasOptional && hasDigest && hasPicture ? [fields as unknown as ArchiveEntry] : [];
 }

@@ -4,8 +4,9 @@
  */
 import type { Image } from '@vitrine/client';
 import { AppError } from '../../errors.ts';
-import type { ImageFormat } from '../../image.ts';
+import { IMAGE_FORMAT_NAMES, type ImageFormat } from '../../image.ts';
 import { sniffFormat, walkPicture } from '../../imaging/formats/walk.ts';
+import { MAX_SIDE, writeSize } from '../../imaging/size.ts';
 import { type Connection, readBytes } from './connection.ts';
 
 export const PICTURE_KINDS = ['original', 're-encoded', 'downscaled'] as const;
@@ -19,9 +20,6 @@ export interface Picture {
    */
   readonly kind: (typeof PICTURE_KINDS)[number];
 }
-
-/** The longest side of a rendition, in pixels. */
-const MAX_RENDITION_SIDE = 2_048;
 
 /** Downloads the pictures of one account. */
 export class PictureDownloader {
@@ -54,7 +52,7 @@ export class PictureDownloader {
 
   async #downloadRendition(publicID: string): Promise<Buffer> {
     // 0x0 is the size of the original. Servers that reject it give the largest width.
-    for (const size of ['0x0', `${MAX_RENDITION_SIDE}x0`]) {
+    for (const size of ['0x0', writeSize({ width: MAX_SIDE, height: 0 })]) {
       try {
         const request = { publicID, size, quality: 95 };
         const { result } = await this.#connection.vitrine.images.getPublic(request, {
@@ -72,7 +70,7 @@ export class PictureDownloader {
 function formatOf(bytes: Buffer): ImageFormat {
   const format = sniffFormat(bytes);
   if (format) return format;
-  throw new AppError('invalid-image', 'the server sent a file that is not PNG, JPEG or WebP');
+  throw new AppError('invalid-image', `the server sent a file that is not ${IMAGE_FORMAT_NAMES}`);
 }
 
 function isRejectedSize(error: unknown): boolean {
@@ -82,7 +80,7 @@ function isRejectedSize(error: unknown): boolean {
 function kindOfRendition(bytes: Buffer): 're-encoded' | 'downscaled' {
   try {
     const { width, height } = walkPicture(bytes).facts;
-    return Math.max(width, height) >= MAX_RENDITION_SIDE ? 'downscaled' : 're-encoded';
+    return Math.max(width, height) >= MAX_SIDE ? 'downscaled' : 're-encoded';
   } catch (error) {
     throw new AppError('invalid-image', `the server sent an invalid picture: ${(error as Error).message}`);
   }

@@ -5,6 +5,9 @@
 import type { Image, ImageURLOptions } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
+import { OUTPUT_FORMATS } from '../../image.ts';
+import { FITS, POSITIONS } from '../../imaging/plan.ts';
+import { DEFAULT_SIZE, writeSize } from '../../imaging/size.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { addPagingOptions } from '../terminal/options.ts';
 import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
@@ -132,16 +135,16 @@ export function addImageCommands(program: Command, context: CommandContext): voi
 }
 
 const CHOICES: Readonly<Record<'fit' | 'position' | 'format', readonly string[]>> = {
-  fit: ['cover', 'contain'],
-  position: ['center', 'attention', 'entropy', 'focal'],
-  format: ['webp', 'jpeg', 'png', 'avif'],
+  fit: FITS,
+  position: POSITIONS,
+  format: OUTPUT_FORMATS,
 };
 
 function addTransformOptions(command: Command): Command {
   return command
     .option(
       '--size <WxH>',
-      'width and height in pixels, such as 800x600; 0 keeps the proportion (default: 400x400)',
+      `width and height in pixels, such as 800x600; 0 keeps the proportion (default: ${writeSize(DEFAULT_SIZE)})`,
     )
     .option(
       '--fit <cover|contain>',

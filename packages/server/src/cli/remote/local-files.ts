@@ -4,13 +4,15 @@
 import { glob, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { AppError } from '../../errors.ts';
-import { MAX_ORIGINAL_BYTES } from '../../image.ts';
+import { FORMATS, IMAGE_FORMATS, MAX_ORIGINAL_BYTES } from '../../image.ts';
 
 /**
  * The files of a folder that are uploaded. If an argument names a file, it may have any name: the server
  * reads its content.
  */
-const PICTURE = /\.(png|jpe?g|webp)$/i;
+export const PICTURE_EXTENSIONS = IMAGE_FORMATS.flatMap((format) => FORMATS[format].extensions);
+
+const PICTURE = new RegExp(`\\.(${PICTURE_EXTENSIONS.join('|')})$`, 'i');
 
 /**
  * The paths of all files, each once, in the order of the arguments. A folder gives its files and those of its

@@ -11,7 +11,7 @@ import { formatJSON } from '../terminal/output.ts';
 import { startProgress } from '../terminal/progress-bar.ts';
 import { addParallelOption, forEachParallel, messageOfItemFailure } from './batch.ts';
 import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
-import { findFiles, readPicture } from './local-files.ts';
+import { findFiles, PICTURE_EXTENSIONS, readPicture } from './local-files.ts';
 import { configFolder } from './profiles.ts';
 import { UploadHistory } from './upload-history.ts';
 
@@ -42,7 +42,7 @@ export function addUploadCommand(program: Command, context: CommandContext): voi
     'upload',
     'add pictures to the account; a second run sends only missing pictures',
   )
-    .argument('<file...>', 'files, patterns, or folders with png, jpg, jpeg and webp files')
+    .argument('<file...>', `files, patterns, or folders with ${PICTURE_EXTENSIONS.join(', ')} files`)
     .option('--alt <text>', 'alt text of all images, at most 2000 characters (default: none)');
   addParallelOption(upload).action(async (paths: string[], options: UploadOptions) => {
     const files = await findFiles(paths);

@@ -8,7 +8,7 @@ import type { Kysely, Transaction } from 'kysely';
 import type { LineItem } from '../../catalog/line-items.ts';
 import type { ProductContent } from '../../catalog/product.ts';
 import { throwIfFired } from '../../errors.ts';
-import { isPublicID, MAX_ORIGINAL_BYTES, parseUUID } from '../../image.ts';
+import { isDigest, isImageFormat, isPublicID, MAX_ORIGINAL_BYTES, parseUUID } from '../../image.ts';
 import type { CheckOptions, RecordFinding } from '../../maintenance/records.ts';
 import { fold } from '../../validation/text.ts';
 import { type Database, guarded, lockAccount, transact } from '../dialect.ts';
@@ -179,12 +179,12 @@ function problemsOf(row: ImageRow): string[] {
   const rules: [boolean, string][] = [
     [parseUUID(row.image_id) === row.image_id, 'the imageID is no UUID'],
     [isPublicID(row.public_id), 'the publicID is not 21 URL-safe characters'],
-    [/^[0-9a-f]{64}$/.test(row.digest), 'the digest is no SHA-256'],
+    [isDigest(row.digest), 'the digest is no SHA-256'],
     [
       row.size >= 1 && row.size <= MAX_ORIGINAL_BYTES,
       `the size of ${row.size} bytes is none that is accepted`,
     ],
-    [['jpeg', 'png', 'webp'].includes(row.format), `the format ${JSON.stringify(row.format)} is unknown`],
+    [isImageFormat(row.format), `the format ${JSON.stringify(row.format)} is unknown`],
     [Math.min(row.width, row.height, row.frames) >= 1, 'the picture has no pixels'],
   ];
   return rules.filter(([holds]) => !holds).map(([, text]) => text);

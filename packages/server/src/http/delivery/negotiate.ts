@@ -2,23 +2,10 @@
  * Owns the choice of a rendition's format from an Accept header. Pure. The header is reduced to one of four formats
  * here, so that nothing a client writes reaches a cache key.
  */
-import type { Original } from '../../image.ts';
-import type { OutputFormat } from '../../imaging/plan.ts';
+import { FORMATS, type Original, type OutputFormat } from '../../image.ts';
 
 // Past this nothing is read: a browser's Accept is about 100 characters long.
 const MAX_HEADER = 4_096;
-
-const MEDIA_TYPE: Readonly<Record<OutputFormat, string>> = {
-  webp: 'image/webp',
-  jpeg: 'image/jpeg',
-  png: 'image/png',
-  avif: 'image/avif',
-};
-
-/** The media type of a format, as in Content-Type. */
-export function mediaType(format: OutputFormat): string {
-  return MEDIA_TYPE[format];
-}
 
 /** What an Accept header says about one format. */
 export interface Preference {
@@ -50,7 +37,8 @@ export function parseAccept(header: string | undefined): Record<OutputFormat, Pr
   // An empty header, or one with no range that can be read, asks for nothing in particular.
   if (named.size === 0 && wildcard === undefined) wildcard = 1;
   const of = (format: OutputFormat): Preference => {
-    const own = named.get(MEDIA_TYPE[format]) ?? (format === 'jpeg' ? named.get('image/jpg') : undefined);
+    const own =
+      named.get(FORMATS[format].mediaType) ?? (format === 'jpeg' ? named.get('image/jpg') : undefined);
     if (own !== undefined) return { q: own, named: true };
     // AVIF is for who names it: clients that send */* may still throw on it.
     return { q: format === 'avif' ? 0 : (wildcard ?? 0), named: false };
@@ -79,7 +67,7 @@ export function negotiate(
     'png',
   ];
   const accepted = [...new Set(order)].filter((format) => preferences[format].q > 0);
-  const keepsAlpha = accepted.filter((format) => format !== 'jpeg');
+  const keepsAlpha = accepted.filter((format) => FORMATS[format].transparency);
   const candidates = original.transparent && keepsAlpha.length > 0 ? keepsAlpha : accepted;
   let best = candidates[0];
   if (best === undefined) return original.format;

@@ -8,19 +8,18 @@ import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concu
 import type { DeliveredRendition, Delivery } from '../../delivery/delivery.ts';
 import type { PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
-import { parseSize, type Transform } from '../../imaging/plan.ts';
+import { FORMATS } from '../../image.ts';
+import type { Transform } from '../../imaging/plan.ts';
+import { DEFAULT_SIZE, parseSize, SIZE_FORM } from '../../imaging/size.ts';
 import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
 import { isNotModified, lastModified, type Validators } from '../shared/conditional.ts';
 import { PUBLIC_CORS } from '../shared/cors.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { clientName, type RateLimits } from '../shared/rate-limits.ts';
 import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from '../shared/schemas.ts';
-import { mediaType, negotiate } from './negotiate.ts';
+import { negotiate } from './negotiate.ts';
 import { ServerTiming } from './server-timing.ts';
 import type { WarmAnswers } from './warm-answers.ts';
-
-/** What clients get that ask for no size; the official SDKs then ask for exactly this. */
-const DEFAULT_SIZE = { width: 400, height: 400 };
 
 /** Milliseconds until a client is told that it asks for too much. */
 const REFUSAL_HELD = 100;
@@ -110,7 +109,7 @@ export function addDeliveryRoutes(
         sent(from).value += 1;
         reply
           .header('server-timing', timing.of(from, times))
-          .type(mediaType(planned.plan.format))
+          .type(FORMATS[planned.plan.format].mediaType)
           .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);
         warm.remember(request.raw, planned, reply.getHeaders());
         return reply.send(bytes);
@@ -121,7 +120,7 @@ export function addDeliveryRoutes(
 
 function parseTransform(query: Static<typeof DeliveryQuery>): Transform {
   const size = query.size === undefined ? DEFAULT_SIZE : parseSize(query.size);
-  if (!size) throw new AppError('invalid-request', 'size must be of the form WxH');
+  if (!size) throw new AppError('invalid-request', `size must be ${SIZE_FORM}`);
   return {
     ...size,
     fit: query.fit ?? 'cover',

@@ -5,9 +5,8 @@
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { AppError } from '../../errors.ts';
-import type { Digest, Image, ImageFormat } from '../../image.ts';
+import { type Digest, FORMATS, IMAGE_FORMATS, type Image } from '../../image.ts';
 import type { Library } from '../../images/library.ts';
-import { mediaType } from '../delivery/negotiate.ts';
 import { isMatched, isNotModified } from '../shared/conditional.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { accountOf } from '../shared/route-rules.ts';
@@ -21,8 +20,6 @@ import {
 
 /** Milliseconds in which a client must have taken something: who stopped reading must not keep a file open. */
 const STALL_TIMEOUT = 30_000;
-
-const EXTENSIONS: Readonly<Record<ImageFormat, string>> = { jpeg: 'jpg', png: 'png', webp: 'webp' };
 
 const OriginalHeaders = Type.Object({
   ...VersionHeader.properties,
@@ -43,8 +40,8 @@ const RESPONSES = {
     description: 'The bytes that were uploaded, in the format that they have.',
     headers: ANSWERED,
     content: Object.fromEntries(
-      Object.keys(EXTENSIONS).map((format) => [
-        `image/${format}`,
+      IMAGE_FORMATS.map((format) => [
+        FORMATS[format].mediaType,
         { schema: { type: 'string', format: 'binary' } },
       ]),
     ),
@@ -92,7 +89,7 @@ export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly 
         // Also for HEAD: it is not to promise bytes that are lost.
         const stream = await library.openOriginal(image, request.aborted);
         reply
-          .type(mediaType(format))
+          .type(FORMATS[format].mediaType)
           .header('content-length', String(size))
           .header('content-disposition', `attachment; filename="${fileName(image)}"`)
           .header('accept-ranges', 'none');
@@ -109,7 +106,7 @@ export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly 
 
 /** Nothing that a client wrote is in it. */
 function fileName({ publicID, original }: Image): string {
-  return `${publicID}.${EXTENSIONS[original.format]}`;
+  return `${publicID}.${FORMATS[original.format].extensions[0]}`;
 }
 
 function reprDigest(digest: Digest): string {

@@ -8,7 +8,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concurrency-limit.ts';
 import { AppError } from '../../errors.ts';
-import type { Image } from '../../image.ts';
+import { IMAGE_FORMAT_NAMES, type Image } from '../../image.ts';
 import type { Library } from '../../images/library.ts';
 import type { ImageFilter } from '../../images/records.ts';
 import { DuplicateImageError, ImageInUseError } from '../../images/refusals.ts';
@@ -89,7 +89,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       config: { scope: 'images.write', form: true },
       schema: {
         operationId: 'uploadImage',
-        summary: 'Upload a PNG, JPEG or WebP image',
+        summary: `Upload a ${IMAGE_FORMAT_NAMES} image`,
         description: 'Duplicate images, and files larger than 16 MiB, are refused.',
         tags,
         params: AccountParams,

@@ -4,6 +4,7 @@
  */
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/schema';
+import { SIZE_FORM, SIZE_PATTERN } from '../../imaging/size.ts';
 
 interface PropertySchema {
   readonly type?: string;
@@ -53,6 +54,6 @@ function expected({ type, enum: values, minimum, maximum, pattern }: PropertySch
     if (minimum === undefined) return kind;
     return maximum === undefined ? `${kind} from ${minimum}` : `${kind} from ${minimum} to ${maximum}`;
   }
-  if (pattern?.includes('x')) return 'of the form WxH, each a whole number from 0 to 99999';
+  if (pattern === SIZE_PATTERN) return SIZE_FORM;
   return 'valid';
 }

@@ -3,7 +3,9 @@
  * `docs/openapi.json` and, through it, the client's types. Refuses to know entities: the routes map.
  */
 import { Type } from 'typebox';
-import { MAX_ALT_TEXT_LENGTH } from '../../image.ts';
+import { FORMATS, IMAGE_FORMAT_NAMES, MAX_ALT_TEXT_LENGTH, OUTPUT_FORMATS } from '../../image.ts';
+import { FITS, POSITIONS } from '../../imaging/plan.ts';
+import { DEFAULT_SIZE, MAX_SIDE, SIZE_PATTERN, writeSize } from '../../imaging/size.ts';
 import { MAX_SEARCH_LENGTH } from './paging.ts';
 import { VERSIONS } from './version.ts';
 
@@ -93,7 +95,7 @@ export const ImageRequest = Type.Object(
   {
     image: Type.String({
       format: 'binary',
-      description: 'A PNG, JPEG or WebP file of at most 16 MiB. Its type is decided by its bytes.',
+      description: `A ${IMAGE_FORMAT_NAMES} file of at most 16 MiB. Its type is decided by its bytes.`,
     }),
     metadata: Type.Optional(Type.Ref('ImageMetadataRequest')),
   },
@@ -152,18 +154,12 @@ export const ImageListQuery = Type.Object({
   ),
 });
 
-/** Choices of the delivery parameters, in the order of the documentation. */
-export const FITS = ['cover', 'contain'] as const;
-export const POSITIONS = ['center', 'attention', 'entropy', 'focal'] as const;
-export const FORMATS = ['webp', 'jpeg', 'png', 'avif'] as const;
-
 export const DeliveryQuery = Type.Object({
   size: Type.Optional(
     Type.String({
-      pattern: '^(0|[1-9][0-9]{0,4})x(0|[1-9][0-9]{0,4})$',
-      default: '400x400',
-      description:
-        'WxH in pixels, each capped at 2048. If one is 0, the image is scaled in proportion to the other. 0x0 is the size of the image itself, bounded by 2048.',
+      pattern: SIZE_PATTERN,
+      default: writeSize(DEFAULT_SIZE),
+      description: `WxH in pixels, each capped at ${MAX_SIDE}. If one is 0, the image is scaled in proportion to the other. 0x0 is the size of the image itself, bounded by ${MAX_SIDE}.`,
     }),
   ),
   fit: choice(FITS, 'cover (default): exactly the size, cropped. contain: within the size, not cropped.'),
@@ -171,7 +167,7 @@ export const DeliveryQuery = Type.Object({
     POSITIONS,
     'Which part a crop keeps; focal: around the focal point of the image. Default: center.',
   ),
-  format: choice(FORMATS, 'The format, whatever the Accept header says.'),
+  format: choice(OUTPUT_FORMATS, 'The format, whatever the Accept header says.'),
   quality: Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -294,7 +290,10 @@ export const RESPONSES = {
         'Last-Modified': { type: 'string' },
       },
       content: Object.fromEntries(
-        FORMATS.map((format) => [`image/${format}`, { schema: { type: 'string', format: 'binary' } }]),
+        OUTPUT_FORMATS.map((format) => [
+          FORMATS[format].mediaType,
+          { schema: { type: 'string', format: 'binary' } },
+        ]),
       ),
     },
     304: described('The image has not changed.'),

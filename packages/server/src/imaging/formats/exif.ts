@@ -1,15 +1,17 @@
 /**
- * Owns the one thing that is kept of EXIF: the orientation. Everything else in it (places, names, serial numbers,
- * thumbnails) is nobody's business here, and parsers of it have had holes. Refuses to know the formats that carry it.
+ * The EXIF orientation, the only field of EXIF that is read. Renditions must not publish places, names,
+ * serial numbers and thumbnails, and parsers of these fields have had security holes.
  */
 
 const ORIENTATION_TAG = 0x0112;
 const SHORT = 3;
 const ENTRY_BYTES = 12;
 
-/** The orientation, 1..8, that a TIFF block of EXIF gives; 1 for a block that gives none or is damaged. */
+/**
+ * The orientation in a TIFF block of EXIF, 1..8. 1 for a block without orientation and for a damaged block.
+ */
 export function readOrientation(tiff: Buffer): number {
-  // Some writers repeat the prefix that only JPEG needs.
+  // Only JPEG needs the prefix, but some encoders write it into PNG and WebP too.
   const body = hasJpegPrefix(tiff) ? tiff.subarray(6) : tiff;
   if (body.length < 14) return 1;
   const order = body.toString('latin1', 0, 2);
@@ -31,12 +33,12 @@ export function readOrientation(tiff: Buffer): number {
   return 1;
 }
 
-/** True if the segment starts with `Exif\0` and any byte, as EXIF in JPEG does. */
+/** True if the segment starts with `Exif\0` and one more byte, as EXIF in JPEG does. */
 export function hasJpegPrefix(segment: Buffer): boolean {
   return segment.length >= 6 && segment.toString('latin1', 0, 5) === 'Exif\0';
 }
 
-/** A TIFF block that says the orientation and nothing else. */
+/** A TIFF block with the orientation as its only field. */
 export function orientationTiff(orientation: number): Buffer {
   const tiff = Buffer.alloc(26);
   tiff.write('II', 0, 'latin1');

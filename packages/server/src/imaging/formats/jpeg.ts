@@ -1,11 +1,11 @@
 /**
- * Owns the header walk of JPEG: from untrusted bytes to a file with only the segments that its pixels need.
- * Refuses to know the other formats, and sharp; tables and entropy-coded data are libjpeg's to judge.
+ * The header walk of JPEG: copies the segments that the pixels need. It does not check tables and
+ * entropy-coded data: libjpeg does that when it decodes.
  */
 import { hasJpegPrefix, orientationTiff, readOrientation } from './exif.ts';
 import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
 
-/** Encoders emit about 10; each costs 0.2 ms for each megapixel, and 2 770 of them fit into 640 kB. */
+/** Encoders write about 10 scans. A scan costs 0.2 ms for each megapixel, and 2 770 scans fit into 640 kB. */
 const MAX_SCANS = 64;
 
 const MAX_SEGMENTS = 2_000;
@@ -21,7 +21,9 @@ const M_APP1 = 0xe1;
 const M_APP2 = 0xe2;
 const M_APP14 = 0xee;
 
-/** Huffman and quantisation tables, restart intervals. Not the number of lines (DNL): libjpeg skips it. */
+/**
+ * Huffman tables, quantisation tables and restart intervals. Not the number of lines (DNL): libjpeg skips it.
+ */
 const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdd]);
 
 interface Frame {
@@ -29,101 +31,104 @@ interface Frame {
   readonly height: number;
   readonly components: number;
   readonly progressive: boolean;
-  /** Bytes of the coefficients of one pixel, all components, subsampling considered. */
+  /** Bytes of the coefficients of one pixel, for all components, with subsampling. */
   readonly coefficientBytes: number;
 }
 
-/** Walks a file that starts with SOI. Throws a Refusal. */
+/**
+ * @param file that starts with SOI
+ * @throws Refusal
+ */
 export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
-  const kept: Buffer[] = [SOI];
+  const parts: Buffer[] = [SOI];
   let frame: Frame | undefined;
   let orientation = 1;
   let profileBytes = 0;
-  let profileAt: number | undefined;
-  const profile: Buffer[] = [];
-  let app0 = false;
-  let adobe = false;
-  let buffered = false;
+  let profileIndex: number | undefined;
+  const profileParts: Buffer[] = [];
+  let hasJfif = false;
+  let hasAdobe = false;
+  let isBuffered = false;
   let segments = 0;
   let scans = 0;
-  let ended = false;
+  let hasEnd = false;
 
   for (let at = SOI.length; ; ) {
-    const found = findMarker(file, at);
-    // Whether the scans are complete is for the decoder to find out, and only where it is not given the end marker
-    // that the file lacks: with one, the scans that are missing would be none.
-    if (found === undefined) break;
-    const { marker } = found;
+    const next = findMarker(file, at);
+    // A missing end marker is not added: without it the decoder notices that scans are missing.
+    if (next === undefined) break;
+    const { marker } = next;
     if (marker === M_EOI) {
-      ended = true;
+      hasEnd = true;
       break;
     }
-    if (marker === M_SOI) throw new Refusal('it has a second JPEG start inside');
+    if (marker === M_SOI) throw new Refusal('the file has a second JPEG start marker');
     segments += 1;
-    if (segments > MAX_SEGMENTS) throw new Refusal(`it has more than ${MAX_SEGMENTS} JPEG segments`);
-    const start = found.at;
-    if (start + 4 > file.length) throw cutShort();
+    if (segments > MAX_SEGMENTS) throw new Refusal(`the file has more than ${MAX_SEGMENTS} JPEG segments`);
+    const start = next.at;
+    if (start + 4 > file.length) throw incompleteFile();
     const length = file.readUInt16BE(start + 2);
     let end = start + 2 + length;
-    if (length < 2 || end > file.length) throw cutShort();
+    if (length < 2 || end > file.length) throw incompleteFile();
     const body = file.subarray(start + 4, end);
 
     if (isFrame(marker)) {
-      if (frame !== undefined) throw new Refusal('it has more than one JPEG frame header');
+      if (frame !== undefined) throw new Refusal('the file has more than one JPEG frame header');
       frame = readFrame(marker, body);
-      kept.push(file.subarray(start, end));
+      parts.push(file.subarray(start, end));
     } else if (marker === M_SOS) {
-      if (frame === undefined) throw new Refusal('its JPEG frame header is missing');
+      if (frame === undefined) throw new Refusal('the JPEG frame header is missing');
       scans += 1;
-      if (scans > MAX_SCANS) throw new Refusal(`it has more than ${MAX_SCANS} JPEG scans`);
-      if (frame.progressive || body[0] !== frame.components) buffered = true;
+      if (scans > MAX_SCANS) throw new Refusal(`the file has more than ${MAX_SCANS} JPEG scans`);
+      if (frame.progressive || body[0] !== frame.components) isBuffered = true;
       end = endOfScan(file, end);
-      kept.push(file.subarray(start, end));
+      parts.push(file.subarray(start, end));
     } else if (TABLES.has(marker)) {
-      kept.push(file.subarray(start, end));
-    } else if (marker === M_APP0 && !app0 && body.toString('latin1', 0, 5) === 'JFIF\0') {
-      app0 = true;
-      // Its last bytes may be a thumbnail.
-      kept.push(jfif(body));
+      parts.push(file.subarray(start, end));
+    } else if (marker === M_APP0 && !hasJfif && body.toString('latin1', 0, 5) === 'JFIF\0') {
+      hasJfif = true;
+      // Without the thumbnail that its last bytes may be.
+      parts.push(jfif(body));
     } else if (marker === M_APP1 && orientation === 1 && hasJpegPrefix(body)) {
       orientation = readOrientation(body.subarray(6));
     } else if (marker === M_APP2 && body.toString('latin1', 0, 12) === 'ICC_PROFILE\0') {
-      profileAt ??= kept.length;
+      profileIndex ??= parts.length;
       profileBytes += body.length;
-      profile.push(file.subarray(start, end));
-    } else if (marker === M_APP14 && !adobe && body.toString('latin1', 0, 5) === 'Adobe') {
-      adobe = true;
-      kept.push(file.subarray(start, end));
+      profileParts.push(file.subarray(start, end));
+    } else if (marker === M_APP14 && !hasAdobe && body.toString('latin1', 0, 5) === 'Adobe') {
+      hasAdobe = true;
+      parts.push(file.subarray(start, end));
     }
     at = end;
   }
-  if (frame === undefined || scans === 0) throw cutShort();
-  if (profileAt !== undefined && profileBytes <= MAX_PROFILE_BYTES) kept.splice(profileAt, 0, ...profile);
-  if (orientation !== 1) kept.splice(app0 ? 2 : 1, 0, exifSegment(orientation));
-  if (ended) kept.push(EOI);
+  if (frame === undefined || scans === 0) throw incompleteFile();
+  if (profileIndex !== undefined && profileBytes <= MAX_PROFILE_BYTES)
+    parts.splice(profileIndex, 0, ...profileParts);
+  if (orientation !== 1) parts.splice(hasJfif ? 2 : 1, 0, exifSegment(orientation));
+  if (hasEnd) parts.push(EOI);
 
   const { width, height, components } = frame;
-  if (buffered) checkBudget(width * height * frame.coefficientBytes, 'a JPEG in several scans');
+  if (isBuffered) checkBudget(width * height * frame.coefficientBytes, 'a JPEG in several scans');
   return {
-    bytes: Buffer.concat(kept),
+    bytes: Buffer.concat(parts),
     facts: { width, height, frames: 1, orientation, alpha: false, cmyk: components === 4 },
   };
 }
 
-/** The next marker at or behind `at`, past fill bytes and bytes that belong to nothing. */
+/** The next marker at or after `at`. Skips fill bytes and bytes outside of segments. */
 function findMarker(file: Buffer, at: number): { at: number; marker: number } | undefined {
   for (let i = file.indexOf(0xff, at); i >= 0; i = file.indexOf(0xff, i + 1)) {
     const marker = file[i + 1];
     if (marker === undefined) return undefined;
     if (marker === 0xff || marker === 0x00) continue;
-    // Restart markers and TEM stand alone and mean nothing between segments.
+    // Restart markers and TEM have no length, and no meaning between segments.
     if ((marker >= 0xd0 && marker <= 0xd7) || marker === 0x01) continue;
     return { at: i, marker };
   }
   return undefined;
 }
 
-/** The end of the entropy-coded data that starts at `at`: the next marker that is not part of it. */
+/** The end of the entropy-coded data that starts at `at`: the next marker outside of it. */
 function endOfScan(file: Buffer, at: number): number {
   for (let i = file.indexOf(0xff, at); i >= 0; i = file.indexOf(0xff, i + 1)) {
     const next = file[i + 1];
@@ -134,7 +139,7 @@ function endOfScan(file: Buffer, at: number): number {
   return file.length;
 }
 
-/** SOF0 to SOF15; the three others in that range are DHT, JPG and DAC. */
+/** True for SOF0 to SOF15. DHT, JPG and DAC are in the same range. */
 function isFrame(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 }
@@ -142,19 +147,20 @@ function isFrame(marker: number): boolean {
 function readFrame(marker: number, body: Buffer): Frame {
   if (marker > 0xc2) {
     throw new Refusal(
-      `it uses JPEG process SOF${marker - 0xc0}: only baseline, extended and progressive Huffman are accepted`,
+      `the file uses the JPEG process SOF${marker - 0xc0}: only baseline, extended and progressive Huffman are accepted`,
     );
   }
-  if (body.length < 6) throw cutShort();
+  if (body.length < 6) throw incompleteFile();
   const precision = body.readUInt8(0);
   const height = body.readUInt16BE(1);
   const width = body.readUInt16BE(3);
   const components = body.readUInt8(5);
-  if (precision !== 8) throw new Refusal(`it has ${precision} bits per JPEG sample: only 8 are accepted`);
+  if (precision !== 8)
+    throw new Refusal(`the file has ${precision} bits per JPEG sample: only 8 are accepted`);
   if (components !== 1 && components !== 3 && components !== 4) {
-    throw new Refusal(`it has ${components} JPEG components: only 1, 3 and 4 are accepted`);
+    throw new Refusal(`the file has ${components} JPEG components: only 1, 3 and 4 are accepted`);
   }
-  if (body.length < 6 + 3 * components) throw cutShort();
+  if (body.length < 6 + 3 * components) throw incompleteFile();
   checkSize(width, height, 1);
   const areas: number[] = [];
   let widest = 1;
@@ -164,7 +170,7 @@ function readFrame(marker: number, body: Buffer): Frame {
     const across = sampling >> 4;
     const down = sampling & 15;
     if (across < 1 || across > 4 || down < 1 || down > 4)
-      throw new Refusal('its JPEG frame header is damaged');
+      throw new Refusal('the JPEG frame header is damaged');
     widest = Math.max(widest, across);
     tallest = Math.max(tallest, down);
     areas.push(across * down);
@@ -193,6 +199,6 @@ function exifSegment(orientation: number): Buffer {
   return Buffer.concat([head, tiff]);
 }
 
-function cutShort(): Refusal {
-  return new Refusal('the JPEG file is cut short or damaged');
+function incompleteFile(): Refusal {
+  return new Refusal('the JPEG file is incomplete or damaged');
 }

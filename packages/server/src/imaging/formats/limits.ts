@@ -1,6 +1,6 @@
 /**
- * Owns the limits on pictures and the words in which a picture is refused, for all formats alike.
- * Refuses to know how any format is laid out, and sharp.
+ * The limits on uploaded pictures of every format, and the messages of their refusals. Clients read these
+ * messages in the 422 answer.
  */
 import type { ImageFormat } from '../../image.ts';
 
@@ -8,66 +8,76 @@ import type { ImageFormat } from '../../image.ts';
 export const MAX_PIXELS = 100_000_000;
 
 /** Pixels on one side. */
-export const MAX_PICTURE_SIDE = 30_000;
+const MAX_PICTURE_SIDE = 30_000;
 
-/** Frames of an animation: libvips takes time quadratic in them before the first pixel. */
+/** Frames of an animation. The time that libvips takes before the first pixel grows with their square. */
 export const MAX_FRAMES = 1_000;
 
-/** Bytes that one decode may have to hold at once, computed from the header. */
-export const DECODE_BUDGET_BYTES = 400 * 1024 * 1024;
+/** Bytes that one decode may hold at once, computed from the header. */
+const DECODE_BUDGET_BYTES = 400 * 1024 * 1024;
 
-/** Bytes of a colour profile, inflated. A larger one is dropped: no display's or printer's is. */
+/** Bytes of a colour profile, inflated. A larger one is dropped: displays and printers have smaller ones. */
 export const MAX_PROFILE_BYTES = 2 * 1024 * 1024;
 
-/** What the header walk found out; everything about it was checked against the limits. */
+/** The result of the header walk. Every value is within the limits. */
 export interface PictureFacts {
-  /** As stored, before orientation. One frame's. */
+  /** Width of one frame in pixels, as stored: before the orientation is applied. */
   readonly width: number;
+  /** Height of one frame in pixels, as stored: before the orientation is applied. */
   readonly height: number;
   readonly frames: number;
-  /** EXIF orientation, 1..8. Always 1 for animations: their frames cannot be turned while they stream. */
+  /** EXIF orientation, 1..8. Always 1 for an animation, because libvips cannot turn streamed frames. */
   readonly orientation: number;
-  /** Whether the file can hold transparency at all; only the pixels tell whether it does. */
+  /** Whether the file can hold transparency. Only the pixels show whether it does. */
   readonly alpha: boolean;
-  /** Four inks instead of light; only ever a JPEG. */
+  /** Whether the pixels are CMYK inks. Only a JPEG can have them. */
   readonly cmyk: boolean;
 }
 
-/** A picture that passed the walk: only what its pixels need is left of the file. */
-export interface Walked {
+/** A picture that passed the header walk. */
+export interface CheckedPicture {
   readonly format: ImageFormat;
-  /** A complete file of the same format and the same pixels, without anything else. */
+  /** A complete file of the same format and the same pixels. Metadata and unknown parts are removed. */
   readonly bytes: Buffer;
   readonly facts: PictureFacts;
 }
 
-/** Why a picture is not accepted. The message is written for the client. */
+/** The reason why a picture is refused. The message is written for the client. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 }
 
-/** Throws a Refusal unless the sizes are within the limits. */
+/** @throws Refusal if the sides, the frames or the pixels are outside the limits. */
 export function checkSize(width: number, height: number, frames: number): void {
-  if (width === 0 || height === 0) throw new Refusal(`it is ${width} x ${height} pixels: a side is empty`);
-  if (width > MAX_PICTURE_SIDE || height > MAX_PICTURE_SIDE) {
-    throw new Refusal(`it is ${width} x ${height} pixels: a side may have at most ${MAX_PICTURE_SIDE}`);
+  if (!isSide(width) || !isSide(height)) {
+    throw new Refusal(
+      `the picture is ${width} x ${height} pixels: each side must be from 1 to ${MAX_PICTURE_SIDE} pixels`,
+    );
   }
-  if (frames > MAX_FRAMES) throw new Refusal(`it has ${frames} frames: at most ${MAX_FRAMES} are accepted`);
+  if (frames > MAX_FRAMES) throw new Refusal(`the picture has ${frames} frames: the limit is ${MAX_FRAMES}`);
   const pixels = width * height * frames;
   if (pixels > MAX_PIXELS) {
-    const all = frames === 1 ? '' : `${frames} frames of `;
+    const layout = `${frames === 1 ? '' : `${frames} frames of `}${width} x ${height} pixels`;
     throw new Refusal(
-      `it is ${all}${width} x ${height} pixels: ${megapixels(pixels)} megapixels, at most ${megapixels(MAX_PIXELS)} are accepted`,
+      `the picture has ${megapixels(pixels)} megapixels (${layout}): the limit is ${megapixels(MAX_PIXELS)}`,
     );
   }
 }
 
-/** Throws a Refusal if decoding holds more than the budget; `why` names what about the file makes it so. */
-export function checkBudget(bytes: number, why: string): void {
+/**
+ * @param bytes that the decode holds at once
+ * @param reason the property of the file that needs them, to complete "because it is …"
+ * @throws Refusal if they are more than the budget.
+ */
+export function checkBudget(bytes: number, reason: string): void {
   if (bytes <= DECODE_BUDGET_BYTES) return;
   throw new Refusal(
-    `it needs ${mebibytes(bytes)} MiB to decode, because it is ${why}: at most ${mebibytes(DECODE_BUDGET_BYTES)} are accepted`,
+    `the picture needs ${mebibytes(bytes)} MiB of memory to decode, because it is ${reason}: the limit is ${mebibytes(DECODE_BUDGET_BYTES)} MiB`,
   );
+}
+
+function isSide(pixels: number): boolean {
+  return pixels >= 1 && pixels <= MAX_PICTURE_SIDE;
 }
 
 function megapixels(pixels: number): string {

@@ -1,6 +1,6 @@
 /**
- * Owns the header walk of PNG: from untrusted bytes to a file with only the chunks that its pixels need.
- * Refuses to know the other formats, and sharp; the checksums and the pixels are libpng's to judge.
+ * The header walk of PNG: copies the chunks that the pixels need. It does not check their checksums and
+ * pixels: libpng does that when it decodes.
  */
 import { crc32, inflateSync } from 'node:zlib';
 import { orientationTiff, readOrientation } from './exif.ts';
@@ -10,7 +10,7 @@ export const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x
 
 const MAX_CHUNKS = 20_000;
 
-/** Type, length and checksum. */
+/** Bytes of the length, the type and the checksum. */
 const CHUNK_OVERHEAD = 12;
 
 const IEND = chunk('IEND', Buffer.alloc(0));
@@ -32,86 +32,93 @@ interface Header {
   readonly interlaced: boolean;
 }
 
-/** Walks a file that starts with the signature. Throws a Refusal. */
+/**
+ * @param file that starts with the signature
+ * @throws Refusal
+ */
 export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
-  const kept: Buffer[] = [PNG_SIGNATURE];
+  const chunks: Buffer[] = [PNG_SIGNATURE];
   let header: Header | undefined;
   let orientation = 1;
-  let palette = false;
-  let transparency = false;
-  let data = false;
-  let profiled = false;
+  let hasPalette = false;
+  let hasTransparency = false;
+  let hasRows = false;
+  let hasProfile = false;
   let profile: Buffer | undefined;
   let count = 0;
 
   for (let at = PNG_SIGNATURE.length; at < file.length; ) {
     count += 1;
-    if (count > MAX_CHUNKS) throw new Refusal(`it has more than ${MAX_CHUNKS} PNG chunks`);
-    if (file.length - at < CHUNK_OVERHEAD) throw cutShort();
+    if (count > MAX_CHUNKS) throw new Refusal(`the file has more than ${MAX_CHUNKS} PNG chunks`);
+    if (file.length - at < CHUNK_OVERHEAD) throw incompleteFile();
     const length = file.readUInt32BE(at);
     const type = file.toString('latin1', at + 4, at + 8);
     const end = at + CHUNK_OVERHEAD + length;
-    if (end > file.length) throw cutShort();
+    if (end > file.length) throw incompleteFile();
     const whole = file.subarray(at, end);
     const body = file.subarray(at + 8, end - 4);
     at = end;
 
     if (header === undefined) {
-      if (type !== 'IHDR') throw new Refusal('its PNG header is missing');
+      if (type !== 'IHDR') throw new Refusal('the PNG header is missing');
       header = readHeader(body);
-      kept.push(whole);
+      chunks.push(whole);
       continue;
     }
     if (type === 'IEND') break;
     switch (type) {
       case 'IHDR':
-        throw new Refusal('it has more than one PNG header');
+        throw new Refusal('the file has more than one PNG header');
       case 'IDAT':
-        // Rows come after everything that says how to read them.
-        if (!data && profile !== undefined) kept.push(profile);
-        data = true;
-        kept.push(whole);
+        // The profile must come before the rows.
+        if (!hasRows && profile !== undefined) chunks.push(profile);
+        hasRows = true;
+        chunks.push(whole);
         break;
       case 'PLTE':
-        if (data || palette) break;
-        palette = true;
-        // libpng wants the profile ahead of the palette.
-        if (profile !== undefined) kept.push(profile);
+        if (hasRows || hasPalette) break;
+        hasPalette = true;
+        // libpng requires the profile before the palette.
+        if (profile !== undefined) chunks.push(profile);
         profile = undefined;
-        kept.push(whole);
+        chunks.push(whole);
         break;
       case 'tRNS':
-        if (data || transparency) break;
-        transparency = true;
-        kept.push(whole);
+        if (hasRows || hasTransparency) break;
+        hasTransparency = true;
+        chunks.push(whole);
         break;
       case 'iCCP':
-        // Only the first is looked at, whatever it is: thousands fit into a file, and each takes a millisecond to inflate.
-        if (!data && !palette && !profiled && isIntact(whole) && isSmallProfile(body)) profile = whole;
-        profiled = true;
+        // Only the first is read: thousands fit into a file, and each takes a millisecond to inflate.
+        if (!hasRows && !hasPalette && !hasProfile && isIntact(whole) && isSmallProfile(body))
+          profile = whole;
+        hasProfile = true;
         break;
       case 'eXIf':
-        // Also behind the rows, where libpng allows it. The first that turns the picture counts.
+        // libpng allows this chunk after the rows too. The first one that turns the picture counts.
         if (orientation === 1 && isIntact(whole)) orientation = readOrientation(body);
         break;
       default:
-        // Text, time, gamma, animation, and what nobody knows: no pixel needs it. An unknown critical chunk
-        // does not make the picture another one, and libpng would refuse it.
+        // The pixels need no text, time, gamma and animation chunks, and no unknown ones. An unknown critical
+        // chunk is dropped too: it does not change the picture, but libpng would refuse it.
         break;
     }
   }
-  if (header === undefined || !data) throw cutShort();
-  if (orientation !== 1) kept.splice(2, 0, chunk('eXIf', orientationTiff(orientation)));
-  kept.push(IEND);
+  if (header === undefined || !hasRows) throw incompleteFile();
+  if (orientation !== 1) chunks.splice(2, 0, chunk('eXIf', orientationTiff(orientation)));
+  chunks.push(IEND);
 
-  const alpha = header.colour === 4 || header.colour === 6 || transparency;
+  const alpha = header.colour === 4 || header.colour === 6 || hasTransparency;
   const { width, height } = header;
   if (header.interlaced) checkBudget(width * height * decodedBytes(header, alpha), 'interlaced');
-  return { bytes: Buffer.concat(kept), facts: { width, height, frames: 1, orientation, alpha, cmyk: false } };
+  return {
+    bytes: Buffer.concat(chunks),
+    facts: { width, height, frames: 1, orientation, alpha, cmyk: false },
+  };
 }
 
 function readHeader(body: Buffer): Header {
-  if (body.length !== 13) throw new Refusal('its PNG header is damaged');
+  if (body.length !== 13) throw new Refusal('the PNG header is damaged');
   const width = body.readUInt32BE(0);
   const height = body.readUInt32BE(4);
   checkSize(width, height, 1);
@@ -120,24 +127,27 @@ function readHeader(body: Buffer): Header {
   const interlace = body.readUInt8(12);
   if (BIT_DEPTHS[colour]?.includes(depth) !== true || interlace > 1) {
     throw new Refusal(
-      `its PNG header is damaged: colour type ${colour}, ${depth} bits, interlace method ${interlace}`,
+      `the PNG header is damaged: colour type ${colour}, ${depth} bits, interlace method ${interlace}`,
     );
   }
   return { width, height, depth, colour, interlaced: interlace === 1 };
 }
 
-/** Bytes of one pixel as libvips holds it. */
+/** Bytes that libvips holds for one pixel. */
 function decodedBytes(header: Header, alpha: boolean): number {
   const colours = header.colour === 0 || header.colour === 4 ? 1 : 3;
   return (colours + (alpha ? 1 : 0)) * (header.depth === 16 ? 2 : 1);
 }
 
-/** Whether the checksum holds. A chunk that is not needed is dropped rather than refused with the picture. */
+/**
+ * True if the checksum is right. A damaged chunk that the pixels do not need is dropped, and the picture
+ * accepted.
+ */
 function isIntact(whole: Buffer): boolean {
   return crc32(whole.subarray(4, whole.length - 4)) === whole.readUInt32BE(whole.length - 4);
 }
 
-/** Whether the profile inflates, to no more than the limit: libpng would inflate any of them. */
+/** True if the profile inflates to at most the limit. libpng has no limit of its own. */
 function isSmallProfile(body: Buffer): boolean {
   const name = body.indexOf(0);
   if (name < 1 || name > 79 || body[name + 1] !== 0) return false;
@@ -158,6 +168,6 @@ function chunk(type: string, body: Buffer): Buffer {
   return whole;
 }
 
-function cutShort(): Refusal {
-  return new Refusal('the PNG file is cut short or damaged');
+function incompleteFile(): Refusal {
+  return new Refusal('the PNG file is incomplete or damaged');
 }

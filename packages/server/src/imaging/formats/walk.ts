@@ -1,17 +1,21 @@
 /**
- * Owns the header walk: which of the three formats the bytes are, by their content alone, and the way from untrusted
- * bytes to a small honest file. It runs before any decoder sees a byte, because the decoders' own limits do not
- * see compressed text, scans or frames. Pure functions over a Buffer. Refuses to know sharp and pixels.
+ * The header walk: it recognizes the format by the content and copies the parts that the pixels need into a
+ * new file. It must run before any decoder, because the limits of decoders do not cover compressed text,
+ * scans and frames.
  */
-import type { ImageFormat } from '../../image.ts';
+import { IMAGE_FORMAT_NAMES, type ImageFormat } from '../../image.ts';
 import { walkJpeg } from './jpeg.ts';
-import { Refusal, type Walked } from './limits.ts';
+import { type CheckedPicture, Refusal } from './limits.ts';
 import { PNG_SIGNATURE, walkPng } from './png.ts';
 import { walkWebp } from './webp.ts';
 
-const WALKS = { png: walkPng, jpeg: walkJpeg, webp: walkWebp } as const;
+const WALKS: Readonly<Record<ImageFormat, (file: Buffer) => Omit<CheckedPicture, 'format'>>> = {
+  png: walkPng,
+  jpeg: walkJpeg,
+  webp: walkWebp,
+};
 
-/** The format that the first bytes say, or undefined for any that is not accepted. */
+/** The format that the first bytes show; undefined for a file of any other format. */
 export function sniffFormat(file: Buffer): ImageFormat | undefined {
   if (file.length >= 8 && file.compare(PNG_SIGNATURE, 0, 8, 0, 8) === 0) return 'png';
   if (file.length >= 3 && file.readUIntBE(0, 3) === 0xffd8ff) return 'jpeg';
@@ -26,11 +30,12 @@ export function sniffFormat(file: Buffer): ImageFormat | undefined {
 }
 
 /**
- * Walks a file that may hold anything. The result is within all limits of limits.ts and holds nothing but what
- * its pixels need; whether the pixels decode is not known yet. Throws a Refusal with the reason, and nothing else.
+ * Checks an untrusted file against all limits of limits.ts, and removes everything that its pixels do not
+ * need. Does not decode pixels, so they may still be damaged.
+ * @throws Refusal with the reason. It throws nothing else, for any content.
  */
-export function walkPicture(file: Buffer): Walked {
+export function walkPicture(file: Buffer): CheckedPicture {
   const format = sniffFormat(file);
-  if (format === undefined) throw new Refusal('it is not a PNG, JPEG or WebP picture');
+  if (format === undefined) throw new Refusal(`the file is not a ${IMAGE_FORMAT_NAMES} picture`);
   return { format, ...WALKS[format](file) };
 }

@@ -1,13 +1,13 @@
 /**
- * Owns the header walk of WebP: from untrusted bytes to a file with only the chunks that its pixels need.
- * Refuses to know the other formats, and sharp; the bitstreams are libwebp's to judge.
+ * The header walk of WebP: copies the chunks that the pixels need. It does not check the bitstreams: libwebp
+ * does that when it decodes.
  */
 import { orientationTiff, readOrientation } from './exif.ts';
 import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
 
 const MAX_CHUNKS = 20_000;
 
-/** Type and length. */
+/** Bytes of the type and the length. */
 const CHUNK_HEADER = 8;
 const FRAME_HEADER = 16;
 
@@ -16,9 +16,12 @@ const FLAG_ALPHA = 0x10;
 const FLAG_EXIF = 0x08;
 const FLAG_ANIMATION = 0x02;
 
-/** Bytes of one pixel that libvips and libwebp hold, measured: a still picture is decoded whole. */
+/** Bytes that libvips and libwebp hold for one pixel, as measured. They decode a still picture at once. */
 const STILL_BYTES = 7.5;
-/** The canvas and the frame on it, or all frames, whichever is more. */
+/**
+ * Bytes for one pixel of an animation: of the canvas with one frame on it, and of each frame. The larger of
+ * the two counts.
+ */
 const CANVAS_BYTES = 8;
 const FRAME_BYTES = 4;
 
@@ -33,15 +36,18 @@ interface Bitstream {
   readonly alpha: boolean;
 }
 
-/** Walks a file that starts with `RIFF????WEBP`. Throws a Refusal. */
+/**
+ * @param file that starts with `RIFF????WEBP`
+ * @throws Refusal
+ */
 export function walkWebp(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
-  if (file.length < 12) throw cutShort();
+  if (file.length < 12) throw incompleteFile();
   const end = 8 + file.readUInt32LE(4);
-  // Some writers leave out the last padding byte. What is behind the end belongs to nobody.
-  if (end > file.length + 1) throw cutShort();
+  // Some encoders leave out the last padding byte. Bytes after the end are dropped.
+  if (end > file.length + 1) throw incompleteFile();
   const chunks = readChunks(file.subarray(12, Math.min(end, file.length)));
   const first = chunks[0];
-  if (first === undefined) throw cutShort();
+  if (first === undefined) throw incompleteFile();
   if (first.type === 'VP8X') return walkExtended(first.body, chunks.slice(1));
   const { width, height, alpha } = readBitstream(first);
   checkStill(width, height);
@@ -52,7 +58,7 @@ export function walkWebp(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
 }
 
 function walkExtended(header: Buffer, chunks: readonly Chunk[]): { bytes: Buffer; facts: PictureFacts } {
-  if (header.length < 10) throw cutShort();
+  if (header.length < 10) throw incompleteFile();
   const flags = header.readUInt8(0);
   const width = 1 + header.readUIntLE(4, 3);
   const height = 1 + header.readUIntLE(7, 3);
@@ -71,52 +77,53 @@ function walkExtended(header: Buffer, chunks: readonly Chunk[]): { bytes: Buffer
       (animated ? FLAG_ANIMATION : 0),
   );
   header.copy(extended, 4, 4, 10);
-  const kept = [chunk('VP8X', extended)];
-  if (profile !== undefined) kept.push(chunk('ICCP', profile.body));
-  kept.push(...picture.kept);
-  if (orientation !== 1) kept.push(chunk('EXIF', orientationTiff(orientation)));
+  const output = [chunk('VP8X', extended)];
+  if (profile !== undefined) output.push(chunk('ICCP', profile.body));
+  output.push(...picture.chunks);
+  if (orientation !== 1) output.push(chunk('EXIF', orientationTiff(orientation)));
   return {
-    bytes: riff(kept),
+    bytes: riff(output),
     facts: { width, height, frames: picture.frames, orientation, alpha, cmyk: false },
   };
 }
 
-interface Kept {
-  readonly kept: readonly Buffer[];
+/** The chunks that the pixels need, to be written into the new file. */
+interface PixelChunks {
+  readonly chunks: readonly Buffer[];
   readonly frames: number;
   readonly alpha: boolean;
 }
 
-function walkStill(chunks: readonly Chunk[], width: number, height: number): Kept {
+function walkStill(chunks: readonly Chunk[], width: number, height: number): PixelChunks {
   checkStill(width, height);
   const bitstream = chunks.find(isBitstream);
-  if (bitstream === undefined) throw cutShort();
+  if (bitstream === undefined) throw incompleteFile();
   const read = readBitstream(bitstream);
   if (read.width !== width || read.height !== height) {
     throw new Refusal(
-      `its WebP canvas of ${width} x ${height} pixels is not the size of its picture, ${read.width} x ${read.height}`,
+      `the WebP canvas is ${width} x ${height} pixels, but the picture in it is ${read.width} x ${read.height}: the sizes must be equal`,
     );
   }
   const alpha = bitstream.type === 'VP8 ' ? chunks.find(({ type }) => type === 'ALPH') : undefined;
-  const kept = [chunk(bitstream.type, bitstream.body)];
-  if (alpha !== undefined) kept.unshift(chunk('ALPH', alpha.body));
-  return { kept, frames: 1, alpha: read.alpha || alpha !== undefined };
+  const output = [chunk(bitstream.type, bitstream.body)];
+  if (alpha !== undefined) output.unshift(chunk('ALPH', alpha.body));
+  return { chunks: output, frames: 1, alpha: read.alpha || alpha !== undefined };
 }
 
-function walkFrames(chunks: readonly Chunk[], width: number, height: number): Kept {
+function walkFrames(chunks: readonly Chunk[], width: number, height: number): PixelChunks {
   const frames = chunks.filter(({ type }) => type === 'ANMF');
-  if (frames.length === 0) throw cutShort();
+  if (frames.length === 0) throw incompleteFile();
   checkSize(width, height, frames.length);
   checkBudget(width * height * Math.max(CANVAS_BYTES, FRAME_BYTES * frames.length), 'an animation');
   const animation = chunks.find(({ type, body }) => type === 'ANIM' && body.length >= 6);
-  const kept = [chunk('ANIM', animation?.body.subarray(0, 6) ?? Buffer.alloc(6))];
+  const output = [chunk('ANIM', animation?.body.subarray(0, 6) ?? Buffer.alloc(6))];
   let alpha = false;
   for (const { body } of frames) {
     const frame = walkFrame(body, width, height);
     alpha ||= frame.alpha;
-    kept.push(chunk('ANMF', frame.body));
+    output.push(chunk('ANMF', frame.body));
   }
-  return { kept, frames: frames.length, alpha };
+  return { chunks: output, frames: frames.length, alpha };
 }
 
 function walkFrame(
@@ -124,15 +131,15 @@ function walkFrame(
   canvasWidth: number,
   canvasHeight: number,
 ): { body: Buffer; alpha: boolean } {
-  if (body.length < FRAME_HEADER) throw cutShort();
+  if (body.length < FRAME_HEADER) throw incompleteFile();
   const left = 2 * body.readUIntLE(0, 3);
   const top = 2 * body.readUIntLE(3, 3);
   const width = 1 + body.readUIntLE(6, 3);
   const height = 1 + body.readUIntLE(9, 3);
   const covers = left === 0 && top === 0 && width === canvasWidth && height === canvasHeight;
-  const inside = readChunks(body.subarray(FRAME_HEADER));
-  const bitstream = inside.find(isBitstream);
-  if (bitstream === undefined) throw cutShort();
+  const parts = readChunks(body.subarray(FRAME_HEADER));
+  const bitstream = parts.find(isBitstream);
+  if (bitstream === undefined) throw incompleteFile();
   const read = readBitstream(bitstream);
   if (
     left + width > canvasWidth ||
@@ -140,14 +147,14 @@ function walkFrame(
     read.width !== width ||
     read.height !== height
   ) {
-    throw new Refusal('a WebP frame is not the size it claims or lies outside of the canvas');
+    throw new Refusal('a WebP frame is outside of the canvas, or its size is not the size in its header');
   }
-  const alpha = bitstream.type === 'VP8 ' ? inside.find(({ type }) => type === 'ALPH') : undefined;
-  const kept = [body.subarray(0, FRAME_HEADER)];
-  if (alpha !== undefined) kept.push(chunk('ALPH', alpha.body));
-  kept.push(chunk(bitstream.type, bitstream.body));
-  // Where a frame does not cover the canvas, the canvas may show through.
-  return { body: Buffer.concat(kept), alpha: read.alpha || alpha !== undefined || !covers };
+  const alpha = bitstream.type === 'VP8 ' ? parts.find(({ type }) => type === 'ALPH') : undefined;
+  const output = [body.subarray(0, FRAME_HEADER)];
+  if (alpha !== undefined) output.push(chunk('ALPH', alpha.body));
+  output.push(chunk(bitstream.type, bitstream.body));
+  // Where a frame does not cover the canvas, the transparent canvas may be visible.
+  return { body: Buffer.concat(output), alpha: read.alpha || alpha !== undefined || !covers };
 }
 
 function checkStill(width: number, height: number): void {
@@ -155,15 +162,15 @@ function checkStill(width: number, height: number): void {
   checkBudget(width * height * STILL_BYTES, 'a WebP of that size');
 }
 
-/** Splits a list of chunks. The last may lack its padding byte. */
+/** Splits a list of chunks. The last one may be without its padding byte. */
 function readChunks(list: Buffer): Chunk[] {
   const chunks: Chunk[] = [];
   for (let at = 0; list.length - at >= CHUNK_HEADER; ) {
-    if (chunks.length === MAX_CHUNKS) throw new Refusal(`it has more than ${MAX_CHUNKS} WebP chunks`);
+    if (chunks.length === MAX_CHUNKS) throw new Refusal(`the file has more than ${MAX_CHUNKS} WebP chunks`);
     const type = list.toString('latin1', at, at + 4);
     const length = list.readUInt32LE(at + 4);
     const start = at + CHUNK_HEADER;
-    if (start + length > list.length) throw cutShort();
+    if (start + length > list.length) throw incompleteFile();
     chunks.push({ type, body: list.subarray(start, start + length) });
     at = start + length + (length % 2);
   }
@@ -176,13 +183,14 @@ function isBitstream({ type }: Chunk): boolean {
 
 function readBitstream({ type, body }: Chunk): Bitstream {
   if (type === 'VP8 ') {
-    // A key frame: three bytes of tag with the lowest bit clear, the start code, two sides of 14 bits.
+    // A key frame has a tag of three bytes with the lowest bit clear, the start code, and two sides of 14
+    // bits.
     if (body.length < 10 || (body.readUInt8(0) & 1) !== 0 || body.readUIntBE(3, 3) !== 0x9d012a)
-      throw cutShort();
+      throw incompleteFile();
     return { width: body.readUInt16LE(6) & 0x3fff, height: body.readUInt16LE(8) & 0x3fff, alpha: false };
   }
   if (type === 'VP8L') {
-    if (body.length < 5 || body.readUInt8(0) !== 0x2f) throw cutShort();
+    if (body.length < 5 || body.readUInt8(0) !== 0x2f) throw incompleteFile();
     const bits = body.readUInt32LE(1);
     return {
       width: 1 + (bits & 0x3fff),
@@ -190,7 +198,7 @@ function readBitstream({ type, body }: Chunk): Bitstream {
       alpha: ((bits >>> 28) & 1) === 1,
     };
   }
-  throw cutShort();
+  throw incompleteFile();
 }
 
 function chunk(type: string, body: Buffer): Buffer {
@@ -209,6 +217,6 @@ function riff(chunks: readonly Buffer[]): Buffer {
   return Buffer.concat([head, body]);
 }
 
-function cutShort(): Refusal {
-  return new Refusal('the WebP file is cut short or damaged');
+function incompleteFile(): Refusal {
+  return new Refusal('the WebP file is incomplete or damaged');
 }

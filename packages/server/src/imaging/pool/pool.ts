@@ -1,113 +1,115 @@
 /**
- * The Processor on worker processes. Owns which worker gets a task, how long tasks may wait, what is tried again, and
- * the AppError that each ending becomes. Refuses to know pixels (worker.ts), the order of those who wait (queue.ts)
- * and the care of one process (child.ts).
+ * The Processor on worker processes: it distributes tasks to workers, retries a task once after a crash, and
+ * turns each failure into an AppError.
  *
- * Why processes: a decoder that crashes, hangs or swells takes nothing with it, and sharp's decodes would
- * otherwise hold libuv's threads, and with them the file and DNS calls of the whole server.
+ * Processes isolate the server from a decoder that crashes, hangs or takes too much memory. In the server's
+ * own process, sharp would also block the threads of libuv, which file and DNS calls need.
  */
 import { availableParallelism } from 'node:os';
-import { AppError, type RejectionReason } from '../../errors.ts';
+import { AppError, cancellation, type RejectionReason, throwIfFired } from '../../errors.ts';
 import type { WarnLog } from '../../telemetry/log.ts';
 import { type Telemetry, UNOBSERVED } from '../../telemetry/telemetry.ts';
 import type { Plan } from '../plan.ts';
-import type { Ingested, Processor, RenderOptions, Rendition } from '../processor.ts';
+import type { IngestResult, Processor, RenderOptions, Rendition } from '../processor.ts';
 import type { Task } from '../worker/messages.ts';
 import { ingestCost, renderCost } from './cost.ts';
 import { isLarge, TaskQueue } from './queue.ts';
-import { Child, type ChildOptions, type Outcome } from './worker-process.ts';
+import { type Outcome, type WorkerOptions, WorkerProcess } from './worker-process.ts';
 
 export interface PoolOptions {
-  /** Worker processes at most. Default: one for each core that this process may use. */
+  /** The most worker processes. Default: one for each core that this process may use. */
   readonly size?: number;
-  /** Milliseconds a task may run, not counting its wait in the queue. */
+  /** Milliseconds that a task may run. Its wait in the queue does not count. */
   readonly deadlineMs?: number;
-  /** Milliseconds from the start of a worker until it must be ready. */
+  /** Milliseconds from the start of a worker until it must be ready for tasks. */
   readonly startDeadlineMs?: number;
-  /** Resident bytes a worker may hold. */
+  /** Resident bytes that a worker may hold. */
   readonly memoryLimitBytes?: number;
-  /** Tasks that may wait; one more is refused as `unavailable`. */
+  /** Tasks that may wait. One more is rejected with `unavailable`. */
   readonly maxWaiting?: number;
-  /** Milliseconds a task may wait for a worker, by kind; then it is refused as `unavailable`. */
+  /** Milliseconds that a task of each kind may wait for a worker. It is then rejected with `unavailable`. */
   readonly maxWaitMs?: Partial<Readonly<Record<Task['kind'], number>>>;
   readonly log?: WarnLog;
   readonly telemetry?: Telemetry;
 }
 
-/** The pool's own view of itself, for metrics and tests. */
+/** The Processor with its state, for metrics and readiness checks. */
 export interface Pool extends Processor {
-  /** The process ids of the workers that are alive, idle or not. */
+  /** The process IDs of all live workers, idle and busy. */
   workerPids(): number[];
-  /** Tasks that wait for a worker. */
+  /** The number of tasks that wait for a worker. */
   waiting(): number;
-  /** What the tasks that wait are estimated to cost, in milliseconds of one worker. */
+  /** The estimated cost of all waiting tasks, in milliseconds of one worker. */
   waitingCost(): number;
-  /** Tasks that a worker has. */
+  /** The number of tasks that run in a worker. */
   running(): number;
   /**
-   * Resolves if there is a worker that is ready or at work, or else once one has started: a start loads the decoder, so it
-   * says whether pictures can be decoded. Does not wait behind tasks. @throws AppError `unavailable`; `cancelled`.
+   * Resolves when at least one worker is idle or busy. A worker loads the decoder at its start, so this shows
+   * whether pictures can be decoded. Does not wait for tasks in the queue.
+   * @throws AppError `unavailable`, `cancelled`
    */
   check(signal?: AbortSignal): Promise<void>;
 }
 
 const DEADLINE_MS = 15_000;
 
-/** Node and sharp idle, the decode budget of limits.ts, a file twice, an alpha channel, a rendition; and some. */
+/**
+ * Idle Node and sharp, the decode budget of formats/limits.ts, two copies of the file, an alpha channel, a
+ * rendition, and a reserve.
+ */
 const MEMORY_LIMIT_BYTES = 1024 * 1024 * 1024;
 
 const MAX_WAITING = 256;
 
-/** Estimated milliseconds of work that may wait, for each worker. */
+/** Estimated cost of the tasks that may wait, in milliseconds for each worker. */
 const MAX_WAITING_COST = 120_000;
 
-/** A browser that waited this long for a picture has better things to do. Who uploads wants to be done. */
+/** After this wait a page no longer needs its rendition. A client still needs the answer to its upload. */
 const MAX_WAIT_MS: Readonly<Record<Task['kind'], number>> = { render: 5_000, ingest: 60_000 };
 
-/** A worker is ready in a fraction of a second; this is for a machine in trouble. */
+/** An ordinary start takes a fraction of a second. The limit is for an overloaded machine. */
 const START_DEADLINE_MS = 30_000;
 
 /**
- * After as many workers in a row that ended before they were ready, those who wait are told. Not counting those that
- * SIGKILL ended, and not from us: a worker that starts holds nobody's picture, so its end is to cost nobody anything but
- * time, and how long a task waits is bounded anyway.
+ * After this number of failed starts in a row, all waiting tasks are rejected. A start that an external
+ * SIGKILL ended does not count: it affects no task, and the wait of a task is limited anyway.
  */
 const MAX_START_FAILURES = 3;
 
 const SHUTTING_DOWN = 'The server is shutting down';
-const NO_WORKERS = 'Pictures cannot be processed at the moment';
+const NO_WORKERS = 'Pictures cannot be processed now: no worker process could be started';
 const TOO_MANY = 'Too many pictures are waiting to be processed';
 
 interface Job {
   readonly task: Task;
   readonly cost: number;
   readonly original: string | undefined;
-  readonly resolve: (result: Ingested | Rendition) => void;
+  readonly resolve: (result: IngestResult | Rendition) => void;
   readonly reject: (error: AppError) => void;
-  /** True once a worker crashed on it. */
+  /** True after a worker crashed on it. */
   retried: boolean;
-  /** True once its caller has an answer. */
+  /** True after its promise is settled. */
   settled: boolean;
-  /** When it was handed in, in milliseconds of a clock that does not jump. */
-  readonly since: number;
-  /** Milliseconds that it waited for a worker, once it has one. */
-  waited: number;
-  /** Ends its wait. */
-  readonly patience: NodeJS.Timeout;
+  /** When it was submitted, in milliseconds of the monotonic clock. */
+  readonly submittedAt: number;
+  /** Milliseconds that it waited for a worker. 0 until it has one. */
+  waitMs: number;
+  /** Rejects it when its wait is too long. */
+  readonly waitTimer: NodeJS.Timeout;
 }
 
 interface Slot {
-  readonly child: Child;
+  readonly worker: WorkerProcess;
   state: 'starting' | 'idle' | 'busy';
   /** True until its first task. */
   fresh: boolean;
-  /** What it has to do while it is busy. */
+  /** Present while the worker is busy. */
   job?: Job;
-  /** True once its end was counted. */
-  counted?: true;
+  /** True after its end is in the metrics. */
+  endCounted?: true;
 }
 
-/** Starts one worker in the background and the others when they are needed. */
+/** Starts one worker in the background. Starts the others when they are needed. */
 export function createPool(options: PoolOptions = {}): Pool {
   return new ProcessPool(options);
 }
@@ -115,7 +117,7 @@ export function createPool(options: PoolOptions = {}): Pool {
 class ProcessPool implements Pool {
   readonly #size: number;
   readonly #deadlineMs: number;
-  readonly #childOptions: ChildOptions;
+  readonly #workerOptions: WorkerOptions;
   readonly #maxWaitMs: Readonly<Record<Task['kind'], number>>;
   readonly #log: WarnLog | undefined;
   readonly #telemetry: Telemetry;
@@ -127,7 +129,7 @@ class ProcessPool implements Pool {
   constructor(options: PoolOptions) {
     this.#size = options.size ?? availableParallelism();
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-    this.#childOptions = {
+    this.#workerOptions = {
       memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
       startDeadlineMs: options.startDeadlineMs ?? START_DEADLINE_MS,
     };
@@ -138,13 +140,13 @@ class ProcessPool implements Pool {
     });
     this.#log = options.log;
     this.#telemetry = options.telemetry ?? UNOBSERVED;
-    // After what the caller still does on the way to its first answer.
+    // Deferred, so that the start of a process does not delay the caller.
     setImmediate(() => this.#keepOneWarm());
   }
 
-  async ingest(path: string, signal?: AbortSignal, size?: number): Promise<Ingested> {
+  async ingest(path: string, signal?: AbortSignal, size?: number): Promise<IngestResult> {
     const task = { kind: 'ingest', path } as const;
-    return (await this.#submit(task, { cost: ingestCost(size), signal })) as Ingested;
+    return (await this.#submit(task, { cost: ingestCost(size), signal })) as IngestResult;
   }
 
   async render(path: string, plan: Plan, options: RenderOptions = {}): Promise<Rendition> {
@@ -157,16 +159,16 @@ class ProcessPool implements Pool {
     this.#closed = true;
     this.#rejectWaiting(SHUTTING_DOWN, 'stopping');
     const slots = [...this.#slots];
-    for (const { child } of slots) {
-      child.hold(true);
-      child.kill();
+    for (const { worker } of slots) {
+      worker.keepParentAlive(true);
+      worker.kill();
     }
-    await Promise.all(slots.map((slot) => slot.child.ended));
+    await Promise.all(slots.map(({ worker }) => worker.ended));
   }
 
   workerPids(): number[] {
-    return [...this.#slots].flatMap(({ child }) =>
-      child.pid === undefined || !child.usable ? [] : [child.pid],
+    return [...this.#slots].flatMap(({ worker }) =>
+      worker.pid === undefined || !worker.usable ? [] : [worker.pid],
     );
   }
 
@@ -184,13 +186,13 @@ class ProcessPool implements Pool {
 
   async check(signal?: AbortSignal): Promise<void> {
     if (this.#closed) throw unavailable(SHUTTING_DOWN, 'stopping');
-    if (signal?.aborted) throw cancelled();
-    const { promise: gone, resolve: leave } = Promise.withResolvers<'gone'>();
-    signal?.addEventListener('abort', () => leave('gone'), { once: true });
+    throwIfFired(signal);
+    const { promise: aborted, reject: abort } = Promise.withResolvers<never>();
+    aborted.catch(() => undefined);
+    signal?.addEventListener('abort', () => abort(cancellation(signal)), { once: true });
     while (this.#count('idle') + this.#count('busy') === 0) {
       if (this.#slots.size === 0 && !this.#start()) throw unavailable(NO_WORKERS, 'no-workers');
-      const ready = await Promise.race([gone, ...[...this.#slots].map(({ child }) => child.ready)]);
-      if (ready === 'gone') throw cancelled();
+      const ready = await Promise.race([aborted, ...[...this.#slots].map(({ worker }) => worker.ready)]);
       if (!ready) throw unavailable(NO_WORKERS, 'no-workers');
     }
   }
@@ -202,23 +204,25 @@ class ProcessPool implements Pool {
       signal,
       original,
     }: { cost: number; signal: AbortSignal | undefined; original?: string | undefined },
-  ): Promise<Ingested | Rendition> {
-    if (signal?.aborted === true) return Promise.reject(cancelled());
+  ): Promise<IngestResult | Rendition> {
+    if (signal?.aborted) return Promise.reject(cancellation(signal));
     if (this.#closed) return Promise.reject(unavailable(SHUTTING_DOWN, 'stopping'));
-    const { promise, resolve, reject } = Promise.withResolvers<Ingested | Rendition>();
+    const { promise, resolve, reject } = Promise.withResolvers<IngestResult | Rendition>();
     const settle = (): boolean => {
       if (job.settled) return false;
       job.settled = true;
-      clearTimeout(job.patience);
-      signal?.removeEventListener('abort', abort);
+      clearTimeout(job.waitTimer);
+      signal?.removeEventListener('abort', onAbort);
       return true;
     };
-    const giveUp = (error: AppError): void => {
+    const removeAndReject = (error: AppError): void => {
       this.#queue.remove(job);
       job.reject(error);
     };
-    // A task that runs is left to end: most have less to go than a new worker takes to start.
-    const abort = (): void => giveUp(cancelled());
+    // A running task is not ended: most tasks need less time than the start of a new worker.
+    const onAbort = (): void => {
+      if (signal) removeAndReject(cancellation(signal));
+    };
     const job: Job = {
       task,
       cost,
@@ -227,11 +231,14 @@ class ProcessPool implements Pool {
       reject: (error) => settle() && reject(error),
       retried: false,
       settled: false,
-      since: performance.now(),
-      waited: 0,
-      patience: setTimeout(() => giveUp(unavailable(TOO_MANY, 'queue-wait')), this.#maxWaitMs[task.kind]),
+      submittedAt: performance.now(),
+      waitMs: 0,
+      waitTimer: setTimeout(
+        () => removeAndReject(unavailable(TOO_MANY, 'queue-wait')),
+        this.#maxWaitMs[task.kind],
+      ),
     };
-    signal?.addEventListener('abort', abort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
     if (this.#queue.add(job)) this.#dispatch();
     else job.reject(unavailable(TOO_MANY, 'queue-full'));
     return promise;
@@ -241,11 +248,11 @@ class ProcessPool implements Pool {
   #dispatch(): void {
     if (this.#closed) return;
     for (const slot of this.#slots) {
-      if (slot.state !== 'idle' || !slot.child.usable) continue;
+      if (slot.state !== 'idle' || !slot.worker.usable) continue;
       const job = this.#queue.take({
         fresh: slot.fresh,
         large: this.#mayTakeLarge(),
-        sated: this.#sated(),
+        saturatedOriginals: this.#saturatedOriginals(),
       });
       if (job !== undefined) void this.#run(slot, job);
     }
@@ -256,7 +263,7 @@ class ProcessPool implements Pool {
     }
   }
 
-  /** One worker is kept for what is not large, if there is more than one. */
+  /** Keeps one worker for small tasks, if there is more than one worker. */
   #mayTakeLarge(): boolean {
     let large = 0;
     for (const { job } of this.#slots) if (job !== undefined && isLarge(job)) large += 1;
@@ -264,11 +271,11 @@ class ProcessPool implements Pool {
   }
 
   /**
-   * Originals that have as many workers as one may have: all but one, if there is more than one. However many sizes of a
-   * picture are asked for, there is a worker for the others; and a core for the server, which would otherwise wait
-   * for its turn behind those who render (figures in docs/adr/0040).
+   * The originals that have the most workers that one original may have: all workers except one. Requests for
+   * many sizes of one picture then leave a worker for other pictures, and a core for the server (figures in
+   * docs/adr/0040).
    */
-  #sated(): ReadonlySet<string> {
+  #saturatedOriginals(): ReadonlySet<string> {
     const counts = new Map<string, number>();
     for (const { job } of this.#slots) {
       if (job?.original !== undefined) counts.set(job.original, (counts.get(job.original) ?? 0) + 1);
@@ -281,31 +288,32 @@ class ProcessPool implements Pool {
     slot.state = 'busy';
     slot.fresh = false;
     slot.job = job;
-    clearTimeout(job.patience);
-    job.waited = performance.now() - job.since;
-    this.#telemetry.duration('taskWait', { task: job.task.kind }, job.waited / 1_000);
-    const began = performance.now();
-    slot.child.hold(true);
-    const outcome = await slot.child.run(job.task, this.#deadlineMs);
-    slot.child.hold(false);
+    clearTimeout(job.waitTimer);
+    job.waitMs = performance.now() - job.submittedAt;
+    this.#telemetry.duration('taskWait', { task: job.task.kind }, job.waitMs / 1_000);
+    const start = performance.now();
+    slot.worker.keepParentAlive(true);
+    const outcome = await slot.worker.run(job.task, this.#deadlineMs);
+    slot.worker.keepParentAlive(false);
     slot.state = 'idle';
     delete slot.job;
-    if (outcome.kind === 'crashed') this.#ended(slot, 'crash');
-    else if (outcome.kind === 'deadline' || outcome.kind === 'memory') this.#ended(slot, outcome.kind);
-    this.#conclude(job, outcome, performance.now() - began);
+    if (outcome.kind === 'crashed') this.#countEnd(slot, 'crash');
+    else if (outcome.kind === 'deadline' || outcome.kind === 'memory') this.#countEnd(slot, outcome.kind);
+    this.#finish(job, outcome, performance.now() - start);
     this.#dispatch();
   }
 
-  #conclude(job: Job, outcome: Outcome, workMs: number): void {
+  #finish(job: Job, outcome: Outcome, workMs: number): void {
     if (outcome.kind === 'done') {
-      job.resolve({ ...outcome.result, times: { waitMs: job.waited, workMs } });
+      job.resolve({ ...outcome.result, times: { waitMs: job.waitMs, workMs } });
       return;
     }
     if (outcome.kind !== 'refused' && !this.#closed) {
-      this.#log?.warn({ task: job.task.kind, outcome }, 'an imaging task did not end well');
+      this.#log?.warn({ task: job.task.kind, outcome }, 'imaging task failed');
     }
     if (outcome.kind === 'crashed' && !job.retried && !job.settled && !this.#closed) {
-      // The picture may be innocent: the system may have taken the memory, or the task before left damage behind.
+      // The picture may not be the cause: the system may have killed the worker, or the task before may have
+      // damaged it.
       job.retried = true;
       this.#queue.putBack(job);
       return;
@@ -322,58 +330,68 @@ class ProcessPool implements Pool {
       case 'crashed':
         return unavailable('The picture could not be processed', 'worker-crash', outcome.how);
       case 'deadline':
-        // At render the picture was accepted before, so the server or the rendition is the cause.
+        // At render the picture was accepted before, so the picture is not the cause.
         return task.kind === 'ingest'
-          ? invalidImage(`it takes longer than ${this.#deadlineMs / 1_000} s to decode`)
-          : unavailable('Rendering the picture took too long', 'worker-deadline');
+          ? invalidImage(`the picture takes longer than ${this.#deadlineMs / 1_000} s to decode`)
+          : unavailable(
+              `Rendering the picture takes longer than ${this.#deadlineMs / 1_000} s`,
+              'worker-deadline',
+            );
       case 'memory':
         return task.kind === 'ingest'
-          ? invalidImage('it takes too much memory to decode')
-          : unavailable('Rendering the picture took too much memory', 'worker-memory');
+          ? invalidImage(`the picture takes too much memory to decode: the limit is ${this.#memoryLimit()}`)
+          : unavailable(
+              `Rendering the picture takes too much memory: the limit is ${this.#memoryLimit()}`,
+              'worker-memory',
+            );
     }
   }
 
-  /** False if no process could be started. */
+  #memoryLimit(): string {
+    return `${Math.round(this.#workerOptions.memoryLimitBytes / (1024 * 1024))} MiB`;
+  }
+
+  /** Returns false if no process could be started. */
   #start(): boolean {
-    let child: Child;
+    let worker: WorkerProcess;
     try {
-      child = new Child(this.#childOptions);
+      worker = new WorkerProcess(this.#workerOptions);
     } catch (error) {
       this.#startFailed(error instanceof Error ? error.message : String(error));
       return false;
     }
-    const slot: Slot = { child, state: 'starting', fresh: true };
+    const slot: Slot = { worker, state: 'starting', fresh: true };
     this.#slots.add(slot);
-    void child.ready.then((ready) => {
+    void worker.ready.then((ready) => {
       if (!ready) return;
       this.#startFailures = 0;
       slot.state = 'idle';
-      child.hold(false);
+      worker.keepParentAlive(false);
       this.#dispatch();
     });
-    void child.ended.then(({ how, taken }) => {
+    void worker.ended.then(({ how, killedExternally }) => {
       this.#slots.delete(slot);
       if (this.#closed) return;
-      this.#ended(slot, slot.state === 'starting' ? 'start' : 'crash');
+      this.#countEnd(slot, slot.state === 'starting' ? 'start' : 'crash');
       if (slot.state !== 'starting') this.#keepOneWarm();
-      else if (taken) this.#log?.warn({ how }, 'an imaging worker was killed before it had started');
+      else if (killedExternally) this.#log?.warn({ how }, 'imaging worker killed before it was ready');
       else this.#startFailed(how);
       this.#dispatch();
     });
     return true;
   }
 
-  /** Counts the end of a worker once, by the first that knows why. */
-  #ended(slot: Slot, reason: 'crash' | 'deadline' | 'memory' | 'start'): void {
-    if (this.#closed || slot.counted) return;
-    slot.counted = true;
+  /** Counts the end of a worker once, with the first known reason. */
+  #countEnd(slot: Slot, reason: 'crash' | 'deadline' | 'memory' | 'start'): void {
+    if (this.#closed || slot.endCounted) return;
+    slot.endCounted = true;
     this.#telemetry.counter('workerEnds', { reason }).value += 1;
   }
 
   #startFailed(how: string): void {
     this.#startFailures += 1;
-    this.#log?.warn({ how, failures: this.#startFailures }, 'an imaging worker did not start');
-    // Those who wait get an answer instead of an endless row of attempts; whoever comes next tries anew.
+    this.#log?.warn({ how, failures: this.#startFailures }, 'imaging worker failed to start');
+    // Waiting tasks get an answer now. The next task starts a new series of attempts.
     if (this.#startFailures < MAX_START_FAILURES) return;
     this.#startFailures = 0;
     this.#rejectWaiting(NO_WORKERS, 'no-workers');
@@ -394,12 +412,8 @@ class ProcessPool implements Pool {
   }
 }
 
-function cancelled(): AppError {
-  return new AppError('cancelled', 'The request was cancelled');
-}
-
 function invalidImage(reason: string): AppError {
-  return new AppError('invalid-image', `The picture is not accepted: ${reason}`, {
+  return new AppError('invalid-image', `The picture is rejected: ${reason}`, {
     fields: { image: reason },
   });
 }

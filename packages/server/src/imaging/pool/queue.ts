@@ -1,47 +1,49 @@
 /**
- * Owns the order of waiting tasks, and how many may wait. Small ones go first, but not for ever: a large one
- * that enough of them have passed goes next. Patience is counted in tasks, not in time, so that the order is the
- * same on any machine. Refuses to know workers, clocks and what the tasks are.
+ * The order of waiting tasks, and the limits on them. Small tasks go first, but a large task goes after
+ * `MAX_OVERTAKES` small ones. The limit is a number of tasks and no time, so that the order is the same on
+ * every machine.
  */
 import { LARGE_COST } from './cost.ts';
 
-/** What the queue needs to know of a task. */
-export interface Queued {
-  /** Estimated, in milliseconds of one worker. */
+/** The properties of a task that decide its place in the queue. */
+export interface QueuedTask {
+  /** Estimate, in milliseconds of one worker. */
   readonly cost: number;
-  /** True once a worker crashed on it: it goes first, and only to a fresh worker. */
+  /** True after a worker crashed on the task. It then goes first, and only to a fresh worker. */
   readonly retried: boolean;
-  /** Whose picture it is made of, so that one cannot take what there is for all; absent: nobody's in particular. */
+  /**
+   * The original of the picture. One original may take only a share of the queue. Absent: no share applies.
+   */
   readonly original?: string | undefined;
 }
 
-/** A worker that could take a task. */
+/** A worker that can take a task. */
 export interface FreeWorker {
-  /** It has not had a task yet. */
+  /** True before the first task of the worker. */
   readonly fresh: boolean;
-  /** It may take a large one. */
+  /** Whether the worker may take a large task. */
   readonly large: boolean;
-  /** The originals that have all the workers that one may have. */
-  readonly sated: ReadonlySet<string>;
+  /** Originals that already have the largest number of workers for one original. */
+  readonly saturatedOriginals: ReadonlySet<string>;
 }
 
-/** So many small tasks may pass a large one that could go. */
-export const PATIENCE = 8;
+/** This many small tasks may overtake a large one. */
+export const MAX_OVERTAKES = 8;
 
-export function isLarge({ cost }: Queued): boolean {
+export function isLarge({ cost }: QueuedTask): boolean {
   return cost > LARGE_COST;
 }
 
-export class TaskQueue<T extends Queued> {
+export class TaskQueue<T extends QueuedTask> {
   readonly #maxWaiting: number;
   readonly #maxCost: number;
   readonly #retried: T[] = [];
   readonly #small: T[] = [];
   readonly #large: T[] = [];
-  /** Small tasks that went since a large one could have gone. */
-  #passed = 0;
+  /** Small tasks that have overtaken the next large one. */
+  #overtakes = 0;
 
-  /** `maxWaiting` tasks, of `maxCost` milliseconds together. */
+  /** `maxWaiting` is a number of tasks; `maxCost` is the sum of their costs in milliseconds. */
   constructor(limits: { maxWaiting: number; maxCost: number }) {
     this.#maxWaiting = limits.maxWaiting;
     this.#maxCost = limits.maxCost;
@@ -51,41 +53,53 @@ export class TaskQueue<T extends Queued> {
     return this.#retried.length + this.#small.length + this.#large.length;
   }
 
+  /** The sum of the costs of all tasks, in milliseconds. */
+  get cost(): number {
+    let cost = 0;
+    for (const tasks of [this.#retried, this.#small, this.#large])
+      for (const task of tasks) cost += task.cost;
+    return cost;
+  }
+
   /**
-   * False, and nothing is queued, if too many wait already, or half of what may wait is of the same original. However
-   * large, a task may wait alone.
+   * Returns false and queues nothing if a limit is reached: the number of tasks, their cost, or half of the
+   * number for one original. An empty queue accepts a task of any cost.
    */
   add(task: T): boolean {
     if (this.length >= this.#maxWaiting) return false;
     const { original } = task;
-    if (original !== undefined && this.#waitingOf(original) >= Math.ceil(this.#maxWaiting / 2)) return false;
+    if (original !== undefined && this.#countOf(original) >= Math.ceil(this.#maxWaiting / 2)) return false;
     if (this.length > 0 && this.cost + task.cost > this.#maxCost) return false;
     (isLarge(task) ? this.#large : this.#small).push(task);
     return true;
   }
 
-  /** Puts a task whose worker crashed before all others. There is always room: it had its place before. */
+  /**
+   * Puts a task whose worker crashed before all others. The limits do not apply: they accepted the task
+   * before.
+   */
   putBack(task: T): void {
     this.#retried.unshift(task);
   }
 
-  /** Takes out the task that goes next to a worker. */
-  take({ fresh, large, sated }: FreeWorker): T | undefined {
-    const allowed = ({ original }: T): boolean => original === undefined || !sated.has(original);
-    // Whatever it is: a worker is fresh only once, so that one that passed it over would leave it waiting for ever.
+  /** Removes and returns the next task for this worker. */
+  take({ fresh, large, saturatedOriginals }: FreeWorker): T | undefined {
+    const isAllowed = ({ original }: T): boolean =>
+      original === undefined || !saturatedOriginals.has(original);
+    // No other rule applies here: each worker is fresh only once, so a refused task could wait forever.
     if (fresh && this.#retried.length > 0) return this.#retried.shift();
-    const small = this.#small.findIndex(allowed);
-    const waiting = large ? this.#large.findIndex(allowed) : -1;
-    if (waiting >= 0 && (small < 0 || this.#passed >= PATIENCE)) {
-      this.#passed = 0;
-      return this.#large.splice(waiting, 1)[0];
+    const smallIndex = this.#small.findIndex(isAllowed);
+    const largeIndex = large ? this.#large.findIndex(isAllowed) : -1;
+    if (largeIndex >= 0 && (smallIndex < 0 || this.#overtakes >= MAX_OVERTAKES)) {
+      this.#overtakes = 0;
+      return this.#large.splice(largeIndex, 1)[0];
     }
-    if (small < 0) return undefined;
-    if (waiting >= 0) this.#passed += 1;
-    return this.#small.splice(small, 1)[0];
+    if (smallIndex < 0) return undefined;
+    if (largeIndex >= 0) this.#overtakes += 1;
+    return this.#small.splice(smallIndex, 1)[0];
   }
 
-  /** Takes out a task that nobody waits for any more. */
+  /** Removes a task whose caller has stopped waiting. */
   remove(task: T): void {
     for (const tasks of [this.#retried, this.#small, this.#large]) {
       const index = tasks.indexOf(task);
@@ -93,23 +107,15 @@ export class TaskQueue<T extends Queued> {
     }
   }
 
-  /** Takes out all of them. */
+  /** Removes and returns all tasks. */
   drain(): T[] {
     return [this.#retried, this.#small, this.#large].flatMap((tasks) => tasks.splice(0));
   }
 
-  #waitingOf(original: string): number {
+  #countOf(original: string): number {
     let count = 0;
     for (const tasks of [this.#retried, this.#small, this.#large])
       for (const task of tasks) if (task.original === original) count += 1;
     return count;
-  }
-
-  /** Of all of them together, in milliseconds. */
-  get cost(): number {
-    let cost = 0;
-    for (const tasks of [this.#retried, this.#small, this.#large])
-      for (const task of tasks) cost += task.cost;
-    return cost;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Owns one worker process: its start, its one task at a time, its deadline and its end, and what that end means.
- * Refuses to know queues, retries and the errors that callers see; and pixels, which only the worker itself knows.
+ * One worker process: its start, its tasks, its deadlines, and the meaning of its end. The worker gets
+ * neither the environment nor the flags of the server.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { setPriority } from 'node:os';
@@ -8,105 +8,109 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Answer, Task, WorkerMessage } from '../worker/messages.ts';
 
-/** How a task ended: by the worker's answer, or by the end of the worker. */
+/** The result of a task: the answer of the worker, or the end of the worker. */
 export type Outcome =
   | Answer
   /** Killed because the task ran longer than its deadline. */
   | { readonly kind: 'deadline' }
-  /** Ended because it held more memory than its limit; `rss` in bytes. */
+  /** Ended because the worker held more memory than its limit. `rss` is in bytes. */
   | { readonly kind: 'memory'; readonly rss: number }
-  /** Ended for any other reason; `how` is written for the log. */
+  /** Ended for any other reason. `how` is written for the log. */
   | { readonly kind: 'crashed'; readonly how: string };
 
-/** How the process ended, whatever it was doing. */
-export interface End {
+/** The end of a worker process, with or without a task. */
+export interface ProcessEnd {
   /** Written for the log. */
   readonly how: string;
-  /** True if SIGKILL ended it and its parent did not send that: nothing about it was wrong. Other signals it may have caused itself. */
-  readonly taken: boolean;
+  /**
+   * True if a SIGKILL from outside of the server ended the process, so that the process itself had no fault.
+   * It may have caused any other signal itself.
+   */
+  readonly killedExternally: boolean;
 }
 
-export interface ChildOptions {
-  /** Resident bytes above which the worker ends itself. */
+export interface WorkerOptions {
+  /** The worker ends itself when it holds more resident bytes. */
   readonly memoryLimitBytes: number;
   /** Milliseconds from the start of the process until it must be ready for tasks. */
   readonly startDeadlineMs: number;
 }
 
-/** A JavaScript heap far above what header walks need: pictures live outside of it. */
+/** JavaScript heap of a worker. Header walks need far less, and pictures are outside of the heap. */
 const HEAP_MEGABYTES = 128;
 
-/** A tenth of the cores when others want all of them: figures in docs/adr/0040. */
+/** Gives workers a tenth of the cores when other processes want all of them: figures in docs/adr/0040. */
 const NICENESS = 10;
 
-/** How much of what a worker wrote to stderr is kept to explain its end. */
+/** The last characters of stderr that are logged with the end of a worker. */
 const STDERR_CHARACTERS = 2_000;
 
-interface Running {
+interface RunningTask {
   readonly settle: (outcome: Outcome) => void;
   readonly deadline: NodeJS.Timeout;
 }
 
-/** One worker process. Nothing it does throws or emits into the parent. */
-export class Child {
-  /** Resolves once: true when it can take tasks, false if it ended before. */
+/** One worker process. Its errors never throw or emit into the parent. */
+export class WorkerProcess {
+  /** Resolves once: true when the worker can take tasks, false if it ended before. */
   readonly ready: Promise<boolean>;
-  /** Resolves once, when the process is gone and everything it said was heard. */
-  readonly ended: Promise<End>;
+  /** Resolves once, when the process has ended and all its messages are read. */
+  readonly ended: Promise<ProcessEnd>;
 
   readonly #process: ChildProcess;
-  #running: Running | undefined;
-  #killed: Outcome | undefined;
+  #task: RunningTask | undefined;
+  #killOutcome: Outcome | undefined;
   #stderr = '';
   #usable = true;
 
-  /** Throws what `fork` throws when the system has no room for another process. */
-  constructor(options: ChildOptions) {
+  /** Throws the error of `fork` if the system has no room for another process. */
+  constructor(options: WorkerOptions) {
     const path = fileURLToPath(new URL(`../worker/main${extname(import.meta.url)}`, import.meta.url));
     this.#process = fork(path, [String(options.memoryLimitBytes)], {
-      // Not the server's environment: a decoder has no business with its secrets.
-      // Two malloc arenas keep freed picture memory from being held once per thread.
+      // The environment of the server has secrets, which a decoder must not see.
+      // Two malloc arenas prevent that each thread holds freed picture memory.
       env: { MALLOC_ARENA_MAX: '2', VIPS_BLOCK_UNTRUSTED: '1' },
-      // Not the parent's flags either: its inspector port or test mode.
+      // The flags of the server may set an inspector port or the test mode.
       execArgv: [`--max-old-space-size=${HEAP_MEGABYTES}`, '--disable-warning=ExperimentalWarning'],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
-    if (this.#process.pid !== undefined) giveWay(this.#process.pid);
+    if (this.#process.pid !== undefined) lowerPriority(this.#process.pid);
     const { promise: ready, resolve: settleReady } = Promise.withResolvers<boolean>();
-    const { promise: ended, resolve: settleEnded } = Promise.withResolvers<End>();
+    const { promise: ended, resolve: settleEnded } = Promise.withResolvers<ProcessEnd>();
     this.ready = ready;
     this.ended = ended;
     const startDeadline = setTimeout(() => this.kill(), options.startDeadlineMs);
 
-    const end = (how: string, taken: boolean): void => {
+    const finish = (how: string, killedExternally: boolean): void => {
       clearTimeout(startDeadline);
       this.#usable = false;
       settleReady(false);
-      this.#settle(this.#killed ?? { kind: 'crashed', how });
-      settleEnded({ how, taken });
+      this.#settle(this.#killOutcome ?? { kind: 'crashed', how });
+      settleEnded({ how, killedExternally });
     };
-    this.#process.on('message', (message) => {
-      // Only ever our own worker speaks on this channel.
-      const said = message as WorkerMessage;
-      if (said.kind === 'ready') {
+    this.#process.on('message', (data) => {
+      // Only our own worker sends messages on this channel, so the cast is safe.
+      const message = data as WorkerMessage;
+      if (message.kind === 'ready') {
         clearTimeout(startDeadline);
         settleReady(true);
-      } else if (said.kind === 'answer') {
-        this.#settle(said.answer);
+      } else if (message.kind === 'answer') {
+        this.#settle(message.answer);
       } else {
-        this.#killWith({ kind: 'memory', rss: said.rss });
+        this.#killWith({ kind: 'memory', rss: message.rss });
       }
     });
-    // 'close' and not 'exit': by then the last messages were read too, and one of them may say why it ended.
+    // 'close' and not 'exit': it fires after the last messages, and one of them may give the reason of the
+    // end.
     this.#process.on('close', (code, signal) => {
       const how = signal === null ? `exit code ${String(code)}` : `signal ${signal}`;
-      end(this.#stderr === '' ? how : `${how}: ${this.#stderr}`, signal === 'SIGKILL' && this.#usable);
+      finish(this.#stderr === '' ? how : `${how}: ${this.#stderr}`, signal === 'SIGKILL' && this.#usable);
     });
     this.#process.on('error', (error) => {
       this.kill();
-      // A process that never started has no 'close' to wait for.
-      if (this.#process.pid === undefined) end(error.message, false);
+      // A process that never started emits no 'close'.
+      if (this.#process.pid === undefined) finish(error.message, false);
     });
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_CHARACTERS);
@@ -118,33 +122,33 @@ export class Child {
     return this.#process.pid;
   }
 
-  /** False once it has ended or is about to. */
+  /** False from the moment of a kill or of the end. */
   get usable(): boolean {
     return this.#usable;
   }
 
-  /** Runs one task; only when ready, and one at a time. Counts `deadlineMs` from now. Never rejects. */
+  /** Runs one task. Call it only after `ready`, and for one task at a time. Never rejects. */
   run(task: Task, deadlineMs: number): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    this.#running = {
+    this.#task = {
       settle: resolve,
       deadline: setTimeout(() => this.#killWith({ kind: 'deadline' }), deadlineMs),
     };
-    // A channel that is closed means that the process is ending: 'close' settles the task.
+    // If the channel is closed, the process is ending, and 'close' settles the task.
     this.#process.send(task, () => {});
     return promise;
   }
 
-  /** Ends the process at once, whatever it does. */
+  /** Ends the process at once, with or without a task. */
   kill(): void {
     this.#usable = false;
-    // Not SIGTERM: workers ignore it, so that the signals of a terminal do not end what a shutdown waits for.
+    // Not SIGTERM: workers ignore it, so that a terminal does not end tasks that a shutdown waits for.
     this.#process.kill('SIGKILL');
   }
 
-  /** Whether this process keeps the parent's event loop alive. */
-  hold(held: boolean): void {
-    const method = held ? 'ref' : 'unref';
+  /** Decides whether this process keeps the event loop of the parent alive. */
+  keepParentAlive(keep: boolean): void {
+    const method = keep ? 'ref' : 'unref';
     this.#process[method]();
     this.#process.channel?.[method]();
     const stderr = this.#process.stderr;
@@ -152,24 +156,26 @@ export class Child {
   }
 
   #killWith(outcome: Outcome): void {
-    this.#killed ??= outcome;
+    this.#killOutcome ??= outcome;
     this.kill();
   }
 
   #settle(outcome: Outcome): void {
-    const running = this.#running;
-    if (running === undefined) return;
-    this.#running = undefined;
-    clearTimeout(running.deadline);
-    running.settle(outcome);
+    const task = this.#task;
+    if (task === undefined) return;
+    this.#task = undefined;
+    clearTimeout(task.deadline);
+    task.settle(outcome);
   }
 }
 
-/** A process that renders for seconds gives way to the one that answers in microseconds; its threads inherit it. */
-function giveWay(pid: number): void {
+/**
+ * A worker computes for seconds, and the server must answer in microseconds. Threads inherit the priority.
+ */
+function lowerPriority(pid: number): void {
   try {
     setPriority(pid, NICENESS);
   } catch {
-    // It has ended already, or the system has no such thing: it renders all the same.
+    // The process has ended already, or the system has no priorities. The worker works without.
   }
 }

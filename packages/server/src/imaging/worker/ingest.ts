@@ -1,21 +1,31 @@
 /**
- * Owns what a worker does with an upload: every pixel is decoded once, which shows what the picture is and whether it
- * is whole, and gives the pixels of the ladder and of the default renditions. Refuses to know where they are stored.
+ * How a worker reads an upload: it decodes every pixel, which shows whether the picture is complete. The same
+ * pixels become the ladder and the default renditions.
  */
 import sharp, { type Sharp } from 'sharp';
-import { MAX_PIXELS, type Walked } from '../formats/limits.ts';
+import { type CheckedPicture, MAX_PIXELS } from '../formats/limits.ts';
 import { defaultPlans, type LadderSource, type Rung, rungFor, rungsOf } from '../ladder.ts';
-import type { Ingested, Inspection } from '../processor.ts';
-import { openPicture, type PictureFile, readPicture, renderPixels, run, shownSize } from './render.ts';
+import type { IngestResult, Inspection } from '../processor.ts';
+import type { Size } from '../size.ts';
+import {
+  openPicture,
+  type PictureFile,
+  readPicture,
+  renderPixels,
+  runPipeline,
+  shownSize,
+} from './render.ts';
 
-/** Side of the thumbnail that a full decode is funnelled into. */
-const FUNNEL = 16;
+/** Side in pixels of the thumbnail to which a full decode is scaled when only its errors matter. */
+const CHECK_SIDE = 16;
 
-/** A picture whose check took longer than this, in milliseconds, is accepted without a second decode. */
-const LADDER_PATIENCE_MS = 4_000;
+/**
+ * A picture whose check took more milliseconds is accepted without a ladder: it is not decoded a second time.
+ */
+const MAX_CHECK_MS = 4_000;
 
-/** Inks cost 80 ms a megapixel. A larger picture of them is accepted without a ladder. */
-const MAX_INK_PIXELS = 40_000_000;
+/** CMYK costs 80 ms a megapixel. A CMYK picture with more pixels is accepted without a ladder. */
+const MAX_CMYK_PIXELS = 40_000_000;
 
 /** 8-bit sRGB pixels, upright. */
 interface Pixels {
@@ -25,84 +35,91 @@ interface Pixels {
   readonly channels: 1 | 2 | 3 | 4;
 }
 
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
+type Ladder = Pick<IngestResult, 'rungs' | 'renditions'>;
 
-type Made = Pick<Ingested, 'rungs' | 'renditions'>;
+const NO_LADDER: Ladder = { rungs: [], renditions: [] };
 
-const NOTHING: Made = { rungs: [], renditions: [] };
-
-/** Throws a Refusal if the picture is not accepted. A ladder that cannot be made is no reason. */
-export async function ingest(path: string): Promise<Ingested> {
+/**
+ * Checks the picture in this local file and makes its ladder. A picture whose ladder fails is accepted
+ * without one.
+ * @throws Refusal if the picture is not accepted; the error of the file system.
+ */
+export async function ingest(path: string): Promise<IngestResult> {
   const file = await readPicture(path);
   const { facts } = file.picture;
-  return facts.alpha || facts.frames > 1 ? ingestInTwo(file) : ingestInOne(file);
+  return facts.alpha || facts.frames > 1 ? ingestInTwoDecodes(file) : ingestInOneDecode(file);
 }
 
-/** An opaque still picture: the decode that makes the ladder is the one that checks it. */
-async function ingestInOne({ picture, size }: PictureFile): Promise<Ingested> {
+/** For an opaque still picture: one decode checks the pixels and makes the ladder. */
+async function ingestInOneDecode({ picture, size }: PictureFile): Promise<IngestResult> {
   const inspection = inspectionOf(picture, false);
   const original = { ...inspection, size };
   const { facts } = picture;
-  if (facts.cmyk && facts.width * facts.height > MAX_INK_PIXELS) {
-    await decodeAll(picture);
-    return { inspection, ...NOTHING, ladderFault: 'its inks take too long to become colours' };
+  if (facts.cmyk && facts.width * facts.height > MAX_CMYK_PIXELS) {
+    await checkPixels(picture);
+    const ladderError = `a CMYK picture of more than ${MAX_CMYK_PIXELS} pixels takes too long to convert`;
+    return { inspection, ...NO_LADDER, ladderError };
   }
   let pixels: Pixels;
   try {
-    pixels = await decode(picture, largestOf(original));
+    pixels = await decode(picture, largestSize(original));
   } catch (error) {
-    // What is wrong may be its colours, which do not count, or its pixels, which refuse it here.
-    await decodeAll(picture);
-    return { inspection, ...NOTHING, ladderFault: messageOf(error) };
+    // Either the colours or the pixels are wrong. Only wrong pixels make this check fail too.
+    await checkPixels(picture);
+    return { inspection, ...NO_LADDER, ladderError: messageOf(error) };
   }
-  return { inspection, ...(await madeOf(pixels, original)) };
+  return { inspection, ...(await tryMakeLadder(pixels, original)) };
 }
 
-/** All frames, or the exact transparency, are seen in a decode of their own. */
-async function ingestInTwo({ picture, size }: PictureFile): Promise<Ingested> {
-  const started = performance.now();
-  const transparent = picture.facts.alpha ? await hasTransparentPixel(picture) : await decodeAll(picture);
+/** For animations and pictures with alpha: the first decode checks all frames and every alpha value. */
+async function ingestInTwoDecodes({ picture, size }: PictureFile): Promise<IngestResult> {
+  const start = performance.now();
+  let transparent = false;
+  if (picture.facts.alpha) transparent = await hasTransparentPixel(picture);
+  else await checkPixels(picture);
   const inspection = inspectionOf(picture, transparent);
-  if (performance.now() - started > LADDER_PATIENCE_MS) {
-    return { inspection, ...NOTHING, ladderFault: 'it takes too long to decode' };
+  if (performance.now() - start > MAX_CHECK_MS) {
+    return {
+      inspection,
+      ...NO_LADDER,
+      ladderError: `the check of the pixels took longer than ${MAX_CHECK_MS} ms`,
+    };
   }
   const original = { ...inspection, size };
   try {
-    return {
-      inspection,
-      ...(await madeOf(await decode(picture, largestOf(original), transparent), original)),
-    };
+    const pixels = await decode(picture, largestSize(original), transparent);
+    return { inspection, ...(await tryMakeLadder(pixels, original)) };
   } catch (error) {
-    return { inspection, ...NOTHING, ladderFault: messageOf(error) };
+    return { inspection, ...NO_LADDER, ladderError: messageOf(error) };
   }
 }
 
-async function madeOf(pixels: Pixels, original: LadderSource): Promise<Made & { ladderFault?: string }> {
+async function tryMakeLadder(
+  pixels: Pixels,
+  original: LadderSource,
+): Promise<Ladder & { ladderError?: string }> {
   try {
-    return await climbDown(pixels, original);
+    return await makeLadder(pixels, original);
   } catch (error) {
-    return { ...NOTHING, ladderFault: messageOf(error) };
+    return { ...NO_LADDER, ladderError: messageOf(error) };
   }
 }
 
-async function climbDown(pixels: Pixels, original: LadderSource): Promise<Made> {
+async function makeLadder(pixels: Pixels, original: LadderSource): Promise<Ladder> {
   const rungs = rungsOf(original);
-  if (rungs.length > 0) return descend(pixels, rungs, original);
-  return { rungs: [], renditions: await renderAt(pixels, undefined, original) };
+  if (rungs.length > 0) return makeRungs(pixels, rungs, original);
+  return { rungs: [], renditions: await renderDefaults(pixels, undefined, original) };
 }
 
-/** Makes every rung from the next larger one. Encoding goes on beside the next scaling, where there is a core for it. */
-async function descend(larger: Pixels, rungs: readonly Rung[], original: LadderSource): Promise<Made> {
+/** Makes each rung from the next larger one. Encodes one rung while it scales the next, if a core is free. */
+async function makeRungs(larger: Pixels, rungs: readonly Rung[], original: LadderSource): Promise<Ladder> {
   const [rung, ...smaller] = rungs;
-  if (rung === undefined) return NOTHING;
+  if (rung === undefined) return NO_LADDER;
   const pixels = await scale(larger, rung);
   const [bytes, renditions, below] = await Promise.all([
     encodeRung(pixels, rung),
-    renderAt(pixels, rung, original),
-    descend(pixels, smaller, original),
+    renderDefaults(pixels, rung, original),
+    makeRungs(pixels, smaller, original),
   ]);
   return {
     rungs: [{ rung, bytes }, ...below.rungs],
@@ -111,44 +128,45 @@ async function descend(larger: Pixels, rungs: readonly Rung[], original: LadderS
 }
 
 /**
- * The default renditions that would be rendered from this rung, from its pixels before they were compressed. Where
- * there are rungs, what needs the original is not made: that would cost another decode.
+ * Renders the default plans that delivery would render from this rung. It takes the pixels from before their
+ * compression. If there are rungs, a plan that needs the original is left out: it would cost another decode.
  */
-function renderAt(
+function renderDefaults(
   pixels: Pixels,
   rung: Rung | undefined,
   original: LadderSource,
-): Promise<Ingested['renditions'][number][]> {
+): Promise<IngestResult['renditions'][number][]> {
   const plans = defaultPlans(original).filter((plan) => rungFor(plan, original)?.name === rung?.name);
   return Promise.all(
-    plans.map(async (plan) => ({ plan, rendition: await renderPixels(open(pixels), plan) })),
+    plans.map(async (plan) => ({ plan, rendition: await renderPixels(openPixels(pixels), plan) })),
   );
 }
 
 /**
- * Decodes every pixel of the first frame, scales to the size, and only then gives it the colours of sRGB and turns it
- * upright: before, the colours of a photograph would cost three times its decode, and the turn hold all of it in memory.
+ * Decodes every pixel of the first frame, scales them, and then converts the colours and turns the picture
+ * upright. Before the scaling, the colours of a photograph would cost three times its decode. The turn would
+ * hold all of the picture in memory.
  */
-async function decode(picture: Walked, size: Size, alpha = false): Promise<Pixels> {
+async function decode(picture: CheckedPicture, size: Size, alpha = false): Promise<Pixels> {
   const { width, height, orientation } = picture.facts;
-  const lying = orientation >= 5;
+  const swapsSides = orientation >= 5;
   const { icc, space } = await openPicture(picture, {}).metadata();
-  // Of other kinds of pixels the profile would no longer fit what sharp makes of them.
-  const colourLater = icc !== undefined && space === 'srgb';
-  const scaled = openPicture(picture, { ignoreIcc: colourLater })
-    // Without the extract libjpeg would decode to a fraction of the size and not see what is wrong in between.
+  // sharp converts other kinds of pixels when it scales. The profile would then no longer match them.
+  const convertsLater = icc !== undefined && space === 'srgb';
+  const scaled = openPicture(picture, { ignoreIcc: convertsLater })
+    // Without the extract libjpeg would decode only a fraction of the pixels and miss errors in the others.
     .extract({ left: 0, top: 0, width, height })
-    .resize(lying ? size.height : size.width, lying ? size.width : size.height, { fit: 'fill' });
-  const coloured = colourLater
+    .resize(swapsSides ? size.height : size.width, swapsSides ? size.width : size.height, { fit: 'fill' });
+  const converted = convertsLater
     ? sharp(await scaled.keepIccProfile().png({ compressionLevel: 0 }).toBuffer())
     : scaled;
-  const image = coloured.toColourspace('srgb');
-  const stored = await pixelsOf(alpha ? image : image.removeAlpha());
-  return orientation === 1 ? stored : pixelsOf(turned(open(stored), orientation));
+  const image = converted.toColourspace('srgb');
+  const stored = await readPixels(alpha ? image : image.removeAlpha());
+  return orientation === 1 ? stored : readPixels(turnUpright(openPixels(stored), orientation));
 }
 
-/** EXIF's eight ways to lie. sharp mirrors before it rotates, whatever the order of the calls. */
-function turned(image: Sharp, orientation: number): Sharp {
+/** Applies an EXIF orientation. sharp mirrors before it rotates, in any order of the calls. */
+function turnUpright(image: Sharp, orientation: number): Sharp {
   switch (orientation) {
     case 2:
       return image.flop();
@@ -171,31 +189,31 @@ function turned(image: Sharp, orientation: number): Sharp {
 
 function scale(pixels: Pixels, { width, height }: Size): Pixels | Promise<Pixels> {
   if (pixels.width === width && pixels.height === height) return pixels;
-  return pixelsOf(open(pixels).resize(width, height, { fit: 'fill' }));
+  return readPixels(openPixels(pixels).resize(width, height, { fit: 'fill' }));
 }
 
 function encodeRung(pixels: Pixels, { format }: Rung): Promise<Buffer> {
-  const image = open(pixels);
+  const image = openPixels(pixels);
   return format === 'png'
     ? image.png({ compressionLevel: 1 }).toBuffer()
     : image.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer();
 }
 
-function open({ data, width, height, channels }: Pixels): Sharp {
+function openPixels({ data, width, height, channels }: Pixels): Sharp {
   return sharp(data, { raw: { width, height, channels }, limitInputPixels: MAX_PIXELS });
 }
 
-async function pixelsOf(image: Sharp): Promise<Pixels> {
+async function readPixels(image: Sharp): Promise<Pixels> {
   const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   return { data, width: info.width, height: info.height, channels: info.channels };
 }
 
-/** The size of the largest rung, or the picture's own. */
-function largestOf(original: LadderSource): Size {
+/** The size of the largest rung; of the picture itself if it has no rung. */
+function largestSize(original: LadderSource): Size {
   return rungsOf(original)[0] ?? original;
 }
 
-function inspectionOf({ format, facts }: Walked, transparent: boolean): Inspection {
+function inspectionOf({ format, facts }: CheckedPicture, transparent: boolean): Inspection {
   return { format, ...shownSize(facts), frames: facts.frames, transparent };
 }
 
@@ -203,26 +221,33 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** For a decode that looks for errors and transparency: what the colours mean is not converted, which costs more. */
-function openForInspection(picture: Walked): Sharp {
+/**
+ * For a decode that looks for errors and transparency. It does not convert colours, which would cost more.
+ */
+function openForCheck(picture: CheckedPicture): Sharp {
   const image = openPicture(picture, { animated: picture.facts.frames > 1, ignoreIcc: true });
   return picture.facts.cmyk ? image.pipelineColourspace('cmyk').toColourspace('cmyk') : image;
 }
 
-/** Decodes every pixel, for the errors in it. An opaque picture, so: false. */
-async function decodeAll(picture: Walked): Promise<false> {
+/**
+ * Decodes every pixel of every frame.
+ * @throws Refusal if a pixel does not decode.
+ */
+async function checkPixels(picture: CheckedPicture): Promise<void> {
   const { width, height, frames } = picture.facts;
-  const image = openForInspection(picture);
-  // Without the extract libjpeg would decode to a fraction of the size and not see what is wrong in between.
+  const image = openForCheck(picture);
+  // Without the extract libjpeg would decode only a fraction of the pixels and miss errors in the others.
   if (frames === 1) image.extract({ left: 0, top: 0, width, height });
-  await run(picture, image.resize(FUNNEL, FUNNEL, { fit: 'fill' }).raw());
-  return false;
+  await runPipeline(picture, image.resize(CHECK_SIDE, CHECK_SIDE, { fit: 'fill' }).raw());
 }
 
-/** Decodes every pixel, for the errors in it and for one that is not fully opaque. */
-async function hasTransparentPixel(picture: Walked): Promise<boolean> {
-  const image = openForInspection(picture);
-  const { data: alpha } = await run(
+/**
+ * Decodes every pixel of every frame, and looks for one that is not fully opaque.
+ * @throws Refusal if a pixel does not decode.
+ */
+async function hasTransparentPixel(picture: CheckedPicture): Promise<boolean> {
+  const image = openForCheck(picture);
+  const { data: alpha } = await runPipeline(
     picture,
     image.ensureAlpha().extractChannel('alpha').raw({ depth: 'uchar' }),
   );

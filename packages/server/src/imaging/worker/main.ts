@@ -1,8 +1,8 @@
 /**
- * The worker process: the only place that decodes and encodes pixels. Runs one task at a time for the pool, with
- * sharp set up for bytes that are not trusted. Refuses to know queues, records and HTTP, and what the tasks do.
+ * The worker process: it decodes and encodes pictures for the pool, one task at a time. The server never runs
+ * sharp in its own process, because the bytes of pictures are not trusted.
  *
- * Started by child.ts with its memory limit in bytes as its argument.
+ * pool/worker-process.ts starts it, with the memory limit in bytes as the argument.
  */
 import sharp from 'sharp';
 import { Refusal } from '../formats/limits.ts';
@@ -10,7 +10,7 @@ import { ingest } from './ingest.ts';
 import type { Answer, Task, WorkerMessage } from './messages.ts';
 import { render } from './render.ts';
 
-/** The first libvips without the holes of 2026 that pictures can reach. */
+/** The first libvips without the security holes of 2026 that pictures can reach. */
 const MIN_VIPS = [8, 18, 3] as const;
 
 const MEMORY_CHECK_MS = 25;
@@ -21,18 +21,20 @@ function prepareSharp(): void {
     const part = version[i] ?? 0;
     if (part > least) break;
     if (part < least)
-      throw new Error(`libvips ${MIN_VIPS.join('.')} or newer is needed, not ${sharp.versions.vips}`);
+      throw new Error(
+        `libvips is ${sharp.versions.vips}: version ${MIN_VIPS.join('.')} or newer is required`,
+      );
   }
   sharp.block({ operation: ['VipsForeignLoad'] });
   sharp.unblock({
     operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
   });
   sharp.cache(false);
-  // There is one worker for each core.
+  // The pool starts one worker for each core.
   sharp.concurrency(1);
 }
 
-async function answer(task: Task): Promise<Answer> {
+async function runTask(task: Task): Promise<Answer> {
   try {
     const result = task.kind === 'ingest' ? await ingest(task.path) : await render(task.path, task.plan);
     return { kind: 'done', result };
@@ -42,36 +44,36 @@ async function answer(task: Task): Promise<Answer> {
   }
 }
 
-function say(message: WorkerMessage, then: () => void = () => {}): void {
-  process.send?.(message, undefined, undefined, then);
+function send(message: WorkerMessage, onSent: () => void = () => {}): void {
+  process.send?.(message, undefined, undefined, onSent);
 }
 
-function end(): void {
+function killSelf(): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-/** Tells the parent and ends this process if it holds more than the limit. libvips works in other threads meanwhile. */
+/** Reports and ends this process if it holds more than the limit. The timer runs while libvips works. */
 function checkMemory(limit: number): void {
   const rss = process.memoryUsage.rss();
-  if (rss > limit) say({ kind: 'memory', rss }, end);
+  if (rss > limit) send({ kind: 'memory', rss }, killSelf);
 }
 
-function serve(memoryLimitBytes: number): void {
+function serveTasks(memoryLimitBytes: number): void {
   process.on('message', (message) => {
-    const watch = setInterval(checkMemory, MEMORY_CHECK_MS, memoryLimitBytes);
-    // Only ever the pool speaks on this channel.
-    void answer(message as Task).then((result) => {
-      clearInterval(watch);
-      say({ kind: 'answer', answer: result });
+    const memoryTimer = setInterval(checkMemory, MEMORY_CHECK_MS, memoryLimitBytes);
+    // Only the pool sends messages on this channel, so the cast is safe.
+    void runTask(message as Task).then((answer) => {
+      clearInterval(memoryTimer);
+      send({ kind: 'answer', answer });
     });
   });
-  // The parent is gone, however it went: nobody waits for the task.
-  process.on('disconnect', end);
-  // A terminal sends these to every process of its group; the parent decides when a worker ends.
+  // The parent has ended, so the result of the task is no longer needed.
+  process.on('disconnect', killSelf);
+  // A terminal sends these signals to every process of its group. The parent decides when a worker ends.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => {});
-  say({ kind: 'ready' });
+  send({ kind: 'ready' });
 }
 
 prepareSharp();
-serve(Number(process.argv[2]));
+serveTasks(Number(process.argv[2]));

@@ -1,68 +1,70 @@
 /**
- * Owns the way from a picture file to pixels, and from pixels to a rendition: one list of steps for all of them.
- * Runs in worker processes only. Refuses to know tasks, and trusts no byte of the pictures it reads.
+ * From a picture file to pixels, and from pixels to a rendition: the steps that all renditions share. Runs in
+ * worker processes only, because the bytes of pictures are not trusted.
  */
 import { open } from 'node:fs/promises';
 import sharp, { type OutputInfo, type Sharp, type SharpOptions } from 'sharp';
-import { MAX_ORIGINAL_BYTES } from '../../image.ts';
-import { MAX_PIXELS, type PictureFacts, Refusal, type Walked } from '../formats/limits.ts';
+import { FORMATS, MAX_ORIGINAL_BYTES } from '../../image.ts';
+import { type CheckedPicture, MAX_PIXELS, type PictureFacts, Refusal } from '../formats/limits.ts';
 import { walkPicture } from '../formats/walk.ts';
 import type { Plan } from '../plan.ts';
 import type { Rendition } from '../processor.ts';
+import type { Size } from '../size.ts';
 
 const WHITE = { r: 255, g: 255, b: 255 };
 
-const NAMES = { png: 'PNG', jpeg: 'JPEG', webp: 'WebP' } as const;
-
-/** A picture that passed the header walk, and the size of its file in bytes. */
 export interface PictureFile {
-  readonly picture: Walked;
+  readonly picture: CheckedPicture;
+  /** Bytes of the file before the header walk. */
   readonly size: number;
 }
 
-/** Reads and walks a file that may hold anything. Throws a Refusal, or the error of the file system. */
+/**
+ * Reads an untrusted file and runs the header walk.
+ * @throws Refusal; the error of the file system.
+ */
 export async function readPicture(path: string): Promise<PictureFile> {
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
     if (size > MAX_ORIGINAL_BYTES)
-      throw new Refusal(`it has ${size} bytes: at most ${MAX_ORIGINAL_BYTES} are accepted`);
+      throw new Refusal(`the file has ${size} bytes: the limit is ${MAX_ORIGINAL_BYTES} bytes`);
     return { picture: walkPicture(await handle.readFile()), size };
   } finally {
     await handle.close();
   }
 }
 
-export function openPicture(picture: Walked, options: SharpOptions): Sharp {
+export function openPicture(picture: CheckedPicture, options: SharpOptions): Sharp {
   return sharp(picture.bytes, { ...options, limitInputPixels: MAX_PIXELS, failOn: 'warning' });
 }
 
-/** Makes the rendition that the plan describes from a picture file. */
+/** Makes the rendition of the plan from a picture file. */
 export async function render(path: string, plan: Plan): Promise<Rendition> {
   const { picture } = await readPicture(path);
   checkRegion(plan, picture.facts);
   let image = openPicture(picture, { animated: plan.animated });
   if (!plan.animated) image = image.autoOrient();
   if (plan.region !== undefined) image = image.extract(plan.region);
-  const { data, info } = await run(picture, renditionOf(image, plan));
-  return checked(plan, data, info);
+  const { data, info } = await runPipeline(picture, applyPlan(image, plan));
+  return checkOutput(plan, data, info);
 }
 
-/** Makes the rendition that the plan describes from pixels: those of the whole picture, upright. */
+/** Makes the rendition of the plan from the upright pixels of the whole picture. */
 export async function renderPixels(pixels: Sharp, plan: Plan): Promise<Rendition> {
-  const { data, info } = await renditionOf(pixels, plan).toBuffer({ resolveWithObject: true });
-  return checked(plan, data, info);
+  const { data, info } = await applyPlan(pixels, plan).toBuffer({ resolveWithObject: true });
+  return checkOutput(plan, data, info);
 }
 
-/** The steps behind a plan, once its picture is upright and its region taken. */
-function renditionOf(image: Sharp, plan: Plan): Sharp {
+/** @param image that is upright and cropped to the region of the plan. */
+function applyPlan(image: Sharp, plan: Plan): Sharp {
   let steps = scaleAndCrop(image, plan);
   if (plan.flatten) steps = steps.flatten({ background: WHITE });
   return encode(steps.toColourspace('srgb'), plan);
 }
 
 function scaleAndCrop(image: Sharp, { width, height, fit, scaled, position }: Plan): Sharp {
-  // The decoders' own scaling may only do a part of it: its last halving costs 5 dB and more on some photographs.
+  // The decoder may do only a part of the scaling: its last halving costs 5 dB and more on some photographs.
   const fastShrinkOnLoad = false;
   if (scaled === undefined || position !== 'center') {
     return image.resize(width, height, { fit, position, fastShrinkOnLoad });
@@ -72,25 +74,27 @@ function scaleAndCrop(image: Sharp, { width, height, fit, scaled, position }: Pl
     .extract({ left: scaled.left, top: scaled.top, width, height });
 }
 
-function checked(plan: Plan, bytes: Buffer, info: OutputInfo): Rendition {
+function checkOutput(plan: Plan, bytes: Buffer, info: OutputInfo): Rendition {
   const height = plan.animated ? (info.pageHeight ?? info.height) : info.height;
   if (info.width !== plan.width || height !== plan.height) {
-    throw new Error(`planned ${plan.width} x ${plan.height}, but it became ${info.width} x ${height}`);
+    throw new Error(
+      `the rendition is ${info.width} x ${height} pixels, but the plan is ${plan.width} x ${plan.height}`,
+    );
   }
   return { bytes, format: plan.format, width: plan.width, height: plan.height };
 }
 
-/** A plan of another picture is the server's mistake, not the picture's. */
+/** Throws a plain Error and no Refusal: a plan of another picture is a defect of the server. */
 function checkRegion({ region }: Plan, facts: PictureFacts): void {
   if (region === undefined) return;
   const { width, height } = shownSize(facts);
   if (region.left + region.width > width || region.top + region.height > height) {
-    throw new Error(`the plan's region is outside of a picture of ${width} x ${height}`);
+    throw new Error(`the region of the plan is outside of the picture of ${width} x ${height} pixels`);
   }
 }
 
 /** The size after the EXIF orientation is applied. */
-export function shownSize({ width, height, orientation }: PictureFacts): { width: number; height: number } {
+export function shownSize({ width, height, orientation }: PictureFacts): Size {
   return orientation >= 5 ? { width: height, height: width } : { width, height };
 }
 
@@ -106,18 +110,25 @@ function encode(image: Sharp, plan: Plan): Sharp {
       // Filters save a fifth of the bytes of photographs.
       return image.png({ compressionLevel: 6, adaptiveFiltering: true });
     case 'avif':
-      // At the default effort a large one takes longer than any client waits.
+      // At the default effort a large rendition takes longer than the timeout of any client.
       return image.avif({ quality: plan.quality, effort: 2 });
   }
 }
 
-/** Runs the pipeline. Whatever libvips throws while it works on a walked picture is the picture's fault. */
-export async function run(picture: Walked, image: Sharp): Promise<{ data: Buffer; info: OutputInfo }> {
+/**
+ * Runs the pipeline on a picture that passed the header walk.
+ * @throws Refusal for every error of libvips: the picture is then the cause.
+ */
+export async function runPipeline(
+  picture: CheckedPicture,
+  image: Sharp,
+): Promise<{ data: Buffer; info: OutputInfo }> {
   try {
     return await image.toBuffer({ resolveWithObject: true });
   } catch (error) {
-    throw new Refusal(`the ${NAMES[picture.format]} data is damaged: it does not decode completely`, {
-      cause: error,
-    });
+    throw new Refusal(
+      `the ${FORMATS[picture.format].name} data is damaged: it cannot be decoded completely`,
+      { cause: error },
+    );
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { mediaType, negotiate, parseAccept } from '../../../src/http/delivery/negotiate.ts';
-import type { OutputFormat } from '../../../src/imaging/plan.ts';
+import { negotiate, parseAccept } from '../../../src/http/delivery/negotiate.ts';
+import { FORMATS, type OutputFormat } from '../../../src/image.ts';
 
 const SDK_DEFAULT = 'image/jpeg;q=1, image/png;q=0.7, image/webp;q=0';
 const CHROME = 'image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8';
@@ -80,7 +80,7 @@ describe('the format that a client gets', () => {
   test('is, for any header at all, one of the four', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), header), original, (text, image) => {
-        assert.match(mediaType(negotiate(text, image)), /^image\/(webp|jpeg|png|avif)$/);
+        assert.match(FORMATS[negotiate(text, image)].mediaType, /^image\/(webp|jpeg|png|avif)$/);
       }),
     );
   });

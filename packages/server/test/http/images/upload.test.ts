@@ -257,7 +257,7 @@ describe('a picture', () => {
       assert.equal(response.status, 422, name);
       assert.match(
         ((await response.json()) as { image: string }).image,
-        name === 'signature' ? /cut short/ : /PNG, JPEG or WebP/,
+        name === 'signature' ? /incomplete/ : /PNG, JPEG or WebP/,
         name,
       );
     }

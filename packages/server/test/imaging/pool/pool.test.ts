@@ -5,13 +5,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isAppError } from '../../../src/errors.ts';
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../../src/imaging/pool/pool.ts';
 import * as pictures from '../../support/pictures.ts';
-import { isAlive } from '../../support/processes.ts';
+import { isAlive, until } from '../../support/processes.ts';
 
 const PLAN: Plan = {
   width: 100,
@@ -24,7 +23,7 @@ const PLAN: Plan = {
   flatten: false,
 };
 
-/** Takes long enough to be interrupted, on any machine: an AVIF of the largest size. */
+/** An AVIF of the largest size: it takes long enough to interrupt it, on every machine. */
 const SLOW: Plan = { ...PLAN, width: 2_048, height: 2_048, format: 'avif', quality: 100 };
 
 let folder: string;
@@ -50,13 +49,9 @@ async function withPool(options: PoolOptions, use: (pool: Pool) => Promise<void>
   }
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
-}
-
-/** Waits until a worker has a task, and says which worker it is (of a pool of one). */
-async function busyWorker(pool: Pool, not?: number): Promise<number> {
-  await until(() => pool.running() === 1 && pool.workerPids().some((pid) => pid !== not));
+/** Waits until the only worker of the pool is busy, and returns its process ID. */
+async function busyWorker(pool: Pool, except?: number): Promise<number> {
+  await until(() => pool.running() === 1 && pool.workerPids().some((pid) => pid !== except));
   return pool.workerPids()[0] ?? assert.fail('no worker');
 }
 
@@ -66,7 +61,7 @@ const code = (expected: Parameters<typeof isAppError>[1]) => (error: unknown) =>
 };
 
 describe('the pool', { timeout: 120_000 }, () => {
-  test('tries a task once more in a fresh worker when its worker is killed', async () => {
+  test('retries a task once in a fresh worker when its worker is killed', async () => {
     for (const signal of ['SIGSEGV', 'SIGKILL', 'SIGABRT'] as const) {
       const warnings: string[] = [];
       await withPool({ log: { warn: (_, message) => warnings.push(message) } }, async (pool) => {
@@ -80,7 +75,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     }
   });
 
-  test('gives up as unavailable when a second worker is killed, and serves the next task', async () => {
+  test('rejects a task with unavailable when a second worker is killed, and runs the next task', async () => {
     await withPool({}, async (pool) => {
       const rendering = assert.rejects(pool.render(large, SLOW), (error) => {
         assert.ok(isAppError(error, 'unavailable'));
@@ -95,7 +90,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('does not lose the tasks that wait behind a crash', async () => {
+  test('runs the tasks that wait while a worker crashes', async () => {
     await withPool({}, async (pool) => {
       const first = pool.render(large, { ...SLOW, format: 'png' });
       const others = Array.from({ length: 5 }, () => pool.ingest(small));
@@ -104,23 +99,23 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('survives the end of an idle worker and of one that starts', async () => {
+  test('runs tasks after the end of an idle worker and of a starting worker', async () => {
     await withPool({}, async (pool) => {
       await pool.ingest(small);
       for (let round = 0; round < 3; round += 1) {
         const pid = pool.workerPids()[0] ?? assert.fail('no worker');
         process.kill(pid, 'SIGKILL');
         await until(() => pool.workerPids().length > 0 && !pool.workerPids().includes(pid));
-        // The new one is only starting.
+        // The new worker is not ready yet.
         const starting = pool.workerPids()[0] ?? assert.fail('no worker');
-        const inspecting = pool.ingest(small);
+        const ingest = pool.ingest(small);
         process.kill(starting, 'SIGKILL');
-        assert.equal((await inspecting).inspection.width, 320);
+        assert.equal((await ingest).inspection.width, 320);
       }
     });
   });
 
-  test('kills a task at its deadline: an invalid picture at ingest, unavailable at render', async () => {
+  test('kills a task at its deadline: invalid-image at ingest, unavailable at render', async () => {
     await withPool({ deadlineMs: 5 }, async (pool) => {
       await assert.rejects(pool.ingest(large), (error) => {
         assert.ok(isAppError(error, 'invalid-image'), String(error));
@@ -131,16 +126,16 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('does not count the wait in the queue towards the deadline', async () => {
+  test('does not count the wait in the queue in the deadline', async () => {
     await withPool({ deadlineMs: 30_000 }, async (pool) => {
-      // The start of the worker alone takes longer than some of these tasks.
+      // The start of the worker takes longer than some of these tasks.
       await Promise.all(Array.from({ length: 20 }, () => pool.ingest(small)));
     });
   });
 
-  test('ends a task that takes too much memory: an invalid picture at ingest, unavailable at render', async () => {
+  test('ends a task that takes too much memory: invalid-image at ingest, unavailable at render', async () => {
     await withPool({ memoryLimitBytes: 40_000_000 }, async (pool) => {
-      // Any worker holds more than that, so the first look at it ends it.
+      // An idle worker holds more memory, so its first memory check ends it.
       await assert.rejects(pool.ingest(large), (error) => {
         assert.ok(isAppError(error, 'invalid-image'), String(error));
         assert.match(error.fields?.image ?? '', /memory/);
@@ -150,7 +145,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('takes a waiting task out of the queue when its signal fires, and leaves a running one to end', async () => {
+  test('removes a waiting task when its signal fires, and lets a running task end', async () => {
     await withPool({}, async (pool) => {
       await assert.rejects(pool.ingest(small, AbortSignal.abort()), code('cancelled'));
       const running = new AbortController();
@@ -172,7 +167,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('refuses a task when too many wait', async () => {
+  test('rejects a task when too many tasks wait', async () => {
     await withPool({ maxWaiting: 2 }, async (pool) => {
       const first = pool.ingest(small);
       const second = pool.ingest(small);
@@ -182,7 +177,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('runs as many workers as it may, and only when there is work for them', async () => {
+  test('starts workers up to its size, and only when there are tasks for them', async () => {
     await withPool({ size: 2 }, async (pool) => {
       await pool.ingest(small);
       assert.equal(pool.workerPids().length, 1);
@@ -196,11 +191,11 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('keeps a worker for small tasks, however many large ones wait', async () => {
+  test('keeps one worker for small tasks while large tasks wait', async () => {
     await withPool({ size: 2, maxWaitMs: { render: 60_000 } }, async (pool) => {
       const first = pool.render(large, SLOW);
       await until(() => pool.running() === 1);
-      // Once this is through there is an idle worker beside the busy one.
+      // After this task one worker is idle and the other one busy.
       await pool.ingest(small, undefined, 10_000);
       const more = Array.from({ length: 2 }, () => pool.render(large, { ...SLOW, format: 'png' }));
       assert.deepEqual([pool.running(), pool.waiting()], [1, 2]);
@@ -210,11 +205,11 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('keeps a worker for other pictures, however many sizes of one are asked for', async () => {
+  test('keeps one worker for other originals while renditions of one original wait', async () => {
     await withPool({ size: 2, maxWaitMs: { render: 60_000 } }, async (pool) => {
       const first = pool.render(large, { ...SLOW, format: 'png' }, { original: 'one' });
       await until(() => pool.running() === 1);
-      // Once this is through there is an idle worker beside the busy one.
+      // After this task one worker is idle and the other one busy.
       await pool.ingest(small, undefined, 10_000);
       const more = [
         pool.render(small, PLAN, { original: 'one' }),
@@ -227,7 +222,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('with one worker, lets small tasks pass a large one that waits', async () => {
+  test('with one worker, runs small tasks before a large one that waits', async () => {
     await withPool({}, async (pool) => {
       const order: string[] = [];
       const first = pool.render(large, { ...SLOW, format: 'png' });
@@ -239,7 +234,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('refuses a rendition that waits too long for a worker, and lets an upload wait', async () => {
+  test('rejects a rendition that waits too long for a worker, and lets an upload wait', async () => {
     await withPool({ maxWaitMs: { render: 1 } }, async (pool) => {
       const warm = await pool.ingest(small);
       assert.equal(warm.inspection.width, 320);
@@ -255,7 +250,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('rejects all its tasks as unavailable when it closes, and leaves no process behind', async () => {
+  test('rejects all tasks with unavailable when it closes, and ends all workers', async () => {
     const pool = createPool({ size: 1, deadlineMs: 60_000 });
     const running = assert.rejects(pool.render(large, SLOW), code('unavailable'));
     const waiting = assert.rejects(pool.ingest(small), code('unavailable'));
@@ -267,7 +262,7 @@ describe('the pool', { timeout: 120_000 }, () => {
     await pool.close();
   });
 
-  test('leaves signals of a terminal to the parent: a worker works on', async () => {
+  test('has workers that ignore SIGTERM and SIGINT, because the parent decides when they end', async () => {
     await withPool({}, async (pool) => {
       const rendering = pool.render(large, { ...SLOW, format: 'png' });
       const pid = await busyWorker(pool);
@@ -278,8 +273,8 @@ describe('the pool', { timeout: 120_000 }, () => {
     });
   });
 
-  test('loses its workers with its parent, even one that is killed while they work', async () => {
-    const parent = fork(fileURLToPath(new URL('./orphans.ts', import.meta.url)), [
+  test('has workers that end when their parent is killed', async () => {
+    const parent = fork(fileURLToPath(new URL('./pool-parent.ts', import.meta.url)), [
       large,
       JSON.stringify(SLOW),
     ]);

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { ingestCost, LARGE_COST, renderCost } from '../../../src/imaging/pool/cost.ts';
-import { type FreeWorker, isLarge, PATIENCE, TaskQueue } from '../../../src/imaging/pool/queue.ts';
+import { type FreeWorker, isLarge, MAX_OVERTAKES, TaskQueue } from '../../../src/imaging/pool/queue.ts';
 
-const FREE: FreeWorker = { fresh: false, large: true, sated: new Set() };
+const FREE: FreeWorker = { fresh: false, large: true, saturatedOriginals: new Set() };
 
 interface Named {
   readonly name: string;
@@ -18,8 +18,8 @@ const large = (name: string): Named => ({ name, cost: LARGE_COST + 1, retried: f
 const queue = (limits = {}) =>
   new TaskQueue<Named>({ maxWaiting: 100, maxCost: Number.POSITIVE_INFINITY, ...limits });
 
-/** The names in the order in which one worker gets them. */
-function served(waiting: TaskQueue<Named>, worker: FreeWorker = FREE): string[] {
+/** Takes all tasks for one worker, and returns their names in that order. */
+function takeAll(waiting: TaskQueue<Named>, worker: FreeWorker = FREE): string[] {
   const names: string[] = [];
   for (let task = waiting.take(worker); task !== undefined; task = waiting.take(worker))
     names.push(task.name);
@@ -38,66 +38,66 @@ const PLAN: Plan = {
 };
 
 describe('the queue', () => {
-  test('serves tasks of a kind as they came, and small ones before large ones', () => {
+  test('gives out small tasks before large ones, and tasks of one kind in their order of arrival', () => {
     const waiting = queue();
     for (const task of [large('A'), small('1'), large('B'), small('2')]) assert.ok(waiting.add(task));
     assert.equal(waiting.length, 4);
-    assert.deepEqual(served(waiting), ['1', '2', 'A', 'B']);
+    assert.deepEqual(takeAll(waiting), ['1', '2', 'A', 'B']);
     assert.equal(waiting.length, 0);
   });
 
-  test('serves a large task after so many small ones have passed it, and the next after as many more', () => {
+  test('gives out a large task after 8 small ones have overtaken it, and the next after 8 more', () => {
     const waiting = queue();
     waiting.add(large('A'));
     waiting.add(large('B'));
-    for (let i = 0; i < 2 * PATIENCE + 1; i += 1) waiting.add(small(String(i)));
-    const names = served(waiting);
-    assert.equal(names.indexOf('A'), PATIENCE);
-    assert.equal(names.indexOf('B'), 2 * PATIENCE + 1);
+    for (let i = 0; i < 2 * MAX_OVERTAKES + 1; i += 1) waiting.add(small(String(i)));
+    const names = takeAll(waiting);
+    assert.equal(names.indexOf('A'), MAX_OVERTAKES);
+    assert.equal(names.indexOf('B'), 2 * MAX_OVERTAKES + 1);
   });
 
-  test('gives no large task to a worker that may not take one, and does not count that as passing', () => {
+  test('gives no large task to a worker that may not take one, and counts no overtakes then', () => {
     const waiting = queue();
     waiting.add(large('A'));
-    for (let i = 0; i < PATIENCE + 1; i += 1) waiting.add(small(String(i)));
-    assert.ok(!served(waiting, { ...FREE, large: false }).includes('A'));
+    for (let i = 0; i < MAX_OVERTAKES + 1; i += 1) waiting.add(small(String(i)));
+    assert.ok(!takeAll(waiting, { ...FREE, large: false }).includes('A'));
     waiting.add(small('late'));
-    assert.deepEqual(served(waiting), ['late', 'A']);
+    assert.deepEqual(takeAll(waiting), ['late', 'A']);
   });
 
-  test('gives what a worker crashed on to fresh workers only, before all others', () => {
+  test('gives a retried task to fresh workers only, before all other tasks', () => {
     const waiting = queue({ maxWaiting: 1 });
     waiting.add(small('1'));
     waiting.putBack({ ...small('crashed'), retried: true });
     assert.equal(waiting.length, 2);
-    assert.deepEqual(served(waiting), ['1']);
-    assert.deepEqual(served(waiting, { ...FREE, fresh: true, large: false }), ['crashed']);
+    assert.deepEqual(takeAll(waiting), ['1']);
+    assert.deepEqual(takeAll(waiting, { ...FREE, fresh: true, large: false }), ['crashed']);
   });
 
-  test('gives it to the next fresh worker, whatever else counts: there may be no other', () => {
+  test('gives a retried task to the next fresh worker, even against the other rules', () => {
     const waiting = queue();
-    const unwelcome = { fresh: true, large: false, sated: new Set(['one']) };
+    const restricted = { fresh: true, large: false, saturatedOriginals: new Set(['one']) };
     waiting.putBack({ ...large('crashed'), retried: true, original: 'one' });
-    assert.deepEqual(served(waiting, unwelcome), ['crashed']);
+    assert.deepEqual(takeAll(waiting, restricted), ['crashed']);
   });
 
-  test('passes over what is of an original that has its share of the workers', () => {
+  test('passes over tasks of saturated originals', () => {
     const waiting = queue();
     const of = (original: string, task: Named): Named => ({ ...task, original });
     for (const task of [of('one', small('1')), of('one', large('A')), of('other', small('2')), small('3')])
       waiting.add(task);
-    const others = { ...FREE, sated: new Set(['one']) };
-    assert.deepEqual(served(waiting, others), ['2', '3']);
+    const others = { ...FREE, saturatedOriginals: new Set(['one']) };
+    assert.deepEqual(takeAll(waiting, others), ['2', '3']);
     waiting.add(of('other', large('B')));
     assert.deepEqual(
-      served(waiting, others),
+      takeAll(waiting, others),
       ['B'],
-      'a large one that may not go does not hold up one that may',
+      'a blocked large task does not block another large task',
     );
-    assert.deepEqual(served(waiting), ['1', 'A']);
+    assert.deepEqual(takeAll(waiting), ['1', 'A']);
   });
 
-  test('lets an original take half of the places, and no more', () => {
+  test('accepts tasks of one original for at most half of the places', () => {
     const waiting = queue({ maxWaiting: 4 });
     const of = (original: string, name: string): Named => ({ ...small(name), original });
     assert.deepEqual(
@@ -108,7 +108,7 @@ describe('the queue', () => {
     );
   });
 
-  test('takes no more tasks than it may, and no more cost, but any task alone', () => {
+  test('limits the number of tasks and their cost, but accepts any task into an empty queue', () => {
     const few = queue({ maxWaiting: 2 });
     assert.deepEqual([few.add(small('1')), few.add(large('2')), few.add(small('3'))], [true, true, false]);
     const cheap = queue({ maxCost: 25 });
@@ -121,7 +121,7 @@ describe('the queue', () => {
     );
   });
 
-  test('forgets what nobody waits for any more, and all of it at the end', () => {
+  test('removes one task, and drains all others', () => {
     const waiting = queue();
     const gone = large('gone');
     waiting.add(gone);
@@ -137,11 +137,11 @@ describe('the queue', () => {
   });
 });
 
-describe('what a task costs', () => {
+describe('the cost of a task', () => {
   const isLargeCost = (cost: number) => isLarge({ cost, retried: false });
   const photo = { format: 'jpeg', width: 6_000, height: 4_000, frames: 1 } as const;
 
-  test('is small for thumbnails from a rung in every format, and large for what holds a worker', () => {
+  test('is small for thumbnails from a rung, and large for tasks that take long', () => {
     for (const format of ['webp', 'jpeg', 'png', 'avif'] as const) {
       assert.equal(isLargeCost(renderCost({ ...PLAN, format })), false, format);
     }
@@ -152,7 +152,7 @@ describe('what a task costs', () => {
     assert.equal(isLargeCost(ingestCost()), true);
   });
 
-  test('counts the frames of an animation, and the most there may be if they are not known', () => {
+  test('counts the frames of an animation, and 1 000 frames if their number is unknown', () => {
     const plan: Plan = { ...PLAN, animated: true };
     const source = { format: 'webp', width: 400, height: 400, frames: 50 } as const;
     assert.ok(renderCost(plan, source) > 40 * renderCost(PLAN, source));

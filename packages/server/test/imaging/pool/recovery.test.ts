@@ -1,5 +1,6 @@
 /**
- * How the pool comes back: what those who wait are told while workers end, and how long it takes until it is whole.
+ * How the pool recovers when workers end: the results of waiting tasks, and the time until all workers run
+ * again.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -10,10 +11,9 @@ import { isAppError } from '../../../src/errors.ts';
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../../src/imaging/pool/pool.ts';
 import * as pictures from '../../support/pictures.ts';
-import { workOf } from '../../support/processes.ts';
-import { until } from '../../system/hostile/process.ts';
+import { cpuTimeOf, until } from '../../support/processes.ts';
 
-/** Takes as long as a task may that any worker is given. */
+/** As expensive as a task may be that every worker takes. */
 const LONG: Plan = {
   ...{ width: 400, height: 400, fit: 'cover', position: 'center' },
   ...{ format: 'avif', quality: 80, animated: false, flatten: false },
@@ -40,8 +40,8 @@ async function withPool(options: PoolOptions, use: (pool: Pool) => Promise<void>
   }
 }
 
-/** Ends workers before they have started, so many of them, as long as somebody waits for one. */
-async function endStarting(pool: Pool, count: number): Promise<void> {
+/** Kills this number of workers before they are ready. Stops earlier when no task waits. */
+async function killStarting(pool: Pool, count: number): Promise<void> {
   const ended = new Set<number>();
   while (ended.size < count) {
     const living = () => pool.workerPids().find((pid) => !ended.has(pid));
@@ -54,19 +54,19 @@ async function endStarting(pool: Pool, count: number): Promise<void> {
 }
 
 describe('the pool', () => {
-  test('lets nobody’s task fail for workers that are killed while they start, however many', async () => {
+  test('runs all tasks although 8 workers are killed while they start', async () => {
     const warnings: string[] = [];
     await withPool({ log: { warn: (_, message) => warnings.push(message) } }, async (pool) => {
       const tasks = Promise.all([pool.ingest(small), pool.ingest(small), pool.render(small, LONG)]);
       tasks.catch(() => undefined);
-      await endStarting(pool, 8);
+      await killStarting(pool, 8);
       await tasks;
     });
     assert.ok(warnings.length >= 8);
-    assert.deepEqual(new Set(warnings), new Set(['an imaging worker was killed before it had started']));
+    assert.deepEqual(new Set(warnings), new Set(['imaging worker killed before it was ready']));
   });
 
-  test('tells those who wait when three in a row did not start in time, and tries anew for the next', async () => {
+  test('rejects waiting tasks after three failed starts in a row, and starts again for the next task', async () => {
     const warnings: string[] = [];
     const log = { warn: (_: object, message: string) => warnings.push(message) };
     await withPool({ size: 1, startDeadlineMs: 1, log }, async (pool) => {
@@ -75,47 +75,49 @@ describe('the pool', () => {
           assert.rejects(task, { code: 'unavailable', rejection: 'no-workers', retryAfter: 1 }),
         );
         await Promise.all(waiting);
-        assert.deepEqual(warnings, Array(starts).fill('an imaging worker did not start'));
+        assert.deepEqual(warnings, Array(starts).fill('imaging worker failed to start'));
       }
     });
   });
 
-  test('lets no more work wait than its workers do in two minutes each', async () => {
+  test('rejects tasks when the queue holds two minutes of work for each worker', async () => {
     await withPool({ size: 1 }, async (pool) => {
-      // A second each, by estimate. None runs before the worker has started.
+      // The estimate is one second for each. No task runs before the worker is ready.
       const waiting = Array.from({ length: 120 }, () => pool.ingest(small, undefined, 16_000_000));
-      const told = waiting.map((task) => assert.rejects(task, { rejection: 'stopping' }));
+      const rejections = waiting.map((task) => assert.rejects(task, { rejection: 'stopping' }));
       await assert.rejects(pool.ingest(small, undefined, 16_000_000), { rejection: 'queue-full' });
       await pool.close();
-      await Promise.all(told);
+      await Promise.all(rejections);
     });
   });
 
-  test('is whole again once those that were killed at work are replaced', async (t) => {
-    const took: number[] = [];
-    const computed: number[] = [];
+  test('replaces workers that were killed while busy', async (t) => {
+    const durations: number[] = [];
+    const cpuTimes: number[] = [];
     await withPool({}, async (pool) => {
       for (let round = 0; round < ROUNDS; round += 1) {
-        const wanted = new AbortController();
-        const work = Array.from({ length: 12 }, () => pool.render(small, LONG, { signal: wanted.signal }));
+        const controller = new AbortController();
+        const work = Array.from({ length: 12 }, () =>
+          pool.render(small, LONG, { signal: controller.signal }),
+        );
         await until(() => pool.running() === 2);
         const before = pool.workerPids();
-        const began = performance.now();
+        const start = performance.now();
         for (const pid of before) process.kill(pid, 'SIGKILL');
         await until(() => pool.running() === 2 && !pool.workerPids().some((pid) => before.includes(pid)));
-        took.push(performance.now() - began);
-        computed.push(...pool.workerPids().map((pid) => workOf(pid) ?? 0));
-        wanted.abort();
+        durations.push(performance.now() - start);
+        cpuTimes.push(...pool.workerPids().map((pid) => cpuTimeOf(pid) ?? 0));
+        controller.abort();
         const outcomes = await Promise.allSettled(work);
         for (const outcome of outcomes)
           if (outcome.status === 'rejected')
             assert.ok(isAppError(outcome.reason, 'cancelled'), outcome.reason);
       }
     });
-    const median = took.toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)];
+    const median = durations.toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)];
     t.diagnostic(
-      `whole again after ${Math.round(median ?? 0)} ms (median of ${ROUNDS}; at most ${Math.round(Math.max(...took))}); ` +
-        `a new worker had computed ${Math.min(...computed)} to ${Math.max(...computed)} ms by then`,
+      `all workers busy again after ${Math.round(median ?? 0)} ms (median of ${ROUNDS}; at most ${Math.round(Math.max(...durations))}); ` +
+        `new workers had used ${Math.min(...cpuTimes)} to ${Math.max(...cpuTimes)} ms of CPU time by then`,
     );
   });
 });

@@ -6,7 +6,7 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { groupMembers, workOf } from '../../support/processes.ts';
+import { cpuTimeOf, groupMembers } from '../../support/processes.ts';
 import { type ServeOptions, serve, UNLIMITED } from '../../support/serving.ts';
 
 /** Ports that are asked for: below those that the system gives to connections by itself. */
@@ -83,7 +83,7 @@ export async function launch({
     return {
       url,
       pid,
-      startTimes: { wall, cpu: workOf(pid) },
+      startTimes: { wall, cpu: cpuTimeOf(pid) },
       output,
       kill: end,
       signal: (name) => void child.kill(name),

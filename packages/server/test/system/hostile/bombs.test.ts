@@ -1,11 +1,11 @@
 /**
- * Pictures that would cost more than they look like, sent to a server in a process of its own.
+ * Small files that need many resources, sent to a server in a separate process.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { FLOODS, MEMORY_BOMBS, PIXEL_BOMBS } from './bombs.ts';
-import { ALONE, assertUnharmed, faultsOf, OF_ANY_SIZE } from './judge.ts';
-import { type ServingProcess, startProcess } from './process.ts';
+import { assertHealthy, DELIVERIES_OF_ALL_SIZES, findFaults, ONE_AT_ONCE } from './faults.ts';
+import { type ServingProcess, startProcess } from './server-process.ts';
 
 let server: ServingProcess;
 
@@ -14,20 +14,20 @@ before(async () => {
 });
 after(() => server.close());
 
-describe('pictures that cost more than they look like', () => {
-  test('with too many pixels, or lies about them, are refused, and narrow ones come in any size', async () => {
-    assert.deepEqual(await faultsOf(server, PIXEL_BOMBS, ALONE, OF_ANY_SIZE), []);
+describe('the server', () => {
+  test('refuses too many pixels and wrong sizes, and delivers very narrow pictures in every size', async () => {
+    assert.deepEqual(await findFaults(server, PIXEL_BOMBS, ONE_AT_ONCE, DELIVERIES_OF_ALL_SIZES), []);
   });
 
-  test('that would take much memory are refused, or what swells in them is never looked at', async () => {
-    assert.deepEqual(await faultsOf(server, MEMORY_BOMBS, ALONE), []);
+  test('refuses pictures that need too much memory, and never inflates unused parts', async () => {
+    assert.deepEqual(await findFaults(server, MEMORY_BOMBS, ONE_AT_ONCE), []);
   });
 
-  test('of very many parts are refused, and those of many cost nothing', async () => {
-    assert.deepEqual(await faultsOf(server, FLOODS, ALONE), []);
+  test('refuses pictures with too many parts, and accepts those within the limits', async () => {
+    assert.deepEqual(await findFaults(server, FLOODS, ONE_AT_ONCE), []);
   });
 
-  test('leave the serving process and its workers as they were, within their memory', async (t) => {
-    t.diagnostic(await assertUnharmed(server));
+  test('stays healthy and within its memory', async (t) => {
+    t.diagnostic(await assertHealthy(server));
   });
 });

@@ -1,12 +1,13 @@
 /**
- * Pictures that are broken, none at all, or more than they look like, sent to a server in a process of its own.
+ * Damaged files, files of other formats, and pictures with hidden content, sent to a server in a separate
+ * process.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { DAMAGED_FILES, otherFormats, TRUNCATED } from './broken.ts';
-import { CARRIERS, EXIF_ABUSE, EXOTIC_JPEGS, POLYGLOTS } from './carriers.ts';
-import { assertUnharmed, faultsOf, TOGETHER } from './judge.ts';
-import { type ServingProcess, startProcess } from './process.ts';
+import { DAMAGED_FILES, otherFormats, TRUNCATED } from './damaged.ts';
+import { assertHealthy, findFaults, TWO_AT_ONCE } from './faults.ts';
+import { MALFORMED_EXIF, POLYGLOTS, PRIVATE_METADATA, RARE_JPEGS } from './hidden-content.ts';
+import { type ServingProcess, startProcess } from './server-process.ts';
 
 let server: ServingProcess;
 
@@ -15,28 +16,28 @@ before(async () => {
 });
 after(() => server.close());
 
-describe('pictures', () => {
-  for (const [kind, specimens] of Object.entries({
-    'that are cut off are refused, wherever it is': TRUNCATED,
-    'that are damaged are refused': DAMAGED_FILES,
-    'that are scripts or archives as well come out as pictures alone': POLYGLOTS,
-    'that carry what is nobody’s business come out without it': CARRIERS,
-    'of the rarer kinds of JPEG come as all can show them, or are refused': EXOTIC_JPEGS,
+describe('the server', () => {
+  for (const [name, specimens] of Object.entries({
+    'refuses truncated pictures': TRUNCATED,
+    'refuses damaged pictures': DAMAGED_FILES,
+    'removes scripts and archives from pictures': POLYGLOTS,
+    'removes private metadata from pictures': PRIVATE_METADATA,
+    'converts or refuses rare kinds of JPEG': RARE_JPEGS,
   })) {
-    test(kind, async () => {
-      assert.deepEqual(await faultsOf(server, specimens, TOGETHER), []);
+    test(name, async () => {
+      assert.deepEqual(await findFaults(server, specimens, TWO_AT_ONCE), []);
     });
   }
 
-  test('with EXIF that parsers choke on are pictures like others', async () => {
-    assert.deepEqual(await faultsOf(server, EXIF_ABUSE, TOGETHER, ['?size=0x50']), []);
+  test('accepts pictures with malformed EXIF', async () => {
+    assert.deepEqual(await findFaults(server, MALFORMED_EXIF, TWO_AT_ONCE, ['?size=0x50']), []);
   });
 
-  test('that are none, under the name of one, are refused', async () => {
-    assert.deepEqual(await faultsOf(server, await otherFormats(), TOGETHER), []);
+  test('refuses files of other formats with the file name of a PNG', async () => {
+    assert.deepEqual(await findFaults(server, await otherFormats(), TWO_AT_ONCE), []);
   });
 
-  test('leave the serving process and its workers as they were, within their memory', async (t) => {
-    t.diagnostic(await assertUnharmed(server));
+  test('stays healthy and within its memory', async (t) => {
+    t.diagnostic(await assertHealthy(server));
   });
 });

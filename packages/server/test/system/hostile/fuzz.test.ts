@@ -1,49 +1,49 @@
 /**
- * A part of the fuzz run, with every change of the code; `npm run fuzz` sends as many as one likes, and the checks all of
- * them. And that the run would notice what it is there for.
+ * A short fuzz run, and proof that the run detects faults. `npm run fuzz` makes longer runs.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fuzz, fuzzCase, IMAGE_FORMATS, report } from './fuzz.ts';
-import { assertUnharmed } from './judge.ts';
-import { startProcess } from './process.ts';
+import { IMAGE_FORMATS } from '../../../src/image.ts';
+import { assertHealthy } from './faults.ts';
+import { formatReport, fuzz, makeCase } from './fuzz.ts';
+import { startProcess } from './server-process.ts';
 
 const SEED = 20_261_124;
 
-/** Mutations of each format; at most for so long, in milliseconds. */
-const PART = 150;
-const WITHIN = 90_000;
+/** Mutations of each format. */
+const PER_FORMAT = 150;
+const TIME_LIMIT_MS = 90_000;
 
-test('mutations of pictures are refused or delivered, and the server is none the worse for them', async (t) => {
+test('mutated pictures are refused or delivered, and the server stays healthy', async (t) => {
   const keepIn = await mkdtemp(join(tmpdir(), 'vitrine-fuzz-'));
   const server = await startProcess();
   t.after(() => server.close());
-  const result = await fuzz(server, { seed: SEED, perFormat: PART, withinMs: WITHIN, keepIn });
-  for (const line of report(result, server)) t.diagnostic(line);
+  const result = await fuzz(server, { seed: SEED, perFormat: PER_FORMAT, withinMs: TIME_LIMIT_MS, keepIn });
+  for (const line of formatReport(result, server)) t.diagnostic(line);
   assert.deepEqual(result.faults, []);
   await rm(keepIn, { recursive: true });
   for (const format of IMAGE_FORMATS) {
     const { sent, accepted, refused, killed } = result.formats[format];
-    // A run in which all of them go the same way would show nothing.
+    // If all files had the same result, the run would prove nothing.
     assert.ok(sent > 0 && accepted > 0 && refused > 0, format);
     assert.equal(killed, 0, format);
   }
-  await assertUnharmed(server);
+  await assertHealthy(server);
 });
 
-test('a mutation is the same file whenever it is made, and others are others', async () => {
+test('the same mutation always gives the same file, and different mutations give different files', async () => {
   for (const format of IMAGE_FORMATS) {
-    const files = await Promise.all([1, 2, 3, 4, 5, 6].map((number) => fuzzCase(SEED, format, number)));
-    const again = await Promise.all([1, 2, 3, 4, 5, 6].map((number) => fuzzCase(SEED, format, number)));
+    const files = await Promise.all([1, 2, 3, 4, 5, 6].map((number) => makeCase(SEED, format, number)));
+    const again = await Promise.all([1, 2, 3, 4, 5, 6].map((number) => makeCase(SEED, format, number)));
     assert.deepEqual(again, files);
     assert.ok(new Set(files.map((file) => file.toString('latin1'))).size > 3);
   }
 });
 
-test('a server that ends is a fault of the run, and the file is kept for a replay', async (t) => {
+test('the end of the server is a fault of the run, and the file is saved for a replay', async (t) => {
   const keepIn = await mkdtemp(join(tmpdir(), 'vitrine-fuzz-'));
   t.after(() => rm(keepIn, { recursive: true }));
   const server = await startProcess();
@@ -52,7 +52,7 @@ test('a server that ends is a fault of the run, and the file is kept for a repla
     seed: SEED,
     perFormat: 1_000,
     keepIn,
-    // Early in the run, while requests are on their way.
+    // Early in the run, while requests are open.
     onProgress: (sent) => sent === 20 && process.kill(server.pid, 'SIGKILL'),
     progressEvery: 20,
   });
@@ -61,10 +61,9 @@ test('a server that ends is a fault of the run, and the file is kept for a repla
     faults.some((fault) => /serving process ended with .*SIGKILL/.test(fault)),
     faults.join('\n'),
   );
-  const kept = await readdir(keepIn);
-  const [name = ''] = kept;
+  const [name = ''] = await readdir(keepIn);
   const [, format, number] = name.split('-');
-  const wanted = IMAGE_FORMATS.find((known) => known === format) ?? assert.fail(name);
-  assert.deepEqual(await readFile(join(keepIn, name)), await fuzzCase(SEED, wanted, Number(number)));
+  const imageFormat = IMAGE_FORMATS.find((each) => each === format) ?? assert.fail(name);
+  assert.deepEqual(await readFile(join(keepIn, name)), await makeCase(SEED, imageFormat, Number(number)));
   assert.ok(faults.some((fault) => fault.includes(`--seed ${SEED} --case ${format}:${number}`)));
 });

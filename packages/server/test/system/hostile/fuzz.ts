@@ -1,37 +1,34 @@
 /**
- * Owns the fuzz run: mutated pictures in any number, sent to a server in a process of its own, and what was seen
- * meanwhile. Refuses to know how pictures are mutated, and who wants to know the result.
+ * The fuzz run: uploads mutated pictures to a server in a separate process, and collects wrong answers.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ImageFormat } from '../../../src/image.ts';
-import { mutant, randomOf, seedsOf } from './mutate.ts';
-import type { Answer, ServingProcess } from './process.ts';
-
-export const IMAGE_FORMATS: readonly ImageFormat[] = ['png', 'jpeg', 'webp'];
+import { IMAGE_FORMATS, type ImageFormat } from '../../../src/image.ts';
+import { createRandom, makeSeeds, mutate } from './mutations.ts';
+import type { Answer, ServingProcess } from './server-process.ts';
 
 export interface FuzzOptions {
   readonly seed: number;
   /** Mutations of each format. */
   readonly perFormat: number;
-  /** No new one is sent after so many milliseconds. */
+  /** Sends no new file after this number of milliseconds. */
   readonly withinMs?: number;
-  /** Where the files are kept that something went wrong with. */
+  /** The folder for files that caused a fault. */
   readonly keepIn: string;
-  /** Told now and then how many were sent. */
+  /** Called with the number of sent files. */
   readonly onProgress?: (sent: number) => unknown;
-  /** Told of each fault at once: a run may be ended before its report. */
+  /** Called at once for each fault, because the run may be ended before its report. */
   readonly onFault?: (fault: string) => void;
-  /** Default: 500. */
+  /** Files between two calls of `onProgress`. Default: 500. */
   readonly progressEvery?: number;
 }
 
 export interface FuzzResult {
-  /** Of each format: how many were sent, and what became of them. */
+  /** For each format: the number of files, by result. */
   readonly formats: Readonly<Record<ImageFormat, FuzzCounts>>;
-  /** What must not be, each with the words that repeat it. */
+  /** The faults, each with the command that repeats it. */
   readonly faults: readonly string[];
-  /** The longest that an upload took until its answer, in milliseconds, its wait for a worker included. */
+  /** The longest time of an upload until its answer, in milliseconds. Includes the wait for a worker. */
   readonly slowestMs: number;
 }
 
@@ -39,24 +36,24 @@ export interface FuzzCounts {
   sent: number;
   accepted: number;
   refused: number;
-  /** The same bytes as an earlier mutation. */
+  /** Files with the same bytes as an earlier file. */
   duplicate: number;
-  /** Refused because its worker was killed, for its time or its memory. */
+  /** Files that were refused because the worker reached its time or memory limit. */
   killed: number;
 }
 
-/** So many more than there are workers that these always have the next task at hand. */
+/** Uploads at the same time. More than the workers, so that workers never wait for a task. */
 const AT_ONCE = 6;
 
-/** From memory, as the upload left it there; and anew, by way of every kind of decode. */
+/** Requests for an accepted file: the rendition in the cache, and two that need a new decode. */
 const DELIVERIES = ['?size=400x400', '?size=37x23&format=png', '?size=0x0&format=webp'] as const;
 
-/** Sends mutations until there are enough or the time is over. Takes turns between the formats. */
+/** Sends mutations up to the number or the time limit. The formats take turns. */
 export async function fuzz(server: ServingProcess, options: FuzzOptions): Promise<FuzzResult> {
   const { seed, perFormat, withinMs = Number.POSITIVE_INFINITY, keepIn, onProgress } = options;
   const { progressEvery = 500, onFault } = options;
   const seeds = Object.fromEntries(
-    await Promise.all(IMAGE_FORMATS.map(async (format) => [format, await seedsOf(format)] as const)),
+    await Promise.all(IMAGE_FORMATS.map(async (format) => [format, await makeSeeds(format)] as const)),
   ) as Record<ImageFormat, readonly Buffer[]>;
   const formats = Object.fromEntries(
     IMAGE_FORMATS.map((format) => [format, { sent: 0, accepted: 0, refused: 0, duplicate: 0, killed: 0 }]),
@@ -73,18 +70,18 @@ export async function fuzz(server: ServingProcess, options: FuzzOptions): Promis
       const number = Math.floor(next / IMAGE_FORMATS.length);
       next += 1;
       if (next % progressEvery === 0) onProgress?.(next);
-      const file = mutant(seeds[format], format, randomOf(seed, format, number));
+      const file = mutate(seeds[format], format, createRandom(seed, format, number));
       const sent = performance.now();
-      const fault = await faultOf(server, file, formats[format], () => {
+      const fault = await findFault(server, file, formats[format], () => {
         slowestMs = Math.max(slowestMs, performance.now() - sent);
       });
       if (fault === undefined) continue;
       const path = join(keepIn, `${seed}-${format}-${number}`);
       await mkdir(keepIn, { recursive: true });
       await writeFile(path, file);
-      const told = `${fault}: npm run fuzz -- --seed ${seed} --case ${format}:${number} (kept as ${path})`;
-      faults.push(told);
-      onFault?.(told);
+      const text = `${fault}: npm run fuzz -- --seed ${seed} --case ${format}:${number} (file: ${path})`;
+      faults.push(text);
+      onFault?.(text);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -93,22 +90,22 @@ export async function fuzz(server: ServingProcess, options: FuzzOptions): Promis
   return { formats, faults, slowestMs };
 }
 
-/** Sends one file; undefined if all that came of it is as it should be. */
-async function faultOf(
+/** Sends one file. Returns the fault, or undefined if all answers are right. */
+async function findFault(
   server: ServingProcess,
   file: Buffer,
   counts: FuzzCounts,
-  answered: () => void,
+  onAnswer: () => void,
 ): Promise<string | undefined> {
   counts.sent += 1;
   try {
     const answer = await server.upload(file);
-    answered();
+    onAnswer();
     const text = answer.body.toString();
     switch (answer.status) {
       case 201:
         counts.accepted += 1;
-        return await faultOfDeliveries(server, answer);
+        return await findDeliveryFault(server, answer);
       case 409:
         counts.duplicate += 1;
         return undefined;
@@ -124,32 +121,32 @@ async function faultOf(
   }
 }
 
-/** What was accepted can be delivered. */
-async function faultOfDeliveries(server: ServingProcess, { body }: Answer): Promise<string | undefined> {
+/** An accepted file must be delivered in every format. */
+async function findDeliveryFault(server: ServingProcess, { body }: Answer): Promise<string | undefined> {
   const { publicID } = JSON.parse(body.toString()) as { publicID: string };
   for (const query of DELIVERIES) {
-    const { status, body: told } = await server.request('GET', `/images/${publicID}${query}`);
-    if (status !== 200) return `${query} was answered with ${status} ${told.toString('utf8', 0, 200)}`;
+    const { status, body: text } = await server.request('GET', `/images/${publicID}${query}`);
+    if (status !== 200) return `${query} was answered with ${status} ${text.toString('utf8', 0, 200)}`;
   }
   return undefined;
 }
 
-/** One mutation alone, as a file. */
-export async function fuzzCase(seed: number, format: ImageFormat, number: number): Promise<Buffer> {
-  return mutant(await seedsOf(format), format, randomOf(seed, format, number));
+/** The file of one mutation. */
+export async function makeCase(seed: number, format: ImageFormat, number: number): Promise<Buffer> {
+  return mutate(await makeSeeds(format), format, createRandom(seed, format, number));
 }
 
-/** What a run saw, in lines of text. */
-export function report({ formats, faults, slowestMs }: FuzzResult, server: ServingProcess): string[] {
-  const { server: held, worker } = server.peaks();
+/** The result of a run, as lines of text. */
+export function formatReport({ formats, faults, slowestMs }: FuzzResult, server: ServingProcess): string[] {
+  const { server: serverPeak, worker: workerPeak } = server.peaks();
   const ends = server.log.flatMap(({ outcome }) => outcome?.kind ?? []);
   return [
     ...Object.entries(formats).map(
       ([format, { sent, accepted, refused, duplicate, killed }]) =>
-        `${format}: ${sent} sent, ${accepted} accepted, ${refused} refused (${killed} by killing the worker), ${duplicate} alike`,
+        `${format}: ${sent} sent, ${accepted} accepted, ${refused} refused (${killed} with a killed worker), ${duplicate} duplicates`,
     ),
-    `slowest answer ${(slowestMs / 1_000).toFixed(2)} s; memory at most: serving process ${held} MiB, a worker ${worker} MiB`,
-    `workers that did not end a task well: ${ends.length}${ends.length === 0 ? '' : ` (${[...new Set(ends)].join(', ')})`}`,
+    `slowest answer ${(slowestMs / 1_000).toFixed(2)} s; memory at most: serving process ${serverPeak} MiB, worker ${workerPeak} MiB`,
+    `failed tasks: ${ends.length}${ends.length === 0 ? '' : ` (${[...new Set(ends)].join(', ')})`}`,
     `faults: ${faults.length}`,
     ...faults,
   ];

@@ -1,16 +1,18 @@
 /**
- * The fuzz run by hand, and in the checks: `npm run fuzz -- [--seed S] [--count N] [--minutes M] [--case FORMAT:NUMBER]`.
- * Ends with exit code 1 if there was any fault. Refuses to know what is sent and judged (fuzz.ts).
+ * The command of the fuzz run: `npm run fuzz -- [--seed S] [--count N] [--minutes M] [--case FORMAT:NUMBER]`.
+ * Its exit code is 1 after a fault.
  *
- * `--count`: mutations of each format; 5 000 unless `--minutes` alone says how long. Both: whichever comes first.
- * `--case`: only this one, its file kept and the server's answer shown.
+ * `--count`: mutations of each format. The default is 5 000, or no limit if `--minutes` is set. With both
+ * options, the run ends at the first limit. `--case`: sends only this mutation, saves its file and prints the
+ * answer of the server.
  */
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { fuzz, fuzzCase, IMAGE_FORMATS, report } from './fuzz.ts';
-import { type ServingProcess, startProcess } from './process.ts';
+import { IMAGE_FORMATS } from '../../../src/image.ts';
+import { formatReport, fuzz, makeCase } from './fuzz.ts';
+import { type ServingProcess, startProcess } from './server-process.ts';
 
 const PER_FORMAT = 5_000;
 
@@ -24,7 +26,7 @@ const { values } = parseArgs({
 });
 const seed = Number(values.seed ?? Math.floor(Date.now() / 1_000));
 const keepIn = join(tmpdir(), 'vitrine-fuzz');
-const say = (line: string) => process.stdout.write(`${line}\n`);
+const print = (line: string) => process.stdout.write(`${line}\n`);
 
 const server = await startProcess();
 try {
@@ -36,28 +38,29 @@ try {
 async function run(server: ServingProcess): Promise<number> {
   const { minutes, count } = values;
   const perFormat = Number(count ?? (minutes === undefined ? PER_FORMAT : Number.MAX_SAFE_INTEGER));
-  say(`seed ${seed}`);
+  print(`seed ${seed}`);
   const result = await fuzz(server, {
     seed,
     perFormat,
     ...(minutes !== undefined && { withinMs: Number(minutes) * 60_000 }),
     keepIn,
-    onFault: say,
-    onProgress: (sent) => say(`${sent} sent`),
+    onFault: print,
+    onProgress: (sent) => print(`${sent} sent`),
   });
-  for (const line of report(result, server)) say(line);
+  for (const line of formatReport(result, server)) print(line);
   return result.faults.length === 0 ? 0 : 1;
 }
 
 async function replay(server: ServingProcess, name: string): Promise<number> {
-  const [wanted, number] = name.split(':');
-  const format = IMAGE_FORMATS.find((known) => known === wanted);
-  if (format === undefined) throw new RangeError(`--case is FORMAT:NUMBER, of ${IMAGE_FORMATS.join(', ')}`);
-  const file = await fuzzCase(seed, format, Number(number));
+  const [formatName, number] = name.split(':');
+  const format = IMAGE_FORMATS.find((each) => each === formatName);
+  if (format === undefined)
+    throw new RangeError(`--case must be FORMAT:NUMBER, with a format of ${IMAGE_FORMATS.join(', ')}`);
+  const file = await makeCase(seed, format, Number(number));
   const path = join(tmpdir(), `vitrine-fuzz-${seed}-${format}-${number}`);
   await writeFile(path, file);
   const { status, body } = await server.upload(file);
-  say(`${path}: ${status} ${body.toString()}`);
-  for (const line of server.log) say(JSON.stringify(line));
+  print(`${path}: ${status} ${body.toString()}`);
+  for (const line of server.log) print(JSON.stringify(line));
   return status < 500 ? 0 : 1;
 }

@@ -1,33 +1,33 @@
 /**
- * Owns what a hostile picture is: its bytes, and what must become of it. Refuses to know how any of them is made.
+ * A hostile file and the answer that the server must give to its upload.
  */
 
 export interface Specimen {
   readonly name: string;
-  /** Made when it is needed: some are megabytes. */
+  /** Makes the file. Called late, because some files have megabytes. */
   readonly make: () => Buffer | Promise<Buffer>;
   /**
-   * What the server must say in refusing it; `accepted` where its pixels are as good as any; `either` where the format
-   * has no checksum, so that some decoders see the damage and others a picture.
+   * The reason that the server must give in its refusal, or `accepted`. `accepted or refused` is for damage
+   * without a checksum: only some decoders detect it.
    */
-  readonly expected: RegExp | 'accepted' | 'either';
+  readonly expected: RegExp | 'accepted' | 'accepted or refused';
 }
 
-export function refused(name: string, why: RegExp, make: Specimen['make']): Specimen {
-  return { name, make, expected: why };
+export function refused(name: string, reason: RegExp, make: Specimen['make']): Specimen {
+  return { name, make, expected: reason };
 }
 
 export function accepted(name: string, make: Specimen['make']): Specimen {
   return { name, make, expected: 'accepted' };
 }
 
-export function either(name: string, make: Specimen['make']): Specimen {
-  return { name, make, expected: 'either' };
+export function acceptedOrRefused(name: string, make: Specimen['make']): Specimen {
+  return { name, make, expected: 'accepted or refused' };
 }
 
 /**
- * Text that the specimens hide where it would be seen or run. Nobody may get any of it from a public link, whatever
- * the size and format.
+ * Texts that the specimens hide in metadata and unused parts. No rendition of any size and format may contain
+ * them.
  */
 export const MARKERS = [
   'marker=',

@@ -1,16 +1,16 @@
 /**
- * Workers that die, hang or swell while a server in a process of its own has work for them: at most the requests that
- * they held fail, and the server goes on.
+ * Workers that crash, hang or use too much memory in a server in a separate process. Only the requests of
+ * these workers may fail, and the server must stay available.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import * as pictures from '../../support/pictures.ts';
-import { stateOf, workOf } from '../../support/processes.ts';
+import { cpuTimeOf, stateOf, until } from '../../support/processes.ts';
 import { picture } from '../../support/sample.ts';
 import { LIMITED } from '../../support/serving.ts';
 import { plainAnimation, plainWebp } from './bombs.ts';
-import { type Answer, type ServingProcess, startProcess, until } from './process.ts';
+import { type Answer, type ServingProcess, startProcess } from './server-process.ts';
 
 const WORKERS = 2;
 
@@ -35,33 +35,35 @@ function linkOf({ status, body }: Answer): string {
   return `/images/${(JSON.parse(body.toString()) as { publicID: string }).publicID}`;
 }
 
-/** A rendition that nobody asked for before. */
+/** Requests a rendition that was not requested before. */
 function render(): Promise<Answer> {
   numbers += 1;
   return server.request('GET', `${links[numbers % links.length]}?size=${300 + numbers}x600&format=png`);
 }
 
-/** A picture that was not uploaded before. */
+/** Uploads a picture that was not uploaded before. */
 async function upload(): Promise<Answer> {
   numbers += 1;
   return server.upload(await pictures.jpeg({ width: 600, height: 400, seed: 1_000 + numbers }));
 }
 
-/** As many requests as it says, uploads and renditions in turn, all at once. */
-function mixed(count: number): Promise<Answer>[] {
+/** Sends this number of requests at once, alternating uploads and renditions. */
+function sendMixed(count: number): Promise<Answer>[] {
   return Array.from({ length: count }, (_, i) => (i % 2 === 0 ? upload() : render()));
 }
 
-/** Both workers, alive and idle. Whoever starts one again only when it is needed is given the need. */
-async function bothWorkers(): Promise<number[]> {
-  while (server.workerPids().length < WORKERS) await Promise.all(mixed(2 * WORKERS));
+/**
+ * The process IDs of both workers. The pool starts workers only for tasks, so this sends requests if needed.
+ */
+async function startBothWorkers(): Promise<number[]> {
+  while (server.workerPids().length < WORKERS) await Promise.all(sendMixed(2 * WORKERS));
   return server.workerPids();
 }
 
-/** Waits until one of them has worked for a while, stops it there, and says which it was. */
+/** Waits until one of these workers has used 50 ms of CPU time, and stops it with SIGSTOP. */
 async function stopBusy(pids: readonly number[]): Promise<number[]> {
-  const before = new Map(pids.map((pid) => [pid, workOf(pid) ?? 0]));
-  const busy = () => pids.filter((pid) => (workOf(pid) ?? 0) - (before.get(pid) ?? 0) >= 50);
+  const before = new Map(pids.map((pid) => [pid, cpuTimeOf(pid) ?? 0]));
+  const busy = () => pids.filter((pid) => (cpuTimeOf(pid) ?? 0) - (before.get(pid) ?? 0) >= 50);
   await until(() => busy().length > 0);
   const stopped = busy().slice(0, 1);
   for (const pid of stopped) process.kill(pid, 'SIGSTOP');
@@ -74,17 +76,21 @@ function assertUnavailable({ status, headers, body }: Answer): void {
   assert.equal(headers['cache-control'], 'no-store');
 }
 
-/** All who come now are served, by as many workers as before. Uploads, as these have the patience for any machine. */
-async function assertWhole(): Promise<void> {
+/**
+ * Fails unless new uploads succeed and all workers run. Uploads have a long wait limit, for slow machines.
+ */
+async function assertRecovered(): Promise<void> {
   const answers = await Promise.all(Array.from({ length: 3 * WORKERS }, upload));
   assert.deepEqual(
     answers.map(({ status }) => status),
     answers.map(() => 201),
   );
-  assert.equal((await bothWorkers()).length, WORKERS);
+  assert.equal((await startBothWorkers()).length, WORKERS);
 }
 
-/** Those that were not served, but for renditions that a slow machine had no time for within their wait. */
+/**
+ * The failed requests. On a slow machine a rendition may wait too long in the queue, which does not count.
+ */
 function failures(answers: readonly Answer[]): Answer[] {
   return answers.filter(
     ({ status, body }) => status !== 200 && status !== 201 && !(status === 503 && body.includes(OVERLOADED)),
@@ -96,12 +102,12 @@ async function assertAlive(): Promise<void> {
   assert.equal((await server.request('GET', '/livez')).status, 200);
 }
 
-describe('workers', () => {
+describe('the server', () => {
   for (const signal of ['SIGSEGV', 'SIGKILL', 'SIGABRT'] as const) {
-    test(`that die of ${signal} under 20 requests at once cost none of them: each is tried once more`, async () => {
-      const before = await bothWorkers();
-      const requests = mixed(20);
-      // Nineteen are left, so both are at work.
+    test(`retries the tasks of 20 requests once when ${signal} ends the workers`, async () => {
+      const before = await startBothWorkers();
+      const requests = sendMixed(20);
+      // 19 requests are open now, so both workers are busy.
       await Promise.race(requests);
       for (const pid of before) process.kill(pid, signal);
       const answers = await Promise.all(requests);
@@ -111,10 +117,10 @@ describe('workers', () => {
     });
   }
 
-  test('that die again and again cost at most the requests that they held, and those are told when to come back', async () => {
-    await bothWorkers();
+  test('fails only the requests whose workers are killed twice, with a Retry-After header', async () => {
+    await startBothWorkers();
     const killed = new Set<number>();
-    // With each answer the worker that has lived longest, which has the next task by then, until eight are gone.
+    // Each answer kills the oldest worker, which is busy again by then, until eight workers are killed.
     const killOldest = () => {
       const pid = server.workerPids().find((pid) => !killed.has(pid));
       if (killed.size === 8 || pid === undefined) return;
@@ -122,7 +128,7 @@ describe('workers', () => {
       killed.add(pid);
     };
     const answers = await Promise.all(
-      mixed(20).map(async (request) => {
+      sendMixed(20).map(async (request) => {
         const answer = await request;
         killOldest();
         return answer;
@@ -131,19 +137,19 @@ describe('workers', () => {
     assert.ok(killed.size > 2, `${killed.size} killed`);
     const failed = failures(answers);
     for (const answer of failed) assertUnavailable(answer);
-    // One task is lost for two workers.
+    // A task fails only after two killed workers.
     assert.ok(failed.length <= killed.size / 2, `${failed.length} failed of ${killed.size} workers killed`);
     await assertAlive();
-    await assertWhole();
+    await assertRecovered();
   });
 
-  test('that hang are killed at the deadline; others are served or told to come back, and the server never waits', async () => {
+  test('kills hanging workers at the deadline, and answers other requests meanwhile', async () => {
     const warm = `${links[0]}?size=400x400`;
-    const known = await server.request('GET', warm);
-    assert.equal(known.status, 200);
-    const workers = await bothWorkers();
-    // Long enough to be caught in the middle, on any machine, though the upload's few bytes do not show it.
-    const held = server.upload(pictures.blackPng(9_000, 5_000));
+    const cached = await server.request('GET', warm);
+    assert.equal(cached.status, 200);
+    const workers = await startBothWorkers();
+    // A small file that takes long enough to stop its worker, on every machine.
+    const upload = server.upload(pictures.blackPng(9_000, 5_000));
     const [first] = await stopBusy(workers);
     const rendering = server.request('GET', `${links[1]}?size=2048x2048&format=avif&quality=100`);
     await stopBusy(workers.filter((pid) => pid !== first));
@@ -151,41 +157,41 @@ describe('workers', () => {
     assertUnavailable(await render());
     await assertAlive();
     assert.equal((await server.request('GET', warm)).status, 200);
-    const etag = String(known.headers.etag);
+    const etag = String(cached.headers.etag);
     const again = await server.request('GET', warm, { headers: { 'if-none-match': etag } });
     assert.equal(again.status, 304);
 
-    const refused = await held;
+    const refused = await upload;
     assert.equal(refused.status, 422, refused.body.toString());
     assert.match(refused.body.toString(), /takes longer than 15 s to decode/);
     assertUnavailable(await rendering);
     await until(() => workers.every((pid) => stateOf(pid) === undefined));
-    await assertWhole();
+    await assertRecovered();
     await assertAlive();
   });
 
-  test('that die while they have nothing to do are not missed', async () => {
-    const pids = await bothWorkers();
+  test('replaces idle workers that were killed', async () => {
+    const pids = await startBothWorkers();
     for (const pid of pids) process.kill(pid, 'SIGKILL');
-    // Until the server knows of it: a request that meets two dead workers is told so.
+    // The server must notice first: a task that meets two dead workers is rejected.
     await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)));
     numbers += 1;
     assert.equal((await server.upload(await picture(numbers))).status, 201);
     await assertAlive();
   });
 
-  test('leave nothing behind of what they held', async () => {
-    // Each of the log's words about a worker is a warning; nothing was the server's own mistake.
-    const own = server.log.filter(
+  test('logs only warnings about workers', async () => {
+    // Other levels are only for failed requests and for task outcomes.
+    const unexpected = server.log.filter(
       ({ level, msg, outcome }) =>
         level !== 'warn' && !(level === 'error' && msg === 'request failed') && outcome === undefined,
     );
-    assert.deepEqual(own, []);
+    assert.deepEqual(unexpected, []);
   });
 });
 
-describe('workers that swell', () => {
-  /** Twice what a worker holds for an ordinary picture, and half of what it takes for these. */
+describe('the server with a low memory limit for workers', () => {
+  /** Twice the memory of a worker for an ordinary picture, and half of the memory for these pictures. */
   const MEMORY_LIMIT = 200 * 1024 * 1024;
 
   let narrow: ServingProcess;
@@ -195,18 +201,18 @@ describe('workers that swell', () => {
     const entry = [LIMITED, '{}', JSON.stringify({ memoryLimitBytes: MEMORY_LIMIT })];
     narrow = await startProcess({ VITRINE_RENDER_CONCURRENCY: String(WORKERS) }, entry);
     warm = linkOf(await narrow.upload(await pictures.jpeg()));
-    // Its frames are looked at one by one when it comes, and held all at once when they are to move.
+    // Ingest decodes its frames one by one. An animated rendition needs all of them at once.
     animation = linkOf(await narrow.upload(await plainAnimation(60, 1_000)));
   });
   after(() => narrow.close());
 
   const ends = () => narrow.log.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome.kind]));
 
-  /** Has others served for as long as it lasts, and until the worker that it takes is gone. */
-  async function beside(swelling: Promise<Answer>): Promise<Answer> {
+  /** Sends other requests, which must succeed, until this one is answered and its worker has ended. */
+  async function whileOthersSucceed(request: Promise<Answer>): Promise<Answer> {
     const before = new Set(narrow.workerPids());
     let answered = false;
-    void swelling.finally(() => {
+    void request.finally(() => {
       answered = true;
     });
     while (!answered) {
@@ -219,24 +225,24 @@ describe('workers that swell', () => {
       assert.deepEqual([added.status, seen.status, alive.status], [201, 200, 200], added.body.toString());
     }
     assert.ok(narrow.workerPids().filter((pid) => before.has(pid)).length < before.size);
-    return swelling;
+    return request;
   }
 
-  test('beyond their limit with an upload end with a 422, tried only once; others are served meanwhile', async () => {
-    const refused = await beside(narrow.upload(await plainWebp(6_000, 6_000)));
+  test('answers an upload that needs more memory with 422, without a retry, and serves other requests', async () => {
+    const refused = await whileOthersSucceed(narrow.upload(await plainWebp(6_000, 6_000)));
     assert.equal(refused.status, 422, refused.body.toString());
     assert.match(refused.body.toString(), /takes too much memory to decode/);
     assert.deepEqual(ends(), ['memory']);
   });
 
-  test('beyond it with a rendition end with a 503, tried only once; others are served meanwhile', async () => {
-    const failed = await beside(narrow.request('GET', `${animation}?size=1000x1000&format=webp`));
+  test('answers a rendition that needs more memory with 503, without a retry, and serves other requests', async () => {
+    const failed = await whileOthersSucceed(narrow.request('GET', `${animation}?size=1000x1000&format=webp`));
     assert.match(failed.body.toString(), /too much memory/);
     assertUnavailable(failed);
     assert.deepEqual(ends(), ['memory', 'memory']);
   });
 
-  test('are replaced, and what they choked on can be had in another way', async () => {
+  test('replaces the workers, and makes a cheaper rendition of the same animation', async () => {
     const answers = await Promise.all(
       Array.from({ length: 3 * WORKERS }, async (_, i) => narrow.upload(await picture(9_000 + i))),
     );

@@ -1,6 +1,6 @@
 /**
- * Owns the parent that pool.test.ts kills: a process of its own with a pool whose worker is at work. Tells the
- * worker's process id to whoever forked it. Refuses to know anything else.
+ * A process with a pool and one busy worker. pool.test.ts forks it, receives the process ID of the worker,
+ * and kills this process.
  */
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool } from '../../../src/imaging/pool/pool.ts';
@@ -8,8 +8,8 @@ import { createPool } from '../../../src/imaging/pool/pool.ts';
 const [path, plan] = process.argv.slice(2);
 const pool = createPool({ size: 1 });
 pool.render(path ?? '', JSON.parse(plan ?? '') as Plan).catch(() => process.exit(1));
-const watch = setInterval(() => {
+const timer = setInterval(() => {
   if (pool.running() === 0) return;
-  clearInterval(watch);
+  clearInterval(timer);
   process.send?.(pool.workerPids()[0]);
 }, 5);

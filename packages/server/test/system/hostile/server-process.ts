@@ -1,20 +1,18 @@
 /**
- * Owns a server in a process of its own, as an operator runs it, and what can be seen of it and its workers from
- * outside: who is alive, how much memory each held at most, what the log warned of. Linux only, as /proc is read.
- * Refuses to know what is sent to it.
+ * A server in a separate process, as an operator runs it, with its live workers, peak memory and log. Linux
+ * only, because it reads /proc.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setImmediate as turn } from 'node:timers/promises';
 import { childrenOf, memoryOf } from '../../support/processes.ts';
 import { ACCOUNT } from '../../support/server.ts';
 import { AUTHORIZATION, type Serving, serve, UNLIMITED } from '../../support/serving.ts';
 
-/** Memory is looked at this often, in milliseconds: the peak of a worker that is killed is lost after its last look. */
-const LOOK_MS = 20;
+/** Milliseconds between two readings of the memory. A killed worker loses its peak after the last reading. */
+const SAMPLE_MS = 20;
 
 const MIB = 1024 * 1024;
 
@@ -28,26 +26,26 @@ export interface Answer {
 export interface LogLine {
   readonly level: string;
   readonly msg: string;
-  /** How a task in a worker ended, where the line is about one. */
+  /** The result of a task in a worker, in a line about a task. */
   readonly outcome?: { readonly kind: string; readonly how?: string; readonly message?: string };
 }
 
 export interface ServingProcess {
   readonly url: string;
   readonly pid: number;
-  /** Lines of the log from `warn` upward, so far. */
+  /** The log lines of level `warn` and above so far. */
   readonly log: readonly LogLine[];
-  /** How the process ended; undefined while it runs. */
+  /** The exit code and signal of the process. Undefined while it runs. */
   ended(): string | undefined;
-  /** The worker processes that are alive. */
+  /** The process IDs of the live workers. */
   workerPids(): number[];
-  /** The most that the serving process and any one of its workers held so far, in MiB. */
+  /** The peak memory of the serving process and of its largest worker so far, in MiB. */
   peaks(): { readonly server: number; readonly worker: number };
-  /** A request over a connection that is kept. No redirect, no retry: what the server says is what comes back. */
+  /** Sends a request over a keep-alive connection. Returns every answer: no redirects, no retries. */
   request(method: string, path: string, options?: RequestOptions): Promise<Answer>;
-  /** Uploads bytes under the name and type of a PNG, whatever they are. */
+  /** Uploads any bytes with the file name and type of a PNG. */
   upload(bytes: Uint8Array): Promise<Answer>;
-  /** Ends it, if it still runs, and removes its folder. */
+  /** Kills the process if it runs, and removes its folder. */
   close(): Promise<void>;
 }
 
@@ -56,7 +54,10 @@ export interface RequestOptions {
   readonly body?: Buffer;
 }
 
-/** Starts a server without limits on how often is asked, with two workers; by `entry`, if that is given. */
+/**
+ * Starts a server without rate limits.
+ * @param entry program and arguments that replace the ordinary start of the server
+ */
 export async function startProcess(
   env: Readonly<Record<string, string>> = {},
   entry?: readonly string[],
@@ -69,7 +70,7 @@ export async function startProcess(
   });
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
-    return await watched(serving, remove);
+    return await observe(serving, remove);
   } catch (error) {
     serving.child.kill('SIGKILL');
     await remove();
@@ -77,9 +78,9 @@ export async function startProcess(
   }
 }
 
-async function watched(serving: Serving, remove: () => Promise<void>): Promise<ServingProcess> {
+async function observe(serving: Serving, remove: () => Promise<void>): Promise<ServingProcess> {
   const { child, pid } = serving;
-  const log = warnings(serving);
+  const log = collectWarnings(serving);
   let ended: string | undefined;
   child.once('exit', (code, signal) => {
     ended = `exit code ${code}, signal ${signal}`;
@@ -87,12 +88,12 @@ async function watched(serving: Serving, remove: () => Promise<void>): Promise<S
   const url = await serving.listening;
   const agent = new Agent({ keepAlive: true });
   const peaks = { server: 0, worker: 0 };
-  const look = () => {
+  const sample = () => {
     peaks.server = Math.max(peaks.server, peakOf(pid));
     for (const worker of childrenOf(pid)) peaks.worker = Math.max(peaks.worker, peakOf(worker));
   };
-  const looking = setInterval(look, LOOK_MS);
-  looking.unref();
+  const sampling = setInterval(sample, SAMPLE_MS);
+  sampling.unref();
 
   const server: ServingProcess = {
     url,
@@ -101,7 +102,7 @@ async function watched(serving: Serving, remove: () => Promise<void>): Promise<S
     ended: () => ended,
     workerPids: () => childrenOf(pid),
     peaks() {
-      look();
+      sample();
       return { ...peaks };
     },
     request: (method, path, options = {}) => send(agent, new URL(path, url), method, options),
@@ -114,7 +115,7 @@ async function watched(serving: Serving, remove: () => Promise<void>): Promise<S
         body: Buffer.concat([FORM_HEAD, bytes, FORM_TAIL]),
       }),
     async close() {
-      clearInterval(looking);
+      clearInterval(sampling);
       agent.destroy();
       if (ended === undefined) child.kill('SIGKILL');
       await serving.ended;
@@ -150,8 +151,8 @@ function send(agent: Agent, url: URL, method: string, { headers, body }: Request
   return promise;
 }
 
-/** The lines of its log that warn, as they come. */
-function warnings({ child }: Serving): readonly LogLine[] {
+/** Collects the log lines of level `warn` and above. The list grows while the process runs. */
+function collectWarnings({ child }: Serving): readonly LogLine[] {
   const log: LogLine[] = [];
   for (const input of [child.stdout, child.stderr]) {
     createInterface({ input }).on('line', (text) => {
@@ -170,11 +171,7 @@ function readLine(text: string): LogLine | undefined {
   }
 }
 
-/** In MiB; 0 for a process that is gone. */
+/** Peak memory in MiB. 0 for a process that has ended. */
 function peakOf(pid: number): number {
   return Math.round(memoryOf(pid).peak / MIB);
-}
-
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
 }

@@ -1,6 +1,6 @@
 /**
- * Owns the whole pictures that carry something: scripts, archives, places, names, other pictures, EXIF that parsers
- * choke on; and the kinds of JPEG that not everything can show. Refuses to know files that are broken.
+ * Valid pictures with hidden content: scripts, archives, private metadata, other pictures and malformed EXIF.
+ * Also the rare kinds of JPEG that many programs cannot show.
  */
 import { deflateSync } from 'node:zlib';
 import * as pictures from '../../support/pictures.ts';
@@ -38,8 +38,12 @@ interface Entry {
   readonly value: number;
 }
 
-/** A little-endian TIFF block with one directory, whose end names the next; and whatever is behind it. */
-function tiff(entries: readonly Entry[], next = 0, behind: Buffer = Buffer.alloc(0)): Buffer {
+/**
+ * A little-endian TIFF block with one directory.
+ * @param next offset of the next directory
+ * @param rest bytes after the directory
+ */
+function tiff(entries: readonly Entry[], next = 0, rest: Buffer = Buffer.alloc(0)): Buffer {
   const block = Buffer.alloc(8 + 2 + 12 * entries.length + 4);
   block.write('II', 0, 'latin1');
   block.writeUInt16LE(42, 2);
@@ -53,10 +57,10 @@ function tiff(entries: readonly Entry[], next = 0, behind: Buffer = Buffer.alloc
     block.writeUInt32LE(value >>> 0, at + 8);
   }
   block.writeUInt32LE(next, block.length - 4);
-  return Buffer.concat([block, behind]);
+  return Buffer.concat([block, rest]);
 }
 
-/** A directory of nothing whose next one is a thumbnail: a JPEG with a marker of its own in it. */
+/** An empty directory, and a second one with a thumbnail: a JPEG with a text to search for. */
 async function thumbnail(): Promise<Buffer> {
   const small = await pictures.jpeg({ width: 32, height: 24 });
   const comment = segment(0xfe, Buffer.from('marker=thumbnail'));
@@ -70,7 +74,7 @@ async function thumbnail(): Promise<Buffer> {
   return Buffer.concat([first, second, picture]);
 }
 
-/** Pixels that are text, stored in the rows without compression. */
+/** A PNG whose pixels are the text of a script. The rows are not compressed. */
 function scriptInRows(): Buffer {
   const width = 64;
   const row = Buffer.concat([Buffer.from([0]), Buffer.alloc(width * 3, SCRIPT)]);
@@ -92,33 +96,33 @@ async function extendedWebp(...chunks: readonly Buffer[]): Promise<Buffer> {
 
 export const POLYGLOTS: readonly Specimen[] = [
   accepted('JPEG with HTML in a comment', () => withSegments(segment(0xfe, HTML))),
-  accepted('JPEG with HTML behind its end', async () => Buffer.concat([await pictures.jpeg(), HTML])),
-  accepted('JPEG with a ZIP behind its end', async () => Buffer.concat([await pictures.jpeg(), ZIP])),
+  accepted('JPEG with HTML after its end', async () => Buffer.concat([await pictures.jpeg(), HTML])),
+  accepted('JPEG with a ZIP after its end', async () => Buffer.concat([await pictures.jpeg(), ZIP])),
   accepted('JPEG with HTML in each of its application segments', () =>
     withSegments(...Array.from({ length: 16 }, (_, i) => segment(0xe0 + i, HTML))),
   ),
-  // `/*` as the length of the first segment, so that a JPEG is JavaScript as well.
-  accepted('JPEG that is JavaScript', () =>
+  // The length of the first segment is `/*`, so the JPEG is also valid JavaScript.
+  accepted('JPEG that is also JavaScript', () =>
     withSegments(segment(0xfe, Buffer.alloc(0x2f2a - 2, `*/=1;marker=1;/*`))),
   ),
   accepted('PNG with a script in its rows', scriptInRows),
   accepted('PNG with a script in its text', async () =>
     pictures.withPngChunks(await pictures.png(), pictures.pngChunk('tEXt', text('Comment', SCRIPT))),
   ),
-  accepted('PNG with a script in chunks that nobody knows', async () =>
+  accepted('PNG with a script in an unknown chunk', async () =>
     pictures.withPngChunks(await pictures.png(), pictures.pngChunk('scRp', Buffer.from(SCRIPT))),
   ),
-  accepted('PNG with a ZIP behind its end', async () => Buffer.concat([await pictures.png(), ZIP])),
-  accepted('PNG with a PDF behind its end', async () =>
+  accepted('PNG with a ZIP after its end', async () => Buffer.concat([await pictures.png(), ZIP])),
+  accepted('PNG with a PDF after its end', async () =>
     Buffer.concat([await pictures.png(), Buffer.from('%PDF-1.4\nmarker=pdf\n%%EOF')]),
   ),
   accepted('WebP with HTML in a chunk', () => extendedWebp(pictures.webpChunk('HTML', HTML))),
-  accepted('WebP with a ZIP behind its end', async () => Buffer.concat([await pictures.webp(), ZIP])),
+  accepted('WebP with a ZIP after its end', async () => Buffer.concat([await pictures.webp(), ZIP])),
 ];
 
-export const CARRIERS: readonly Specimen[] = [
+export const PRIVATE_METADATA: readonly Specimen[] = [
   ...(['jpeg', 'png', 'webp'] as const).map((format) =>
-    accepted(`${format} with a place, a name, a serial number, XMP and a profile`, () =>
+    accepted(`${format} with GPS, a name, a serial number, XMP and a profile`, () =>
       pictures.withPrivateMetadata(format),
     ),
   ),
@@ -141,7 +145,7 @@ export const CARRIERS: readonly Specimen[] = [
     const body = Buffer.from('JFIF\0\x01\x01\0\0\x01\0\x01\x01\x03', 'latin1');
     return withSegments(segment(0xe0, Buffer.concat([body, Buffer.from('marker=..')])));
   }),
-  accepted('JPEG with several pictures (MPF) behind it', async () =>
+  accepted('JPEG with a second picture (MPF) after it', async () =>
     Buffer.concat([
       await withSegments(segment(0xe2, Buffer.from('MPF\0marker=mpf'))),
       await pictures.withPrivateMetadata('jpeg'),
@@ -169,7 +173,7 @@ export const CARRIERS: readonly Specimen[] = [
 
 const ORIENTATION = { tag: 0x0112, type: 3, count: 1, value: 6 };
 
-function abuse(name: string, block: () => Buffer): Specimen[] {
+function malformedExif(name: string, block: () => Buffer): Specimen[] {
   return [
     accepted(`JPEG whose EXIF ${name}`, () => withSegments(exif(block()))),
     accepted(`PNG whose EXIF ${name}`, async () =>
@@ -179,7 +183,7 @@ function abuse(name: string, block: () => Buffer): Specimen[] {
   ];
 }
 
-/** A directory whose head says that it has so many entries, and one is there. */
+/** A directory that claims `count` entries and has one. */
 function entriesClaimed(count: number): Buffer {
   const block = tiff([{ ...ORIENTATION, tag: 0x0100 }]);
   block.writeUInt16LE(count, 8);
@@ -192,26 +196,30 @@ function directoryAt(offset: number): Buffer {
   return block;
 }
 
-export const EXIF_ABUSE: readonly Specimen[] = [
-  ...abuse('has a directory that is its own next one', () => tiff([ORIENTATION], 8)),
-  ...abuse('has pointers to itself for all of its kinds of directories', () =>
+export const MALFORMED_EXIF: readonly Specimen[] = [
+  ...malformedExif('has a directory that is its own next directory', () => tiff([ORIENTATION], 8)),
+  ...malformedExif('has a pointer to itself for every kind of directory', () =>
     tiff(
       [0x8769, 0x8825, 0xa005, 0x014a].map((tag) => ({ tag, type: 4, count: 1, value: 8 })),
       8,
     ),
   ),
-  ...abuse('claims 4 G values', () => tiff([{ ...ORIENTATION, count: 2 ** 32 - 1 }])),
-  ...abuse('claims 65 535 entries', () => entriesClaimed(65_535)),
-  ...abuse('starts at 4 G', () => directoryAt(2 ** 32 - 1)),
-  ...abuse('starts in its own head', () => directoryAt(0)),
-  ...abuse('is turned 65 535 times', () => tiff([{ ...ORIENTATION, value: 65_535 }])),
-  ...abuse('has an array of 4 G bytes at 4 G', () =>
+  ...malformedExif('claims 4 G values', () => tiff([{ ...ORIENTATION, count: 2 ** 32 - 1 }])),
+  ...malformedExif('claims 65 535 entries', () => entriesClaimed(65_535)),
+  ...malformedExif('has its directory at 4 G', () => directoryAt(2 ** 32 - 1)),
+  ...malformedExif('has its directory in its own head', () => directoryAt(0)),
+  ...malformedExif('has the orientation 65 535', () => tiff([{ ...ORIENTATION, value: 65_535 }])),
+  ...malformedExif('has an array of 4 G bytes at 4 G', () =>
     tiff([{ tag: 0x927c, type: 7, count: 2 ** 32 - 1, value: -1 }, ORIENTATION]),
   ),
-  ...abuse('ends in its head', () => tiff([]).subarray(0, 9)),
+  ...malformedExif('ends in its head', () => tiff([]).subarray(0, 9)),
 ];
 
-async function process(marker: number, change: (file: Buffer, at: number) => void = () => undefined) {
+/** A JPEG with this frame header marker, changed further by `change`. `at` is the offset of the marker. */
+async function jpegOfProcess(
+  marker: number,
+  change: (file: Buffer, at: number) => void = () => undefined,
+): Promise<Buffer> {
   const file = await pictures.jpeg();
   const at = pictures.jpegMarker(file, 0xc0);
   file.writeUInt8(marker, at + 1);
@@ -219,8 +227,8 @@ async function process(marker: number, change: (file: Buffer, at: number) => voi
   return file;
 }
 
-/** A JPEG of inks whose Adobe segment says another kind of them, or that has none. */
-async function inks(transform: number | undefined, progressive = false): Promise<Buffer> {
+/** A CMYK JPEG with this transform in its Adobe segment. Undefined: without an Adobe segment. */
+async function cmykJpeg(transform: number | undefined, progressive = false): Promise<Buffer> {
   const file = await pictures.photo().toColourspace('cmyk').jpeg({ progressive }).toBuffer();
   const at = pictures.jpegMarker(file, 0xee);
   if (transform === undefined)
@@ -229,26 +237,26 @@ async function inks(transform: number | undefined, progressive = false): Promise
   return file;
 }
 
-export const EXOTIC_JPEGS: readonly Specimen[] = [
+export const RARE_JPEGS: readonly Specimen[] = [
   ...[0xc3, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcd, 0xce, 0xcf].map((marker) =>
-    refused(`JPEG of process SOF${marker - 0xc0}`, /JPEG process SOF/, () => process(marker)),
+    refused(`JPEG of process SOF${marker - 0xc0}`, /JPEG process SOF/, () => jpegOfProcess(marker)),
   ),
   refused('JPEG of 12 bits', /12 bits per JPEG sample/, () =>
-    process(0xc1, (file, at) => file.writeUInt8(12, at + 4)),
+    jpegOfProcess(0xc1, (file, at) => file.writeUInt8(12, at + 4)),
   ),
   refused('JPEG of 2 components', /2 JPEG components/, () =>
-    process(0xc0, (file, at) => file.writeUInt8(2, at + 9)),
+    jpegOfProcess(0xc0, (file, at) => file.writeUInt8(2, at + 9)),
   ),
   refused('JPEG of 255 components', /255 JPEG components/, () =>
-    process(0xc0, (file, at) => file.writeUInt8(255, at + 9)),
+    jpegOfProcess(0xc0, (file, at) => file.writeUInt8(255, at + 9)),
   ),
   refused('JPEG with a sampling of 15 x 15', /frame header is damaged/, () =>
-    process(0xc0, (file, at) => file.writeUInt8(0xff, at + 11)),
+    jpegOfProcess(0xc0, (file, at) => file.writeUInt8(0xff, at + 11)),
   ),
-  accepted('JPEG of extended Huffman', () => process(0xc1)),
-  accepted('JPEG of inks, inverted as Adobe does', () => inks(0)),
-  accepted('JPEG of inks as YCCK', () => inks(2)),
-  accepted('JPEG of inks without a word of Adobe', () => inks(undefined)),
-  accepted('progressive JPEG of inks', () => inks(0, true)),
+  accepted('JPEG of extended Huffman', () => jpegOfProcess(0xc1)),
+  accepted('CMYK JPEG, inverted as Adobe does', () => cmykJpeg(0)),
+  accepted('CMYK JPEG as YCCK', () => cmykJpeg(2)),
+  accepted('CMYK JPEG without an Adobe segment', () => cmykJpeg(undefined)),
+  accepted('progressive CMYK JPEG', () => cmykJpeg(0, true)),
   accepted('grey JPEG', () => pictures.photo().greyscale().jpeg().toBuffer()),
 ];

@@ -1,18 +1,17 @@
 /**
- * Owns the files that are not whole: cut off, damaged, or of another format than their name says. Refuses to know
- * pictures that are whole.
+ * Truncated pictures, damaged pictures, and files of other formats.
  */
 import { deflateSync } from 'node:zlib';
 import * as pictures from '../../support/pictures.ts';
-import { either, refused, type Specimen } from './specimen.ts';
+import { acceptedOrRefused, refused, type Specimen } from './specimen.ts';
 
-const DAMAGED = /damaged|cut short|missing|not the size/;
-const NO_PICTURE = /not a PNG, JPEG or WebP picture/;
+const DAMAGED = /damaged|incomplete|missing|sizes must be equal|not the size/;
+const OTHER_FORMAT = /not a PNG, JPEG or WebP picture/;
 
-const WHOLE: Readonly<Record<string, () => Promise<Buffer>>> = {
+const VALID: Readonly<Record<string, () => Promise<Buffer>>> = {
   'baseline JPEG': () => pictures.jpeg(),
   'progressive JPEG': () => pictures.photo().jpeg({ progressive: true }).toBuffer(),
-  'JPEG of inks': () => pictures.photo().toColourspace('cmyk').jpeg().toBuffer(),
+  'CMYK JPEG': () => pictures.photo().toColourspace('cmyk').jpeg().toBuffer(),
   PNG: () => pictures.png(),
   'PNG with alpha': () => pictures.photo().ensureAlpha(0.5).png().toBuffer(),
   'interlaced PNG': () => pictures.photo().png({ progressive: true }).toBuffer(),
@@ -25,33 +24,34 @@ const WHOLE: Readonly<Record<string, () => Promise<Buffer>>> = {
 
 const CUTS = [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97] as const;
 
-/** Every kind of picture, cut off at many places. What is left of a file must not be taken for the whole. */
-export const TRUNCATED: readonly Specimen[] = Object.entries(WHOLE).flatMap(([kind, make]) =>
+/** Every kind of picture, truncated at several places. */
+export const TRUNCATED: readonly Specimen[] = Object.entries(VALID).flatMap(([kind, make]) =>
   CUTS.map((part) =>
-    refused(`${kind} of which ${part * 100} % are there`, /damaged|cut short|not a PNG/, async () => {
+    refused(`first ${part * 100} % of a ${kind}`, /damaged|incomplete|not a PNG/, async () => {
       const file = await make();
       return file.subarray(0, Math.floor(file.length * part));
     }),
   ),
 );
 
-function damaged(make: () => Promise<Buffer>, damage: (file: Buffer) => void): () => Promise<Buffer> {
+function damage(make: () => Promise<Buffer>, change: (file: Buffer) => void): () => Promise<Buffer> {
   return async () => {
     const file = Buffer.from(await make());
-    damage(file);
+    change(file);
     return file;
   };
 }
 
-/** Fills a part of the file with zeros: from there on, so many bytes. */
-function hole(from: number, bytes: number): (file: Buffer) => void {
+/** Overwrites this number of bytes with zeros. `from` is the start as a share of the file. */
+function zeroFill(from: number, bytes: number): (file: Buffer) => void {
   return (file) => {
     const at = Math.floor(file.length * from);
     file.fill(0, at, at + bytes);
   };
 }
 
-function flipped(type: string, offset: number): (file: Buffer) => void {
+/** Changes the byte at this offset from the name of the chunk. */
+function changeByte(type: string, offset: number): (file: Buffer) => void {
   return (file) => {
     const at = file.indexOf(type, 0, 'latin1') + offset;
     file.writeUInt8(file.readUInt8(at) ^ 0x55, at);
@@ -61,21 +61,21 @@ function flipped(type: string, offset: number): (file: Buffer) => void {
 const large = { width: 1_600, height: 1_200 };
 
 export const DAMAGED_FILES: readonly Specimen[] = [
-  refused('PNG whose header has a wrong checksum', DAMAGED, damaged(pictures.png, flipped('IHDR', 17))),
-  refused('PNG whose rows have a wrong checksum', DAMAGED, damaged(pictures.png, flipped('IEND', -8))),
-  refused('PNG whose rows have a wrong byte', DAMAGED, damaged(pictures.png, flipped('IDAT', 900))),
+  refused('PNG whose header has a wrong checksum', DAMAGED, damage(pictures.png, changeByte('IHDR', 17))),
+  refused('PNG whose rows have a wrong checksum', DAMAGED, damage(pictures.png, changeByte('IEND', -8))),
+  refused('PNG whose rows have a wrong byte', DAMAGED, damage(pictures.png, changeByte('IDAT', 900))),
   refused('PNG whose palette has a wrong checksum', DAMAGED, async () => {
-    const file = Buffer.from((await WHOLE['palette PNG']?.()) ?? Buffer.alloc(0));
-    flipped('PLTE', 5)(file);
+    const file = Buffer.from((await VALID['palette PNG']?.()) ?? Buffer.alloc(0));
+    changeByte('PLTE', 5)(file);
     return file;
   }),
-  refused('PNG without a palette that its rows want', DAMAGED, () =>
+  refused('PNG without the palette that its rows need', DAMAGED, () =>
     pictures.pngOf(pictures.pngHeader(4, 4, 8, 3), pictures.pngChunk('IDAT', deflateSync(Buffer.alloc(20)))),
   ),
   refused('PNG with an unknown filter', DAMAGED, () =>
     pictures.pngOf(pictures.pngHeader(4, 4), pictures.pngChunk('IDAT', deflateSync(Buffer.alloc(52, 9)))),
   ),
-  refused('PNG whose rows are no zlib', DAMAGED, () =>
+  refused('PNG with rows that are not zlib data', DAMAGED, () =>
     pictures.pngOf(pictures.pngHeader(4, 4), pictures.pngChunk('IDAT', Buffer.alloc(52, 9))),
   ),
   refused('PNG with a chunk of 2^32-1 bytes', DAMAGED, async () => {
@@ -84,28 +84,28 @@ export const DAMAGED_FILES: readonly Specimen[] = [
     return pictures.withPngChunks(await pictures.png(), chunk);
   }),
   refused(
-    'JPEG with a hole in the middle',
+    'JPEG with zeros in the middle',
     DAMAGED,
-    damaged(() => pictures.jpeg(large), hole(0.5, 2_000)),
+    damage(() => pictures.jpeg(large), zeroFill(0.5, 2_000)),
   ),
   refused(
-    'progressive JPEG with a hole in the middle',
+    'progressive JPEG with zeros in the middle',
     DAMAGED,
-    damaged(() => pictures.photo(large).jpeg({ progressive: true }).toBuffer(), hole(0.5, 2_000)),
+    damage(() => pictures.photo(large).jpeg({ progressive: true }).toBuffer(), zeroFill(0.5, 2_000)),
   ),
-  refused('PNG with a hole in the middle', DAMAGED, damaged(pictures.png, hole(0.5, 500))),
-  // A VP8 stream has no checksum: zeros mean something too.
-  either('lossy WebP with a hole in the middle', damaged(pictures.webp, hole(0.5, 500))),
-  either(
-    'lossless WebP with a hole in the middle',
-    damaged(() => pictures.photo().webp({ lossless: true }).toBuffer(), hole(0.5, 500)),
+  refused('PNG with zeros in the middle', DAMAGED, damage(pictures.png, zeroFill(0.5, 500))),
+  // A VP8 stream has no checksum, and zeros are valid data.
+  acceptedOrRefused('lossy WebP with zeros in the middle', damage(pictures.webp, zeroFill(0.5, 500))),
+  acceptedOrRefused(
+    'lossless WebP with zeros in the middle',
+    damage(() => pictures.photo().webp({ lossless: true }).toBuffer(), zeroFill(0.5, 500)),
   ),
-  refused('JPEG without an end', DAMAGED, async () => (await pictures.jpeg()).subarray(0, -2)),
-  refused('JPEG with a second one inside', /second JPEG start/, async () => {
+  refused('JPEG without an end marker', DAMAGED, async () => (await pictures.jpeg()).subarray(0, -2)),
+  refused('JPEG with a second JPEG inside', /second JPEG start/, async () => {
     const file = await pictures.jpeg();
     return Buffer.concat([file.subarray(0, -2), file]);
   }),
-  refused('JPEG with a segment of no length', DAMAGED, async () => {
+  refused('JPEG with a segment of length 0', DAMAGED, async () => {
     const file = await pictures.jpeg();
     return Buffer.concat([file.subarray(0, 2), Buffer.from([0xff, 0xe5, 0, 0]), file.subarray(2)]);
   }),
@@ -122,19 +122,19 @@ export const DAMAGED_FILES: readonly Specimen[] = [
   refused(
     'WebP whose RIFF claims 4 GB',
     DAMAGED,
-    damaged(pictures.webp, (file) => file.writeUInt32LE(2 ** 32 - 1, 4)),
+    damage(pictures.webp, (file) => file.writeUInt32LE(2 ** 32 - 1, 4)),
   ),
   refused(
-    'WebP whose RIFF claims nothing',
+    'WebP whose RIFF claims 0 bytes',
     DAMAGED,
-    damaged(pictures.webp, (file) => file.writeUInt32LE(0, 4)),
+    damage(pictures.webp, (file) => file.writeUInt32LE(0, 4)),
   ),
   refused(
     'WebP whose chunk claims 4 GB',
     DAMAGED,
-    damaged(pictures.webp, (file) => file.writeUInt32LE(2 ** 32 - 1, 16)),
+    damage(pictures.webp, (file) => file.writeUInt32LE(2 ** 32 - 1, 16)),
   ),
-  refused('animation whose last frame is cut in half, and says so', DAMAGED, async () => {
+  refused('animation whose last frame has half of its data and a matching length', DAMAGED, async () => {
     const still = (await pictures.webp()).subarray(12);
     const half = pictures.webpChunk('VP8 ', still.subarray(8, still.length / 2));
     const head = Buffer.alloc(16);
@@ -146,12 +146,12 @@ export const DAMAGED_FILES: readonly Specimen[] = [
       ...[still, still, half].map((frame) => pictures.webpChunk('ANMF', Buffer.concat([head, frame]))),
     );
   }),
-  refused('WebP with a canvas of another size', /not the size/, async () =>
+  refused('WebP with a canvas of another size', /sizes must be equal/, async () =>
     pictures.webpOf(pictures.webpHeader(9, 9, 0), (await pictures.webp()).subarray(12)),
   ),
 ];
 
-/** Files of other formats; all are sent as `picture.png` of type `image/png`. */
+/** Files of other formats. All are uploaded as `picture.png` with the type `image/png`. */
 export async function otherFormats(): Promise<readonly Specimen[]> {
   const others: Record<string, Buffer> = {
     ...(await pictures.otherFormats()),
@@ -169,6 +169,10 @@ export async function otherFormats(): Promise<readonly Specimen[]> {
     'a JPEG behind a line of text': Buffer.concat([Buffer.from('marker=\n'), await pictures.jpeg()]),
   };
   return Object.entries(others).map(([name, bytes]) =>
-    refused(`${name} under the name of a PNG`, name === 'signature' ? /cut short/ : NO_PICTURE, () => bytes),
+    refused(
+      `${name} with the file name of a PNG`,
+      name === 'signature' ? /incomplete/ : OTHER_FORMAT,
+      () => bytes,
+    ),
   );
 }

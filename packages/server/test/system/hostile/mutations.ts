@@ -1,6 +1,6 @@
 /**
- * Owns the mutations of the fuzz run: from a small whole picture to one that is wrong somewhere. Deterministic: the same
- * seed, format and number make the same file on any machine. Refuses to know servers and what becomes of the files.
+ * The mutations of the fuzz run: they damage a small valid picture. The same seed, format and number give the
+ * same file on every machine.
  */
 import { crc32 } from 'node:zlib';
 import type { ImageFormat } from '../../../src/image.ts';
@@ -8,10 +8,10 @@ import * as pictures from '../../support/pictures.ts';
 
 const SMALL = { width: 64, height: 48 } as const;
 
-/** The whole pictures of a format, of as many kinds as the format has. Too small to take long. */
-export async function seedsOf(format: ImageFormat): Promise<readonly Buffer[]> {
+/** Valid pictures of this format, one of each kind. They are small, so that the run is fast. */
+export async function makeSeeds(format: ImageFormat): Promise<readonly Buffer[]> {
   const photo = () => pictures.photo(SMALL);
-  const make = {
+  const byFormat = {
     png: () => [
       photo().png(),
       photo().ensureAlpha(0.5).png(),
@@ -40,8 +40,8 @@ export async function seedsOf(format: ImageFormat): Promise<readonly Buffer[]> {
       pictures.flat(40, 30, '#f00', 0.5).webp({ lossless: true }),
       photo().withIccProfile('p3').withMetadata({ orientation: 6 }).webp(),
     ],
-  }[format]();
-  const files: Buffer[] = await Promise.all(make.map((picture) => picture.toBuffer()));
+  };
+  const files: Buffer[] = await Promise.all(byFormat[format]().map((picture) => picture.toBuffer()));
   if (format === 'webp')
     files.push((await pictures.animation(4, 24, 16)).bytes, await pictures.frameFlood(3, 5, 5));
   return files;
@@ -50,18 +50,18 @@ export async function seedsOf(format: ImageFormat): Promise<readonly Buffer[]> {
 /** Numbers from 0 to below 1. */
 export type Random = () => number;
 
-/** A generator of its own for each file, so that any of them can be made without those before it. */
-export function randomOf(seed: number, format: ImageFormat, number: number): Random {
-  return pictures.generator(crc32(`${seed} ${format} ${number}`));
+/** A separate generator for each file, so that a file can be made without the files before it. */
+export function createRandom(seed: number, format: ImageFormat, number: number): Random {
+  return pictures.createRandom(crc32(`${seed} ${format} ${number}`));
 }
 
-/** A mutation of one of these files, or of two of them. */
-export function mutant(seeds: readonly Buffer[], format: ImageFormat, random: Random): Buffer {
+/** A damaged copy of one of these files, or a mix of two of them. */
+export function mutate(seeds: readonly Buffer[], format: ImageFormat, random: Random): Buffer {
   let file: Buffer = Buffer.from(pick(seeds, random));
-  // Most are wrong in one place, as what is wrong in many is refused for the first.
+  // Most files get one mutation: with several, the first one alone may decide the result.
   const times = random() < 0.7 ? 1 : 1 + Math.floor(random() * 4);
   for (let i = 0; i < times; i += 1) file = pick(MUTATIONS, random)(file, { seeds, format, random });
-  return format === 'png' && random() < 0.7 ? withChecksums(file) : file;
+  return format === 'png' && random() < 0.7 ? fixChecksums(file) : file;
 }
 
 interface Context {
@@ -78,13 +78,13 @@ const MUTATIONS: readonly Mutation[] = [
   setBytes,
   setNumber,
   truncate,
-  cutOut,
-  repeat,
-  splice,
+  cutRange,
+  repeatRange,
+  spliceFiles,
   onParts(duplicatePart),
   onParts(dropPart),
   onParts(swapParts),
-  onParts(lieAboutLength),
+  onParts(changeLength),
   onParts(renamePart),
   onParts(borrowPart),
   onParts(damagePart),
@@ -122,7 +122,7 @@ const NUMBERS = [
   2 ** 32 - 1,
 ];
 
-/** Writes a number that matters over two to four bytes, more often in the head than behind it. */
+/** Overwrites two to four bytes with a special number, more often in the first 200 bytes. */
 function setNumber(file: Buffer, { random }: Context): Buffer {
   const size = pick([2, 3, 4], random);
   const within = random() < 0.7 ? Math.min(file.length, 200) : file.length;
@@ -138,13 +138,13 @@ function truncate(file: Buffer, { random }: Context): Buffer {
   return file.subarray(0, below(file.length, random));
 }
 
-function cutOut(file: Buffer, { random }: Context): Buffer {
-  const [from, to] = range(file, random);
+function cutRange(file: Buffer, { random }: Context): Buffer {
+  const [from, to] = pickRange(file, random);
   return Buffer.concat([file.subarray(0, from), file.subarray(to)]);
 }
 
-function repeat(file: Buffer, { random }: Context): Buffer {
-  const [from, to] = range(file, random);
+function repeatRange(file: Buffer, { random }: Context): Buffer {
+  const [from, to] = pickRange(file, random);
   const part = file.subarray(from, to);
   const times = 1 + below(20, random);
   return Buffer.concat([
@@ -154,7 +154,7 @@ function repeat(file: Buffer, { random }: Context): Buffer {
   ]);
 }
 
-function splice(file: Buffer, { seeds, random }: Context): Buffer {
+function spliceFiles(file: Buffer, { seeds, random }: Context): Buffer {
   const other = pick(seeds, random);
   return Buffer.concat([
     file.subarray(0, below(file.length, random)),
@@ -162,10 +162,10 @@ function splice(file: Buffer, { seeds, random }: Context): Buffer {
   ]);
 }
 
-// ---- what the formats are made of ----
+// ---- mutations of chunks and segments ----
 
-/** A file as a list of its parts: head first; chunks, or segments with the entropy-coded data behind them. */
-function partsOf(file: Buffer, format: ImageFormat): Buffer[] {
+/** The head of the file, and then its chunks, or its segments with the entropy-coded data after them. */
+function splitParts(file: Buffer, format: ImageFormat): Buffer[] {
   const head = { png: 8, jpeg: 2, webp: 12 }[format];
   const parts = [file.subarray(0, head)];
   for (let at = head; at < file.length; ) {
@@ -193,8 +193,8 @@ function endOfPart(file: Buffer, at: number, format: ImageFormat): number {
   return end;
 }
 
-/** Where the length of a part is, and how it is written. */
-const LENGTH = {
+/** Writes the length field of a part. */
+const WRITE_LENGTH = {
   png: (part: Buffer, value: number) => part.writeUInt32BE(value, 0),
   jpeg: (part: Buffer, value: number) => part.writeUInt16BE(value % 65_536, 2),
   webp: (part: Buffer, value: number) => part.writeUInt32LE(value, 4),
@@ -202,10 +202,10 @@ const LENGTH = {
 
 type Parts = Buffer[];
 
-/** A mutation of the list of parts; sizes that a whole file states elsewhere are put right, more often than not. */
+/** A mutation of the list of parts. It usually corrects the size of the whole file in a WebP header. */
 function onParts(change: (parts: Parts, context: Context) => Parts): Mutation {
   return (file, context) => {
-    const parts = partsOf(file, context.format);
+    const parts = splitParts(file, context.format);
     if (parts.length < 2) return file;
     const changed = Buffer.concat(change(parts, context));
     if (context.format === 'webp' && changed.length >= 12 && context.random() < 0.8)
@@ -215,32 +215,35 @@ function onParts(change: (parts: Parts, context: Context) => Parts): Mutation {
 }
 
 function duplicatePart(parts: Parts, { random }: Context): Parts {
-  const from = anyPart(parts, random);
+  const from = pickPart(parts, random);
   const part = parts[from] ?? Buffer.alloc(0);
   const times = random() < 0.8 ? 1 : 1 + below(100, random);
-  return parts.toSpliced(anyPart(parts, random), 0, ...Array.from({ length: times }, () => part));
+  return parts.toSpliced(pickPart(parts, random), 0, ...Array.from({ length: times }, () => part));
 }
 
 function dropPart(parts: Parts, { random }: Context): Parts {
-  return parts.toSpliced(anyPart(parts, random), 1);
+  return parts.toSpliced(pickPart(parts, random), 1);
 }
 
 function swapParts(parts: Parts, { random }: Context): Parts {
-  const from = anyPart(parts, random);
+  const from = pickPart(parts, random);
   const part = parts[from] ?? Buffer.alloc(0);
-  return parts.toSpliced(from, 1).toSpliced(anyPart(parts, random), 0, part);
+  return parts.toSpliced(from, 1).toSpliced(pickPart(parts, random), 0, part);
 }
 
-function lieAboutLength(parts: Parts, { format, random }: Context): Parts {
-  const at = anyPart(parts, random);
+function changeLength(parts: Parts, { format, random }: Context): Parts {
+  const at = pickPart(parts, random);
   const part = Buffer.from(parts[at] ?? []);
   if (part.length < 8) return parts;
-  LENGTH[format](part, random() < 0.5 ? Math.max(0, part.length - below(24, random)) : pick(NUMBERS, random));
+  WRITE_LENGTH[format](
+    part,
+    random() < 0.5 ? Math.max(0, part.length - below(24, random)) : pick(NUMBERS, random),
+  );
   return parts.with(at, part);
 }
 
 function renamePart(parts: Parts, { format, random }: Context): Parts {
-  const at = anyPart(parts, random);
+  const at = pickPart(parts, random);
   const part = Buffer.from(parts[at] ?? []);
   if (part.length < 8) return parts;
   if (format === 'jpeg') part.writeUInt8(0xc0 + below(0x40, random), 1);
@@ -253,16 +256,18 @@ const NAMES = {
   webp: ['VP8 ', 'VP8L', 'VP8X', 'ALPH', 'ANIM', 'ANMF', 'ICCP', 'EXIF', 'XMP ', 'JUNK'],
 } as const;
 
-/** Puts in a part of another whole picture of the format. */
+/** Inserts a part of another valid picture of the format. */
 function borrowPart(parts: Parts, { seeds, format, random }: Context): Parts {
-  const others = partsOf(pick(seeds, random), format);
-  const part = others[anyPart(others, random)] ?? Buffer.alloc(0);
-  return parts.toSpliced(anyPart(parts, random), random() < 0.5 ? 1 : 0, part);
+  const others = splitParts(pick(seeds, random), format);
+  const part = others[pickPart(others, random)] ?? Buffer.alloc(0);
+  return parts.toSpliced(pickPart(parts, random), random() < 0.5 ? 1 : 0, part);
 }
 
-/** Changes bytes within the body of one part: small ones, which say how the large ones are read, are as likely. */
+/**
+ * Changes bytes in the body of one part. Each part is equally likely, because small ones control large ones.
+ */
 function damagePart(parts: Parts, { format, random }: Context): Parts {
-  const at = anyPart(parts, random);
+  const at = pickPart(parts, random);
   const part = Buffer.from(parts[at] ?? []);
   const head = { png: 8, jpeg: 4, webp: 8 }[format];
   if (part.length <= head) return parts;
@@ -273,8 +278,8 @@ function damagePart(parts: Parts, { format, random }: Context): Parts {
   return parts.with(at, part);
 }
 
-/** Makes the checksums of a PNG right again: else nothing but the checksum would ever be looked at. */
-function withChecksums(file: Buffer): Buffer {
+/** Corrects the checksums of a PNG. A wrong checksum would hide every other damage. */
+function fixChecksums(file: Buffer): Buffer {
   const whole = Buffer.from(file);
   for (let at = 8; at + 12 <= whole.length; ) {
     const end = at + 12 + whole.readUInt32BE(at);
@@ -285,12 +290,12 @@ function withChecksums(file: Buffer): Buffer {
   return whole;
 }
 
-/** Any part but the head. */
-function anyPart(parts: Parts, random: Random): number {
+/** The index of a random part after the head. */
+function pickPart(parts: Parts, random: Random): number {
   return 1 + below(parts.length - 1, random);
 }
 
-function range(file: Buffer, random: Random): [number, number] {
+function pickRange(file: Buffer, random: Random): [number, number] {
   const from = below(file.length, random);
   return [from, from + 1 + below(Math.min(file.length - from, 300), random)];
 }
@@ -301,6 +306,6 @@ function below(limit: number, random: Random): number {
 
 function pick<T>(from: readonly [T, ...T[]] | readonly T[], random: Random): T {
   const picked = from[below(from.length, random)];
-  if (picked === undefined) throw new RangeError('nothing to pick from');
+  if (picked === undefined) throw new RangeError('the list is empty');
   return picked;
 }
