@@ -80,7 +80,7 @@ for (const [from, to, unavailable] of [
     timeout: 120_000,
   }, async () => {
     const urlFor = async (kind: string) =>
-      kind === 'PostgreSQL' ? await postgres?.createDatabase() : undefined;
+      kind === 'PostgreSQL' ? await postgres?.createEmptyDatabase() : undefined;
     const [url, other] = [await urlFor(from), await urlFor(to)];
     const server = await startServer(url === undefined ? {} : { VITRINE_DATABASE: url });
     const target = { VITRINE_DATA: join(folder, `${from}-${to}`), ...(other && { VITRINE_DATABASE: other }) };

@@ -114,7 +114,7 @@ describe('a library', () => {
 test('servers that start at once over a new library agree on its ID', { skip }, async () => {
   assert.ok(postgres);
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-belonging-'));
-  const env = { VITRINE_DATA: folder, VITRINE_DATABASE: await postgres.createDatabase() };
+  const env = { VITRINE_DATA: folder, VITRINE_DATABASE: await postgres.createEmptyDatabase() };
   try {
     await withNewStores({ env }, ({ metadata }) => metadata.migrate());
     const joining = Array.from({ length: 6 }, () =>
