@@ -11,12 +11,11 @@ import { after, before, describe, test } from 'node:test';
 import {
   basicOf,
   bearer,
-  call,
-  done,
+  createAccount,
+  createKey,
+  createToken,
   type KeyJSON,
-  newAccount,
-  newKey,
-  newToken,
+  successBody,
 } from '../support/administration.ts';
 import { type Outcome, outcomeOf, VITRINE } from '../support/command.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -274,8 +273,8 @@ for (const [database, unavailable] of [
     test('makes keys that are good at once, and ends them with the next request', async () => {
       const key = await printed<KeyJSON>(env, 'keys', 'create', 'Beside', '--account', ACCOUNT);
       const list = (authorization: string) =>
-        call(server, 'GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
-      const token = bearer((await newToken(server, key)).access_token);
+        server.send('GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
+      const token = bearer((await createToken(server, key)).access_token);
       assert.deepEqual([(await list(basicOf(key))).status, (await list(token)).status], [200, 200]);
       const next = await printed<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
       const after = [await list(basicOf(key)), await list(token), await list(basicOf(next))];
@@ -288,9 +287,9 @@ for (const [database, unavailable] of [
     });
 
     test('suspends and resumes accounts for the next request', async () => {
-      const accountID = await newAccount(server);
-      const key = basicOf(await newKey(server, accountID));
-      const show = async () => (await call(server, 'GET', `/accounts/${accountID}`, undefined, key)).status;
+      const accountID = await createAccount(server);
+      const key = basicOf(await createKey(server, accountID));
+      const show = async () => (await server.send('GET', `/accounts/${accountID}`, undefined, key)).status;
       assert.equal(await show(), 200);
       await printed(env, 'accounts', 'suspend', accountID);
       assert.equal(await show(), 403);
@@ -299,17 +298,17 @@ for (const [database, unavailable] of [
     });
 
     test('loses no write, of its own or of the server, when both write at once', async () => {
-      const accountID = await newAccount(server);
+      const accountID = await createAccount(server);
       const [own, theirs] = [
         Promise.all(
           Array.from({ length: 4 }, (_, i) =>
             printed<KeyJSON>(env, 'keys', 'create', `${i}`, '--account', accountID),
           ),
         ),
-        Promise.all(Array.from({ length: 40 }, () => newKey(server, accountID))),
+        Promise.all(Array.from({ length: 40 }, () => createKey(server, accountID))),
       ];
       const made = [...(await own), ...(await theirs)].map(({ keyID }) => keyID);
-      const list = await done(call<KeyJSON[]>(server, 'GET', `/accounts/${accountID}/keys?count=200`));
+      const list = await successBody(server.send<KeyJSON[]>('GET', `/accounts/${accountID}/keys?count=200`));
       assert.deepEqual(new Set(list.map(({ keyID }) => keyID)), new Set(made));
     });
   });

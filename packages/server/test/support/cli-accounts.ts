@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { newAccount } from './administration.ts';
+import { createAccount } from './administration.ts';
 import { picture } from './sample.ts';
 import type { ImageJSON, TestServer } from './server.ts';
 
@@ -21,7 +21,7 @@ export class Accounts {
   }
 
   static async make(server: TestServer): Promise<Accounts> {
-    return new Accounts(server, await newAccount(server), await newAccount(server));
+    return new Accounts(server, await createAccount(server), await createAccount(server));
   }
 
   async imagesOf(account: string): Promise<ImageJSON[]> {
@@ -37,7 +37,7 @@ export class Accounts {
         ...(number % 3 === 0 && { altText: `Picture ${number}` }),
         ...(number % 5 === 1 && { focalPoint: { x: 0.25, y: number / 16 } }),
       };
-      const { imageID } = await this.#server.added(bytes, { account: this.source, metadata });
+      const { imageID } = await this.#server.addImage(bytes, { account: this.source, metadata });
       this.originals.set(imageID, bytes);
       if (number % 4 === 0) await this.disable(imageID);
     }

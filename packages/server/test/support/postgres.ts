@@ -7,12 +7,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { chmod, chown, cp, mkdtemp } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { arch, platform, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { openPostgres } from '../../src/database/postgres.ts';
+import { freePort } from './ports.ts';
 
 /** The unprivileged user of Linux. PostgreSQL refuses to run as root, and CI often runs as root. */
 const NOBODY = 65_534;
@@ -220,14 +220,4 @@ async function serve(command: string, parameters: string[], options: SpawnOption
     });
   });
   return child;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  if (address === null || typeof address === 'string') throw new Error('the probe has no port');
-  probe.close();
-  await once(probe, 'close');
-  return address.port;
 }

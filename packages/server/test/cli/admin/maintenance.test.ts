@@ -14,7 +14,7 @@ import { Readable } from 'node:stream';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { type Check, networkDisk } from '../../../src/cli/admin/doctor-checks.ts';
 import { User, withoutTerminal } from '../../support/command.ts';
-import { besides, digestOf, originalPath } from '../../support/libraries.ts';
+import { digestOf, originalPath, runWithStores } from '../../support/libraries.ts';
 import { picture } from '../../support/sample.ts';
 import { startServer, type TestServer } from '../../support/server.ts';
 
@@ -37,7 +37,7 @@ describe('the commands of maintenance', () => {
     server = await startServer();
     env = { VITRINE_DATA: server.folder };
     bytes = await picture(1);
-    await server.added(bytes);
+    await server.addImage(bytes);
   });
   afterEach(() => server.close());
 
@@ -96,7 +96,7 @@ describe('the commands of maintenance', () => {
     });
 
     test('gc, backup and restore show bars as well', async () => {
-      await besides(env, async ({ blobs }) => {
+      await runWithStores(env, async ({ blobs }) => {
         await using file = await blobs.stage(Readable.from([Buffer.from('nobody names it')]), { limit: 100 });
         await blobs.keepOriginal(file);
       });
@@ -125,7 +125,7 @@ describe('the commands of maintenance', () => {
     ).json()) as {
       imageID: string;
     }[];
-    await server.added(await picture(2), { replace: image?.imageID ?? '' });
+    await server.addImage(await picture(2), { replace: image?.imageID ?? '' });
     const waiting = await user.json<{ originals: number; waiting: number }>(['gc'], { env });
     assert.deepEqual([waiting.originals, waiting.waiting], [0, 1]);
     const planned = await user.run(['gc', '--grace', '0', '--dry-run'], { env });

@@ -6,7 +6,7 @@ import { watch } from 'node:fs';
 import { mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { newAccount } from '../../support/administration.ts';
+import { createAccount } from '../../support/administration.ts';
 import { User } from '../../support/command.ts';
 import { picture } from '../../support/sample.ts';
 import { type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
@@ -26,12 +26,12 @@ describe('the commands for images', () => {
     await server.close();
   });
   beforeEach(async () => {
-    account = await newAccount(server);
+    account = await createAccount(server);
     await user.login(server.url, { account });
   });
 
   const added = async (number: number, altText?: string) =>
-    server.added(await picture(number), { account, ...(altText && { metadata: { altText } }) });
+    server.addImage(await picture(number), { account, ...(altText && { metadata: { altText } }) });
 
   test('list pages and everything, for people and for programs', async () => {
     assert.equal((await user.run(['list'])).out, 'There are no images.\n');

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { access, chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { newAccount } from '../../support/administration.ts';
+import { createAccount } from '../../support/administration.ts';
 import { User, VITRINE, withoutTerminal } from '../../support/command.ts';
 import { ACCOUNT, KEY, startServer, type TestServer } from '../../support/server.ts';
 
@@ -134,7 +134,7 @@ describe('vitrine login', () => {
   });
 
   test('knows several accounts by name, and forgets them', async () => {
-    const other = await newAccount(server);
+    const other = await createAccount(server);
     await user.login(server.url);
     await user.login(server.url, { profile: 'other', account: other });
     const found = await user.json<{ accountID: string }[]>(['profiles']);

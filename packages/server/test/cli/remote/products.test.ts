@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { newAccount } from '../../support/administration.ts';
+import { createAccount } from '../../support/administration.ts';
 import { User } from '../../support/command.ts';
 import { picture } from '../../support/sample.ts';
 import { type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
@@ -35,7 +35,7 @@ describe('vitrine products', () => {
     await server.close();
   });
   beforeEach(async () => {
-    account = await newAccount(server);
+    account = await createAccount(server);
     await user.login(server.url, { account });
   });
 
@@ -43,7 +43,7 @@ describe('vitrine products', () => {
   const stored = async (productID: string) =>
     (await server.send('GET', `/accounts/${account}/products/${productID}`)).body as ProductJSON;
   const added = async (number: number): Promise<ImageJSON> =>
-    server.added(await picture(number), { account });
+    server.addImage(await picture(number), { account });
   const idsOf = ({ images = [] }: ProductJSON) => images.map(({ imageID }) => imageID);
 
   test('create and change a product by options, of which only what is said changes', async () => {

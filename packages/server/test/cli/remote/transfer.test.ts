@@ -136,8 +136,8 @@ describe('moving an account', () => {
 
   test('imports a picture that failed for one image for the next that has it', async () => {
     const [one, other] = [await picture(1), await picture(2)];
-    const first = await server.added(one, { account: accounts.source, metadata: { altText: 'First' } });
-    await server.added(other, { account: accounts.source, metadata: { altText: 'Second' } });
+    const first = await server.addImage(one, { account: accounts.source, metadata: { altText: 'First' } });
+    await server.addImage(other, { account: accounts.source, metadata: { altText: 'Second' } });
     // Both look the same, and the target refuses what comes first.
     const source = await startWire(server, {
       instead: (request, response) => {
@@ -174,8 +174,8 @@ describe('moving an account', () => {
   });
 
   test('says which pictures it could only get re-encoded or downscaled', async () => {
-    const small = await server.added(await picture(1), { account: accounts.source });
-    const large = await server.added(
+    const small = await server.addImage(await picture(1), { account: accounts.source });
+    const large = await server.addImage(
       await sharp({ create: { width: 3_000, height: 1_500, channels: 3, background: '#123456' } })
         .png()
         .toBuffer(),
@@ -289,8 +289,8 @@ describe('moving an account', () => {
   test('gives what is there already the same metadata, but leaves disabled what was disabled here', async () => {
     const bytes = await picture(1);
     const focalPoint = { x: 0.5, y: 0.125 };
-    await server.added(bytes, { account: accounts.source, metadata: { altText: 'There', focalPoint } });
-    const here = await server.added(bytes, { account: accounts.target, metadata: { altText: 'Here' } });
+    await server.addImage(bytes, { account: accounts.source, metadata: { altText: 'There', focalPoint } });
+    const here = await server.addImage(bytes, { account: accounts.target, metadata: { altText: 'Here' } });
     accounts.originals.set((await accounts.imagesOf(accounts.source))[0]?.imageID ?? '', bytes);
     const wire = await startWire(server);
     try {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { newAccount } from '../../support/administration.ts';
+import { createAccount } from '../../support/administration.ts';
 import { startWire, User, type Wire, withoutTerminal } from '../../support/command.ts';
 import { picture } from '../../support/sample.ts';
 import { type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
@@ -33,7 +33,7 @@ describe('vitrine upload', () => {
     await server.close();
   });
   beforeEach(async () => {
-    account = await newAccount(server);
+    account = await createAccount(server);
     user = await User.make();
     await user.login(wire.url, { account });
     folder = join(user.home, 'photos');
@@ -97,7 +97,7 @@ describe('vitrine upload', () => {
   });
 
   test('reports duplicates as such, and they are no failure', async () => {
-    const there = await server.added(await picture(1), { account });
+    const there = await server.addImage(await picture(1), { account });
     await save('a.jpg', 1);
     await save('b.jpg', 2);
     await save('c.jpg', 2);
@@ -115,7 +115,7 @@ describe('vitrine upload', () => {
   });
 
   test('sends nothing a second time, not even duplicates', async () => {
-    await server.added(await picture(1), { account });
+    await server.addImage(await picture(1), { account });
     for (const number of [1, 2, 3]) await save(`${number}.jpg`, number);
     await user.json(['upload', folder]);
     assert.equal(sent(), 3);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { type Outcome, User, withoutTerminal } from '../../support/command.ts';
-import { crowd, digestOf, litter, originalPath } from '../../support/libraries.ts';
+import { addManyImages, addUnreferencedOriginals, digestOf, originalPath } from '../../support/libraries.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, startServer, type TestServer } from '../../support/server.ts';
 
@@ -40,10 +40,10 @@ describe('interrupted', () => {
     folder = await mkdtemp(join(tmpdir(), 'vitrine-interrupted-'));
     server = await startServer({ VITRINE_IMAGE_QUOTA: '100000' });
     env = { VITRINE_DATA: server.folder };
-    await crowd(server, IMAGES);
+    await addManyImages(server, IMAGES);
     const other = await startServer();
     try {
-      await crowd(other, 80);
+      await addManyImages(other, 80);
       small = join(folder, 'small.tar');
       const made = await user.run(['backup', small], { env: { VITRINE_DATA: other.folder } });
       assert.equal(made.code, 0, made.err);
@@ -79,7 +79,7 @@ describe('interrupted', () => {
   async function serves(): Promise<void> {
     uploads += 1;
     const bytes = await picture(uploads);
-    const { imageID } = await server.added(bytes);
+    const { imageID } = await server.addImage(bytes);
     const { body } = await server.send('GET', `/accounts/${ACCOUNT}/images/${imageID}`);
     assert.equal((await fetch(body.link)).status, 200);
   }
@@ -153,7 +153,7 @@ describe('interrupted', () => {
     });
 
     test(`gc says what it removed, and what it left is whole, by ${signal}`, async () => {
-      await litter(server, LITTER);
+      await addUnreferencedOriginals(server, LITTER);
       const outcome = await interrupted(['gc', '--grace', '0'], signal);
       const [, removed] =
         /: (\d+) originals? removed before; what is left is for the next run\n$/.exec(outcome.err) ?? [];

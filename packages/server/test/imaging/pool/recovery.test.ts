@@ -11,7 +11,7 @@ import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../../src/imaging/pool/pool.ts';
 import * as pictures from '../../support/pictures.ts';
 import { workOf } from '../../support/processes.ts';
-import { until } from '../../system/hostile/process.ts';
+import { until } from '../../support/waiting.ts';
 
 /** Takes as long as a task may that any worker is given. */
 const LONG: Plan = {

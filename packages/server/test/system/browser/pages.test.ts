@@ -33,7 +33,7 @@ after(async () => {
 describe('in a browser', () => {
   test('a public link shows the picture, in any size and on any page', async (t) => {
     if (!browser) return t.skip('there is no Chromium on this machine');
-    const image = await server.added(
+    const image = await server.addImage(
       await sharp({ create: { width: 600, height: 300, channels: 3, background: '#336699' } })
         .png()
         .toBuffer(),
@@ -136,7 +136,7 @@ describe('in a browser', () => {
 
   test('a page of any origin draws a public picture on a canvas and reads it, and asks for it conditionally', async (t) => {
     if (!browser) return t.skip('there is no Chromium on this machine');
-    const { link } = await server.added(
+    const { link } = await server.addImage(
       await sharp({ create: { width: 60, height: 60, channels: 3, background: '#336699' } })
         .png()
         .toBuffer(),
@@ -167,7 +167,7 @@ describe('in a browser', () => {
 
   test('a page of another site cannot change anything with credentials that the browser holds', async (t) => {
     if (!browser) return t.skip('there is no Chromium on this machine');
-    const image = await server.added(await picture(9));
+    const image = await server.addImage(await picture(9));
     const page = await browser.newPage();
     await page.goto(elsewhereURL);
     const outcome = await page.evaluate(

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { FLOODS, MEMORY_BOMBS, PIXEL_BOMBS } from './bombs.ts';
 import { ALONE, assertUnharmed, faultsOf, OF_ANY_SIZE } from './judge.ts';
-import { type ServingProcess, startProcess } from './process.ts';
+import { type HostileServer, startProcess } from './process.ts';
 
-let server: ServingProcess;
+let server: HostileServer;
 
 before(async () => {
   server = await startProcess();

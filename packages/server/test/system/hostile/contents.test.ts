@@ -6,9 +6,9 @@ import { after, before, describe, test } from 'node:test';
 import { DAMAGED_FILES, otherFormats, TRUNCATED } from './broken.ts';
 import { CARRIERS, EXIF_ABUSE, EXOTIC_JPEGS, POLYGLOTS } from './carriers.ts';
 import { assertUnharmed, faultsOf, TOGETHER } from './judge.ts';
-import { type ServingProcess, startProcess } from './process.ts';
+import { type HostileServer, startProcess } from './process.ts';
 
-let server: ServingProcess;
+let server: HostileServer;
 
 before(async () => {
   server = await startProcess();

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageFormat } from '../../../src/image.ts';
 import { mutant, randomOf, seedsOf } from './mutate.ts';
-import type { Answer, ServingProcess } from './process.ts';
+import type { Answer, HostileServer } from './process.ts';
 
 export const IMAGE_FORMATS: readonly ImageFormat[] = ['png', 'jpeg', 'webp'];
 
@@ -52,7 +52,7 @@ const AT_ONCE = 6;
 const DELIVERIES = ['?size=400x400', '?size=37x23&format=png', '?size=0x0&format=webp'] as const;
 
 /** Sends mutations until there are enough or the time is over. Takes turns between the formats. */
-export async function fuzz(server: ServingProcess, options: FuzzOptions): Promise<FuzzResult> {
+export async function fuzz(server: HostileServer, options: FuzzOptions): Promise<FuzzResult> {
   const { seed, perFormat, withinMs = Number.POSITIVE_INFINITY, keepIn, onProgress } = options;
   const { progressEvery = 500, onFault } = options;
   const seeds = Object.fromEntries(
@@ -67,7 +67,7 @@ export async function fuzz(server: ServingProcess, options: FuzzOptions): Promis
   let next = 0;
 
   const work = async () => {
-    while (next < perFormat * IMAGE_FORMATS.length && server.ended() === undefined) {
+    while (next < perFormat * IMAGE_FORMATS.length && server.exitStatus() === undefined) {
       if (performance.now() - started > withinMs) return;
       const format = IMAGE_FORMATS[next % IMAGE_FORMATS.length] ?? 'png';
       const number = Math.floor(next / IMAGE_FORMATS.length);
@@ -88,14 +88,14 @@ export async function fuzz(server: ServingProcess, options: FuzzOptions): Promis
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  const ended = server.ended();
+  const ended = server.exitStatus();
   if (ended !== undefined) faults.push(`the serving process ended with ${ended}`);
   return { formats, faults, slowestMs };
 }
 
 /** Sends one file; undefined if all that came of it is as it should be. */
 async function faultOf(
-  server: ServingProcess,
+  server: HostileServer,
   file: Buffer,
   counts: FuzzCounts,
   answered: () => void,
@@ -125,7 +125,7 @@ async function faultOf(
 }
 
 /** What was accepted can be delivered. */
-async function faultOfDeliveries(server: ServingProcess, { body }: Answer): Promise<string | undefined> {
+async function faultOfDeliveries(server: HostileServer, { body }: Answer): Promise<string | undefined> {
   const { publicID } = JSON.parse(body.toString()) as { publicID: string };
   for (const query of DELIVERIES) {
     const { status, body: told } = await server.request('GET', `/images/${publicID}${query}`);
@@ -140,9 +140,9 @@ export async function fuzzCase(seed: number, format: ImageFormat, number: number
 }
 
 /** What a run saw, in lines of text. */
-export function report({ formats, faults, slowestMs }: FuzzResult, server: ServingProcess): string[] {
+export function report({ formats, faults, slowestMs }: FuzzResult, server: HostileServer): string[] {
   const { server: held, worker } = server.peaks();
-  const ends = server.log.flatMap(({ outcome }) => outcome?.kind ?? []);
+  const ends = server.warnings.flatMap(({ outcome }) => outcome?.kind ?? []);
   return [
     ...Object.entries(formats).map(
       ([format, { sent, accepted, refused, duplicate, killed }]) =>

@@ -3,7 +3,7 @@
  * and nothing that was hidden in it comes out, and that the server is none the worse for it. Refuses to know the pictures.
  */
 import assert from 'node:assert/strict';
-import type { Answer, ServingProcess } from './process.ts';
+import type { Answer, HostileServer } from './process.ts';
 import { MARKERS, type Specimen } from './specimen.ts';
 
 /** What is asked of every picture that was accepted: by itself, as it is, cropped to nothing, and by every encoder. */
@@ -32,7 +32,7 @@ const WORKER_MIB = 1_024;
 
 /** Sends all of them, so many at once, and says of each what is wrong with what came back. */
 export async function faultsOf(
-  server: ServingProcess,
+  server: HostileServer,
   specimens: readonly Specimen[],
   atOnce: number,
   deliveries: readonly string[] = DELIVERIES,
@@ -50,7 +50,7 @@ export async function faultsOf(
 }
 
 async function faultsOfOne(
-  server: ServingProcess,
+  server: HostileServer,
   { make, expected }: Specimen,
   deliveries: readonly string[],
 ): Promise<string[]> {
@@ -68,7 +68,7 @@ async function faultsOfOne(
 }
 
 async function faultsOfDeliveries(
-  server: ServingProcess,
+  server: HostileServer,
   id: string,
   deliveries: readonly string[],
 ): Promise<string[]> {
@@ -96,8 +96,8 @@ function publicID({ body }: Answer): string {
 }
 
 /** Fails unless the server is as it was: alive, ready, within its memory, and without a word of complaint. */
-export async function assertUnharmed(server: ServingProcess): Promise<string> {
-  assert.equal(server.ended(), undefined);
+export async function assertUnharmed(server: HostileServer): Promise<string> {
+  assert.equal(server.exitStatus(), undefined);
   assert.equal((await server.request('GET', '/livez')).status, 200);
   assert.equal((await server.request('GET', '/readyz')).status, 200);
   const { server: held, worker } = server.peaks();
@@ -105,7 +105,7 @@ export async function assertUnharmed(server: ServingProcess): Promise<string> {
   assert.ok(worker < WORKER_MIB, `a worker held ${worker} MiB`);
   // No worker crashed, none had to be killed, and nothing was the server's own mistake.
   assert.deepEqual(
-    server.log.filter(({ level, outcome }) => level !== 'warn' || outcome !== undefined),
+    server.warnings.filter(({ level, outcome }) => level !== 'warn' || outcome !== undefined),
     [],
   );
   return `the serving process held ${held} MiB at most, a worker ${worker} MiB`;

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fuzz, fuzzCase, IMAGE_FORMATS, report } from './fuzz.ts';
-import { type ServingProcess, startProcess } from './process.ts';
+import { type HostileServer, startProcess } from './process.ts';
 
 const PER_FORMAT = 5_000;
 
@@ -33,7 +33,7 @@ try {
   await server.close();
 }
 
-async function run(server: ServingProcess): Promise<number> {
+async function run(server: HostileServer): Promise<number> {
   const { minutes, count } = values;
   const perFormat = Number(count ?? (minutes === undefined ? PER_FORMAT : Number.MAX_SAFE_INTEGER));
   say(`seed ${seed}`);
@@ -49,7 +49,7 @@ async function run(server: ServingProcess): Promise<number> {
   return result.faults.length === 0 ? 0 : 1;
 }
 
-async function replay(server: ServingProcess, name: string): Promise<number> {
+async function replay(server: HostileServer, name: string): Promise<number> {
   const [wanted, number] = name.split(':');
   const format = IMAGE_FORMATS.find((known) => known === wanted);
   if (format === undefined) throw new RangeError(`--case is FORMAT:NUMBER, of ${IMAGE_FORMATS.join(', ')}`);
@@ -58,6 +58,6 @@ async function replay(server: ServingProcess, name: string): Promise<number> {
   await writeFile(path, file);
   const { status, body } = await server.upload(file);
   say(`${path}: ${status} ${body.toString()}`);
-  for (const line of server.log) say(JSON.stringify(line));
+  for (const line of server.warnings) say(JSON.stringify(line));
   return status < 500 ? 0 : 1;
 }

@@ -8,15 +8,15 @@ import { after, before, describe, test } from 'node:test';
 import * as pictures from '../../support/pictures.ts';
 import { stateOf, workOf } from '../../support/processes.ts';
 import { picture } from '../../support/sample.ts';
-import { LIMITED } from '../../support/serving.ts';
+import { until } from '../../support/waiting.ts';
 import { plainAnimation, plainWebp } from './bombs.ts';
-import { type Answer, type ServingProcess, startProcess, until } from './process.ts';
+import { type Answer, type HostileServer, startProcess } from './process.ts';
 
 const WORKERS = 2;
 
 const OVERLOADED = 'Too many pictures are waiting';
 
-let server: ServingProcess;
+let server: HostileServer;
 let links: string[];
 let numbers = 0;
 
@@ -92,7 +92,7 @@ function failures(answers: readonly Answer[]): Answer[] {
 }
 
 async function assertAlive(): Promise<void> {
-  assert.equal(server.ended(), undefined);
+  assert.equal(server.exitStatus(), undefined);
   assert.equal((await server.request('GET', '/livez')).status, 200);
 }
 
@@ -176,7 +176,7 @@ describe('workers', () => {
 
   test('leave nothing behind of what they held', async () => {
     // Each of the log's words about a worker is a warning; nothing was the server's own mistake.
-    const own = server.log.filter(
+    const own = server.warnings.filter(
       ({ level, msg, outcome }) =>
         level !== 'warn' && !(level === 'error' && msg === 'request failed') && outcome === undefined,
     );
@@ -188,19 +188,19 @@ describe('workers that swell', () => {
   /** Twice what a worker holds for an ordinary picture, and half of what it takes for these. */
   const MEMORY_LIMIT = 200 * 1024 * 1024;
 
-  let narrow: ServingProcess;
+  let narrow: HostileServer;
   let warm: string;
   let animation: string;
   before(async () => {
-    const entry = [LIMITED, '{}', JSON.stringify({ memoryLimitBytes: MEMORY_LIMIT })];
-    narrow = await startProcess({ VITRINE_RENDER_CONCURRENCY: String(WORKERS) }, entry);
+    const env = { VITRINE_RENDER_CONCURRENCY: String(WORKERS) };
+    narrow = await startProcess(env, { memoryLimitBytes: MEMORY_LIMIT });
     warm = linkOf(await narrow.upload(await pictures.jpeg()));
     // Its frames are looked at one by one when it comes, and held all at once when they are to move.
     animation = linkOf(await narrow.upload(await plainAnimation(60, 1_000)));
   });
   after(() => narrow.close());
 
-  const ends = () => narrow.log.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome.kind]));
+  const ends = () => narrow.warnings.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome.kind]));
 
   /** Has others served for as long as it lasts, and until the worker that it takes is gone. */
   async function beside(swelling: Promise<Answer>): Promise<Answer> {
@@ -246,7 +246,7 @@ describe('workers that swell', () => {
     );
     assert.equal(narrow.workerPids().length, WORKERS);
     assert.equal((await narrow.request('GET', `${animation}?size=100x100&format=jpeg`)).status, 200);
-    assert.equal(narrow.ended(), undefined);
+    assert.equal(narrow.exitStatus(), undefined);
     assert.equal(ends().length, 2);
   });
 });
