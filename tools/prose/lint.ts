@@ -84,7 +84,7 @@ function longSentences({ line, text }: Passage): Problem[] {
   });
 }
 
-/** The sentences of a passage. Code between backticks becomes one capitalised word, so it can begin a sentence. */
+/** The sentences of a passage. Code between backticks becomes one capitalised word: it can begin a sentence. */
 export function sentencesOf(text: string): string[] {
   const plain = text.replace(/`[^`]*`/g, 'Code');
   return [...sentences.segment(plain)].map(({ segment }) => segment.trim()).filter((part) => part !== '');
@@ -103,7 +103,7 @@ function longLines(path: string, text: string): Problem[] {
   });
 }
 
-/** Lines that cannot be wrapped: table rows, link targets, and code with text in it, which the formatter wraps. */
+/** Lines that cannot be wrapped: table rows, link targets, and code with text. The formatter wraps code. */
 function mayBeLong(line: string, isMarkdown: boolean): boolean {
   if (/https?:\/\/\S{40,}/.test(line)) return true;
   if (isMarkdown) return /^\s*\|/.test(line) || /^\s*(\[[^\]]+\]:|\S+$)/.test(line);
