@@ -84,7 +84,7 @@ function longSentences({ line, text }: Passage): Problem[] {
   });
 }
 
-/** The sentences of a passage. Code between backticks becomes one capitalised word: it can begin a sentence. */
+/** The sentences of a passage. Code between backticks becomes one capitalised word, to begin a sentence. */
 export function sentencesOf(text: string): string[] {
   const plain = text.replace(/`[^`]*`/g, 'Code');
   return [...sentences.segment(plain)].map(({ segment }) => segment.trim()).filter((part) => part !== '');
