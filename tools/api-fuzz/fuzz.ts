@@ -79,7 +79,7 @@ async function createRecords(server: TestServer) {
     return answer;
   };
   const accountPath = `/accounts/${ACCOUNT}`;
-  const images = await Promise.all([1, 2, 3, 4, 5].map(async (n) => server.added(await picture(n))));
+  const images = await Promise.all([1, 2, 3, 4, 5].map(async (n) => server.addImage(await picture(n))));
   const imageIDs = images.map(({ imageID }) => imageID);
   const [first, second] = imageIDs;
   const basePrice = { currency: 'USD', valueDecimal: '9.99' };

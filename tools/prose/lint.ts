@@ -84,7 +84,7 @@ function longSentences({ line, text }: Passage): Problem[] {
   });
 }
 
-/** The sentences of a passage. Code between backticks becomes a capitalised word, so it can begin one. */
+/** The sentences of a passage. Code between backticks becomes one capitalised word, to begin a sentence. */
 export function sentencesOf(text: string): string[] {
   const plain = text.replace(/`[^`]*`/g, 'Code');
   return [...sentences.segment(plain)].map(({ segment }) => segment.trim()).filter((part) => part !== '');
@@ -103,7 +103,7 @@ function longLines(path: string, text: string): Problem[] {
   });
 }
 
-/** Lines that cannot be wrapped: table rows, link targets, and code with strings, which biome formats. */
+/** Lines that cannot be wrapped: table rows, link targets, and code with text. The formatter wraps code. */
 function mayBeLong(line: string, isMarkdown: boolean): boolean {
   if (/https?:\/\/\S{40,}/.test(line)) return true;
   if (isMarkdown) return /^\s*\|/.test(line) || /^\s*(\[[^\]]+\]:|\S+$)/.test(line);

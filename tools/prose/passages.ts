@@ -46,6 +46,9 @@ function markdownPassages(text: string): Passage[] {
   return passages;
 }
 
+/** Strings, and the parts of template literals, as the parser labels them. */
+const TEXT_TOKENS: readonly string[] = ['string', '...`', '...${'];
+
 function codePassages(text: string): Passage[] {
   const { comments, tokens } = parse(text, {
     sourceType: 'module',
@@ -54,11 +57,12 @@ function codePassages(text: string): Passage[] {
     tokens: true,
   });
   const spoken = (tokens ?? []).flatMap((token): Passage[] => {
-    const value: unknown = token.value;
-    const isText = token.type.label === 'string' || token.type.label === 'template';
-    if (!isText || typeof value !== 'string' || value.split(/\s+/).length < MIN_WORDS) return [];
+    if (!TEXT_TOKENS.includes(token.type.label) || typeof token.value !== 'string') return [];
+    // The parts of a template keep their delimiters.
+    const value = token.value.replace(/^[`}]|`$|\$\{$/g, '').trim();
+    if (value.split(/\s+/).length < MIN_WORDS) return [];
     // Source text of tests, SQL and HTTP heads is not prose.
-    if (/[{};=]|^\s*(select|insert|update|create)\b|\r|: \w+\/\d/i.test(value)) return [];
+    if (/[{};=]|\|\||^\s*(select|insert|update|create)\b|\r|: \w+\/\d/i.test(value)) return [];
     return [{ line: token.loc.start.line, text: value.replace(/\s+/g, ' ') }];
   });
   return [...commentPassages(comments ?? []), ...spoken];

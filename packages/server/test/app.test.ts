@@ -28,7 +28,7 @@ test('all that is made in the data folder, and the folder, is for nobody but its
   t.after(() => process.umask(before));
   const server = await startServer({ VITRINE_DATA: folder });
   t.after(() => server.close());
-  const image = await server.added(await picture(1));
+  const image = await server.addImage(await picture(1));
   assert.equal((await server.fetch(`/images/${image.publicID}?size=33x33`)).status, 200);
   // Renditions get to the disk after the answer.
   while (

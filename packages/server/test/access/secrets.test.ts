@@ -10,12 +10,11 @@ import { digestOf, matching, newSecretKey } from '../../src/access/secrets.ts';
 import {
   basicOf,
   bearer,
-  call,
-  done,
+  createAccount,
+  createKey,
+  createToken,
   type KeyJSON,
-  newAccount,
-  newKey,
-  newToken,
+  successBody,
 } from '../support/administration.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { picture } from '../support/sample.ts';
@@ -28,17 +27,19 @@ after(() => postgres?.stop());
 async function useSecrets(server: TestServer): Promise<{ secrets: string[]; answers: string[] }> {
   const answers: string[] = [];
   const ask = async (method: string, path: string, body?: unknown, authorization?: string) => {
-    const { status, headers, body: json } = await call(server, method, path, body, authorization);
+    const { status, headers, body: json } = await server.send(method, path, body, authorization);
     answers.push(JSON.stringify([status, [...headers], json]));
   };
-  const accountID = await newAccount(server);
+  const accountID = await createAccount(server);
   const path = `/accounts/${accountID}/keys`;
-  const key = await newKey(server, accountID);
-  const wide = await done(call<KeyJSON>(server, 'POST', '/keys', { name: 'Wide' }));
-  const next = await done(call<KeyJSON>(server, 'POST', `${path}/${key.keyID}/rotate`, {}));
-  const token = await newToken(server, next);
+  const key = await createKey(server, accountID);
+  const wide = await successBody(server.send<KeyJSON>('POST', '/keys', { name: 'Wide' }));
+  const next = await successBody(server.send<KeyJSON>('POST', `${path}/${key.keyID}/rotate`, {}));
+  const token = await createToken(server, next);
   const form = { grant_type: 'refresh_token', refresh_token: token.refresh_token };
-  const refreshed = await done(call<typeof token>(server, 'POST', '/oauth2/token', form, basicOf(next)));
+  const refreshed = await successBody(
+    server.send<typeof token>('POST', '/oauth2/token', form, basicOf(next)),
+  );
   const { access_token, refresh_token } = refreshed;
   await server.upload(await picture(1), {
     account: accountID,

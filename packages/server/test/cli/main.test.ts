@@ -12,12 +12,11 @@ import { after, before, describe, test } from 'node:test';
 import {
   basicOf,
   bearer,
-  call,
-  done,
+  createAccount,
+  createKey,
+  createToken,
   type KeyJSON,
-  newAccount,
-  newKey,
-  newToken,
+  successBody,
 } from '../support/administration.ts';
 import { type Outcome, UNKNOWN_ID, User, VITRINE } from '../support/command.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -270,8 +269,8 @@ for (const [database, unavailable] of [
     test('creates keys that work at once, and revokes them for the next request', async () => {
       const key = await runJSON<KeyJSON>(env, 'keys', 'create', 'New', '--account', ACCOUNT);
       const list = (authorization: string) =>
-        call(server, 'GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
-      const token = bearer((await newToken(server, key)).access_token);
+        server.send('GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
+      const token = bearer((await createToken(server, key)).access_token);
       assert.deepEqual([(await list(basicOf(key))).status, (await list(token)).status], [200, 200]);
       const newKey = await runJSON<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
       const responses = [await list(basicOf(key)), await list(token), await list(basicOf(newKey))];
@@ -284,9 +283,9 @@ for (const [database, unavailable] of [
     });
 
     test('suspends and resumes accounts for the next request', async () => {
-      const accountID = await newAccount(server);
-      const key = basicOf(await newKey(server, accountID));
-      const show = async () => (await call(server, 'GET', `/accounts/${accountID}`, undefined, key)).status;
+      const accountID = await createAccount(server);
+      const key = basicOf(await createKey(server, accountID));
+      const show = async () => (await server.send('GET', `/accounts/${accountID}`, undefined, key)).status;
       assert.equal(await show(), 200);
       await runJSON(env, 'accounts', 'suspend', accountID);
       assert.equal(await show(), 403);
@@ -295,17 +294,17 @@ for (const [database, unavailable] of [
     });
 
     test('loses no write when the command and the server write at the same time', async () => {
-      const accountID = await newAccount(server);
+      const accountID = await createAccount(server);
       const [ofCommand, ofServer] = [
         Promise.all(
           Array.from({ length: 4 }, (_, i) =>
             runJSON<KeyJSON>(env, 'keys', 'create', `${i}`, '--account', accountID),
           ),
         ),
-        Promise.all(Array.from({ length: 40 }, () => newKey(server, accountID))),
+        Promise.all(Array.from({ length: 40 }, () => createKey(server, accountID))),
       ];
       const keyIDs = [...(await ofCommand), ...(await ofServer)].map(({ keyID }) => keyID);
-      const list = await done(call<KeyJSON[]>(server, 'GET', `/accounts/${accountID}/keys?count=200`));
+      const list = await successBody(server.send<KeyJSON[]>('GET', `/accounts/${accountID}/keys?count=200`));
       assert.deepEqual(new Set(list.map(({ keyID }) => keyID)), new Set(keyIDs));
     });
   });

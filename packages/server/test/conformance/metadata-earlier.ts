@@ -9,7 +9,7 @@ import { BY, newImage, originalOf } from './metadata-samples.ts';
 /** @param store over a database of INITIAL_DATABASE, not migrated yet. */
 export async function assertMigratesInitial(store: MetadataStore): Promise<void> {
   await store.migrate();
-  const account = await store.accounts.find(ACCOUNTS.holding);
+  const account = await store.accounts.find(ACCOUNTS.withImages);
   assert.equal(account?.displayName, 'Holding');
   assert.deepEqual(account?.createdOn, new Date(500));
   assert.equal(account?.imageQuota, undefined);
@@ -17,7 +17,7 @@ export async function assertMigratesInitial(store: MetadataStore): Promise<void>
   assert.equal((await store.accounts.find(ACCOUNTS.empty))?.imageQuota, 7);
   assert.equal((await store.keys.find(KEY.publicKey))?.key.accounts, 'all');
 
-  const images = store.forAccount(ACCOUNTS.holding, BY);
+  const images = store.forAccount(ACCOUNTS.withImages, BY);
   const { images: listed, total } = await images.list({ skip: 0, count: 20 });
   assert.equal(total, 3);
   assert.deepEqual(

@@ -16,7 +16,7 @@ import {
   START,
 } from '../conformance/metadata-samples.ts';
 import { INITIAL_DATABASE } from '../support/initial-schema.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { startOwnPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
 
 const { postgres, skip } = await startPostgres();
 
@@ -32,9 +32,7 @@ function server(): TestPostgres {
 /** A migrated store over a new database. */
 async function openNew(): Promise<{ url: string; store: MetadataStore }> {
   const url = await server().createDatabase();
-  const store = await openPostgres({ url });
-  await store.migrate();
-  return { url, store };
+  return { url, store: await openPostgres({ url }) };
 }
 
 metadataConformance(
@@ -56,7 +54,7 @@ metadataConformance(
         return another();
       },
       async unused() {
-        const other = await openPostgres({ url: await server().createDatabase() });
+        const other = await openPostgres({ url: await server().createEmptyDatabase() });
         opened.push(other);
         return other;
       },
@@ -71,7 +69,7 @@ metadataConformance(
 
 describe('PostgreSQL in particular', { skip }, () => {
   test('migrates a new database from five stores at once', async () => {
-    const url = await server().createDatabase();
+    const url = await server().createEmptyDatabase();
     const stores = await Promise.all(Array.from({ length: 5 }, () => openPostgres({ url })));
     await Promise.all(stores.map((store) => store.migrate()));
     for (const store of stores) {
@@ -81,7 +79,7 @@ describe('PostgreSQL in particular', { skip }, () => {
   });
 
   test('brings a database of the first version up to this one', async () => {
-    const url = await server().createDatabase();
+    const url = await server().createEmptyDatabase();
     for (const statement of INITIAL_DATABASE) await server().query(url, statement);
     const store = await openPostgres({ url });
     await assertMigratesInitial(store);
@@ -242,8 +240,11 @@ describe('PostgreSQL in particular', { skip }, () => {
     await store.close();
   });
 
-  test('answers “unavailable” while the server is down after a crash, and recovers by itself', async () => {
-    const { store } = await openNew();
+  test('answers “unavailable” while the server is down after a crash, and recovers by itself', async (t) => {
+    const { postgres: own } = await startOwnPostgres();
+    assert.ok(own);
+    t.after(() => own.stop());
+    const store = await openPostgres({ url: await own.createDatabase() });
     const account = accountOf();
     await store.accounts.create(account, BY);
     const images = store.forAccount(account.accountID, BY);
@@ -264,14 +265,14 @@ describe('PostgreSQL in particular', { skip }, () => {
       }
     });
     await recovered(async () => assert.ok(acknowledged.length > 10));
-    await server().crash();
+    await own.crash();
     await Promise.all(writers);
     down = true;
     await assert.rejects(store.check(), { name: 'AppError', code: 'unavailable' });
     await assert.rejects(images.list({ skip: 0, count: 1 }), { name: 'AppError', code: 'unavailable' });
     await assert.rejects(images.insert(newImage('x'), { defaultQuota: 9 }), { code: 'unavailable' });
 
-    await server().start();
+    await own.start();
     await recovered(() => store.check());
     for (const imageID of acknowledged) assert.ok((await images.find(imageID)) !== undefined);
     const { total } = await images.list({ skip: 0, count: 1 });

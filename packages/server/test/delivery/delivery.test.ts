@@ -6,8 +6,8 @@ import { readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
+import { readMetrics } from '../support/metrics.ts';
 import { jpeg } from '../support/pictures.ts';
-import { readMetrics } from '../support/readings.ts';
 import { picture } from '../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
 
@@ -67,7 +67,7 @@ describe('a delivery', () => {
   };
 
   test('that two hundred want at once is rendered once', async () => {
-    const image = await server.added(await jpeg({ width: 900, height: 700, seed: 1 }));
+    const image = await server.addImage(await jpeg({ width: 900, height: 700, seed: 1 }));
     const counts = await countDuring(server, async () => {
       const all = await Promise.all(Array.from({ length: 200 }, () => bytesOf(image)));
       assert.equal(new Set(all.map((bytes) => bytes.toString('base64'))).size, 1);
@@ -76,7 +76,7 @@ describe('a delivery', () => {
   });
 
   test('is from memory the second time, and the same to the byte and the header', async () => {
-    const image = await server.added(await jpeg({ seed: 2 }));
+    const image = await server.addImage(await jpeg({ seed: 2 }));
     const headersOf = async () => {
       const { headers } = await fetch(`${image.link}${UNUSUAL}`);
       const own = new Set(['x-request-id', 'date', 'server-timing']);
@@ -91,7 +91,7 @@ describe('a delivery', () => {
   });
 
   test('that is warm has a request ID of its own each time, and follows If-None-Match and Accept', async () => {
-    const image = await server.added(await jpeg({ seed: 3 }));
+    const image = await server.addImage(await jpeg({ seed: 3 }));
     const get = (headers: Record<string, string> = {}) => fetch(`${image.link}${UNUSUAL}`, { headers });
     const first = await get();
     const ids = new Set<string | null>([first.headers.get('x-request-id')]);
@@ -108,7 +108,7 @@ describe('a delivery', () => {
   });
 
   test('shows the new picture from the first read after a replace on, also while reads go on', async () => {
-    const image = await server.added(await jpeg({ seed: 10 }));
+    const image = await server.addImage(await jpeg({ seed: 10 }));
     await bytesOf(image);
     let reading = true;
     const readers = Array.from({ length: 4 }, async () => {
@@ -116,7 +116,7 @@ describe('a delivery', () => {
     });
     for (let seed = 11; seed < 19; seed++) {
       const before = await bytesOf(image);
-      await server.added(await jpeg({ seed }), { replace: image.imageID });
+      await server.addImage(await jpeg({ seed }), { replace: image.imageID });
       assert.notDeepEqual(await bytesOf(image), before, `after replacing it with ${seed}`);
     }
     reading = false;
@@ -124,7 +124,7 @@ describe('a delivery', () => {
   });
 
   test('tells of a new alt text by its Last-Modified as soon as a date can stand for it', async (t) => {
-    const image = await server.added(await jpeg({ seed: 20 }));
+    const image = await server.addImage(await jpeg({ seed: 20 }));
     await bytesOf(image);
     const response = await server.fetch(`/accounts/${ACCOUNT}/images/${image.imageID}/metadata`, {
       method: 'PUT',
@@ -140,7 +140,7 @@ describe('a delivery', () => {
   });
 
   test('leaves no rendition of what was replaced on disk or in memory', async () => {
-    const image = await server.added(await jpeg({ seed: 30 }));
+    const image = await server.addImage(await jpeg({ seed: 30 }));
     const sizes = ['51x51', '61x61', '71x71'];
     const held = async () => {
       const entries = await readdir(join(server.folder, 'cache'), { recursive: true });
@@ -148,12 +148,12 @@ describe('a delivery', () => {
     };
     for (const size of sizes) await bytesOf(image, `?size=${size}`);
     while ((await held()) < sizes.length) await new Promise(setImmediate);
-    await server.added(await jpeg({ seed: 31 }), { replace: image.imageID });
+    await server.addImage(await jpeg({ seed: 31 }), { replace: image.imageID });
     while ((await held()) > 0) await new Promise(setImmediate);
   });
 
   test('survives clients that hang up: others who wait still get it, and nothing is left behind', async () => {
-    const image = await server.added(await jpeg({ width: 1800, height: 1500, seed: 40 }));
+    const image = await server.addImage(await jpeg({ width: 1800, height: 1500, seed: 40 }));
     const query = '?size=1999x1999&format=avif';
     const impatient = Array.from({ length: 20 }, () => {
       const controller = new AbortController();
@@ -187,7 +187,7 @@ describe('the ladder', () => {
   };
 
   test('is there when the upload is answered, and the default renditions are warm', async () => {
-    const image = await server.added(await jpeg({ width: 3000, height: 2000, seed: 60 }));
+    const image = await server.addImage(await jpeg({ width: 3000, height: 2000, seed: 60 }));
     assert.equal((await rungs()).length, 2);
     const counts = await countDuring(server, async () => {
       for (const accept of ['image/webp', 'image/jpeg']) {
@@ -203,7 +203,7 @@ describe('the ladder', () => {
     ['cut short', (path: string) => truncate(path, 500)],
   ] as const) {
     test(`that is ${what} costs one longer way, and is made anew`, async () => {
-      const image = await server.added(await jpeg({ width: 2400, height: 1800, seed: what.length }));
+      const image = await server.addImage(await jpeg({ width: 2400, height: 1800, seed: what.length }));
       const paths = await rungs();
       const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
       for (const path of paths) await harm(path);
@@ -222,7 +222,7 @@ describe('a restart', () => {
   test('keeps the renditions that are on disk', async () => {
     let server = await startServer();
     try {
-      const image = await server.added(await jpeg({ seed: 50 }));
+      const image = await server.addImage(await jpeg({ seed: 50 }));
       const path = `/images/${image.publicID}${UNUSUAL}`;
       const before = Buffer.from(await (await server.fetch(path)).arrayBuffer());
       server = await server.restart();
@@ -240,7 +240,10 @@ describe('the budget of sizes', () => {
   test('beyond it an image answers 429 with Retry-After to new sizes; known ones and other images go on', async () => {
     const server = await startServer({ VITRINE_SIZE_BUDGET: '5' });
     try {
-      const [image, other] = [await server.added(await picture(1)), await server.added(await picture(2))];
+      const [image, other] = [
+        await server.addImage(await picture(1)),
+        await server.addImage(await picture(2)),
+      ];
       const status = async (of: ImageJSON, size: number) =>
         (await fetch(`${of.link}?size=${size}x${size}`)).status;
       for (let size = 10; size < 15; size++) assert.equal(await status(image, size), 200);
@@ -259,7 +262,7 @@ describe('the budget of sizes', () => {
   test('holds a refusal for a moment, so that who asks again at once keeps the server from nobody', async () => {
     const server = await startServer({ VITRINE_SIZE_BUDGET: '1' });
     try {
-      const image = await server.added(await picture(3));
+      const image = await server.addImage(await picture(3));
       assert.equal((await fetch(`${image.link}?size=10x10`)).status, 200);
       const order: string[] = [];
       const answered = async (what: string, url: string) => {

@@ -19,12 +19,12 @@ import { restoreBackup } from '../../src/maintenance/restore.ts';
 import { outcomeOf, VITRINE } from '../support/command.ts';
 import {
   addPictures,
-  besides,
   digestOf,
   envOf,
-  maintaining,
   originalPath,
-  verified,
+  runMaintenance,
+  runWithStores,
+  verifyLibrary,
 } from '../support/libraries.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { picture } from '../support/sample.ts';
@@ -35,7 +35,7 @@ const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
 function backedUp(env: Record<string, string>, path: string, onOriginal?: (total: number) => void) {
-  return besides(env, ({ metadata, blobs }) =>
+  return runWithStores(env, ({ metadata, blobs }) =>
     writeBackup({ records: metadata.maintenance, blobs, path, ...(onOriginal && { onOriginal }) }),
   );
 }
@@ -46,7 +46,7 @@ function restored(env: Record<string, string>, path: string) {
 
 /** Every record of a library. */
 function recordsOf(env: Record<string, string>): Promise<TableRows[]> {
-  return besides(env, ({ metadata }) => metadata.maintenance.snapshot(rowsOf));
+  return runWithStores(env, ({ metadata }) => metadata.maintenance.snapshot(rowsOf));
 }
 
 async function rowsOf(snapshot: Parameters<Parameters<MaintenanceRecords['snapshot']>[0]>[0]) {
@@ -80,7 +80,7 @@ for (const [from, to, unavailable] of [
     timeout: 120_000,
   }, async () => {
     const urlFor = async (kind: string) =>
-      kind === 'PostgreSQL' ? await postgres?.createDatabase() : undefined;
+      kind === 'PostgreSQL' ? await postgres?.createEmptyDatabase() : undefined;
     const [url, other] = [await urlFor(from), await urlFor(to)];
     const server = await startServer(url === undefined ? {} : { VITRINE_DATABASE: url });
     const target = { VITRINE_DATA: join(folder, `${from}-${to}`), ...(other && { VITRINE_DATABASE: other }) };
@@ -91,7 +91,7 @@ for (const [from, to, unavailable] of [
       const upload = async (number: number) => {
         const bytes = await picture(number);
         sent.set(digestOf(bytes), bytes);
-        const { imageID } = await server.added(bytes, { metadata: { altText: `Bild ${number} “é”` } });
+        const { imageID } = await server.addImage(bytes, { metadata: { altText: `Bild ${number} “é”` } });
         acknowledged.set(imageID, digestOf(bytes));
       };
       for (let n = 0; n < 10; n += 1) await upload(n);
@@ -133,8 +133,8 @@ for (const [from, to, unavailable] of [
         }
         const [one] = images;
         assert.equal((await fetch(`${again.url}${new URL(one?.link ?? '').pathname}`)).status, 200);
-        await again.added(await picture(9_999));
-        assert.deepEqual(await verified({ ...target }), []);
+        await again.addImage(await picture(9_999));
+        assert.deepEqual(await verifyLibrary({ ...target }), []);
       } finally {
         await again.close();
       }
@@ -296,7 +296,7 @@ describe('a backup', () => {
     const elsewhere = { ...place, VITRINE_BLOBS: `file:${join(folder, 'elsewhere')}` };
     await assert.rejects(restored(elsewhere, path), { code: 'conflict', message: /database is not empty/ });
     assert.deepEqual(await recordsOf(place), before);
-    assert.deepEqual(await verified(place, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(place, { rungs: false }), []);
   });
 
   test('keeps its originals where nobody can say whether its records are there', async () => {
@@ -314,7 +314,7 @@ describe('a backup', () => {
     await assert.rejects(cut, fault);
     // Which makes records and blobs one library, as the restore would have in the end.
     await (await startServer(place)).close();
-    assert.deepEqual(await verified(place, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(place, { rungs: false }), []);
   });
 
   test('is restored where one of an earlier version was refused, which left its schema', async () => {
@@ -324,7 +324,7 @@ describe('a backup', () => {
     await earlier.maintenance.restore('0005-focal-points', Readable.from([]));
     await earlier.close();
     await restored(copy, path);
-    assert.deepEqual(await verified(copy, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(copy, { rungs: false }), []);
   });
 
   test('takes the place of the one before only when it is whole', async () => {
@@ -346,8 +346,8 @@ describe('a backup', () => {
         [],
       );
       // Nor does it hold on to anything.
-      await own.added(await picture(60), { replace: small[0]?.imageID ?? '' });
-      assert.equal((await maintaining(envOf(own), (m) => m.collect({ grace: 0 }))).originals, 1);
+      await own.addImage(await picture(60), { replace: small[0]?.imageID ?? '' });
+      assert.equal((await runMaintenance(envOf(own), (m) => m.collect({ grace: 0 }))).originals, 1);
       assert.deepEqual(
         (await readdir(own.folder)).filter((name) => name.includes('snapshot')),
         [],
@@ -362,8 +362,8 @@ describe('a backup', () => {
     const place = join(folder, 'held.tar');
     try {
       const images = await addPictures(own, 0, 4);
-      const collected = () => maintaining(envOf(own), (m) => m.collect({ grace: 0 }));
-      const summary = await besides(envOf(own), ({ metadata, blobs }) => {
+      const collected = () => runMaintenance(envOf(own), (m) => m.collect({ grace: 0 }));
+      const summary = await runWithStores(envOf(own), ({ metadata, blobs }) => {
         const open = blobs.openOriginal.bind(blobs);
         let opened = 0;
         blobs.openOriginal = async (digest, signal) => {
@@ -371,7 +371,7 @@ describe('a backup', () => {
           if (opened === 1) {
             // All that the backup has yet to read is replaced now, and a collector comes without any grace.
             for (const [n, { imageID }] of images.entries()) {
-              await own.added(await picture(77 + n), { replace: imageID });
+              await own.addImage(await picture(77 + n), { replace: imageID });
             }
             await assert.rejects(collected(), { code: 'conflict', message: /a backup is running/ });
           }
@@ -392,7 +392,7 @@ describe('a backup', () => {
     const START = Date.now();
     let now = START;
     const held: number[] = [];
-    await besides(env, ({ metadata, blobs }) => {
+    await runWithStores(env, ({ metadata, blobs }) => {
       const { maintenance } = metadata;
       const hold = maintenance.hold.bind(maintenance);
       maintenance.hold = (holdID, until) => {
@@ -473,7 +473,7 @@ describe('a backup', () => {
       const copy = target();
       assert.deepEqual((await restored(copy, place)).missing, summary.missing);
       assert.deepEqual(
-        (await verified(copy, { rungs: false })).map(({ kind }) => kind),
+        (await verifyLibrary(copy, { rungs: false })).map(({ kind }) => kind),
         ['original-missing', 'original-missing', 'original-missing'],
       );
     } finally {

@@ -14,14 +14,14 @@ import type { CollectOptions } from '../../src/maintenance/collect.ts';
 import { Maintenance } from '../../src/maintenance/maintenance.ts';
 import { withChanges } from '../support/drivers.ts';
 import {
-  besides,
   digestOf,
   envOf,
   largePicture,
-  maintaining,
   originalPath,
   rungPath,
-  verified,
+  runMaintenance,
+  runWithStores,
+  verifyLibrary,
 } from '../support/libraries.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { picture } from '../support/sample.ts';
@@ -36,7 +36,7 @@ const [old, current] = [digestOf(first), digestOf(second)];
 const DAY = 24 * 60 * 60 * 1000;
 
 function collected(env: Record<string, string>, options: CollectOptions = {}) {
-  return maintaining(env, (maintenance) => maintenance.collect(options));
+  return runMaintenance(env, (maintenance) => maintenance.collect(options));
 }
 
 async function isThere(path: string): Promise<boolean> {
@@ -58,8 +58,8 @@ describe('gc', () => {
   beforeEach(async () => {
     server = await startServer();
     env = envOf(server);
-    image = await server.added(first);
-    await server.added(second, { replace: image.imageID });
+    image = await server.addImage(first);
+    await server.addImage(second, { replace: image.imageID });
   });
   afterEach(() => server.close());
 
@@ -72,11 +72,11 @@ describe('gc', () => {
     assert.equal(await isThere(rungPath(server, old, '1-1024.jpeg')), false);
     assert.equal(await isThere(originalPath(server, current)), true);
     assert.equal(await isThere(rungPath(server, current, '1-1024.jpeg')), true);
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
     assert.equal((await collected(env, { grace: 0 })).originals, 0);
     // And it can come back.
-    await server.added(first);
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    await server.addImage(first);
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
   test('holds up nobody who writes while it removes rungs, however long that takes', async () => {
@@ -100,7 +100,7 @@ describe('gc', () => {
       },
     });
     const blobs = new BlobStore(slow);
-    const done = await besides(env, async ({ metadata }) => {
+    const done = await runWithStores(env, async ({ metadata }) => {
       const unused = createPool({ size: 1 });
       try {
         return await new Maintenance({
@@ -194,7 +194,7 @@ describe('gc', () => {
   });
 
   test('takes nothing while a backup is made, but goes on when one that was killed has been forgotten', async () => {
-    await besides(env, ({ metadata }) => metadata.maintenance.hold('dead', new Date(Date.now() + DAY)));
+    await runWithStores(env, ({ metadata }) => metadata.maintenance.hold('dead', new Date(Date.now() + DAY)));
     await assert.rejects(collected(env, { grace: 0 }), {
       code: 'conflict',
       message: /a backup is running/,
@@ -223,17 +223,17 @@ async function race(
   );
   let taken = 0;
   const bytes = await Promise.all(Array.from({ length: rounds + 1 }, (_, round) => picture(round)));
-  await maintaining(env, async (maintenance) => {
+  await runMaintenance(env, async (maintenance) => {
     let working = true;
     const collectors = Array.from({ length: 2 }, async () => {
       while (working) taken += (await maintenance.collect({ grace: 0 })).originals;
     });
     const uploads = accounts.map(async (account, i) => {
       const own = servers[i % servers.length] ?? server;
-      const image = await own.added(bytes[rounds] as Buffer, { account });
+      const image = await own.addImage(bytes[rounds] as Buffer, { account });
       for (let round = 0; round < rounds; round += 1) {
         // Each image shows the same bytes for a moment, and then others: what nobody shows any more is collected at once.
-        await own.added(bytes[round] as Buffer, { account, replace: image.imageID });
+        await own.addImage(bytes[round] as Buffer, { account, replace: image.imageID });
         const answer = await own.fetch(`/accounts/${account}/images/${image.imageID}`);
         assert.equal(answer.status, 200);
       }
@@ -243,7 +243,7 @@ async function race(
     });
     await Promise.all(collectors);
   });
-  assert.deepEqual(await verified(env, { rungs: false }), []);
+  assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   return taken;
 }
 

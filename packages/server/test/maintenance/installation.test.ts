@@ -11,7 +11,7 @@ import { withNewStores } from '../../src/cli/admin/stores.ts';
 import { writeBackup } from '../../src/maintenance/backup.ts';
 import { joinLibrary } from '../../src/maintenance/installation.ts';
 import { restoreBackup } from '../../src/maintenance/restore.ts';
-import { addPictures, besides, envOf, maintaining, verified } from '../support/libraries.ts';
+import { addPictures, envOf, runMaintenance, runWithStores, verifyLibrary } from '../support/libraries.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
@@ -19,16 +19,16 @@ const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
 const collected = (env: Record<string, string>, dryRun = false) =>
-  maintaining(env, (maintenance) => maintenance.collect({ grace: 0, dryRun }));
+  runMaintenance(env, (maintenance) => maintenance.collect({ grace: 0, dryRun }));
 
 const markOf = async ({ folder }: TestServer) =>
   (await readFile(join(folder, 'blobs/library'), 'utf8')).trim();
 
 const idOf = (env: Record<string, string>) =>
-  besides(env, ({ metadata }) => metadata.maintenance.libraryID());
+  runWithStores(env, ({ metadata }) => metadata.maintenance.libraryID());
 
 async function originalsOf(env: Record<string, string>): Promise<number> {
-  return besides(env, async ({ blobs }) => {
+  return runWithStores(env, async ({ blobs }) => {
     let count = 0;
     for await (const _ of blobs.listOriginals()) count += 1;
     return count;
@@ -63,7 +63,7 @@ describe('a library', () => {
         message: new RegExp(`never used with any blobs.*library ${mark}`),
       });
     }
-    const [finding, ...others] = await verified(strange());
+    const [finding, ...others] = await verifyLibrary(strange());
     assert.deepEqual([finding?.kind, others], ['library', []]);
 
     const other = await startServer({ VITRINE_DATA: elsewhere });
@@ -73,7 +73,7 @@ describe('a library', () => {
     await assert.rejects(collected(strange()), { code: 'conflict', message: both });
     await assert.rejects(startServer(strange()), both);
     assert.equal(await originalsOf(env), 2);
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
   test('is not served over an empty database that it did not have before', async () => {
@@ -102,11 +102,13 @@ describe('a library', () => {
 
   test('that was restored has an ID of its own', async () => {
     const path = join(elsewhere, 'backup.tar');
-    await besides(env, ({ metadata, blobs }) => writeBackup({ records: metadata.maintenance, blobs, path }));
+    await runWithStores(env, ({ metadata, blobs }) =>
+      writeBackup({ records: metadata.maintenance, blobs, path }),
+    );
     const target = { VITRINE_DATA: join(elsewhere, 'restored'), VITRINE_RENDER_CONCURRENCY: '1' };
     await withNewStores({ env: target }, ({ metadata, blobs }) => restoreBackup({ metadata, blobs, path }));
     assert.notEqual(await idOf(target), await idOf(env));
-    assert.deepEqual(await verified(target, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(target, { rungs: false }), []);
     assert.equal((await collected(target)).originals, 0);
   });
 });
@@ -114,7 +116,7 @@ describe('a library', () => {
 test('servers that start at once over a new library agree on its ID', { skip }, async () => {
   assert.ok(postgres);
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-belonging-'));
-  const env = { VITRINE_DATA: folder, VITRINE_DATABASE: await postgres.createDatabase() };
+  const env = { VITRINE_DATA: folder, VITRINE_DATABASE: await postgres.createEmptyDatabase() };
   try {
     await withNewStores({ env }, ({ metadata }) => metadata.migrate());
     const joining = Array.from({ length: 6 }, () =>

@@ -13,10 +13,10 @@ import {
   digestOf,
   envOf,
   largePicture,
-  maintaining,
   originalPath,
   rungPath,
-  verified,
+  runMaintenance,
+  verifyLibrary,
 } from '../support/libraries.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { picture } from '../support/sample.ts';
@@ -51,9 +51,9 @@ describe('verify', () => {
     server = await startServer();
     env = envOf(server);
     smallBytes = await picture(1);
-    small = await server.added(smallBytes);
+    small = await server.addImage(smallBytes);
     const bytes = await largePicture(10);
-    large = await server.added(bytes);
+    large = await server.addImage(bytes);
     digest = digestOf(bytes);
   });
   afterEach(() => server.close());
@@ -62,7 +62,7 @@ describe('verify', () => {
 
   test('finds nothing in a library that is well', async () => {
     let originals = 0;
-    const findings = await verified(env, { onOriginal: () => (originals += 1) });
+    const findings = await verifyLibrary(env, { onOriginal: () => (originals += 1) });
     assert.deepEqual(findings, []);
     assert.equal(originals, 2);
   });
@@ -70,7 +70,7 @@ describe('verify', () => {
   test('finds an original that is missing, and leaves it at that', async () => {
     await rm(originalPath(server, digestOf(smallBytes)));
     for (const repair of [false, true, false]) {
-      const findings = await verified(env, { repair, rungs: false });
+      const findings = await verifyLibrary(env, { repair, rungs: false });
       assert.deepEqual(kinds(findings), [['original-missing', small.imageID, false]]);
       assert.equal(findings[0]?.accountID, ACCOUNT);
     }
@@ -79,17 +79,17 @@ describe('verify', () => {
   test('finds nothing any more once the bytes came again: to their image, or as the duplicate that they are', async () => {
     const path = originalPath(server, digestOf(smallBytes));
     await rm(path);
-    await server.added(smallBytes, { replace: small.imageID });
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    await server.addImage(smallBytes, { replace: small.imageID });
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
     await flipByte(path);
-    await server.added(smallBytes, { replace: small.imageID });
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    await server.addImage(smallBytes, { replace: small.imageID });
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
     await rm(path);
     const form = new FormData();
     form.set('image', new Blob([new Uint8Array(smallBytes)]), 'again.png');
     const again = await server.fetch(`/accounts/${ACCOUNT}/images`, { method: 'POST', body: form });
     assert.equal(again.status, 409);
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
   test('finds a byte that changed, and one that is gone, and touches neither', async () => {
@@ -97,7 +97,7 @@ describe('verify', () => {
     await flipByte(altered);
     await truncate(cut, 1_000);
     const before = [await readFile(altered), await readFile(cut)];
-    const findings = await verified(env, { repair: true });
+    const findings = await verifyLibrary(env, { repair: true });
     assert.deepEqual(
       new Set(findings.map(({ kind, imageID }) => `${kind} ${imageID}`)),
       new Set([`original-damaged ${small.imageID}`, `original-damaged ${large.imageID}`]),
@@ -115,7 +115,7 @@ describe('verify', () => {
       // A link to itself: nobody can open it, not even root.
       await symlink(place, place);
     }
-    const found = await verified(env);
+    const found = await verifyLibrary(env);
     assert.deepEqual(
       new Map(found.map(({ imageID, text }) => [imageID, text.slice(0, text.indexOf(':'))])),
       new Map([
@@ -128,9 +128,9 @@ describe('verify', () => {
   test('tells every image of an original that two accounts have', async () => {
     const accountID = '5f3c2a10-9d2b-4a53-8a3f-3f1c2b4d5e6f';
     assert.equal((await server.send('POST', '/accounts', { displayName: 'Two', accountID })).status, 201);
-    const theirs = await server.added(smallBytes, { account: accountID });
+    const theirs = await server.addImage(smallBytes, { account: accountID });
     await rm(originalPath(server, digestOf(smallBytes)));
-    const found = new Set((await verified(env, { rungs: false })).map(({ imageID }) => imageID));
+    const found = new Set((await verifyLibrary(env, { rungs: false })).map(({ imageID }) => imageID));
     assert.deepEqual(found, new Set([small.imageID, theirs.imageID]));
   });
 
@@ -145,29 +145,31 @@ describe('verify', () => {
     ];
     for (const [text, damage] of damages) {
       await damage();
-      const found = await verified(env);
+      const found = await verifyLibrary(env);
       const kind = text === 'is missing' ? 'rung-missing' : 'rung-damaged';
       assert.deepEqual(kinds(found), [[kind, large.imageID, false]]);
       assert.ok(found[0]?.text.startsWith(`the rung 1024 ${text}`), found[0]?.text);
-      assert.equal((await verified(env, { repair: true }))[0]?.repaired, true);
+      assert.equal((await verifyLibrary(env, { repair: true }))[0]?.repaired, true);
       assert.deepEqual(await readFile(path), sound);
     }
     await rm(path);
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
   test('does not say that a rung is made anew where it cannot be', async () => {
     const folder = dirname(rungPath(server, digest, '1-1024.jpeg'));
     await rm(folder, { recursive: true });
     await writeFile(folder, 'a file in the place of a folder');
-    assert.deepEqual(kinds(await verified(env, { repair: true })), [['rung-missing', large.imageID, false]]);
+    assert.deepEqual(kinds(await verifyLibrary(env, { repair: true })), [
+      ['rung-missing', large.imageID, false],
+    ]);
   });
 
   test('drops a rung that is damaged though it cannot be made anew now: it must not be shown', async () => {
     const path = rungPath(server, digest, '1-1024.jpeg');
     await truncate(path, 1_000);
     const staging = join(server.folder, 'blobs/staging');
-    const found = await maintaining(env, async (maintenance) => {
+    const found = await runMaintenance(env, async (maintenance) => {
       await rename(staging, `${staging}-away`);
       await writeFile(staging, 'a file in the place of a folder');
       const findings: Finding[] = [];
@@ -194,14 +196,14 @@ describe('verify', () => {
     const [first, last] = [rows[0], rows.at(-1)];
     assert.ok(first && last && images.includes(last.image_id));
     await rm(originalPath(server, first.digest));
-    const found = await maintaining(env, async (maintenance) => {
+    const found = await runMaintenance(env, async (maintenance) => {
       const findings: Finding[] = [];
       for await (const finding of maintenance.verify({ rungs: false })) {
         findings.push(finding);
         // All records were read by now, and the last original was not looked at.
         if (findings.length > 1) continue;
-        await server.added(await picture(50), { replace: last.image_id });
-        assert.equal((await maintaining(env, (other) => other.collect({ grace: 0 }))).originals, 1);
+        await server.addImage(await picture(50), { replace: last.image_id });
+        assert.equal((await runMaintenance(env, (other) => other.collect({ grace: 0 }))).originals, 1);
       }
       return findings;
     });
@@ -214,11 +216,11 @@ describe('verify', () => {
     const cache = join(server.folder, 'cache', digest.slice(0, 2), digest);
     const [file = ''] = (await readdir(cache)).filter((name) => name.includes('123'));
     await flipByte(join(cache, file));
-    const found = await verified(env, { rungs: false });
+    const found = await verifyLibrary(env, { rungs: false });
     assert.deepEqual(kinds(found), [['rendition-damaged', undefined, false]]);
     assert.equal(found[0]?.digest, digest);
-    assert.equal((await verified(env, { repair: true, rungs: false }))[0]?.repaired, true);
-    assert.deepEqual(await verified(env, { rungs: false }), []);
+    assert.equal((await verifyLibrary(env, { repair: true, rungs: false }))[0]?.repaired, true);
+    assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
     assert.equal((await readdir(cache)).includes(file), false);
   });
 
@@ -227,7 +229,7 @@ describe('verify', () => {
     raw.exec(`update images set size = size + 1 where image_id = '${small.imageID}'`);
     raw.exec('update accounts set image_count = 7');
     raw.close();
-    const found = await verified(env, { repair: true, rungs: false });
+    const found = await verifyLibrary(env, { repair: true, rungs: false });
     assert.deepEqual(
       found.map(({ kind, repaired }) => [kind, repaired]),
       [
@@ -242,12 +244,12 @@ describe('verify', () => {
   test('finds a record whose size is not that of another one of the same bytes', async () => {
     const accountID = '6f3c2a10-9d2b-4a53-8a3f-3f1c2b4d5e6f';
     assert.equal((await server.send('POST', '/accounts', { displayName: 'Two', accountID })).status, 201);
-    const theirs = await server.added(smallBytes, { account: accountID });
+    const theirs = await server.addImage(smallBytes, { account: accountID });
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec(`update images set size = size + 1 where image_id = '${theirs.imageID}'`);
     raw.exec(`update accounts set byte_count = byte_count + 1 where account_id = '${accountID}'`);
     raw.close();
-    const found = await verified(env, { rungs: false });
+    const found = await verifyLibrary(env, { rungs: false });
     assert.deepEqual(kinds(found), [['record', theirs.imageID, false]]);
     assert.match(found[0]?.text ?? '', /another record of the same original/);
   });
@@ -257,7 +259,7 @@ describe('verify', () => {
     raw.exec(`update images set digest = '../../etc/passwd' where image_id = '${small.imageID}'`);
     raw.close();
     await rm(originalPath(server, digest));
-    assert.deepEqual(kinds(await verified(env, { repair: true })), [
+    assert.deepEqual(kinds(await verifyLibrary(env, { repair: true })), [
       ['record', small.imageID, false],
       ['original-missing', large.imageID, false],
     ]);
@@ -278,7 +280,7 @@ describe('verify', () => {
       const bytes = await readFile(path);
       bytes.fill(0x5a, (rootpage - 1) * page_size, rootpage * page_size);
       await writeFile(path, bytes);
-      const found = await verified(env);
+      const found = await verifyLibrary(env);
       assert.ok(found.length > 0);
       assert.ok(found.every(({ kind, repaired }) => kind === 'database' && !repaired));
     });
@@ -292,7 +294,7 @@ describe('verify', () => {
     raw.exec('pragma foreign_keys = off');
     raw.exec("insert into image_uses values ('nobody', 'nothing', 'product', 1, -1, -1)");
     raw.close();
-    const found = await verified(envOf(server));
+    const found = await verifyLibrary(envOf(server));
     assert.deepEqual(
       found.map(({ kind }) => kind),
       ['database'],
@@ -304,7 +306,7 @@ describe('verify', () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec("insert into kysely_migration values ('9999-later', '2030-01-01T00:00:00.000Z')");
     raw.close();
-    const found = await verified(env);
+    const found = await verifyLibrary(env);
     assert.deepEqual(
       found.map(({ kind }) => kind),
       ['schema'],
@@ -316,7 +318,7 @@ describe('verify', () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec('delete from kysely_migration where name = (select min(name) from kysely_migration)');
     raw.close();
-    assert.deepEqual(kinds(await verified(env)), [['schema', undefined, false]]);
+    assert.deepEqual(kinds(await verifyLibrary(env)), [['schema', undefined, false]]);
   });
 });
 
@@ -328,8 +330,8 @@ test('verify finds nothing beside clients that upload, replace and disable', {
     let working = true;
     const clients = Array.from({ length: 4 }, async (_, client) => {
       for (let n = 0; n < 6; n += 1) {
-        const first = await server.added(await picture(client * 100 + n));
-        await server.added(await picture(client * 100 + n + 50), { replace: first.imageID });
+        const first = await server.addImage(await picture(client * 100 + n));
+        await server.addImage(await picture(client * 100 + n + 50), { replace: first.imageID });
         await server.fetch(`/accounts/${ACCOUNT}/images/${first.imageID}`, { method: 'DELETE' });
       }
     });
@@ -337,7 +339,7 @@ test('verify finds nothing beside clients that upload, replace and disable', {
       working = false;
     });
     const runs: Finding[][] = [];
-    while (working) runs.push(await verified(envOf(server)));
+    while (working) runs.push(await verifyLibrary(envOf(server)));
     await work;
     assert.ok(runs.length > 0);
     assert.deepEqual(runs.flat(), []);
@@ -358,16 +360,16 @@ describe('verify on PostgreSQL', { skip }, () => {
 
   test('finds what is missing, and mends counters', async () => {
     const bytes = await picture(3);
-    const image = await server.added(bytes);
+    const image = await server.addImage(bytes);
     const env = envOf(server, url);
-    assert.deepEqual(await verified(env), []);
+    assert.deepEqual(await verifyLibrary(env), []);
     await rm(originalPath(server, digestOf(bytes)));
     await postgres?.query(url, 'update accounts set byte_count = 1, enabled_count = 9');
-    const found = await verified(env, { repair: true });
+    const found = await verifyLibrary(env, { repair: true });
     assert.deepEqual(kinds(found), [
       ['counters', undefined, true],
       ['original-missing', image.imageID, false],
     ]);
-    assert.equal((await verified(env)).length, 1);
+    assert.equal((await verifyLibrary(env)).length, 1);
   });
 });

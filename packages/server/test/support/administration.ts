@@ -1,8 +1,8 @@
 /**
- * Accounts, keys and tokens of a server under test, made the way its users make them.
+ * Creates accounts, keys and tokens over HTTP, as clients do.
  */
 import assert from 'node:assert/strict';
-import { basic, type TestServer } from './server.ts';
+import { basic, type JSONAnswer, type TestClient } from './client.ts';
 
 export interface KeyJSON {
   readonly keyID: string;
@@ -22,7 +22,7 @@ export interface TokenJSON {
   readonly scope: string;
 }
 
-/** Every scope, as it is written for each account of a key. */
+/** Every scope, as a request for an account's key names it. */
 export const ALL_SCOPES = [
   '/accounts/{accountID}/images.read',
   '/accounts/{accountID}/images.write',
@@ -33,48 +33,28 @@ export const ALL_SCOPES = [
   '/ping.read',
 ];
 
-/** Sends JSON and reads JSON. */
-export async function call<T = Record<string, unknown>>(
-  server: TestServer,
-  method: string,
-  path: string,
-  body?: unknown,
-  authorization: string = server.authorization,
-): Promise<{ status: number; body: T; headers: Headers }> {
-  const response = await fetch(new URL(path, server.url), {
-    method,
-    headers: { authorization, ...(body !== undefined && { 'content-type': 'application/json' }) },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  return {
-    status: response.status,
-    body: (text === '' ? undefined : JSON.parse(text)) as T,
-    headers: response.headers,
-  };
-}
-
-/** The body of an answer that must be a success. */
-export async function done<T>(answer: Promise<{ status: number; body: T }>): Promise<T> {
+/** The body of an answer. Fails unless the status is 2xx. */
+export async function successBody<T>(answer: Promise<JSONAnswer<T>>): Promise<T> {
   const { status, body } = await answer;
   assert.ok(status >= 200 && status < 300, `${status} ${JSON.stringify(body)}`);
   return body;
 }
 
-export async function newAccount(server: TestServer, displayName = 'An account'): Promise<string> {
-  const { accountID } = await done(call<{ accountID: string }>(server, 'POST', '/accounts', { displayName }));
-  return accountID;
+/** Creates an account and returns its ID. */
+export async function createAccount(client: TestClient, displayName = 'An account'): Promise<string> {
+  const answer = client.send<{ accountID: string }>('POST', '/accounts', { displayName });
+  return (await successBody(answer)).accountID;
 }
 
-/** A key of an account, with all scopes unless others are named. */
-export function newKey(server: TestServer, accountID: string, request: object = {}): Promise<KeyJSON> {
+/** Creates a key of an account, with all scopes unless `request` names others. */
+export function createKey(client: TestClient, accountID: string, request: object = {}): Promise<KeyJSON> {
   const body = { name: 'A key', scopes: ALL_SCOPES, ...request };
-  return done(call<KeyJSON>(server, 'POST', `/accounts/${accountID}/keys`, body));
+  return successBody(client.send<KeyJSON>('POST', `/accounts/${accountID}/keys`, body));
 }
 
-export function newToken(server: TestServer, key: KeyJSON, scope?: string): Promise<TokenJSON> {
+export function createToken(client: TestClient, key: KeyJSON, scope?: string): Promise<TokenJSON> {
   const body = { grant_type: 'client_credentials', ...(scope !== undefined && { scope }) };
-  return done(call<TokenJSON>(server, 'POST', '/oauth2/token', body, basicOf(key)));
+  return successBody(client.send<TokenJSON>('POST', '/oauth2/token', body, basicOf(key)));
 }
 
 export function basicOf(key: { publicKey: string; secretKey: string }): string {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach } from 'node:test';
-import { newAccount } from './administration.ts';
+import { createAccount } from './administration.ts';
 import { User } from './command.ts';
 import { picture } from './sample.ts';
 import { type ImageJSON, startServer, type TestServer } from './server.ts';
@@ -37,7 +37,7 @@ export function setUpAccount(): AccountSetup {
     await server.close();
   });
   beforeEach(async () => {
-    account = await newAccount(server);
+    account = await createAccount(server);
     await user.login(server.url, { account });
   });
   return {
@@ -51,7 +51,7 @@ export function setUpAccount(): AccountSetup {
       return account;
     },
     async addImage(number, altText) {
-      return server.added(await picture(number), { account, ...(altText && { metadata: { altText } }) });
+      return server.addImage(await picture(number), { account, ...(altText && { metadata: { altText } }) });
     },
   };
 }
@@ -111,7 +111,7 @@ class Accounts {
   }
 
   static async create(server: TestServer): Promise<Accounts> {
-    return new Accounts(server, await newAccount(server), await newAccount(server));
+    return new Accounts(server, await createAccount(server), await createAccount(server));
   }
 
   async imagesOf(account: string): Promise<ImageJSON[]> {
@@ -130,7 +130,7 @@ class Accounts {
         ...(number % 3 === 0 && { altText: `Picture ${number}` }),
         ...(number % 5 === 1 && { focalPoint: { x: 0.25, y: number / 16 } }),
       };
-      const { imageID } = await this.#server.added(bytes, { account: this.source, metadata });
+      const { imageID } = await this.#server.addImage(bytes, { account: this.source, metadata });
       this.originals.set(imageID, bytes);
       if (number % 4 === 0) await this.disableInSource(imageID);
     }

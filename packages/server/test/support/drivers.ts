@@ -1,9 +1,9 @@
 /**
- * Real drivers with something about them changed: never a mock, always somebody's whole behaviour but for one thing.
+ * Real blob drivers with single methods replaced. Tests use them instead of mocks.
  */
 import type { BlobDriver } from '../../src/blobs/driver.ts';
 
-/** The same driver, as one whose blobs are not local files. */
+/** The same driver without `localPath`, like a driver of a remote store. */
 export function withoutLocalPaths(driver: BlobDriver): BlobDriver {
   return {
     stagingFolder: driver.stagingFolder,
@@ -18,7 +18,7 @@ export function withoutLocalPaths(driver: BlobDriver): BlobDriver {
   };
 }
 
-/** The same driver, but for what is changed. */
+/** The same driver with some methods replaced. */
 export function withChanges(driver: BlobDriver, changes: Partial<BlobDriver>): BlobDriver {
   return {
     ...withoutLocalPaths(driver),

@@ -1,10 +1,10 @@
-/** A client that goes on sending whatever it is told. */
+/** A client that never stops sending. */
 import type { Socket } from 'node:net';
 
-/** Sends zeros for as long as the other end takes any; resolves with the bytes that went out, once the connection is closed. */
+/** Sends zeros until the server closes the connection. Resolves with the number of bytes that were sent. */
 export async function sendEndlessly(socket: Socket): Promise<number> {
   const closed = new Promise((resolve) => socket.once('close', resolve));
-  // In whichever way the connection ends.
+  // The server may also reset the connection.
   socket.on('error', () => undefined);
   const chunk = Buffer.alloc(1024 * 1024);
   const send = () => {

@@ -1,24 +1,24 @@
 /**
- * A database as the first version left it: its schema to the letter, and a few records. For tests of what later
- * migrations make of it. Never edited: what was released does not change.
+ * A database of the first version: its exact schema and a few records, for tests of later migrations.
+ * Do not edit it. A released schema does not change.
  */
 
 export const ACCOUNTS = {
-  holding: '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb',
+  withImages: '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb',
   empty: '0f0e0d0c-0b0a-4908-8706-050403020100',
 } as const;
 
-/** The public key, and the digest of its secret. */
+/** A public key and the digest of its secret. */
 export const KEY = { publicKey: 'first', secretDigest: 'ab'.repeat(32) } as const;
 
-/** Originals of the holding account, in bytes: two enabled ones and a disabled one. */
+/** Sizes in bytes of the originals of `withImages`: two enabled images and a disabled one. */
 export const SIZES = { first: 16_777_216, second: 5_000, disabled: 300 } as const;
 
 const image = (sequence: number, size: number, disabledOn: string) => `insert into images values (
-  '${ACCOUNTS.holding}', ${sequence}, '7cec5bd3-6340-4de4-a923-bf6ec0f7e92${sequence}', 'public_id_no_________${sequence}',
+  '${ACCOUNTS.withImages}', ${sequence}, '7cec5bd3-6340-4de4-a923-bf6ec0f7e92${sequence}', 'public_id_no_________${sequence}',
   '${String(sequence).repeat(64)}', ${size}, 'png', 10, 20, 1, 0, 'alt ${sequence}', 1000, 2000, ${disabledOn})`;
 
-/** Statements that both databases understand. */
+/** Statements for both SQLite and PostgreSQL. */
 export const INITIAL_DATABASE: readonly string[] = [
   `create table "kysely_migration" ("name" varchar(255) not null primary key, "timestamp" varchar(255) not null)`,
   `create table "kysely_migration_lock" ("id" varchar(255) not null primary key, "is_locked" integer default 0 not null)`,
@@ -31,7 +31,7 @@ export const INITIAL_DATABASE: readonly string[] = [
   `create index "idempotency_keys_by_age" on "idempotency_keys" ("account_id", "created_on")`,
   `insert into kysely_migration values ('0001-initial', '2026-11-01T00:00:00.000Z')`,
   `insert into kysely_migration_lock values ('migration_lock', 0)`,
-  `insert into accounts values ('${ACCOUNTS.holding}', 'Holding', 500, null, 3, 2)`,
+  `insert into accounts values ('${ACCOUNTS.withImages}', 'Holding', 500, null, 3, 2)`,
   `insert into accounts values ('${ACCOUNTS.empty}', 'Empty', 600, 7, 0, 0)`,
   `insert into api_keys values ('${KEY.publicKey}', 'c0a80164-5d6c-4c3a-9a55-2f2f6e0b7c11', '${KEY.secretDigest}', 'A key', 1, '["images.read"]', 700)`,
   image(1, SIZES.first, 'null'),

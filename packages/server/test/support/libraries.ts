@@ -1,5 +1,5 @@
 /**
- * Whole libraries for the tests of maintenance: a server that works, and beside it what a command opens.
+ * Libraries for the tests of maintenance: a running server, and the stores that a command opens next to it.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import type { Finding, VerifyOptions } from '../../src/maintenance/verify.ts';
 import { picture } from './sample.ts';
 import { ACCOUNT, type ImageJSON, type TestServer } from './server.ts';
 
-/** The variables under which a command finds the library of a server. */
+/** The variables with which a command opens the library of a server. */
 export function envOf({ folder }: TestServer, database?: string): Record<string, string> {
   return {
     VITRINE_DATA: folder,
@@ -21,26 +21,32 @@ export function envOf({ folder }: TestServer, database?: string): Record<string,
   };
 }
 
-export function maintaining<T>(
+/** Opens the library next to its server and runs the work on its maintenance service. */
+export function runMaintenance<T>(
   env: Record<string, string>,
   work: (maintenance: Maintenance) => Promise<T>,
 ): Promise<T> {
   return withMaintenance({ env }, work);
 }
 
-export function besides<T>(env: Record<string, string>, work: (stores: Stores) => Promise<T>): Promise<T> {
+/** Opens the library next to its server and runs the work on its stores. */
+export function runWithStores<T>(
+  env: Record<string, string>,
+  work: (stores: Stores) => Promise<T>,
+): Promise<T> {
   return withStores({ env }, work);
 }
 
-export function verified(env: Record<string, string>, options: VerifyOptions = {}): Promise<Finding[]> {
-  return maintaining(env, async (maintenance) => {
+/** All findings of a verification. */
+export function verifyLibrary(env: Record<string, string>, options: VerifyOptions = {}): Promise<Finding[]> {
+  return runMaintenance(env, async (maintenance) => {
     const findings: Finding[] = [];
     for await (const finding of maintenance.verify(options)) findings.push(finding);
     return findings;
   });
 }
 
-/** A JPEG that is large enough for the rung of 1024 pixels, and hardly has any bytes. */
+/** A small JPEG file whose pixels are large enough for the rung of 1024 pixels. */
 export function largePicture(red: number): Promise<Buffer> {
   const background = { r: red, g: 90, b: 120 };
   return sharp({ create: { width: 1_400, height: 1_000, channels: 3, background } })
@@ -60,21 +66,21 @@ export function rungPath(server: TestServer, digest: string, name: string): stri
   return join(server.folder, 'blobs/rungs', digest.slice(0, 2), digest, name);
 }
 
-/** Adds as many small pictures. */
+/** Uploads `count` small pictures, with the numbers from `from` upward. */
 export async function addPictures(server: TestServer, from: number, count: number): Promise<ImageJSON[]> {
-  const added: ImageJSON[] = [];
+  const images: ImageJSON[] = [];
   for (let number = from; number < from + count; number += 1) {
-    added.push(await server.added(await picture(number)));
+    images.push(await server.addImage(await picture(number)));
   }
-  return added;
+  return images;
 }
 
 /**
- * Adds records and files of as many images as it takes to keep a command busy; no decoder would take them. Each is as small as
- * can be. Not for `verify` with its rungs.
+ * Writes records and originals of `count` images directly, to keep a command busy for a while.
+ * The originals are not valid pictures and have no rungs.
  */
-export async function crowd(server: TestServer, count: number): Promise<void> {
-  await server.added(await picture(0));
+export async function addManyImages(server: TestServer, count: number): Promise<void> {
+  await server.addImage(await picture(0));
   const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
   try {
     raw.exec('pragma busy_timeout = 10000; begin immediate');
@@ -96,7 +102,7 @@ export async function crowd(server: TestServer, count: number): Promise<void> {
         size: bytes.length,
       };
       insert.run(...names.map((name) => row[name] ?? null));
-      await store(server, bytes);
+      await writeOriginal(server, bytes);
       size += bytes.length;
     }
     raw.exec(
@@ -108,12 +114,13 @@ export async function crowd(server: TestServer, count: number): Promise<void> {
   }
 }
 
-/** Adds as many originals that nothing names. */
-export async function litter(server: TestServer, count: number): Promise<void> {
-  for (let number = 0; number < count; number += 1) await store(server, Buffer.from(`Litter ${number}`));
+/** Writes `count` originals without records. */
+export async function addUnreferencedOriginals(server: TestServer, count: number): Promise<void> {
+  for (let number = 0; number < count; number += 1)
+    await writeOriginal(server, Buffer.from(`Litter ${number}`));
 }
 
-async function store(server: TestServer, bytes: Buffer): Promise<void> {
+async function writeOriginal(server: TestServer, bytes: Buffer): Promise<void> {
   const path = originalPath(server, digestOf(bytes));
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, bytes);

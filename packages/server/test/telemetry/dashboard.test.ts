@@ -15,7 +15,7 @@ import {
   IN_FLIGHT,
   INGESTED_BYTES,
 } from '../../src/telemetry/metric-definitions.ts';
-import { readMetrics } from '../support/readings.ts';
+import { readMetrics } from '../support/metrics.ts';
 import { startServer } from '../support/server.ts';
 
 const OPS = new URL('../../../../ops/', import.meta.url);

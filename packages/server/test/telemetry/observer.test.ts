@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
-import { readingsOf } from '../support/readings.ts';
+import { parseMetrics } from '../support/metrics.ts';
 
 test('a failure counts as one that a client was told of, and not where the client had gone', async () => {
   const observer = await openTelemetry('0.0.0');
@@ -12,7 +12,7 @@ test('a failure counts as one that a client was told of, and not where the clien
     request.failed('unavailable', new Error('a disk'));
     request.ended({ method: 'GET', route: '/images/:publicID', status });
   }
-  const readings = readingsOf((await observer.metrics()).text);
+  const readings = parseMetrics((await observer.metrics()).text);
   assert.deepEqual(readings.all('vitrine_http_errors_total'), [
     'vitrine_http_errors_total{status="503",reason="unavailable"} 1',
   ]);

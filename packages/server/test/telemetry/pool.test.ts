@@ -10,8 +10,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Plan } from '../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../src/imaging/pool/pool.ts';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
+import { type MetricValues, parseMetrics } from '../support/metrics.ts';
 import * as pictures from '../support/pictures.ts';
-import { type Readings, readingsOf } from '../support/readings.ts';
 
 const PLAN: Plan = {
   ...{ width: 100, height: 100, fit: 'cover', position: 'center' },
@@ -34,7 +34,7 @@ after(() => rm(folder, { recursive: true }));
 
 async function withPool(
   options: PoolOptions,
-  use: (pool: Pool, read: () => Promise<Readings>) => Promise<void>,
+  use: (pool: Pool, read: () => Promise<MetricValues>) => Promise<void>,
 ) {
   const telemetry = await openTelemetry('0.0.0');
   const pool = createPool({
@@ -42,7 +42,7 @@ async function withPool(
     ...options,
   });
   try {
-    await use(pool, async () => readingsOf((await telemetry.metrics()).text));
+    await use(pool, async () => parseMetrics((await telemetry.metrics()).text));
   } finally {
     await pool.close();
   }
@@ -52,7 +52,7 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
 
-const ends = (readings: Readings) => readings.all('vitrine_worker_ends_total');
+const ends = (readings: MetricValues) => readings.all('vitrine_worker_ends_total');
 const ended = (reason: string, times: number) => [`vitrine_worker_ends_total{reason="${reason}"} ${times}`];
 
 test('tells of each worker that a task was the end of, once and by its reason', async () => {

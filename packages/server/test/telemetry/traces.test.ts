@@ -35,7 +35,7 @@ before(async () => {
     new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
   );
   server = await startServer({}, { logTo: { write: (line) => lines.push(line) } });
-  image = await server.added(await jpeg({ width: 1_600, height: 1_200 }));
+  image = await server.addImage(await jpeg({ width: 1_600, height: 1_200 }));
 });
 beforeEach(() => exporter.reset());
 after(async () => {
@@ -153,7 +153,7 @@ describe('where an SDK is registered', () => {
     assert.equal(ingest?.attributes['vitrine.outcome'], 'invalid-image');
 
     exporter.reset();
-    const other = await server.added(await jpeg({ seed: 3 }));
+    const other = await server.addImage(await jpeg({ seed: 3 }));
     exporter.reset();
     await rm(join(server.folder, 'blobs', 'originals'), { recursive: true });
     const failed = await traced(() => fetch(`${other.link}?size=99x98`, { headers: { traceparent } }));

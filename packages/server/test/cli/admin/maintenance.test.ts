@@ -11,7 +11,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Readable } from 'node:stream';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { terminalSkipReason, User } from '../../support/command.ts';
-import { besides, digestOf, originalPath } from '../../support/libraries.ts';
+import { digestOf, originalPath, runWithStores } from '../../support/libraries.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
 
@@ -34,7 +34,7 @@ describe('the maintenance commands', () => {
     server = await startServer();
     env = { VITRINE_DATA: server.folder };
     bytes = await picture(1);
-    await server.added(bytes);
+    await server.addImage(bytes);
   });
   afterEach(() => server.close());
 
@@ -98,7 +98,7 @@ describe('the maintenance commands', () => {
     });
 
     test('gc, backup and restore show progress bars', async () => {
-      await besides(env, async ({ blobs }) => {
+      await runWithStores(env, async ({ blobs }) => {
         await using file = await blobs.stage(Readable.from([Buffer.from('not referenced!')]), { limit: 100 });
         await blobs.storeOriginal(file);
       });
@@ -123,7 +123,7 @@ describe('the maintenance commands', () => {
 
   test('gc lists with --dry-run what it removes without it', async () => {
     const [image] = (await server.send('GET', `/accounts/${ACCOUNT}/images`)).body as ImageJSON[];
-    await server.added(await picture(2), { replace: image?.imageID ?? '' });
+    await server.addImage(await picture(2), { replace: image?.imageID ?? '' });
     const summary = await user.json<{ originals: number; waiting: number }>(['gc'], { env });
     assert.deepEqual([summary.originals, summary.waiting], [0, 1]);
     const dryRun = await user.run(['gc', '--grace', '0', '--dry-run'], { env });

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { access, chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { newAccount } from '../../support/administration.ts';
+import { createAccount } from '../../support/administration.ts';
 import { terminalSkipReason, User } from '../../support/command.ts';
 import { ACCOUNT, KEY, startServer, type TestServer } from '../../support/server.ts';
 
@@ -106,7 +106,7 @@ describe('vitrine login', () => {
   });
 
   test('saves several accounts under names, and removes them', async () => {
-    const other = await newAccount(server);
+    const other = await createAccount(server);
     await user.login(server.url);
     await user.login(server.url, { profile: 'other', account: other });
     const profiles = await user.json<{ accountID: string }[]>(['profiles']);

@@ -125,8 +125,8 @@ describe('vitrine export and import', () => {
   test('retries a picture for the next image with the same bytes after a failure', async () => {
     const { server, user, accounts } = setup;
     const [one, other] = [await picture(1), await picture(2)];
-    const first = await server.added(one, { account: accounts.source, metadata: { altText: 'First' } });
-    await server.added(other, { account: accounts.source, metadata: { altText: 'Second' } });
+    const first = await server.addImage(one, { account: accounts.source, metadata: { altText: 'First' } });
+    await server.addImage(other, { account: accounts.source, metadata: { altText: 'Second' } });
     // Both images have the same rendition, and the target rejects the first upload.
     const source = await startProxy(server, {
       intercept: (request, response) => {
@@ -164,8 +164,8 @@ describe('vitrine export and import', () => {
 
   test('reports re-encoded and downscaled pictures, and exits with 6', async () => {
     const { server, user, accounts } = setup;
-    const small = await server.added(await picture(1), { account: accounts.source });
-    const large = await server.added(
+    const small = await server.addImage(await picture(1), { account: accounts.source });
+    const large = await server.addImage(
       await sharp({ create: { width: 3_000, height: 1_500, channels: 3, background: '#123456' } })
         .png()
         .toBuffer(),
@@ -286,8 +286,11 @@ describe('vitrine export and import', () => {
     const { server, user, accounts } = setup;
     const bytes = await picture(1);
     const focalPoint = { x: 0.5, y: 0.125 };
-    await server.added(bytes, { account: accounts.source, metadata: { altText: 'There', focalPoint } });
-    const existing = await server.added(bytes, { account: accounts.target, metadata: { altText: 'Here' } });
+    await server.addImage(bytes, { account: accounts.source, metadata: { altText: 'There', focalPoint } });
+    const existing = await server.addImage(bytes, {
+      account: accounts.target,
+      metadata: { altText: 'Here' },
+    });
     accounts.originals.set((await accounts.imagesOf(accounts.source))[0]?.imageID ?? '', bytes);
     const proxy = await startProxy(server);
     try {

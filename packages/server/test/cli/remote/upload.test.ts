@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { newAccount } from '../../support/administration.ts';
+import { createAccount } from '../../support/administration.ts';
 import { signalAtLine, startProxy, type TestProxy, terminalSkipReason, User } from '../../support/command.ts';
 import { picture } from '../../support/sample.ts';
 import { type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
@@ -33,7 +33,7 @@ describe('vitrine upload', () => {
     await server.close();
   });
   beforeEach(async () => {
-    account = await newAccount(server);
+    account = await createAccount(server);
     user = await User.create();
     await user.login(proxy.url, { account });
     folder = join(user.home, 'photos');
@@ -101,7 +101,7 @@ describe('vitrine upload', () => {
   });
 
   test('reports duplicates without failing', async () => {
-    const existing = await server.added(await picture(1), { account });
+    const existing = await server.addImage(await picture(1), { account });
     await savePicture('a.jpg', 1);
     await savePicture('b.jpg', 2);
     await savePicture('c.jpg', 2);
@@ -119,7 +119,7 @@ describe('vitrine upload', () => {
   });
 
   test('does not send uploaded files and duplicates again', async () => {
-    await server.added(await picture(1), { account });
+    await server.addImage(await picture(1), { account });
     for (const number of [1, 2, 3]) await savePicture(`${number}.jpg`, number);
     await user.json(['upload', folder]);
     assert.equal(countUploads(), 3);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { type Outcome, signalAtLine, terminalSkipReason, User } from '../../support/command.ts';
-import { crowd, digestOf, litter, originalPath } from '../../support/libraries.ts';
+import { addManyImages, addUnreferencedOriginals, digestOf, originalPath } from '../../support/libraries.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, startServer, type TestServer } from '../../support/server.ts';
 
@@ -40,10 +40,10 @@ describe('an interrupted maintenance command', () => {
     folder = await mkdtemp(join(tmpdir(), 'vitrine-interrupted-'));
     server = await startServer({ VITRINE_IMAGE_QUOTA: '100000' });
     env = { VITRINE_DATA: server.folder };
-    await crowd(server, IMAGES);
+    await addManyImages(server, IMAGES);
     const other = await startServer();
     try {
-      await crowd(other, 80);
+      await addManyImages(other, 80);
       smallBackup = join(folder, 'small.tar');
       const backup = await user.run(['backup', smallBackup], { env: { VITRINE_DATA: other.folder } });
       assert.equal(backup.code, 0, backup.err);
@@ -67,7 +67,7 @@ describe('an interrupted maintenance command', () => {
   async function checkServer(): Promise<void> {
     uploads += 1;
     const bytes = await picture(uploads);
-    const { imageID } = await server.added(bytes);
+    const { imageID } = await server.addImage(bytes);
     const { body } = await server.send('GET', `/accounts/${ACCOUNT}/images/${imageID}`);
     assert.equal((await fetch(body.link)).status, 200);
   }
@@ -140,7 +140,7 @@ describe('an interrupted maintenance command', () => {
     });
 
     test(`prints the number of removals and leaves a valid library when ${signal} interrupts gc`, async () => {
-      await litter(server, LITTER);
+      await addUnreferencedOriginals(server, LITTER);
       const outcome = await interrupt(['gc', '--grace', '0'], signal);
       const [, removals] =
         /: (\d+) originals? removed; run gc again to remove the rest\n$/.exec(outcome.err) ?? [];

@@ -99,7 +99,7 @@ describe('a database of the first version is migrated, and its keys go on workin
 
   test('on PostgreSQL', { skip }, async () => {
     assert.ok(postgres);
-    const url = await postgres.createDatabase();
+    const url = await postgres.createEmptyDatabase();
     for (const statement of FIRST_VERSION) await postgres.query(url, statement);
     const store = await openPostgres({ url });
     try {

@@ -40,8 +40,8 @@ before(async () => {
   await add('write-only', [ACCOUNT], ['images.write']);
   await add('other-account', [OTHER], SCOPES);
   await store.close();
-  image = await server.added(await picture(1), { metadata: { altText: 'mine' } });
-  foreign = await server.added(await picture(1), { account: OTHER });
+  image = await server.addImage(await picture(1), { metadata: { altText: 'mine' } });
+  foreign = await server.addImage(await picture(1), { account: OTHER });
 });
 after(() => server.close());
 

@@ -3,7 +3,14 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { basicOf, bearer, call, done, newAccount, newKey, newToken } from '../../support/administration.ts';
+import {
+  basicOf,
+  bearer,
+  createAccount,
+  createKey,
+  createToken,
+  successBody,
+} from '../../support/administration.ts';
 import { picture } from '../../support/sample.ts';
 import { type ImageJSON, startServer, type TestServer, uploadForm } from '../../support/server.ts';
 
@@ -27,9 +34,9 @@ after(() => server.close());
 
 describe('the audit trail', () => {
   test('names the key, the token, the request and the address, and the digests', async () => {
-    const accountID = await newAccount(server, 'Audited');
-    const key = await newKey(server, accountID);
-    const token = await newToken(server, key);
+    const accountID = await createAccount(server, 'Audited');
+    const key = await createKey(server, accountID);
+    const token = await createToken(server, key);
     const send = async (method: string, path: string, body: FormData | string | null, requestID: string) => {
       const headers = { authorization: bearer(token.access_token), 'x-request-id': requestID };
       const response = await fetch(`${server.url}/accounts/${accountID}/images${path}`, {
@@ -48,7 +55,7 @@ describe('the audit trail', () => {
     await send('DELETE', `/${imageID}`, null, 'request-again');
 
     const path = `/accounts/${accountID}/audit`;
-    const answer = await call<EntryJSON[]>(server, 'GET', path, undefined, basicOf(key));
+    const answer = await server.send<EntryJSON[]>('GET', path, undefined, basicOf(key));
     assert.equal(answer.headers.get('x-total-count'), '7');
     const entries = answer.body.toReversed();
     assert.deepEqual(
@@ -92,16 +99,16 @@ describe('the audit trail', () => {
     assert.equal(disable?.before, replace?.after);
     assert.ok(Date.parse(upload?.on ?? '') <= Date.parse(disable?.on ?? ''));
 
-    const page = await call<EntryJSON[]>(server, 'GET', `${path}?skip=2&count=2`);
+    const page = await server.send<EntryJSON[]>('GET', `${path}?skip=2&count=2`);
     assert.deepEqual(page.body, answer.body.slice(2, 4));
     assert.match(page.headers.get('link') ?? '', /audit\?skip=4&count=2>; rel="next"$/);
   });
 
   test('of the server tells of keys and tokens for all accounts', async () => {
-    const wide = await done(
-      call<{ keyID: string }>(server, 'POST', '/keys', { name: 'Wide', scopes: ['/ping.read'] }),
+    const wide = await successBody(
+      server.send<{ keyID: string }>('POST', '/keys', { name: 'Wide', scopes: ['/ping.read'] }),
     );
-    const entries = await done(call<EntryJSON[]>(server, 'GET', '/audit'));
+    const entries = await successBody(server.send<EntryJSON[]>('GET', '/audit'));
     assert.equal(entries[0]?.action, 'key.create');
     assert.equal(entries[0]?.subject.id, wide.keyID);
     assert.equal(entries[0]?.accountID, undefined);

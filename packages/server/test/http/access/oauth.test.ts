@@ -4,12 +4,11 @@ import {
   ALL_SCOPES,
   basicOf,
   bearer,
-  call,
-  done,
+  createAccount,
+  createKey,
+  createToken,
   type KeyJSON,
-  newAccount,
-  newKey,
-  newToken,
+  successBody,
   type TokenJSON,
 } from '../../support/administration.ts';
 import { ACCOUNT, basic, startServer, type TestServer } from '../../support/server.ts';
@@ -25,7 +24,7 @@ const pass = (milliseconds: number) => {
 
 before(async () => {
   server = await startServer({}, { now: () => clock });
-  key = await newKey(server, ACCOUNT);
+  key = await createKey(server, ACCOUNT);
 });
 after(() => server.close());
 
@@ -70,7 +69,7 @@ describe('a token', () => {
       await token({ ...grant, ...client }),
       await token({ ...grant, ...client }, basicOf(key)),
       await token({ ...grant, scope: '' }, basicOf(key)),
-      await call<TokenJSON>(server, 'POST', '/oauth2/token', { ...grant, ...client }, basicOf(key)),
+      await server.send<TokenJSON>('POST', '/oauth2/token', { ...grant, ...client }, basicOf(key)),
     ];
     const json = await fetch(`${server.url}/oauth2/token`, {
       method: 'POST',
@@ -102,31 +101,31 @@ describe('a token', () => {
   });
 
   test('allows all of its key if no scope is named, else what is named', async () => {
-    const whole = await newToken(server, key);
+    const whole = await createToken(server, key);
     assert.equal(whole.scope, ALL_SCOPES.map((scope) => scope.replace('{accountID}', ACCOUNT)).join(' '));
-    const narrow = await newToken(server, key, `${READ} /ping.read`);
+    const narrow = await createToken(server, key, `${READ} /ping.read`);
     assert.equal(narrow.scope, `${READ} /ping.read`);
     const as = (method: string, body?: unknown) =>
-      call(server, method, `/accounts/${ACCOUNT}/images`, body, bearer(narrow.access_token));
+      server.send(method, `/accounts/${ACCOUNT}/images`, body, bearer(narrow.access_token));
     assert.equal((await as('GET')).status, 200);
     assert.equal((await as('POST', {})).status, 403);
     assert.equal(await ping(narrow.access_token), 200);
-    assert.equal((await newToken(server, key, 'images.read')).scope, READ);
+    assert.equal((await createToken(server, key, 'images.read')).scope, READ);
   });
 
   test('of a key for all accounts may be for one of them', async () => {
-    const all = await done(call<KeyJSON>(server, 'POST', '/keys', { name: 'All', scopes: ALL_SCOPES }));
-    const other = await newAccount(server);
-    const narrow = await newToken(server, all, `/accounts/${other}/images.read ${WRITE}`);
+    const all = await successBody(server.send<KeyJSON>('POST', '/keys', { name: 'All', scopes: ALL_SCOPES }));
+    const other = await createAccount(server);
+    const narrow = await createToken(server, all, `/accounts/${other}/images.read ${WRITE}`);
     const list = (account: string) =>
-      call(server, 'GET', `/accounts/${account}/images`, undefined, bearer(narrow.access_token));
+      server.send('GET', `/accounts/${account}/images`, undefined, bearer(narrow.access_token));
     assert.equal((await list(other)).status, 200);
     assert.equal((await list(ACCOUNT)).status, 403);
-    assert.equal((await newToken(server, all)).scope, ALL_SCOPES.join(' '));
+    assert.equal((await createToken(server, all)).scope, ALL_SCOPES.join(' '));
   });
 
   test('ends after an hour, not a millisecond earlier', async () => {
-    const { access_token } = await newToken(server, key);
+    const { access_token } = await createToken(server, key);
     pass(HOUR - 1);
     assert.equal(await ping(access_token), 200);
     pass(1);
@@ -135,24 +134,24 @@ describe('a token', () => {
 
   test('ends with its key, be it that it expires or is revoked', async () => {
     const expiresOn = new Date(clock.getTime() + 60_000).toISOString();
-    const brief = await newKey(server, ACCOUNT, { expiresOn });
-    const { access_token, expires_in } = await newToken(server, brief);
+    const brief = await createKey(server, ACCOUNT, { expiresOn });
+    const { access_token, expires_in } = await createToken(server, brief);
     assert.equal(expires_in, 60);
     pass(60_000);
     assert.equal(await ping(access_token), 401);
-    const doomed = await newKey(server, ACCOUNT);
-    const theirs = await newToken(server, doomed);
-    await done(call(server, 'DELETE', `/accounts/${ACCOUNT}/keys/${doomed.keyID}`));
+    const doomed = await createKey(server, ACCOUNT);
+    const theirs = await createToken(server, doomed);
+    await successBody(server.send('DELETE', `/accounts/${ACCOUNT}/keys/${doomed.keyID}`));
     assert.equal(await ping(theirs.access_token), 401);
     assert.equal((await refresh(theirs.refresh_token, {}, doomed)).body.error, 'invalid_client');
   });
 
   test('ends with the secret it was got with; refreshing with the next one carries on', async () => {
-    const rotated = await newKey(server, ACCOUNT);
+    const rotated = await createKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${rotated.keyID}/rotate`;
-    const [one, two] = [await newToken(server, rotated), await newToken(server, rotated)];
-    const next = await done(call<KeyJSON>(server, 'POST', path, { overlapSeconds: 60 }));
-    assert.equal((await newToken(server, rotated)).expires_in, 60);
+    const [one, two] = [await createToken(server, rotated), await createToken(server, rotated)];
+    const next = await successBody(server.send<KeyJSON>('POST', path, { overlapSeconds: 60 }));
+    assert.equal((await createToken(server, rotated)).expires_in, 60);
     const carried = await refresh(two.refresh_token, {}, next);
     assert.equal(carried.status, 200);
     pass(60_000);
@@ -162,7 +161,7 @@ describe('a token', () => {
   });
 
   test('is not accepted in a URL, as Basic, or cut short', async () => {
-    const { access_token, refresh_token } = await newToken(server, key);
+    const { access_token, refresh_token } = await createToken(server, key);
     assert.equal((await fetch(`${server.url}/ping?access_token=${access_token}`)).status, 401);
     for (const authorization of [
       basic(key.publicKey, access_token),
@@ -172,7 +171,7 @@ describe('a token', () => {
       bearer(`${access_token} ${access_token}`),
       `Token ${access_token}`,
     ]) {
-      const answer = await call(server, 'GET', '/ping', undefined, authorization);
+      const answer = await server.send('GET', '/ping', undefined, authorization);
       assert.equal(answer.status, 401, authorization.slice(0, 12));
       assert.equal(
         answer.headers.get('www-authenticate'),
@@ -184,7 +183,7 @@ describe('a token', () => {
 
 describe('a refresh token', () => {
   test('gets a new pair with the same rights, or fewer', async () => {
-    const first = await newToken(server, key, `${READ} ${WRITE}`);
+    const first = await createToken(server, key, `${READ} ${WRITE}`);
     const second = await refresh(first.refresh_token, { scope: READ });
     assert.equal(second.status, 200);
     assert.equal(second.body.scope, READ);
@@ -196,7 +195,7 @@ describe('a refresh token', () => {
   });
 
   test('that is used twice ends all that came of it', async () => {
-    const first = await newToken(server, key);
+    const first = await createToken(server, key);
     const second = await refresh(first.refresh_token);
     assert.equal(await ping(second.body.access_token), 200);
     const again = await refresh(first.refresh_token);
@@ -207,8 +206,8 @@ describe('a refresh token', () => {
   });
 
   test('is good for a day, for its own key, and for nothing else', async () => {
-    const { refresh_token, access_token } = await newToken(server, key);
-    const other = await newKey(server, ACCOUNT);
+    const { refresh_token, access_token } = await createToken(server, key);
+    const other = await createKey(server, ACCOUNT);
     const answers = [
       await refresh(refresh_token, {}, other),
       await refresh(access_token),
@@ -230,11 +229,11 @@ describe('revoking', () => {
     post('/oauth2/revoke', { token: value, token_type_hint: 'access_token' }, basicOf(by));
 
   test('ends an access token, or a refresh token with what came of it; again and for the unknown it is 204', async () => {
-    const one = await newToken(server, key);
+    const one = await createToken(server, key);
     assert.equal((await revoke(one.access_token)).status, 204);
     assert.equal(await ping(one.access_token), 401);
     assert.equal((await refresh(one.refresh_token)).status, 200, 'only the access token ended');
-    const two = await newToken(server, key);
+    const two = await createToken(server, key);
     assert.equal((await revoke(two.refresh_token)).status, 204);
     assert.equal(await ping(two.access_token), 401);
     for (const value of [two.refresh_token, one.access_token, 'unknown']) {
@@ -243,8 +242,8 @@ describe('revoking', () => {
   });
 
   test('a token of another key changes nothing', async () => {
-    const { access_token } = await newToken(server, key);
-    const other = await newKey(server, ACCOUNT);
+    const { access_token } = await createToken(server, key);
+    const other = await createKey(server, ACCOUNT);
     assert.equal((await revoke(access_token, other)).status, 204);
     assert.equal(await ping(access_token), 200);
   });
@@ -279,9 +278,9 @@ describe('a request for a token that is not good', () => {
     ]) {
       await refused({ ...grant, scope }, good, 400, 'invalid_scope');
     }
-    const other = await newAccount(server);
+    const other = await createAccount(server);
     await refused({ ...grant, scope: `/accounts/${other}/images.read` }, good, 400, 'invalid_scope');
-    const narrow = await newKey(server, ACCOUNT, { scopes: ['images.read'] });
+    const narrow = await createKey(server, ACCOUNT, { scopes: ['images.read'] });
     await refused({ ...grant, scope: `${READ} ${WRITE}` }, basicOf(narrow), 400, 'invalid_scope');
     await refused({ ...grant, client_id: 'another' }, good, 400, 'invalid_request');
     await refused({ ...grant, client_secret: 'another' }, good, 400, 'invalid_request');
@@ -294,14 +293,14 @@ describe('a request for a token that is not good', () => {
       await refused(grant, basic('unknown', key.secretKey), 401, 'invalid_client'),
       await refused({ ...grant, client_id: key.publicKey }, undefined, 401, 'invalid_client'),
       await refused({ ...grant, client_id: 'a\0', client_secret: 'b' }, undefined, 401, 'invalid_client'),
-      await refused(grant, bearer((await newToken(server, key)).access_token), 401, 'invalid_client'),
+      await refused(grant, bearer((await createToken(server, key)).access_token), 401, 'invalid_client'),
     ];
     assert.equal(new Set(answers.map(({ body }) => JSON.stringify(body))).size, 1);
     for (const { headers } of answers) assert.match(headers.get('www-authenticate') ?? '', /^Basic /);
   });
 
   test('by somebody who keeps guessing is turned away, and the right secret with it, at that address only', async () => {
-    const victim = await newKey(server, ACCOUNT);
+    const victim = await createKey(server, ACCOUNT);
     let last = 0;
     for (let guess = 0; guess <= 110 && last !== 429; guess += 1) {
       last = (await token(grant, basic(victim.publicKey, `guess ${guess}`))).status;

@@ -10,12 +10,11 @@ import {
   ALL_SCOPES,
   basicOf,
   bearer,
-  call,
-  done,
+  createAccount,
+  createKey,
+  createToken,
   type KeyJSON,
-  newAccount,
-  newKey,
-  newToken,
+  successBody,
 } from '../../support/administration.ts';
 import { picture } from '../../support/sample.ts';
 import {
@@ -179,32 +178,38 @@ before(async () => {
   server = await startServer({}, { now: () => clock });
   const thingsOf = async (accountID: string, number: number): Promise<Things> => ({
     accountID,
-    image: await server.added(await picture(number), { account: accountID }),
+    image: await server.addImage(await picture(number), { account: accountID }),
     productID: (
-      await done(call<{ productID: string }>(server, 'POST', `/accounts/${accountID}/products`, PRODUCT))
+      await successBody(
+        server.send<{ productID: string }>('POST', `/accounts/${accountID}/products`, PRODUCT),
+      )
     ).productID,
     lineItemsID: (
-      await done(
-        call<{ lineItemsID: string }>(server, 'POST', `/accounts/${accountID}/line-items`, LINE_ITEMS),
+      await successBody(
+        server.send<{ lineItemsID: string }>('POST', `/accounts/${accountID}/line-items`, LINE_ITEMS),
       )
     ).lineItemsID,
-    key: await newKey(server, accountID),
-    serverKey: await done(call<KeyJSON>(server, 'POST', '/keys', { name: 'For all' })),
+    key: await createKey(server, accountID),
+    serverKey: await successBody(server.send<KeyJSON>('POST', '/keys', { name: 'For all' })),
   });
   things = await thingsOf(ACCOUNT, 1);
-  const paused = await newAccount(server);
+  const paused = await createAccount(server);
   suspendedThings = await thingsOf(paused, 11);
-  const other = await newKey(server, await newAccount(server));
-  const suspended = await newKey(server, paused);
-  const bound = await newKey(server, ACCOUNT);
-  const revoked = await newKey(server, ACCOUNT);
-  await done(call(server, 'DELETE', `/accounts/${ACCOUNT}/keys/${revoked.keyID}`));
-  const expired = await newKey(server, ACCOUNT, { expiresOn: new Date(clock.getTime() + 1).toISOString() });
-  const expiredToken = await newToken(server, bound);
+  const other = await createKey(server, await createAccount(server));
+  const suspended = await createKey(server, paused);
+  const bound = await createKey(server, ACCOUNT);
+  const revoked = await createKey(server, ACCOUNT);
+  await successBody(server.send('DELETE', `/accounts/${ACCOUNT}/keys/${revoked.keyID}`));
+  const expired = await createKey(server, ACCOUNT, {
+    expiresOn: new Date(clock.getTime() + 1).toISOString(),
+  });
+  const expiredToken = await createToken(server, bound);
   clock = new Date(clock.getTime() + 3_600_000);
-  const revokedToken = await newToken(server, bound);
-  await done(call(server, 'POST', '/oauth2/revoke', { token: revokedToken.access_token }, basicOf(bound)));
-  const narrow = await newToken(server, bound, '/ping.read');
+  const revokedToken = await createToken(server, bound);
+  await successBody(
+    server.send('POST', '/oauth2/revoke', { token: revokedToken.access_token }, basicOf(bound)),
+  );
+  const narrow = await createToken(server, bound, '/ping.read');
   credentials = {
     revoked,
     expired,
@@ -213,10 +218,10 @@ before(async () => {
     expiredToken: expiredToken.access_token,
     revokedToken: revokedToken.access_token,
     narrowToken: narrow.access_token,
-    otherToken: (await newToken(server, other)).access_token,
-    suspendedToken: (await newToken(server, suspended)).access_token,
+    otherToken: (await createToken(server, other)).access_token,
+    suspendedToken: (await createToken(server, suspended)).access_token,
   };
-  await done(call(server, 'POST', `/accounts/${paused}/suspend`));
+  await successBody(server.send('POST', `/accounts/${paused}/suspend`));
 });
 after(() => server.close());
 
@@ -306,9 +311,9 @@ describe('every route', () => {
     const { suspended } = credentials;
     assert.equal((await send(route, basicOf(suspended), suspendedThings)).status, 403);
     assert.equal((await fetch(suspendedThings.image.link)).status, 200, 'public links stay');
-    await done(call(server, 'POST', `/accounts/${suspendedThings.accountID}/resume`));
+    await successBody(server.send('POST', `/accounts/${suspendedThings.accountID}/resume`));
     assert.equal((await send(route, basicOf(suspended), suspendedThings)).status, 200);
-    await done(call(server, 'POST', `/accounts/${suspendedThings.accountID}/suspend`));
+    await successBody(server.send('POST', `/accounts/${suspendedThings.accountID}/suspend`));
   });
 });
 
@@ -336,7 +341,7 @@ describe('no answer tells', () => {
 
   test('whether another account exists, is suspended, or is not even an ID', async () => {
     const { other } = credentials;
-    const token = (await newToken(server, other)).access_token;
+    const token = (await createToken(server, other)).access_token;
     const accounts = [ACCOUNT, suspendedThings.accountID, MISSING, 'nonsense'];
     for (const route of routes().filter(({ path }) => path.includes(':accountID'))) {
       for (const authorization of [basicOf(other), bearer(token)]) {
@@ -357,7 +362,7 @@ describe('no answer tells', () => {
   });
 
   test('whether an image or a key exists in another account', async () => {
-    const mine = await newKey(server, ACCOUNT);
+    const mine = await createKey(server, ACCOUNT);
     const theirs = suspendedThings;
     for (const route of routes().filter(({ path }) => /accountID.*:(imageID|keyID)/.test(path))) {
       const answers = new Set<string>();
@@ -375,11 +380,11 @@ describe('no answer tells', () => {
 
   test('which other accounts a key is for', async () => {
     const accounts = [ACCOUNT, suspendedThings.accountID];
-    const shared = await done(call<KeyJSON>(server, 'POST', '/keys', { name: 'Shared', accounts }));
-    const mine = await newKey(server, ACCOUNT, { scopes: ALL_SCOPES });
+    const shared = await successBody(server.send<KeyJSON>('POST', '/keys', { name: 'Shared', accounts }));
+    const mine = await createKey(server, ACCOUNT, { scopes: ALL_SCOPES });
     const path = `/accounts/${ACCOUNT}/keys/${shared.keyID}`;
-    const asMine = await done(call<KeyJSON>(server, 'GET', path, undefined, basicOf(mine)));
+    const asMine = await successBody(server.send<KeyJSON>('GET', path, undefined, basicOf(mine)));
     assert.deepEqual(asMine.accounts, [ACCOUNT]);
-    assert.deepEqual((await done(call<KeyJSON>(server, 'GET', path))).accounts, accounts);
+    assert.deepEqual((await successBody(server.send<KeyJSON>('GET', path))).accounts, accounts);
   });
 });

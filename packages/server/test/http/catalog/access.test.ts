@@ -82,7 +82,7 @@ before(async () => {
         Record<string, string>
       >;
     };
-    const { imageID } = await server.added(await picture(1), { account });
+    const { imageID } = await server.addImage(await picture(1), { account });
     const { productID } = await post('products', { ...PRODUCT, images: [{ imageID }] });
     const { lineItemsID } = await post('line-items', ITEMS);
     things[account] = { IMAGE: imageID, PRODUCT: productID ?? '', LINEITEMS: lineItemsID ?? '' };

@@ -21,7 +21,7 @@ after(() => server.close());
 const send = (method: string, path: string, body?: unknown) => server.send(method, path, body);
 
 async function upload() {
-  return server.added(await picture(number++));
+  return server.addImage(await picture(number++));
 }
 
 const item = (changes: object = {}) => ({ name: 'Lemonade', basePrice: PRICE, quantity: 1, ...changes });
@@ -56,7 +56,7 @@ describe('line items over HTTP', () => {
   test('show an image that was disabled after they were written, and its bytes of today', async () => {
     const image = await upload();
     const set = await written(item({ imageIDs: [image.imageID] }));
-    await server.added(await picture(number++), { replace: image.imageID });
+    await server.addImage(await picture(number++), { replace: image.imageID });
     await disable(image.imageID);
     const { body } = await send('GET', `${PATH}/${set.lineItemsID}`);
     assert.deepEqual(body, set);

@@ -28,7 +28,7 @@ async function added(changes: object = {}): Promise<Product> {
 }
 
 async function upload(altText?: string) {
-  return server.added(await picture(number++), altText === undefined ? {} : { metadata: { altText } });
+  return server.addImage(await picture(number++), altText === undefined ? {} : { metadata: { altText } });
 }
 
 describe('a product over HTTP', () => {

@@ -110,7 +110,7 @@ describe('a request that is byte for byte one that was answered from memory', ()
 
   before(async () => {
     server = await startServer();
-    image = await server.added(await picture(11));
+    image = await server.addImage(await picture(11));
     path = `/images/${image.publicID}?size=64x64`;
     server.app.http.server.on('request', () => {
       parsed += 1;
@@ -152,7 +152,7 @@ describe('a request that is byte for byte one that was answered from memory', ()
   });
 
   test('shows the new picture right after a replace', async () => {
-    const other = await server.added(await picture(12));
+    const other = await server.addImage(await picture(12));
     const head = headOf(`/images/${other.publicID}?size=64x64`);
     const wire = await warmed(head);
     const old = await wire.ask(head);
@@ -246,7 +246,7 @@ describe('a stop', () => {
         })
           .jpeg()
           .toBuffer();
-        const image = await server.added(original);
+        const image = await server.addImage(original);
         const head = headOf(`/images/${image.publicID}?size=0x0&format=png`);
         const wire = await Wire.open(server);
         const { body } = await wire.ask(head);

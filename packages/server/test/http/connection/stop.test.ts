@@ -36,7 +36,7 @@ async function startWithSlowReader() {
   const server = await startServer();
   const { hostname, port } = new URL(server.url);
   const open = () => connect(Number(port), hostname);
-  const link = new URL((await server.added(await noise())).link).pathname;
+  const link = new URL((await server.addImage(await noise())).link).pathname;
   const path = `${link}?size=2048x2048&format=png`;
   assert.ok((await (await server.fetch(path)).bytes()).length > LARGE);
   const slow = open();

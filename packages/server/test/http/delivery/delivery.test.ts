@@ -74,9 +74,9 @@ describe('the size of a rendition', () => {
   let small: ImageJSON;
   let huge: ImageJSON;
   before(async () => {
-    wide = await server.added(await quarters(600, 300).png().toBuffer());
-    small = await server.added(await quarters(60, 40).png().toBuffer());
-    huge = await server.added(await quarters(5000, 2500).jpeg().toBuffer());
+    wide = await server.addImage(await quarters(600, 300).png().toBuffer());
+    small = await server.addImage(await quarters(60, 40).png().toBuffer());
+    huge = await server.addImage(await quarters(5000, 2500).jpeg().toBuffer());
   });
 
   const cases: [string, () => ImageJSON, string, number, number][] = [
@@ -131,7 +131,7 @@ describe('the size of a rendition', () => {
   });
 
   test('works for the most extreme shapes', async () => {
-    const line = await server.added(await quarters(2, 30_000).png().toBuffer());
+    const line = await server.addImage(await quarters(2, 30_000).png().toBuffer());
     for (const [query, width, height] of [
       ['?size=2048x2048', 2048, 2048],
       ['?size=1x1', 1, 1],
@@ -147,7 +147,7 @@ describe('the size of a rendition', () => {
 
 describe('the default size', () => {
   test('and size=400x400 are the same bytes and ETag', async () => {
-    const image = await server.added(await picture(1));
+    const image = await server.addImage(await picture(1));
     const one = await get(image);
     const other = await get(image, '?size=400x400');
     assert.equal(one.headers.get('etag'), other.headers.get('etag'));
@@ -160,14 +160,14 @@ describe('the format of a rendition', () => {
   let clear: ImageJSON;
   let filled: ImageJSON;
   before(async () => {
-    opaque = await server.added(await quarters(80, 60).webp({ lossless: true }).toBuffer());
+    opaque = await server.addImage(await quarters(80, 60).webp({ lossless: true }).toBuffer());
     const overlay = { r: 0, g: 0, b: 255, alpha: 0.5 };
-    clear = await server.added(
+    clear = await server.addImage(
       await sharp({ create: { width: 80, height: 60, channels: 4, background: overlay } })
         .png()
         .toBuffer(),
     );
-    filled = await server.added(await quarters(82, 60).ensureAlpha(1).png().toBuffer());
+    filled = await server.addImage(await quarters(82, 60).ensureAlpha(1).png().toBuffer());
   });
 
   const format = async (image: ImageJSON, accept?: string, query = '') => {
@@ -208,7 +208,7 @@ describe('the format of a rendition', () => {
 describe('the look of a rendition', () => {
   test('is upright for every EXIF orientation', async () => {
     for (let orientation = 1; orientation <= 8; orientation++) {
-      const image = await server.added(await quad(orientation));
+      const image = await server.addImage(await quad(orientation));
       const result = await decoded(await get(image, '?size=0x0', { accept: 'image/png' }));
       assert.deepEqual([result.width, result.height], [120, 80], `orientation ${orientation}`);
       assert.equal(result.orientation, undefined);
@@ -219,17 +219,17 @@ describe('the look of a rendition', () => {
   });
 
   test('is sRGB, whatever profile or colour space the original has', async () => {
-    const p3 = await server.added(
+    const p3 = await server.addImage(
       await quarters(80, 62)
         .withIccProfile('p3')
         .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
         .toBuffer(),
     );
-    const cmyk = await server.added(
+    const cmyk = await server.addImage(
       await quarters(80, 64).toColourspace('cmyk').withIccProfile('cmyk').jpeg({ quality: 95 }).toBuffer(),
     );
-    const grey = await server.added(await quarters(80, 66).toColourspace('b-w').png().toBuffer());
-    const deep = await server.added(await quarters(80, 68).toColourspace('rgb16').png().toBuffer());
+    const grey = await server.addImage(await quarters(80, 66).toColourspace('b-w').png().toBuffer());
+    const deep = await server.addImage(await quarters(80, 68).toColourspace('rgb16').png().toBuffer());
     for (const image of [p3, cmyk, grey, deep]) {
       const result = await decoded(await get(image, '?size=0x0', { accept: 'image/png' }));
       assert.notEqual(result.space, 'cmyk');
@@ -251,7 +251,7 @@ describe('the look of a rendition', () => {
       .jpeg()
       .toBuffer();
     assert.ok(original.includes(secret), 'the original has something to hide');
-    const image = await server.added(original);
+    const image = await server.addImage(original);
     for (const format of ['jpeg', 'png', 'webp', 'avif']) {
       const { bytes, exif, icc, xmp, iptc } = await decoded(await get(image, `?format=${format}`));
       assert.deepEqual([exif, icc, xmp, iptc], [undefined, undefined, undefined, undefined], format);
@@ -270,7 +270,7 @@ describe('an animated WebP', () => {
     const bytes = await sharp(inputs, { join: { animated: true } })
       .webp({ delay: [100, 200, 300], loop: 2 })
       .toBuffer();
-    image = await server.added(bytes);
+    image = await server.addImage(bytes);
   });
 
   test('stays animated as WebP, in any size', async () => {
@@ -300,7 +300,7 @@ function settled(t: TestContext): void {
 describe('caching', () => {
   let image: ImageJSON;
   before(async () => {
-    image = await server.added(await picture(50));
+    image = await server.addImage(await picture(50));
   });
 
   test('is allowed to everyone, with a weak ETag, Last-Modified and Vary', async (t) => {
@@ -344,7 +344,7 @@ describe('caching', () => {
   });
 
   test('goes by no date while another change could get the same one, on the long and the short way', async (t) => {
-    const young = await server.added(await picture(52));
+    const young = await server.addImage(await picture(52));
     const changedAt = Date.parse(young.updatedOn);
     const since = { 'if-modified-since': nextSecond(young.updatedOn) };
     t.mock.timers.enable({ apis: ['Date'], now: changedAt + 1_999 });
@@ -411,7 +411,7 @@ describe('caching', () => {
   test('is what VITRINE_CACHE_CONTROL says', async () => {
     const other = await startServer({ VITRINE_CACHE_CONTROL: 'public, max-age=5' });
     try {
-      const { publicID } = await other.added(await picture(51));
+      const { publicID } = await other.addImage(await picture(51));
       assert.equal(
         (await other.fetch(`/images/${publicID}`)).headers.get('cache-control'),
         'public, max-age=5',
@@ -439,10 +439,12 @@ describe('a link', () => {
   test('begins with VITRINE_PUBLIC_URL where one is set, whatever Host a client sends', async () => {
     const other = await startServer({ VITRINE_PUBLIC_URL: 'https://pictures.example/shop/' });
     try {
-      const image = await other.added(await picture(60), { headers: { 'x-forwarded-host': 'evil.example' } });
+      const image = await other.addImage(await picture(60), {
+        headers: { 'x-forwarded-host': 'evil.example' },
+      });
       assert.equal(image.link, `https://pictures.example/shop/images/${image.publicID}`);
       // So that the list has a next page, which has a link as well.
-      await other.added(await picture(62));
+      await other.addImage(await picture(62));
       const { imageID } = image;
       const price = { currency: 'EUR', valueDecimal: '1' };
       const item = { name: 'a', basePrice: price, quantity: 1, imageIDs: [imageID] };
@@ -467,7 +469,7 @@ describe('a link', () => {
   });
 
   test('works without credentials, and ignores wrong ones', async () => {
-    const image = await server.added(await picture(61));
+    const image = await server.addImage(await picture(61));
     assert.equal((await get(image, '', { authorization: 'Basic nonsense' })).status, 200);
   });
 });

@@ -36,7 +36,7 @@ describe('Server-Timing', () => {
   let image: ImageJSON;
   before(async () => {
     server = await startServer();
-    image = await server.added(await jpeg({ width: 1_600, height: 1_200 }));
+    image = await server.addImage(await jpeg({ width: 1_600, height: 1_200 }));
   });
   after(() => server.close());
 
@@ -58,7 +58,7 @@ describe('Server-Timing', () => {
   });
 
   test('tells of the original of a picture that is too small for a ladder', async () => {
-    const small = await server.added(await jpeg({ seed: 2 }));
+    const small = await server.addImage(await jpeg({ seed: 2 }));
     const response = await fetch(`${small.link}?size=112x112`);
     assert.equal(timingOf(response.headers.get('server-timing')).cache, 'original');
   });

@@ -11,7 +11,7 @@ let server: TestServer;
 let image: ImageJSON;
 before(async () => {
   server = await startServer();
-  image = await server.added(await picture(1));
+  image = await server.addImage(await picture(1));
 });
 after(() => server.close());
 

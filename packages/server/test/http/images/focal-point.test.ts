@@ -52,7 +52,7 @@ describe('a focal point', () => {
       [0.1, 'red'],
       [0.9, 'blue'],
     ] as const) {
-      const image = await server.added(await halves(), {
+      const image = await server.addImage(await halves(), {
         metadata: { altText: 'x', focalPoint: { x, y: 0.5 } },
       });
       assert.deepEqual(image.focalPoint, { x, y: 0.5 });
@@ -61,7 +61,7 @@ describe('a focal point', () => {
   });
 
   test('that nobody gave is the middle: the same rendition as position=center', async () => {
-    const image = await server.added(await halves());
+    const image = await server.addImage(await halves());
     assert.equal('focalPoint' in image, false);
     const centre = await crop(image, 'position=center');
     assert.deepEqual(await crop(image), centre);
@@ -69,7 +69,7 @@ describe('a focal point', () => {
   });
 
   test('changes with the metadata, and the next request for the same link is cropped anew', async () => {
-    const image = await server.added(await halves(), { metadata: { focalPoint: { x: 0, y: 0 } } });
+    const image = await server.addImage(await halves(), { metadata: { focalPoint: { x: 0, y: 0 } } });
     const before = await crop(image);
     assert.equal(before.colour, 'red');
     const moved = await describeImage(image.imageID, { focalPoint: { x: 1, y: 1 } });
@@ -80,7 +80,7 @@ describe('a focal point', () => {
   });
 
   test('is kept by metadata that does not speak of it, and by other bytes; null takes it away', async () => {
-    const image = await server.added(await halves(), { metadata: { focalPoint: { x: 0.25, y: 0.75 } } });
+    const image = await server.addImage(await halves(), { metadata: { focalPoint: { x: 0.25, y: 0.75 } } });
     const kept = await describeImage(image.imageID, {
       altText: 'said by a client that knows of no focal points',
     });
@@ -95,7 +95,7 @@ describe('a focal point', () => {
   });
 
   test('that is none is a 422 that names it, and nothing changes', async () => {
-    const image = await server.added(await halves(), {
+    const image = await server.addImage(await halves(), {
       metadata: { altText: 'x', focalPoint: { x: 0, y: 0 } },
     });
     for (const focalPoint of [

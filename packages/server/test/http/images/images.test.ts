@@ -45,14 +45,14 @@ describe('upload', () => {
   });
 
   test('leaves absent fields out', async () => {
-    const image = await server.added(await picture(2));
+    const image = await server.addImage(await picture(2));
     assert.equal('altText' in image, false);
     assert.equal('disabledOn' in image, false);
   });
 
   test('takes metadata flat and nested, and without alt text', async () => {
     const altText = async (seed: number, metadata: unknown) =>
-      (await server.added(await picture(seed), { metadata })).altText;
+      (await server.addImage(await picture(seed), { metadata })).altText;
     assert.equal(await altText(3, { altText: 'flat' }), 'flat');
     assert.equal(await altText(4, { metadata: { altText: 'nested' } }), 'nested');
     assert.equal(await altText(5, {}), undefined);
@@ -105,7 +105,7 @@ describe('upload', () => {
 describe('a duplicate', () => {
   test('is the same bytes in the same account, disabled ones included, and is 409', async () => {
     const bytes = await picture(20);
-    const first = await server.added(bytes);
+    const first = await server.addImage(bytes);
     const again = await server.upload(bytes, { metadata: { altText: 'other' } });
     assert.equal(again.status, 409);
     assert.deepEqual(Object.keys(await json(again)), ['error']);
@@ -115,7 +115,7 @@ describe('a duplicate', () => {
 
   test('names the existing image from v2026.10.00 on, beside a mandatory error', async () => {
     const bytes = await picture(21);
-    const first = await server.added(bytes, { metadata: { altText: 'first' } });
+    const first = await server.addImage(bytes, { metadata: { altText: 'first' } });
     const response = await server.upload(bytes, { headers: { 'x-moov-version': 'v2026.10.00' } });
     assert.equal(response.status, 409);
     assert.equal(response.headers.get('x-moov-version'), 'v2026.10.00');
@@ -130,8 +130,8 @@ describe('a duplicate', () => {
 
   test('of another image refuses an update with 409 and {error} at every version', async () => {
     const taken = await picture(22);
-    await server.added(taken);
-    const other = await server.added(await picture(23));
+    await server.addImage(taken);
+    const other = await server.addImage(await picture(23));
     const response = await server.upload(taken, {
       replace: other.imageID,
       headers: { 'x-moov-version': 'v2026.10.00' },
@@ -142,7 +142,7 @@ describe('a duplicate', () => {
 
   test('is no longer one once its image has other bytes', async () => {
     const old = await picture(24);
-    const image = await server.added(old);
+    const image = await server.addImage(old);
     assert.equal((await server.upload(await picture(25), { replace: image.imageID })).status, 200);
     assert.equal((await server.upload(old)).status, 201);
   });
@@ -164,7 +164,7 @@ describe('list', () => {
 
   before(async () => {
     own = await startServer();
-    for (let seed = 40; seed < 65; seed++) images.unshift(await own.added(await picture(seed)));
+    for (let seed = 40; seed < 65; seed++) images.unshift(await own.addImage(await picture(seed)));
     await own.fetch(path(images[3]?.imageID ?? ''), { method: 'DELETE' });
   });
   after(() => own.close());
@@ -224,7 +224,7 @@ test('a page of a list has at most 200 images, however many are asked for', asyn
     const numbers = Array.from({ length: 201 }, (_, index) => 1_000 + index);
     for (let from = 0; from < numbers.length; from += 20) {
       await Promise.all(
-        numbers.slice(from, from + 20).map(async (number) => own.added(await picture(number))),
+        numbers.slice(from, from + 20).map(async (number) => own.addImage(await picture(number))),
       );
     }
     const response = await own.fetch(`/accounts/${ACCOUNT}/images?count=201`);
@@ -237,7 +237,7 @@ test('a page of a list has at most 200 images, however many are asked for', asyn
 
 describe('get_metadata', () => {
   test('answers 200 with what upload answered', async () => {
-    const image = await server.added(await picture(70), { metadata: { altText: 'Eine Lampe — 灯' } });
+    const image = await server.addImage(await picture(70), { metadata: { altText: 'Eine Lampe — 灯' } });
     const response = await server.fetch(path(image.imageID));
     assert.equal(response.status, 200);
     assert.deepEqual(await json(response), { ...image });
@@ -271,7 +271,7 @@ describe('get_metadata', () => {
 
 describe('update', () => {
   test('keeps imageID, publicID, link, createdOn and, without a metadata part, the alt text', async () => {
-    const image = await server.added(await picture(80), { metadata: { altText: 'kept' } });
+    const image = await server.addImage(await picture(80), { metadata: { altText: 'kept' } });
     const response = await server.upload(await picture(81), { replace: image.imageID });
     assert.equal(response.status, 200);
     const { updatedOn, ...rest } = (await response.json()) as ImageJSON;
@@ -281,16 +281,16 @@ describe('update', () => {
   });
 
   test('replaces or clears the alt text with a metadata part', async () => {
-    const image = await server.added(await picture(82), { metadata: { altText: 'old' } });
+    const image = await server.addImage(await picture(82), { metadata: { altText: 'old' } });
     const changed = async (seed: number, metadata: unknown) =>
-      (await server.added(await picture(seed), { replace: image.imageID, metadata })).altText;
+      (await server.addImage(await picture(seed), { replace: image.imageID, metadata })).altText;
     assert.equal(await changed(83, { altText: 'new' }), 'new');
     assert.equal(await changed(84, {}), undefined);
   });
 
   test('to the image’s own current bytes is a success, so that PUT stays idempotent', async () => {
     const bytes = await picture(85);
-    const image = await server.added(bytes);
+    const image = await server.addImage(bytes);
     assert.equal((await server.upload(bytes, { replace: image.imageID })).status, 200);
     assert.equal(
       (await server.upload(bytes, { replace: image.imageID, metadata: { altText: 'x' } })).status,
@@ -299,7 +299,7 @@ describe('update', () => {
   });
 
   test('with a picture that is refused changes nothing', async () => {
-    const image = await server.added(await picture(86), { metadata: { altText: 'stays' } });
+    const image = await server.addImage(await picture(86), { metadata: { altText: 'stays' } });
     const before = await (await server.fetch(`/images/${image.publicID}`)).arrayBuffer();
     const response = await server.upload(Buffer.from('no picture'), { replace: image.imageID, metadata: {} });
     assert.equal(response.status, 422);
@@ -316,17 +316,17 @@ describe('update', () => {
   });
 
   test('shows its new picture at the old link at once', async () => {
-    const image = await server.added(await picture(88));
+    const image = await server.addImage(await picture(88));
     const etag = async () => (await server.fetch(`/images/${image.publicID}`)).headers.get('etag');
     const before = await etag();
-    await server.added(await picture(89), { replace: image.imageID });
+    await server.addImage(await picture(89), { replace: image.imageID });
     assert.notEqual(await etag(), before);
   });
 });
 
 describe('delete', () => {
   test('disables: the image is still public, listed and readable, and cannot be changed', async () => {
-    const image = await server.added(await picture(100), { metadata: { altText: 'off' } });
+    const image = await server.addImage(await picture(100), { metadata: { altText: 'off' } });
     const response = await server.fetch(path(image.imageID), { method: 'DELETE' });
     assert.equal(response.status, 204);
     assert.equal(await response.text(), '');
@@ -340,7 +340,7 @@ describe('delete', () => {
   });
 
   test('again is 204 and keeps the first time', async () => {
-    const image = await server.added(await picture(102));
+    const image = await server.addImage(await picture(102));
     const disable = async () => {
       assert.equal((await server.fetch(path(image.imageID), { method: 'DELETE' })).status, 204);
       return (await json(await server.fetch(path(image.imageID)))).disabledOn;
@@ -349,7 +349,7 @@ describe('delete', () => {
   });
 
   test('works for clients that send a content type with it', async () => {
-    const image = await server.added(await picture(103));
+    const image = await server.addImage(await picture(103));
     const headers = { 'content-type': 'application/json' };
     assert.equal((await server.fetch(path(image.imageID), { method: 'DELETE', headers })).status, 204);
   });
@@ -362,7 +362,7 @@ describe('delete', () => {
 
 describe('update_metadata', () => {
   test('sets the alt text, and clears it with {}, "" or null', async () => {
-    const image = await server.added(await picture(110));
+    const image = await server.addImage(await picture(110));
     const set = async (body: unknown) => {
       const response = await put(image.imageID, body);
       assert.equal(response.status, 200);
@@ -377,7 +377,7 @@ describe('update_metadata', () => {
   });
 
   test('refuses wrong types and texts with 422 {altText}, and what is not JSON with 400', async () => {
-    const image = await server.added(await picture(111), { metadata: { altText: 'stays' } });
+    const image = await server.addImage(await picture(111), { metadata: { altText: 'stays' } });
     for (const body of [
       { altText: 1 },
       { altText: 'x'.repeat(2001) },
@@ -404,7 +404,7 @@ describe('quota', () => {
     const small = await startServer({ VITRINE_IMAGE_QUOTA: '3' });
     try {
       const added: ImageJSON[] = [];
-      for (let seed = 120; seed < 123; seed++) added.push(await small.added(await picture(seed)));
+      for (let seed = 120; seed < 123; seed++) added.push(await small.addImage(await picture(seed)));
       const refused = await small.upload(await picture(123));
       assert.equal(refused.status, 400);
       assert.match(String((await json(refused)).error), /limit of 3 images/);
@@ -429,8 +429,8 @@ describe('the quota of bytes', () => {
     const limit = one.length + two.length;
     const small = await startServer({ VITRINE_BYTE_QUOTA: String(limit) });
     try {
-      const first = await small.added(one);
-      const second = await small.added(two);
+      const first = await small.addImage(one);
+      const second = await small.addImage(two);
       const refused = await small.upload(three);
       assert.equal(refused.status, 400);
       const text = `byte quota exceeded: limit ${limit} bytes of images that are not disabled`;
@@ -525,7 +525,7 @@ describe('every response', () => {
     assert.deepEqual(await version('/ping', 'latest'), [200, 'v2026.10.00']);
     assert.deepEqual(await version(path('nonsense'), 'dev'), [404, 'v2026.10.00']);
     assert.deepEqual(await version('/livez', 'nonsense'), [200, null]);
-    const image = await server.added(await picture(140));
+    const image = await server.addImage(await picture(140));
     assert.deepEqual(await version(`/images/${image.publicID}`, 'nonsense'), [200, null]);
   });
 
@@ -550,7 +550,7 @@ describe('every response', () => {
 
 test('the original is kept bit for bit', async () => {
   const bytes = await picture(150);
-  await server.added(bytes);
+  await server.addImage(bytes);
   const digest = createHash('sha256').update(bytes).digest('hex');
   const { readFile } = await import('node:fs/promises');
   const stored = await readFile(`${server.folder}/blobs/originals/${digest.slice(0, 2)}/${digest}`);

@@ -10,7 +10,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
-import { newAccount } from '../../support/administration.ts';
+import { createAccount } from '../../support/administration.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
 
@@ -33,7 +33,7 @@ describe('the original of an image', () => {
   };
   async function added(make = () => picture(number++)): Promise<{ image: ImageJSON; bytes: Buffer }> {
     const bytes = await make();
-    return { image: await server.added(bytes), bytes };
+    return { image: await server.addImage(bytes), bytes };
   }
 
   test('is every byte that was uploaded, in its own format, as an attachment only', async () => {
@@ -117,7 +117,7 @@ describe('the original of an image', () => {
 
   test('is a 404 for no image, and for that of another account', async () => {
     const { image } = await added();
-    const other = await newAccount(server);
+    const other = await createAccount(server);
     for (const path of [
       `/accounts/${ACCOUNT}/images/${randomUUID()}/original`,
       `/accounts/${ACCOUNT}/images/nonsense/original`,

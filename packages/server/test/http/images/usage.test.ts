@@ -18,7 +18,7 @@ after(() => server.close());
 const send = (method: string, path: string, body?: unknown) => server.send(method, path, body);
 
 async function upload(altText?: string): Promise<ImageJSON> {
-  return server.added(await picture(number++), altText === undefined ? {} : { metadata: { altText } });
+  return server.addImage(await picture(number++), altText === undefined ? {} : { metadata: { altText } });
 }
 
 async function sell(changes: object): Promise<string> {
@@ -140,7 +140,7 @@ describe('the filters of the list of images', () => {
       const ids: string[] = [];
       for (let i = 0; i < 8; i += 1) {
         const metadata = i < 6 ? { altText: `${i % 2 ? 'GRÜNE Straße' : '100%'} ${i}` } : {};
-        ids.unshift((await shop.added(await picture(4_000 + i), { metadata })).imageID);
+        ids.unshift((await shop.addImage(await picture(4_000 + i), { metadata })).imageID);
       }
       const [seven, six, five, four, three, two, one, zero] = ids;
       await shop.fetch(`/accounts/${ACCOUNT}/products`, {

@@ -114,7 +114,7 @@ describe('the API without VITRINE_CORS_ORIGINS', () => {
   describe('and public links', () => {
     let image: ImageJSON;
     before(async () => {
-      image = await server.added(await picture(1));
+      image = await server.addImage(await picture(1));
     });
 
     test('are open to every page: pictures, 304, HEAD, the short way, and refusals', async () => {

@@ -30,7 +30,7 @@ let over: Promise<unknown>[] = [];
 before(async () => {
   server = await startServer({}, { logTo: { write: (line) => written.push(line) } });
   server.app.http.server.on('request', (_request, response) => over.push(once(response, 'close')));
-  image = await server.added(await picture(1));
+  image = await server.addImage(await picture(1));
 });
 beforeEach(async () => {
   await Promise.all(over);
@@ -156,7 +156,7 @@ describe('an answer of the server’s own fault', () => {
   });
 
   test('that comes of a dependency has the dependency’s own words as its cause', async () => {
-    const lost = await server.added(await picture(5));
+    const lost = await server.addImage(await picture(5));
     await rm(join(server.folder, 'blobs', 'originals'), { recursive: true });
     const response = await fetch(`${lost.link}?size=98x97`);
     assert.equal(response.status, 503);

@@ -41,7 +41,7 @@ const search = (signal?: AbortSignal) =>
 
 describe('a flood of searches of one account', () => {
   test('leaves lists, links and searches of others answered, and is refused beyond its share', async (t) => {
-    const image = await server.added(await png({ width: 32, height: 32 }), { account: small });
+    const image = await server.addImage(await png({ width: 32, height: 32 }), { account: small });
     let over = false;
     const flood = Promise.all(
       Array.from({ length: FLOOD }, async () => {

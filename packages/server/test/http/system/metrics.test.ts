@@ -7,8 +7,8 @@ import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { DOCUMENT } from '../../../src/http/openapi.ts';
-import { basicOf, newKey } from '../../support/administration.ts';
-import { type Readings, readMetrics } from '../../support/readings.ts';
+import { basicOf, createKey } from '../../support/administration.ts';
+import { type MetricValues, readMetrics } from '../../support/metrics.ts';
 import { picture } from '../../support/sample.ts';
 import {
   ACCOUNT,
@@ -26,7 +26,7 @@ describe('/metrics', () => {
   let image: ImageJSON;
   before(async () => {
     server = await startServer();
-    image = await server.added(await picture(1), { metadata: { altText: 'a-text-of-a-client' } });
+    image = await server.addImage(await picture(1), { metadata: { altText: 'a-text-of-a-client' } });
   });
   after(() => server.close());
 
@@ -35,7 +35,8 @@ describe('/metrics', () => {
     const earlier = await readMetrics(server);
     await act();
     const later = await readMetrics(server);
-    return (...series: Parameters<Readings['value']>) => later.value(...series) - earlier.value(...series);
+    return (...series: Parameters<MetricValues['value']>) =>
+      later.value(...series) - earlier.value(...series);
   }
 
   test('counts requests by method, pattern and class of status, and times them', async () => {
@@ -191,7 +192,7 @@ describe('/metrics', () => {
   test('tells why requests were turned away', async () => {
     const limited = await startServer({ VITRINE_RATE_LIMIT: '1', VITRINE_SIZE_BUDGET: '1' });
     try {
-      const image = await limited.added(await picture(1));
+      const image = await limited.addImage(await picture(1));
       const statuses = await Promise.all(
         Array.from({ length: 8 }, async () => (await limited.fetch('/ping')).status),
       );
@@ -222,7 +223,7 @@ describe('who may read /metrics', () => {
     try {
       assert.equal(await statusOf(server, {}), 200);
       assert.equal(await statusOf(server, FAR), 401);
-      const own = await newKey(server, ACCOUNT);
+      const own = await createKey(server, ACCOUNT);
       assert.equal(await statusOf(server, { ...FAR, authorization: basicOf(own) }), 403);
       assert.equal(await statusOf(server, { ...FAR, authorization: server.authorization }), 200);
       const wrong = `${server.authorization.slice(0, -4)}AAA=`;

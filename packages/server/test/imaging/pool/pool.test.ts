@@ -10,7 +10,8 @@ import { isAppError } from '../../../src/errors.ts';
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../../src/imaging/pool/pool.ts';
 import * as pictures from '../../support/pictures.ts';
-import { isAlive, until } from '../../support/processes.ts';
+import { isAlive } from '../../support/processes.ts';
+import { until } from '../../support/waiting.ts';
 
 const PLAN: Plan = {
   width: 100,

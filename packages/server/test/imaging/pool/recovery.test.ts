@@ -11,7 +11,8 @@ import { isAppError } from '../../../src/errors.ts';
 import type { Plan } from '../../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../../src/imaging/pool/pool.ts';
 import * as pictures from '../../support/pictures.ts';
-import { cpuTimeOf, until } from '../../support/processes.ts';
+import { cpuTimeOf } from '../../support/processes.ts';
+import { until } from '../../support/waiting.ts';
 
 /** As expensive as a task may be that every worker takes. */
 const LONG: Plan = {

@@ -45,7 +45,7 @@ after(async () => {
 describe('a browser', () => {
   test('shows the picture of a public link in several sizes, and on a page of another origin', async (t) => {
     if (!browser) return t.skip(NO_BROWSER);
-    const image = await server.added(
+    const image = await server.addImage(
       await sharp({ create: { width: 600, height: 300, channels: 3, background: '#336699' } })
         .png()
         .toBuffer(),
@@ -153,7 +153,7 @@ describe('a browser', () => {
 
   test('reads the pixels of a public picture on any origin, and sends conditional requests', async (t) => {
     if (!browser) return t.skip(NO_BROWSER);
-    const { link } = await server.added(
+    const { link } = await server.addImage(
       await sharp({ create: { width: 60, height: 60, channels: 3, background: '#336699' } })
         .png()
         .toBuffer(),
@@ -184,7 +184,7 @@ describe('a browser', () => {
 
   test('blocks an upload with credentials from a page of another origin', async (t) => {
     if (!browser) return t.skip(NO_BROWSER);
-    const image = await server.added(await picture(9));
+    const image = await server.addImage(await picture(9));
     const page = await browser.newPage();
     await page.goto(shop.url);
     const outcome = await page.evaluate(

@@ -1,8 +1,7 @@
 /**
  * Requests to a server that may end at any moment. An answer counts only when it has arrived whole.
  */
-import { ACCOUNT, uploadForm } from '../../support/server.ts';
-import { AUTHORIZATION } from '../../support/serving.ts';
+import { ACCOUNT, AUTHORIZATION, uploadForm } from '../../support/client.ts';
 
 export interface Answer {
   readonly status: number;

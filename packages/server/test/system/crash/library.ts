@@ -5,13 +5,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../support/ports.ts';
+import { type ServerProcess, startServerProcess } from '../../support/server-process.ts';
 import { type Answer, ask } from './asking.ts';
 import { inspect } from './inspection.ts';
 import { Journal, type KnownImage } from './journal.ts';
 import type { PostgresLibrary } from './postgres-library.ts';
 import { chance } from './random.ts';
 import { type StoredImage, sqliteFaults, sqliteQuery, storedImages } from './records.ts';
-import { freePort, launch, type ServerProcess } from './server-process.ts';
 import { createSupply, type Supply } from './supply.ts';
 import { Writers } from './writers.ts';
 
@@ -52,7 +53,7 @@ export async function startLibrary(
   const data = options.data ?? (await mkdtemp(join(tmpdir(), 'vitrine-faults-')));
   const port = await freePort();
   const launching = { data, port, env: { ...env, ...(postgres && { VITRINE_DATABASE: postgres.url }) } };
-  let server = await launch(launching);
+  let server = await startServerProcess(launching);
   t.after(async () => {
     await server.kill();
     if (options.data === undefined) await rm(data, { recursive: true, force: true, maxRetries: 3 });
@@ -80,12 +81,12 @@ export async function startLibrary(
         chance: chance(seed * 1000 + turn),
       });
       const writing = writers.run(WRITERS);
-      await Promise.race([journal.when(holds), writing, server.ended]);
+      await Promise.race([journal.when(holds), writing, server.exited]);
       writers.stop();
       await writing;
     },
     async restart() {
-      server = await launch(launching);
+      server = await startServerProcess(launching);
     },
     stored: () => storedImages(query),
     inspect: async ({ whole } = { whole: false }) => [

@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { startPostgres } from '../../support/postgres.ts';
+import { startOwnPostgres } from '../../support/postgres.ts';
 import { type Answer, ask, IMAGES, uploading } from './asking.ts';
 import { startLibrary } from './library.ts';
 import { postgresLibrary } from './postgres-library.ts';
 
-const { postgres, skip } = await startPostgres();
+const { postgres, skip } = await startOwnPostgres();
 after(async () => {
   await postgres?.stop();
 });

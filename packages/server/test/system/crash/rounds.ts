@@ -7,12 +7,19 @@ import { mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '../../support/ports.ts';
+import {
+  type ServerProcess,
+  type ServerProcessOptions,
+  spawnServer,
+  startServerProcess,
+  UNLIMITED,
+} from '../../support/server-process.ts';
 import { inspect, type Leftovers, leftovers } from './inspection.ts';
 import { Journal } from './journal.ts';
 import { type Keeping, keep } from './keeping.ts';
 import { type Chance, chance } from './random.ts';
 import { type Query, sqliteFaults, sqliteQuery, storedImages } from './records.ts';
-import { freePort, launch, type ServerProcess } from './server-process.ts';
 import { createSupply } from './supply.ts';
 import { Writers } from './writers.ts';
 
@@ -48,6 +55,8 @@ export interface RoundsReport {
   kept: Omit<Keeping, 'complaints'>;
 }
 
+type LaunchOptions = Required<Pick<ServerProcessOptions, 'data' | 'port' | 'env'>>;
+
 type KillMoment = 'writing' | 'starting' | 'stopping';
 
 const WRITERS = 6;
@@ -79,7 +88,7 @@ async function crashRoundsIn(
   const blobs = join(data, 'blobs');
   const query = postgres?.query ?? sqliteQuery(join(data, 'vitrine.db'));
   const port = await freePort();
-  const launching = { data, port, env: postgres ? { VITRINE_DATABASE: postgres.url } : {} };
+  const launching: LaunchOptions = { data, port, env: postgres ? { VITRINE_DATABASE: postgres.url } : {} };
   const report: RoundsReport = {
     rounds: 0,
     kills: { writing: 0, starting: 0, stopping: 0 },
@@ -96,11 +105,10 @@ async function crashRoundsIn(
   /** Starts the server, now and then after a start that is cut short: the very first one too. */
   const start = async (fate: Chance): Promise<ServerProcess> => {
     while (fate.next() < 0.2) {
-      const early = await launch({ ...launching, killAfter: fate.next() * LONGEST_START });
-      await early?.kill();
+      await startAndKill(launching, fate.next() * LONGEST_START);
       report.kills.starting += 1;
     }
-    const server = await launch(launching);
+    const server = await startServerProcess(launching);
     const { wall, cpu = 0 } = server.startTimes;
     report.longestStart.wall = Math.max(report.longestStart.wall, wall);
     report.longestStart.cpu = Math.max(report.longestStart.cpu, cpu);
@@ -144,6 +152,18 @@ async function crashRoundsIn(
   return report;
 }
 
+/** Starts a server and kills it after `ms` milliseconds. @throws Error with the output if the server exits before */
+async function startAndKill({ data, port, env }: LaunchOptions, ms: number): Promise<void> {
+  const early = spawnServer({
+    env: { ...UNLIMITED, VITRINE_PORT: String(port), VITRINE_DATA: data, ...env },
+  });
+  try {
+    await Promise.race([early.listening, delay(ms)]);
+  } finally {
+    await early.kill();
+  }
+}
+
 /** Writes, and kills the server at a moment of chance. Resolves when nothing of it runs. */
 async function writeAndKill(
   server: ServerProcess,
@@ -161,7 +181,7 @@ async function writeAndKill(
       : journal.when(() => journal.acknowledged >= enough).then(() => delay(fate.next() * 20));
   const writing = writers.run(WRITERS);
   // A server that ends by itself lets the writers end too.
-  await Promise.race([due, writing, server.ended]);
+  await Promise.race([due, writing, server.exited]);
   if (stopping) {
     server.signal('SIGTERM');
     await delay(fate.next() * LONGEST_STOP);
@@ -175,13 +195,13 @@ async function writeAndKill(
 async function sweepFaults(
   blobs: string,
   running: { server?: ServerProcess },
-  launching: { data: string; port: number; env: Record<string, string> },
+  launching: LaunchOptions,
 ): Promise<string[]> {
   await running.server?.kill();
   const staging = join(blobs, 'staging');
   const old = new Date(Date.now() - TWO_HOURS);
   for (const name of await readdir(staging)) await utimes(join(staging, name), old, old);
-  running.server = await launch(launching);
+  running.server = await startServerProcess(launching);
   const left = await readdir(staging);
   return left.length === 0 ? [] : [`${left.length} old files are left in staging after a start`];
 }

@@ -20,7 +20,7 @@ test('a stop under load answers or refuses: what was not answered did not happen
     }
     return false;
   });
-  assert.equal(await server.ended, 0);
+  assert.equal(await server.exited, 0);
   assert.deepEqual(library.complaints, []);
   assert.ok(journal.acknowledged > (atSignal ?? Infinity), 'what ran was finished');
   const open = { uploads: [...journal.openUploads.keys()], products: [...journal.openProducts.keys()] };

@@ -50,7 +50,7 @@ async function side(env: Record<string, string>): Promise<Side> {
   const server = await startServer({ VITRINE_RATE_LIMIT: '0', VITRINE_IMAGE_QUOTA: '100000', ...env });
   const under = `/accounts/${ACCOUNT}`;
   const images = [];
-  for (const number of [1, 2, 3, 4]) images.push((await server.added(await picture(number))).imageID);
+  for (const number of [1, 2, 3, 4]) images.push((await server.addImage(await picture(number))).imageID);
   await server.fetch(`${under}/images/${images[3]}`, { method: 'DELETE' });
   const basePrice = { currency: 'USD', valueDecimal: '1' };
   const product = { title: 'Cup', description: 'A cup', basePrice, images: [{ imageID: images[0] }] };

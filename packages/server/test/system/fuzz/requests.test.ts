@@ -29,7 +29,7 @@ before(async () => {
       },
     },
   );
-  image = await server.added(await picture(1));
+  image = await server.addImage(await picture(1));
 });
 after(() => server.close());
 

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { FLOODS, MEMORY_BOMBS, PIXEL_BOMBS } from './bombs.ts';
 import { assertHealthy, DELIVERIES_OF_ALL_SIZES, findFaults, ONE_AT_ONCE } from './faults.ts';
-import { type ServingProcess, startProcess } from './server-process.ts';
+import { type HostileServer, startProcess } from './server-process.ts';
 
-let server: ServingProcess;
+let server: HostileServer;
 
 before(async () => {
   server = await startProcess();

@@ -7,9 +7,9 @@ import { after, before, describe, test } from 'node:test';
 import { DAMAGED_FILES, otherFormats, TRUNCATED } from './damaged.ts';
 import { assertHealthy, findFaults, TWO_AT_ONCE } from './faults.ts';
 import { MALFORMED_EXIF, POLYGLOTS, PRIVATE_METADATA, RARE_JPEGS } from './hidden-content.ts';
-import { type ServingProcess, startProcess } from './server-process.ts';
+import { type HostileServer, startProcess } from './server-process.ts';
 
-let server: ServingProcess;
+let server: HostileServer;
 
 before(async () => {
   server = await startProcess();

@@ -3,7 +3,7 @@
  * be delivered without its hidden content, and the server must stay healthy.
  */
 import assert from 'node:assert/strict';
-import type { Answer, ServingProcess } from './server-process.ts';
+import type { Answer, HostileServer } from './server-process.ts';
 import { MARKERS, type Specimen } from './specimen.ts';
 
 /** Requests for every accepted picture: the default, the full size, one pixel, and every encoder. */
@@ -33,7 +33,7 @@ const WORKER_MIB = 1_024;
 
 /** Uploads all specimens, `atOnce` at the same time, and describes every wrong answer. */
 export async function findFaults(
-  server: ServingProcess,
+  server: HostileServer,
   specimens: readonly Specimen[],
   atOnce: number,
   deliveries: readonly string[] = DELIVERIES,
@@ -52,7 +52,7 @@ export async function findFaults(
 }
 
 async function findFaultsOfOne(
-  server: ServingProcess,
+  server: HostileServer,
   { make, expected }: Specimen,
   deliveries: readonly string[],
 ): Promise<string[]> {
@@ -70,7 +70,7 @@ async function findFaultsOfOne(
 }
 
 async function findDeliveryFaults(
-  server: ServingProcess,
+  server: HostileServer,
   id: string,
   deliveries: readonly string[],
 ): Promise<string[]> {
@@ -98,8 +98,8 @@ function publicID({ body }: Answer): string {
 }
 
 /** Fails unless the server is alive, ready and within its memory, and has logged no failure. */
-export async function assertHealthy(server: ServingProcess): Promise<string> {
-  assert.equal(server.ended(), undefined);
+export async function assertHealthy(server: HostileServer): Promise<string> {
+  assert.equal(server.exitStatus(), undefined);
   assert.equal((await server.request('GET', '/livez')).status, 200);
   assert.equal((await server.request('GET', '/readyz')).status, 200);
   const { server: serverPeak, worker: workerPeak } = server.peaks();
@@ -107,7 +107,7 @@ export async function assertHealthy(server: ServingProcess): Promise<string> {
   assert.ok(workerPeak < WORKER_MIB, `a worker held ${workerPeak} MiB`);
   // No worker crashed, no worker was killed, and no request failed in the server.
   assert.deepEqual(
-    server.log.filter(({ level, outcome }) => level !== 'warn' || outcome !== undefined),
+    server.warnings.filter(({ level, outcome }) => level !== 'warn' || outcome !== undefined),
     [],
   );
   return `memory at most: serving process ${serverPeak} MiB, worker ${workerPeak} MiB`;

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IMAGE_FORMATS, type ImageFormat } from '../../../src/image.ts';
 import { createRandom, makeSeeds, mutate } from './mutations.ts';
-import type { Answer, ServingProcess } from './server-process.ts';
+import type { Answer, HostileServer } from './server-process.ts';
 
 export interface FuzzOptions {
   readonly seed: number;
@@ -49,7 +49,7 @@ const AT_ONCE = 6;
 const DELIVERIES = ['?size=400x400', '?size=37x23&format=png', '?size=0x0&format=webp'] as const;
 
 /** Sends mutations up to the number or the time limit. The formats take turns. */
-export async function fuzz(server: ServingProcess, options: FuzzOptions): Promise<FuzzResult> {
+export async function fuzz(server: HostileServer, options: FuzzOptions): Promise<FuzzResult> {
   const { seed, perFormat, withinMs = Number.POSITIVE_INFINITY, keepIn, onProgress } = options;
   const { progressEvery = 500, onFault } = options;
   const seeds = Object.fromEntries(
@@ -64,7 +64,7 @@ export async function fuzz(server: ServingProcess, options: FuzzOptions): Promis
   let next = 0;
 
   const work = async () => {
-    while (next < perFormat * IMAGE_FORMATS.length && server.ended() === undefined) {
+    while (next < perFormat * IMAGE_FORMATS.length && server.exitStatus() === undefined) {
       if (performance.now() - started > withinMs) return;
       const format = IMAGE_FORMATS[next % IMAGE_FORMATS.length] ?? 'png';
       const number = Math.floor(next / IMAGE_FORMATS.length);
@@ -85,14 +85,14 @@ export async function fuzz(server: ServingProcess, options: FuzzOptions): Promis
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  const ended = server.ended();
+  const ended = server.exitStatus();
   if (ended !== undefined) faults.push(`the serving process ended with ${ended}`);
   return { formats, faults, slowestMs };
 }
 
 /** Sends one file. Returns the fault, or undefined if all answers are right. */
 async function findFault(
-  server: ServingProcess,
+  server: HostileServer,
   file: Buffer,
   counts: FuzzCounts,
   onAnswer: () => void,
@@ -122,7 +122,7 @@ async function findFault(
 }
 
 /** An accepted file must be delivered in every format. */
-async function findDeliveryFault(server: ServingProcess, { body }: Answer): Promise<string | undefined> {
+async function findDeliveryFault(server: HostileServer, { body }: Answer): Promise<string | undefined> {
   const { publicID } = JSON.parse(body.toString()) as { publicID: string };
   for (const query of DELIVERIES) {
     const { status, body: text } = await server.request('GET', `/images/${publicID}${query}`);
@@ -137,9 +137,9 @@ export async function makeCase(seed: number, format: ImageFormat, number: number
 }
 
 /** The result of a run, as lines of text. */
-export function formatReport({ formats, faults, slowestMs }: FuzzResult, server: ServingProcess): string[] {
+export function formatReport({ formats, faults, slowestMs }: FuzzResult, server: HostileServer): string[] {
   const { server: serverPeak, worker: workerPeak } = server.peaks();
-  const ends = server.log.flatMap(({ outcome }) => outcome?.kind ?? []);
+  const ends = server.warnings.flatMap(({ outcome }) => outcome?.kind ?? []);
   return [
     ...Object.entries(formats).map(
       ([format, { sent, accepted, refused, duplicate, killed }]) =>

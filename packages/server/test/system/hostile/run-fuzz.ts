@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { IMAGE_FORMATS } from '../../../src/image.ts';
 import { formatReport, fuzz, makeCase } from './fuzz.ts';
-import { type ServingProcess, startProcess } from './server-process.ts';
+import { type HostileServer, startProcess } from './server-process.ts';
 
 const PER_FORMAT = 5_000;
 
@@ -35,7 +35,7 @@ try {
   await server.close();
 }
 
-async function run(server: ServingProcess): Promise<number> {
+async function run(server: HostileServer): Promise<number> {
   const { minutes, count } = values;
   const perFormat = Number(count ?? (minutes === undefined ? PER_FORMAT : Number.MAX_SAFE_INTEGER));
   print(`seed ${seed}`);
@@ -51,7 +51,7 @@ async function run(server: ServingProcess): Promise<number> {
   return result.faults.length === 0 ? 0 : 1;
 }
 
-async function replay(server: ServingProcess, name: string): Promise<number> {
+async function replay(server: HostileServer, name: string): Promise<number> {
   const [formatName, number] = name.split(':');
   const format = IMAGE_FORMATS.find((each) => each === formatName);
   if (format === undefined)
@@ -61,6 +61,6 @@ async function replay(server: ServingProcess, name: string): Promise<number> {
   await writeFile(path, file);
   const { status, body } = await server.upload(file);
   print(`${path}: ${status} ${body.toString()}`);
-  for (const line of server.log) print(JSON.stringify(line));
+  for (const line of server.warnings) print(JSON.stringify(line));
   return status < 500 ? 0 : 1;
 }

@@ -6,17 +6,17 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import * as pictures from '../../support/pictures.ts';
-import { cpuTimeOf, stateOf, until } from '../../support/processes.ts';
+import { cpuTimeOf, stateOf } from '../../support/processes.ts';
 import { picture } from '../../support/sample.ts';
-import { LIMITED } from '../../support/serving.ts';
+import { until } from '../../support/waiting.ts';
 import { plainAnimation, plainWebp } from './bombs.ts';
-import { type Answer, type ServingProcess, startProcess } from './server-process.ts';
+import { type Answer, type HostileServer, startProcess } from './server-process.ts';
 
 const WORKERS = 2;
 
 const OVERLOADED = 'Too many pictures are waiting';
 
-let server: ServingProcess;
+let server: HostileServer;
 let links: string[];
 let numbers = 0;
 
@@ -98,7 +98,7 @@ function failures(answers: readonly Answer[]): Answer[] {
 }
 
 async function assertAlive(): Promise<void> {
-  assert.equal(server.ended(), undefined);
+  assert.equal(server.exitStatus(), undefined);
   assert.equal((await server.request('GET', '/livez')).status, 200);
 }
 
@@ -182,7 +182,7 @@ describe('the server', () => {
 
   test('logs only warnings about workers', async () => {
     // Other levels are only for failed requests and for task outcomes.
-    const unexpected = server.log.filter(
+    const unexpected = server.warnings.filter(
       ({ level, msg, outcome }) =>
         level !== 'warn' && !(level === 'error' && msg === 'request failed') && outcome === undefined,
     );
@@ -194,19 +194,19 @@ describe('the server with a low memory limit for workers', () => {
   /** Twice the memory of a worker for an ordinary picture, and half of the memory for these pictures. */
   const MEMORY_LIMIT = 200 * 1024 * 1024;
 
-  let narrow: ServingProcess;
+  let narrow: HostileServer;
   let warm: string;
   let animation: string;
   before(async () => {
-    const entry = [LIMITED, '{}', JSON.stringify({ memoryLimitBytes: MEMORY_LIMIT })];
-    narrow = await startProcess({ VITRINE_RENDER_CONCURRENCY: String(WORKERS) }, entry);
+    const env = { VITRINE_RENDER_CONCURRENCY: String(WORKERS) };
+    narrow = await startProcess(env, { memoryLimitBytes: MEMORY_LIMIT });
     warm = linkOf(await narrow.upload(await pictures.jpeg()));
     // Ingest decodes its frames one by one. An animated rendition needs all of them at once.
     animation = linkOf(await narrow.upload(await plainAnimation(60, 1_000)));
   });
   after(() => narrow.close());
 
-  const ends = () => narrow.log.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome.kind]));
+  const ends = () => narrow.warnings.flatMap(({ outcome }) => (outcome === undefined ? [] : [outcome.kind]));
 
   /** Sends other requests, which must succeed, until this one is answered and its worker has ended. */
   async function whileOthersSucceed(request: Promise<Answer>): Promise<Answer> {
@@ -252,7 +252,7 @@ describe('the server with a low memory limit for workers', () => {
     );
     assert.equal(narrow.workerPids().length, WORKERS);
     assert.equal((await narrow.request('GET', `${animation}?size=100x100&format=jpeg`)).status, 200);
-    assert.equal(narrow.ended(), undefined);
+    assert.equal(narrow.exitStatus(), undefined);
     assert.equal(ends().length, 2);
   });
 });

@@ -7,10 +7,11 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { AUTHORIZATION, uploadForm } from '../../support/client.ts';
 import { picture } from '../../support/sample.ts';
-import { uploadForm } from '../../support/server.ts';
-import { AUTHORIZATION } from '../../support/serving.ts';
-import { heard, IMAGES, type ServerProcess, startProcess, uploadHead } from './process.ts';
+import type { ServerProcess } from '../../support/server-process.ts';
+import { waitFor } from '../../support/waiting.ts';
+import { IMAGES, receivedText, startProcess, uploadHead } from './process.ts';
 
 const LINUX = { skip: process.platform !== 'linux' };
 const LARGE = 8 * 1024 * 1024;
@@ -50,7 +51,8 @@ describe('a flood', () => {
 
   test('of 500 cold sizes of many images is answered 200, 429 or 503, each refusal with Retry-After', async (t) => {
     const links: string[] = [];
-    for (let n = 1; n <= 10; n++) links.push(new URL((await server.added(await picture(n))).link).pathname);
+    for (let n = 1; n <= 10; n++)
+      links.push(new URL((await server.addImage(await picture(n))).link).pathname);
     const probe = keepAsking('/livez');
     const warm = keepAsking(links[0] ?? '');
     const answers = await Promise.all(
@@ -83,18 +85,18 @@ describe('a flood', () => {
   });
 
   test('of 1 000 aborted uploads leaves neither files nor sockets', LINUX, async () => {
-    const files = await server.files();
+    const files = await server.openFiles();
     const { head, form } = uploadHead(5_000_000);
     const beginning = Buffer.concat([Buffer.from(head), form, Buffer.alloc(50_000)]);
     const probe = keepAsking('/livez');
     for (let round = 0; round < 10; round++) {
-      const sockets = Array.from({ length: 100 }, () => server.open());
+      const sockets = Array.from({ length: 100 }, () => server.connect());
       await Promise.all(
         sockets.map((socket) => new Promise<void>((resolve) => socket.write(beginning, () => resolve()))),
       );
-      await server.until(
+      await waitFor(
         'they really begin to arrive',
-        server.staged,
+        server.stagedFiles,
         (begun) => (begun as string[]).length > 0,
       );
       for (const [index, socket] of sockets.entries()) {
@@ -103,11 +105,11 @@ describe('a flood', () => {
         else socket.resetAndDestroy();
       }
     }
-    await server.until('nothing is on its way in', server.staged, (left) => (left as string[]).length === 0);
-    await server.until('files are closed', server.files, (open) => Number(open) <= files + 2);
+    await waitFor('nothing is on its way in', server.stagedFiles, (left) => (left as string[]).length === 0);
+    await waitFor('files are closed', server.openFiles, (open) => Number(open) <= files + 2);
     const { statuses } = await probe.stop();
     assert.deepEqual([...new Set(statuses)], [200]);
-    await server.added(await picture(100));
+    await server.addImage(await picture(100));
   });
 
   test(
@@ -115,10 +117,10 @@ describe('a flood', () => {
     LINUX,
     async () => {
       const { head, form } = uploadHead(5_000_000);
-      const sockets = Array.from({ length: 128 }, () => server.open());
+      const sockets = Array.from({ length: 128 }, () => server.connect());
       for (const socket of sockets)
         socket.write(Buffer.concat([Buffer.from(head), form, Buffer.alloc(1_000)]));
-      await server.until('all arrive', server.staged, (files) => (files as string[]).length === 128);
+      await waitFor('all arrive', server.stagedFiles, (files) => (files as string[]).length === 128);
       const body = uploadForm(await picture(200));
       const refused = await server.fetch(IMAGES, { method: 'POST', body });
       assert.equal(refused.status, 429);
@@ -134,12 +136,12 @@ describe('a flood', () => {
       const other = await server.fetch(path, { method: 'POST', body: uploadForm(await picture(200)) });
       assert.equal(other.status, 201);
       for (const socket of sockets) socket.destroy();
-      await server.until(
+      await waitFor(
         'nothing is on its way in',
-        server.staged,
+        server.stagedFiles,
         (left) => (left as string[]).length === 0,
       );
-      await server.added(await picture(200));
+      await server.addImage(await picture(200));
     },
   );
 
@@ -160,7 +162,7 @@ describe('a flood', () => {
     const { head } = uploadHead(form.length + bytes.length + end.length);
     const answers = await Promise.all(
       Array.from({ length: 64 }, async () => {
-        const socket = server.open();
+        const socket = server.connect();
         for (const part of [head, form, bytes, end]) socket.write(part);
         const [answer] = (await once(socket, 'data')) as [Buffer];
         socket.destroy();
@@ -173,7 +175,7 @@ describe('a flood', () => {
     t.diagnostic(`${Math.round((most - memory) / 1e6)} MB more than idle at most`);
     // The promise, which `npm run bench` measures with 16 MiB, is 150 MB; here they would be half a gigabyte.
     assert.ok(most - memory < 250_000_000, `${most - memory} bytes`);
-    await server.until('nothing is on its way in', server.staged, (left) => (left as string[]).length === 0);
+    await waitFor('nothing is on its way in', server.stagedFiles, (left) => (left as string[]).length === 0);
   });
 });
 
@@ -181,14 +183,14 @@ describe('connections', () => {
   test('of one address beyond its share are told 429, and served again once others are gone', async () => {
     server = await startProcess({}, { connections: { perAddress: 20 } });
     try {
-      const held = Array.from({ length: 40 }, () => server.open());
+      const held = Array.from({ length: 40 }, () => server.connect());
       const answers: string[] = [];
       for (const socket of held) {
-        void heard(socket).then((answer) => answers.push(answer));
+        void receivedText(socket).then((answer) => answers.push(answer));
         // Not whole, so that those that are had stay as they are.
         socket.write('GET /livez HTTP/1.1\r\n');
       }
-      await server.until(
+      await waitFor(
         '20 are refused',
         async () => answers.length,
         (count) => Number(count) >= 20,
@@ -203,9 +205,9 @@ describe('connections', () => {
       const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
       assert.equal(incoming.statusCode, 429);
       // One that asks for nothing is told nothing, which its client would take for the end of another, and does not stay.
-      assert.equal(await heard(server.open()), '');
+      assert.equal(await receivedText(server.connect()), '');
       for (const socket of held) socket.destroy();
-      await server.until('served again', async () =>
+      await waitFor('served again', async () =>
         server.fetch('/livez').then(
           ({ status }) => status === 200,
           () => false,
@@ -223,7 +225,7 @@ describe('connections', () => {
       let refusal = '';
       // Behind a proxy all of them are from one address: the share of one does not count.
       while (refusal === '' && held.length < 60) {
-        const socket = server.open();
+        const socket = server.connect();
         held.push(socket);
         socket.write(`GET /ping HTTP/1.1\r\nHost: a\r\nAuthorization: ${AUTHORIZATION}\r\n\r\n`);
         const [chunk] = (await once(socket, 'data')) as [Buffer];
@@ -232,10 +234,10 @@ describe('connections', () => {
       assert.match(refusal, /^HTTP\/1\.1 503 .*\r\nRetry-After: 1\r\n/s);
       assert.ok(held.length > 20 && held.length <= 31, `${held.length}`);
       for (const socket of held) socket.destroy();
-      await server.until('served again', async () => {
-        const socket = server.open();
+      await waitFor('served again', async () => {
+        const socket = server.connect();
         socket.write('GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
-        return (await heard(socket)).startsWith('HTTP/1.1 200');
+        return (await receivedText(socket)).startsWith('HTTP/1.1 200');
       });
     } finally {
       await server.close();

@@ -1,117 +1,37 @@
 /**
- * A server in a process of its own, as what is done to it here would otherwise be done to the test as well; and what an
- * operator can see of it from outside: memory, files, sockets, what lies in its folders.
+ * A server process with low limits, and raw HTTP for clients that misbehave.
  */
-import type { ChildProcess } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
-import type { ServerLimits } from '../../../src/http/connection/server-limits.ts';
-import { memoryOf } from '../../support/processes.ts';
+import type { Socket } from 'node:net';
+import { ACCOUNT, AUTHORIZATION } from '../../support/client.ts';
 import { picture } from '../../support/sample.ts';
-import { ACCOUNT, type ImageJSON, uploadForm } from '../../support/server.ts';
-import { AUTHORIZATION, LIMITED, serve, UNLIMITED } from '../../support/serving.ts';
+import { type HTTPLimits, type ServerProcess, startServerProcess } from '../../support/server-process.ts';
 
 export const IMAGES = `/accounts/${ACCOUNT}/images`;
 
-export interface ServerProcess {
-  readonly url: string;
-  readonly child: ChildProcess;
-  /** Opens a connection and nothing more. */
-  open(): Socket;
-  /** Requests a path with the bootstrap key. */
-  fetch(path: string, init?: RequestInit): Promise<Response>;
-  added(bytes: Uint8Array): Promise<ImageJSON>;
-  /** Resident bytes of the serving process, without its workers. Linux. */
-  memory(): Promise<number>;
-  /** Open files and sockets. Linux. */
-  files(): Promise<number>;
-  /** Files on their way in. */
-  staged(): Promise<string[]>;
-  /** Resolves when it is so; rejects with what was seen last when it is not in a minute. */
-  until(what: string, see: () => Promise<unknown>, isSo?: (seen: unknown) => boolean): Promise<void>;
-  close(): Promise<void>;
-}
-
-/** Milliseconds after which what has not come about will not; many times what a slow machine takes. */
-const PATIENCE = 60_000;
-
-/** Limits of one's own; of connections and pace, only what differs. */
-export interface Limits extends Partial<Omit<ServerLimits, 'connections' | 'pace'>> {
-  readonly connections?: Partial<ServerLimits['connections']>;
-  readonly pace?: Partial<ServerLimits['pace']>;
-}
-
+/** Starts a server that has already ingested an image, so that its workers and their pipes exist. */
 export async function startProcess(
   env: Record<string, string> = {},
-  limits: Limits = {},
+  limits: HTTPLimits = {},
 ): Promise<ServerProcess> {
-  const folder = await mkdtemp(join(tmpdir(), 'vitrine-overload-'));
-  const { child, pid, listening, ended } = serve({
-    entry: [LIMITED, JSON.stringify(limits)],
-    cwd: folder,
-    env: { ...UNLIMITED, VITRINE_LOG_LEVEL: 'error', ...env },
-  });
-  const url = await listening;
-  // What goes wrong there is to be seen here.
-  child.stderr.pipe(process.stderr);
-  const server: ServerProcess = {
-    url,
-    child,
-    open() {
-      const socket = connect(Number(new URL(url).port), '127.0.0.1');
-      // Whatever the server does to it is looked at by the test, as far as it matters.
-      socket.on('error', () => undefined);
-      return socket;
-    },
-    fetch: (path, init = {}) =>
-      fetch(new URL(path, url), {
-        ...init,
-        headers: { authorization: AUTHORIZATION, ...(init.headers as object) },
-      }),
-    async added(bytes) {
-      const response = await server.fetch(IMAGES, { method: 'POST', body: uploadForm(bytes) });
-      if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`);
-      return (await response.json()) as ImageJSON;
-    },
-    memory: async () => memoryOf(pid).now,
-    files: async () => (await readdir(`/proc/${pid}/fd`)).length,
-    staged: () => readdir(join(folder, 'data/blobs/staging')),
-    async until(what, see, isSo = Boolean) {
-      const deadline = performance.now() + PATIENCE;
-      let last = await see();
-      while (performance.now() < deadline) {
-        if (isSo(last)) return;
-        await pause(50);
-        last = await see();
-      }
-      throw new Error(`${what}: ${JSON.stringify(last)}`);
-    },
-    async close() {
-      child.kill('SIGKILL');
-      await ended;
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
-  // Once a picture was taken in, a worker is there, and the files and pipes that go with it.
-  await server.added(await picture(0)).catch(async (error: unknown) => {
+  const server = await startServerProcess({ limits, env: { VITRINE_LOG_LEVEL: 'error', ...env } });
+  // Shows errors of the server in the output of the test.
+  server.child.stderr.pipe(process.stderr);
+  await server.addImage(await picture(0)).catch(async (error: unknown) => {
     await server.close();
     throw error;
   });
   return server;
 }
 
-/** What came of a connection: all that it was sent, once it is closed. */
-export async function heard(socket: Socket): Promise<string> {
+/** All bytes that the server sent on a connection, once it is closed. */
+export async function receivedText(socket: Socket): Promise<string> {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   if (!socket.closed) await new Promise<void>((resolve) => socket.once('close', () => resolve()));
   return Buffer.concat(chunks).toString('latin1');
 }
 
-/** The head of an upload of so many bytes, and the beginning of its form. */
+/** The head of an upload with this content length, and the beginning of its form. */
 export function uploadHead(length: number): { head: string; form: Buffer } {
   const form = Buffer.from(
     '--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n' +

@@ -8,17 +8,19 @@ import type { Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { picture } from '../../support/sample.ts';
-import { heard, type Limits, type ServerProcess, startProcess, uploadHead } from './process.ts';
+import type { HTTPLimits, ServerProcess } from '../../support/server-process.ts';
+import { waitFor } from '../../support/waiting.ts';
+import { receivedText, startProcess, uploadHead } from './process.ts';
 
 const LINUX = { skip: process.platform !== 'linux' };
 
 let server: ServerProcess;
 let sockets: Socket[] = [];
-const start = async (limits: Limits, env: Record<string, string> = {}) => {
+const start = async (limits: HTTPLimits, env: Record<string, string> = {}) => {
   server = await startProcess(env, limits);
 };
 const open = (count: number) => {
-  const opened = Array.from({ length: count }, () => server.open());
+  const opened = Array.from({ length: count }, () => server.connect());
   sockets.push(...opened);
   return opened;
 };
@@ -54,7 +56,7 @@ describe('headers', () => {
   test('that drip on 500 connections end in 408 on all of them, and others are served meanwhile', async () => {
     await start({ headersTimeout: 400, checkInterval: 100 });
     const slow = open(500);
-    const answers = Promise.all(slow.map(heard));
+    const answers = Promise.all(slow.map(receivedText));
     for (const socket of slow) socket.write('GET /livez HTTP/1.1\r\nHost: a\r\nX: ');
     // Asked while the 500 hold their connections, and answered before the first of them is given up.
     await Promise.all(slow.map((socket) => (socket.connecting ? once(socket, 'connect') : undefined)));
@@ -65,32 +67,32 @@ describe('headers', () => {
 
   test('that never come on 200 connections end in 408, without a byte of the client', LINUX, async () => {
     await start({ headersTimeout: 400, checkInterval: 100 });
-    const before = await server.files();
-    const answers = await Promise.all(open(200).map(heard));
+    const before = await server.openFiles();
+    const answers = await Promise.all(open(200).map(receivedText));
     assert.deepEqual(counted(answers), { 408: 200 });
-    await server.until('sockets are freed', server.files, (files) => Number(files) <= before + 2);
+    await waitFor('sockets are freed', server.openFiles, (files) => Number(files) <= before + 2);
   });
 });
 
 describe('bodies', () => {
   test('of 120 uploads that drip end in 408, and leave no file on its way in', LINUX, async () => {
     await start({ pace: { grace: 3_000, minRate: 64 * 1024, checkInterval: 100 } });
-    const before = await server.files();
+    const before = await server.openFiles();
     // Fewer than one account may send at once.
     const slow = open(120);
-    const answers = Promise.all(slow.map(heard));
+    const answers = Promise.all(slow.map(receivedText));
     const { head, form } = uploadHead(1_000_000);
     for (const socket of slow) socket.write(Buffer.concat([Buffer.from(head), form, Buffer.alloc(1_000)]));
     // They are really on their way, before any is given up.
-    await server.until(
+    await waitFor(
       'files arrive',
-      async () => (await server.staged()).length,
+      async () => (await server.stagedFiles()).length,
       (count) => Number(count) > 0,
     );
     assert.deepEqual(counted(await drip(slow, answers)), { 408: 120 });
-    await server.until('nothing is left', server.staged, (files) => (files as string[]).length === 0);
-    await server.until('files are closed', server.files, (files) => Number(files) <= before + 2);
-    await server.added(await picture(1));
+    await waitFor('nothing is left', server.stagedFiles, (files) => (files as string[]).length === 0);
+    await waitFor('files are closed', server.openFiles, (files) => Number(files) <= before + 2);
+    await server.addImage(await picture(1));
   });
 
   test('that stop in the middle end in 408, though their connection stays', async () => {
@@ -98,8 +100,11 @@ describe('bodies', () => {
     const [socket] = open(1) as [Socket];
     const { head, form } = uploadHead(1_000_000);
     socket.write(Buffer.concat([Buffer.from(head), form, Buffer.alloc(100_000)]));
-    assert.match(await heard(socket), /^HTTP\/1\.1 408 .*\{"error":"no byte of the request body came/s);
-    assert.deepEqual(await server.staged(), []);
+    assert.match(
+      await receivedText(socket),
+      /^HTTP\/1\.1 408 .*\{"error":"no byte of the request body came/s,
+    );
+    assert.deepEqual(await server.stagedFiles(), []);
   });
 });
 
@@ -112,7 +117,7 @@ describe('answers', () => {
     })
       .jpeg({ quality: 80 })
       .toBuffer();
-    const { link } = await server.added(original);
+    const { link } = await server.addImage(original);
     const path = `${new URL(link).pathname}?size=2048x2048&format=png`;
     const bytes = Number((await server.fetch(path, { method: 'HEAD' })).headers.get('content-length'));
     assert.ok(bytes > 8_000_000, `${bytes} bytes`);
@@ -145,7 +150,7 @@ describe('answers', () => {
 
   /** Whether the server has ended the connections, which their unread answers hide from the clients. */
   const sockets = (base: number, most: number) =>
-    server.until('connections are closed', server.files, (files) => Number(files) <= base + most);
+    waitFor('connections are closed', server.openFiles, (files) => Number(files) <= base + most);
 
   test(
     'that are never read end their connections: 50 of them, and no more memory after than before',
@@ -153,7 +158,7 @@ describe('answers', () => {
     async () => {
       await start({ connections: { maxSilence: 500, grace: 60_000 } });
       const { path } = await large();
-      const files = await server.files();
+      const files = await server.openFiles();
       const memory = await server.memory();
       await ask(path, 50);
       await sockets(files, 2);
@@ -169,7 +174,7 @@ describe('answers', () => {
       // However little is read, the connection is never silent.
       await start({ connections: { maxSilence: 60_000, grace: 300, minRate: 1e9, checkInterval: 50 } });
       const { path } = await large();
-      const files = await server.files();
+      const files = await server.openFiles();
       const slow = await ask(path, 10);
       const reading = setInterval(() => {
         for (const socket of slow) socket.read(100);
@@ -186,12 +191,12 @@ describe('answers', () => {
         connections: { maxSilence: 60_000, grace: 60_000, maxWaitingBytes: 40_000_000, checkInterval: 50 },
       });
       const { path, bytes } = await large();
-      const files = await server.files();
+      const files = await server.openFiles();
       const [first] = (await ask(path, 1)) as [Socket];
       const later = await ask(path, 30);
       // Each holds more than half a megabyte of the 40, and less than what it asked for.
       await sockets(files, 10);
-      const text = await heard(first.resume());
+      const text = await receivedText(first.resume());
       assert.ok(text.length > 0 && text.length < 8_000_000, `${text.length} bytes of the first`);
       const received = await Promise.all(later.map((socket) => upTo(socket, bytes)));
       assert.ok(Math.max(...received) >= bytes, 'not all of them');
@@ -222,14 +227,14 @@ describe('answers', () => {
       .png({ compressionLevel: 1 })
       .toBuffer();
     const begun = performance.now();
-    await server.added(wide);
+    await server.addImage(wide);
     assert.ok(performance.now() - begun > 100, 'it took longer than that');
   });
 });
 
 test('connections whose clients are gone without a word after an answer are closed', LINUX, async () => {
   await start({ keepAliveTimeout: 1_000 });
-  const files = await server.files();
+  const files = await server.openFiles();
   await Promise.all(
     open(20).map(async (socket) => {
       socket.write('GET /livez HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -238,5 +243,5 @@ test('connections whose clients are gone without a word after an answer are clos
       socket.pause();
     }),
   );
-  await server.until('connections are closed', server.files, (open) => Number(open) <= files);
+  await waitFor('connections are closed', server.openFiles, (open) => Number(open) <= files);
 });

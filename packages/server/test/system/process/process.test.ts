@@ -18,7 +18,7 @@ import { openSqlite } from '../../../src/database/sqlite/sqlite.ts';
 import { childrenOf, isAlive } from '../../support/processes.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, basic } from '../../support/server.ts';
-import { serve } from '../../support/serving.ts';
+import { spawnServer } from '../../support/server-process.ts';
 
 const START = join(import.meta.dirname, '../../../start.mjs');
 
@@ -36,7 +36,7 @@ afterEach(async () => {
 
 /** Starts the server in the folder of the test, and waits until it listens. */
 async function start(env: Record<string, string> = {}) {
-  const { child, pid, listening, output } = serve({ cwd: folder, env });
+  const { child, pid, listening, output } = spawnServer({ cwd: folder, env });
   running.push(child);
   return { child, pid, url: await listening, output };
 }

@@ -29,8 +29,8 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
 
     test('calls all five operations', async () => {
       const [lemon, syrup] = [
-        await server.added(await picture(1), { metadata: { altText: 'A lemon' } }),
-        await server.added(await picture(2)),
+        await server.addImage(await picture(1), { metadata: { altText: 'A lemon' } }),
+        await server.addImage(await picture(2)),
       ];
       const productRequest = {
         title: "World's best lemonade",
@@ -97,7 +97,7 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
     });
 
     test('parses errors into its typed classes', async () => {
-      const { imageID } = await server.added(await picture(3));
+      const { imageID } = await server.addImage(await picture(3));
       await moov.images.delete({ accountID, imageID });
       const invalidRequest = {
         title: '',

@@ -1,0 +1,164 @@
+/**
+ * Runs all tests or some rooms, for `npm test`, `npm run test:watch` and `npm run test:system`.
+ * It starts one PostgreSQL for all files and runs pure files together in one process.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { globSync, watch } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { findTestFiles, ROOT, roomNames, selectFiles, type TestFile, UnknownRoomError } from './files.ts';
+import { isPure, needsPostgres } from './imports.ts';
+
+/** Milliseconds that one test may take. */
+const TIMEOUT = 180_000;
+
+/** Tests also wait for timers and for other processes, so one more than there are cores keeps them busy. */
+const CONCURRENCY = availableParallelism() + 1;
+
+/** Milliseconds without a change before a watched room runs: editors write several files at once. */
+const QUIET = 100;
+
+const WATCHED = ['packages/*/{src,test}', 'tools/{hooks,prose,test}'];
+
+async function main(parameters: readonly string[]): Promise<number> {
+  const isSystem = parameters.includes('--system');
+  const nodeOptions = parameters.filter((each) => each.startsWith('--test-'));
+  const words = parameters.filter(
+    (each) => !nodeOptions.includes(each) && !['--system', '--watch'].includes(each),
+  );
+  const files = findTestFiles().filter((file) => file.isSystem === isSystem);
+  let selected: TestFile[];
+  try {
+    selected = selectFiles(files, words);
+  } catch (error) {
+    if (!(error instanceof UnknownRoomError)) throw error;
+    process.stderr.write(`${error.message}\n\n${usage(files, isSystem)}`);
+    return 1;
+  }
+  return withPostgres(selected, (env) => {
+    const start = (some: readonly TestFile[]) => startRun(some, nodeOptions, env);
+    return parameters.includes('--watch') ? watchFiles(selected, start) : runOnce(start(selected));
+  });
+}
+
+function usage(files: readonly TestFile[], isSystem: boolean): string {
+  const command = isSystem ? 'npm run test:system' : 'npm test';
+  return [
+    `Usage: ${command} -- [ROOM or FILE]... [--test-OPTION of node]...`,
+    `Rooms: ${roomNames(files).join(', ')}`,
+    'The name of a test file without .test.ts is a room as well.',
+    isSystem ? 'All other tests: npm test' : 'Tests that take minutes: npm run test:system',
+    '',
+  ].join('\n');
+}
+
+/** Starts PostgreSQL if one of the files needs it. If it cannot start, the files skip tests or fail. */
+async function withPostgres<T>(
+  files: readonly TestFile[],
+  work: (env: NodeJS.ProcessEnv) => Promise<T>,
+): Promise<T> {
+  if (!files.some(({ path }) => needsPostgres(path))) return work(process.env);
+  const { startOwnPostgres } = await import('../../packages/server/test/support/postgres.ts');
+  const { postgres, skip } = await startOwnPostgres();
+  if (postgres === undefined) {
+    process.stderr.write(`${skip}\n`);
+    return work(process.env);
+  }
+  try {
+    return await work({ ...process.env, TEST_POSTGRES_URL: postgres.url });
+  } finally {
+    await postgres.stop();
+  }
+}
+
+interface Run {
+  /** Resolves when all parts have ended: 0 if all tests passed. */
+  readonly exitCode: Promise<number>;
+  cancel(): void;
+}
+
+/** Runs the pure files in one process, then every other file in its own process. */
+function startRun(files: readonly TestFile[], nodeOptions: readonly string[], env: NodeJS.ProcessEnv): Run {
+  const paths = files.map(({ path }) => path);
+  const pure = paths.filter(isPure);
+  const others = paths.filter((path) => !pure.includes(path));
+  const parts = [
+    { option: '--test-isolation=none', paths: pure },
+    { option: `--test-concurrency=${CONCURRENCY}`, paths: others },
+  ].filter((part) => part.paths.length > 0);
+  let child: ChildProcess | undefined;
+  let isCancelled = false;
+  const runParts = async () => {
+    let exitCode = 0;
+    for (const { option, paths } of parts) {
+      if (isCancelled) return 1;
+      child = startNode([option, ...nodeOptions, ...paths], env);
+      const [code] = (await once(child, 'exit')) as [number | null];
+      if (code !== 0) exitCode = 1;
+    }
+    return exitCode;
+  };
+  return {
+    exitCode: runParts(),
+    cancel() {
+      isCancelled = true;
+      child?.kill();
+    },
+  };
+}
+
+function startNode(parameters: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
+  const options = ['--conditions=vitrine-source', '--test', `--test-timeout=${TIMEOUT}`];
+  return spawn(process.execPath, [...options, ...parameters], { cwd: ROOT, env, stdio: 'inherit' });
+}
+
+/** A signal ends the tests first, so that PostgreSQL and the folders of the tests are removed. */
+function runOnce(run: Run): Promise<number> {
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, run.cancel);
+  return run.exitCode;
+}
+
+/** Runs the files now and after each change, until a signal ends the process. */
+async function watchFiles(
+  files: readonly TestFile[],
+  start: (files: readonly TestFile[]) => Run,
+): Promise<number> {
+  const changes = watchSources();
+  const ended = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  let next = files;
+  for (;;) {
+    const run = start(next);
+    const change = await Promise.race([changes.next(), ended.then(() => undefined)]);
+    run.cancel();
+    await run.exitCode;
+    if (change === undefined) return 0;
+    process.stdout.write(`\nchanged: ${[...change].join(', ')}\n`);
+    const changedTests = files.filter(({ path }) => change.has(path));
+    next = changedTests.length === change.size ? changedTests : files;
+  }
+}
+
+/** Reports the paths of changed sources and tests in groups, once no further change follows. */
+function watchSources(): { next(): Promise<ReadonlySet<string>> } {
+  let paths = new Set<string>();
+  let reported = Promise.withResolvers<ReadonlySet<string>>();
+  let timer: NodeJS.Timeout | undefined;
+  for (const folder of globSync(WATCHED, { cwd: ROOT })) {
+    watch(join(ROOT, folder), { recursive: true }, (_event, name) => {
+      if (name !== null) paths.add(join(folder, name));
+      clearTimeout(timer);
+      timer = setTimeout(() => reported.resolve(paths), QUIET);
+    });
+  }
+  return {
+    async next() {
+      const group = await reported.promise;
+      paths = new Set();
+      reported = Promise.withResolvers();
+      return group;
+    },
+  };
+}
+
+process.exit(await main(process.argv.slice(2)));
