@@ -1,10 +1,9 @@
 /**
- * The sizes of renditions: the grammar, and that the schemas, the ladder and the client's links use the same
- * numbers.
+ * The grammar of sizes, and that the schemas and the ladder use its numbers. The tests of the client compare
+ * the limits of its links with the schemas.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { imageURL, srcset } from '@vitrine/client';
 import fc from 'fast-check';
 import { DeliveryQuery } from '../../src/http/shared/schemas.ts';
 import { defaultPlans } from '../../src/imaging/ladder.ts';
@@ -90,21 +89,5 @@ describe('the numbers of sizes', () => {
   test('are those of the renditions that are made at upload', () => {
     const original = { format: 'jpeg', width: 900, height: 900, frames: 1, transparent: false } as const;
     for (const { width, height } of defaultPlans(original)) assert.deepEqual({ width, height }, DEFAULT_SIZE);
-  });
-
-  test('are those of the links that the client writes', () => {
-    const link = '/images/x';
-    for (const text of MALFORMED) {
-      assert.throws(() => imageURL(link, { size: text }), RangeError, JSON.stringify(text));
-    }
-    fc.assert(
-      fc.property(side, side, (width, height) => {
-        const size = writeSize({ width, height });
-        assert.equal(imageURL(link, { size }), `${link}?size=${size}`);
-        assert.equal(imageURL(link, { size: { width, height } }), `${link}?size=${size}`);
-      }),
-    );
-    assert.throws(() => imageURL(link, { size: { width: MAX_REQUESTED_SIDE + 1 } }), RangeError);
-    assert.equal(srcset(link, { widths: [MAX_REQUESTED_SIDE] }), `${link}?size=${MAX_SIDE}x0 ${MAX_SIDE}w`);
   });
 });
