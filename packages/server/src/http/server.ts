@@ -33,7 +33,6 @@ import {
   refuseMalformed,
   refuseWithoutHost,
 } from './connection/malformed.ts';
-import { Repeats } from './connection/repeats.ts';
 import { SERVER_LIMITS, type ServerLimits } from './connection/server-limits.ts';
 import { addDeliveryRoutes } from './delivery/routes.ts';
 import { WarmAnswers } from './delivery/warm-answers.ts';
@@ -168,17 +167,14 @@ async function buildServer(
   const fromMemory = { method: 'GET', route: '/images/:publicID' };
   const sent = telemetry.counter('requests', { ...fromMemory, status: '2xx' });
   const unchanged = telemetry.counter('requests', { ...fromMemory, status: '3xx' });
-  const delivered = {
-    repeat: telemetry.counter('deliveries', { from: 'repeat' }),
-    warm: telemetry.counter('deliveries', { from: 'warm' }),
-  };
+  const delivered = telemetry.counter('deliveries', { from: 'warm' });
   const warm = new WarmAnswers({
     publicImages: dependencies.publicImages,
     delivery: dependencies.delivery,
     requestID,
-    counted: (way, status) => {
+    counted: (status) => {
       (status === 304 ? unchanged : sent).value += 1;
-      if (status === 200) delivered[way].value += 1;
+      if (status === 200) delivered.value += 1;
     },
     // What is not written is not made either: it would be a good part of the work of such an answer.
     ...(logsAnswers && {
@@ -201,14 +197,10 @@ async function buildServer(
       refuseConnection(socket, status, ...words);
     },
   );
-  const repeats = new Repeats(app.server, warm);
   app.server.on('request', (request, response) => {
     connections.answering(response);
-    const refused = refuseWithoutHost(request, response, requestID);
-    if (refused) malformed.value += 1;
-    const answered = !refused && warm.answer(request, response);
-    repeats.parsed(request, response, answered);
-    if (!refused && !answered) route?.(request, response);
+    if (refuseWithoutHost(request, response, requestID)) malformed.value += 1;
+    else if (!warm.answer(request, response)) route?.(request, response);
   });
   let stopping = false;
   app.addHook('preClose', async () => {

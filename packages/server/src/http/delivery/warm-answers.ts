@@ -25,11 +25,6 @@ const OWN_HEADERS = new Set([
 /** What of a request decides about its answer. */
 export type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-/** The same, with what its answer is found by. */
-export interface Recalled extends Asked {
-  readonly key: string;
-}
-
 interface Answer {
   readonly planned: PlannedRendition;
   /** Those headers of a 200 that tell of its body. */
@@ -41,16 +36,14 @@ interface Answer {
 
 type HeadersByStatus = Readonly<Record<200 | 304, Headers>>;
 
-/** The headers of an answer, without those that differ each time, and without the length of the body. */
-interface Headers {
-  /** Names and values in turn, as `writeHead` takes them. */
-  readonly list: readonly string[];
-  /** As they go over the wire: the status line and the headers, each with its end. */
-  readonly text: string;
-}
+/**
+ * Names and values in turn, as `writeHead` takes them: without those that differ each time, and without the length of
+ * the body.
+ */
+type Headers = readonly string[];
 
 /** An answer from memory. */
-export interface Found {
+interface Found {
   readonly status: 200 | 304;
   readonly headers: Headers;
   /** Absent for a 304. */
@@ -61,8 +54,8 @@ export interface WarmOptions {
   readonly publicImages: PublicImages;
   readonly delivery: Delivery;
   readonly requestID: (request: Asked) => string;
-  /** Called for each answer, with the way that it took: as `answered`, but always, and to be done in nanoseconds. */
-  readonly counted?: (way: 'warm' | 'repeat', status: Found['status']) => void;
+  /** Called for each answer: as `answered`, but always, and to be done in nanoseconds. */
+  readonly counted?: (status: Found['status']) => void;
   /** Called when an answer was sent. */
   readonly answered?: (request: Asked, id: string, status: number, address: string | undefined) => void;
 }
@@ -110,22 +103,16 @@ export class WarmAnswers {
     const modified = lastModified(planned.image.updatedOn, Number.POSITIVE_INFINITY) ?? 0;
     const date = ['last-modified', new Date(modified).toUTCString()];
     const byStatus = (dates: readonly string[]): HeadersByStatus => ({
-      200: headersOf('200 OK', [...common, ...of, ...dates, 'server-timing', 'cache;desc=memory']),
-      304: headersOf('304 Not Modified', [...common, ...dates, 'server-timing', 'cache;desc=revalidated']),
+      200: [...common, ...of, ...dates, 'server-timing', 'cache;desc=memory'],
+      304: [...common, ...dates, 'server-timing', 'cache;desc=revalidated'],
     });
     this.#answers.set(key, { planned, body: of, dated: byStatus(date), undated: byStatus([]) });
   }
 
-  /** What can be found again at once; undefined for what always takes the long way. */
-  recall({ method, url, headers }: Asked): Recalled | undefined {
-    const key = keyOf({ method, url, headers });
-    return key === undefined ? undefined : { method, url, headers, key };
-  }
-
-  /** The answer to such a request, if all of it is in memory and still true. Counts as a delivery. */
-  find(request: Asked | Recalled): Found | undefined {
+  /** The answer to the request, if all of it is in memory and still true. Counts as a delivery. */
+  #find(request: Asked): Found | undefined {
     if (!this.enabled) return undefined;
-    const key = 'key' in request ? request.key : keyOf(request);
+    const key = keyOf(request);
     const answer = key === undefined ? undefined : this.#answers.get(key);
     if (!answer) return undefined;
     const { planned } = answer;
@@ -143,22 +130,17 @@ export class WarmAnswers {
 
   /** True if the request was answered. */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const found = this.find(request);
+    const found = this.#find(request);
     if (!found) return false;
     const { status, headers, bytes } = found;
     const id = this.requestID(request);
     const length = bytes === undefined ? [] : ['content-length', String(bytes.length)];
-    response.writeHead(status, [...headers.list, ...length, 'x-request-id', id]);
+    response.writeHead(status, [...headers, ...length, 'x-request-id', id]);
     response.end(bytes);
-    this.counted?.('warm', status);
+    this.counted?.(status);
     this.answered?.(request, id, status, request.socket.remoteAddress);
     return true;
   }
-}
-
-function headersOf(status: string, list: readonly string[]): Headers {
-  const lines = list.map((part, index) => `${part}${index % 2 === 0 ? ': ' : '\r\n'}`);
-  return { list, text: `HTTP/1.1 ${status}\r\n${lines.join('')}` };
 }
 
 /** What decides about the answer, as it was sent; undefined for what always takes the long way. */
