@@ -2,6 +2,7 @@
  * Owns what the OpenAPI document says besides the routes: title, servers, security.
  */
 import { createRequire } from 'node:module';
+import { SHARED_RESPONSES } from './shared/schemas.ts';
 
 /** The document's frame. `version` is this software's; the API's are named by `X-Moov-Version`. */
 export const DOCUMENT = {
@@ -15,6 +16,7 @@ export const DOCUMENT = {
   },
   servers: [{ url: '/' }],
   components: {
+    responses: SHARED_RESPONSES,
     securitySchemes: {
       basicAuth: {
         type: 'http' as const,
@@ -48,6 +50,36 @@ export function referenceName(
   index: number,
 ): string {
   return typeof json.$id === 'string' ? json.$id : `schema-${index}`;
+}
+
+interface Operation {
+  readonly responses: Record<string, ResponseObject>;
+}
+
+interface ResponseObject {
+  readonly $ref?: string;
+  readonly content?: Readonly<Record<string, { readonly schema?: { readonly $ref?: string } }>>;
+}
+
+/**
+ * The document with its shared responses as references. The generator takes each response of a route for a schema and
+ * wraps the reference in a body.
+ */
+export function unwrapResponses<Document extends { readonly paths?: object }>(document: Document): Document {
+  const paths = mapValues((document.paths ?? {}) as Record<string, Record<string, Operation>>, (operations) =>
+    mapValues(operations, (operation) => ({
+      ...operation,
+      responses: mapValues(operation.responses, (response) => {
+        const $ref = response.content?.['application/json']?.schema?.$ref;
+        return $ref?.startsWith('#/components/responses/') ? { $ref } : response;
+      }),
+    })),
+  );
+  return { ...document, paths };
+}
+
+function mapValues<From, To>(object: Record<string, From>, map: (value: From) => To): Record<string, To> {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value)]));
 }
 
 function packageVersion(): string {

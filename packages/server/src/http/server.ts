@@ -40,7 +40,7 @@ import { addOriginalRoutes } from './images/originals.ts';
 import { addImageRoutes } from './images/routes.ts';
 import { addImageUsageRoutes } from './images/usage.ts';
 import { USAGE_SCHEMAS } from './images/usage-schemas.ts';
-import { DOCUMENT, referenceName } from './openapi.ts';
+import { DOCUMENT, referenceName, unwrapResponses } from './openapi.ts';
 import { textOf } from './shared/body.ts';
 import { type AllowedOrigins, addCors } from './shared/cors.ts';
 import { sendProblem } from './shared/problems.ts';
@@ -280,7 +280,7 @@ export async function describeAPI(): Promise<object> {
     },
   );
   await app.ready();
-  const document = app.swagger();
+  const document = unwrapResponses(app.swagger());
   await app.close();
   return document;
 }

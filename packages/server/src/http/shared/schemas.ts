@@ -220,40 +220,73 @@ export const described = (
   ...(schema ? { content: { [type]: { schema } } } : { type: 'null' }),
 });
 
-const generic = (description: string, headers?: object) =>
-  described(description, Type.Ref('GenericError'), headers);
+const header = (type: 'integer' | 'string', description: string) => ({ description, schema: { type } });
 
-const retryAfter = {
-  'Retry-After': { description: 'Seconds after which trying again makes sense.', type: 'integer' },
+const RETRY_AFTER = {
+  'Retry-After': header('integer', 'Seconds after which trying again makes sense.'),
 };
-const rateLimit = {
-  'RateLimit-Policy': { description: 'The limits: q requests in w seconds.', type: 'string' },
-  RateLimit: { description: 'What is left of them: r requests for the next t seconds.', type: 'string' },
+const RATE_LIMIT = {
+  'RateLimit-Policy': header('string', 'The limits: q requests in w seconds.'),
+  RateLimit: header('string', 'What is left of them: r requests for the next t seconds.'),
 };
+
+const errorAnswer = (description: string, headers?: typeof RETRY_AFTER & Partial<typeof RATE_LIMIT>) => ({
+  description,
+  ...(headers && { headers }),
+  content: { 'application/json': { schema: { $ref: '#/components/schemas/GenericError' } } },
+});
+
+/** Answers that many operations share, as the OpenAPI document has them in `components.responses`. */
+export const SHARED_RESPONSES = {
+  BadRequest: errorAnswer('The request is malformed.'),
+  Unauthorized: errorAnswer('Credentials are missing or not valid.'),
+  Forbidden: errorAnswer('The credentials do not allow this.'),
+  NotFound: errorAnswer('There is no such thing, or no such version.'),
+  RequestTimeout: errorAnswer('The body came too slowly.'),
+  Conflict: errorAnswer('The state of the target does not allow it.'),
+  ContentTooLarge: errorAnswer('The body or the image is too large.'),
+  UnsupportedMediaType: errorAnswer('The body is of a type or encoding that is not accepted.'),
+  TooManyRequests: errorAnswer('Too many requests, or failed attempts to authenticate.', {
+    ...RETRY_AFTER,
+    ...RATE_LIMIT,
+  }),
+  InternalServerError: errorAnswer('An internal error.'),
+  ServiceUnavailable: errorAnswer(
+    'Cannot be served now; try again after the seconds in Retry-After.',
+    RETRY_AFTER,
+  ),
+  InsufficientStorage: errorAnswer('The storage is full.'),
+} as const;
+
+/** Refers to a shared answer. Without the description, the generator looks for one among the schemas. */
+const shared = (name: keyof typeof SHARED_RESPONSES) => ({
+  $ref: `#/components/responses/${name}`,
+  description: SHARED_RESPONSES[name].description,
+});
 
 /** The responses that any authenticated operation may give. */
 export const COMMON_RESPONSES = {
-  400: generic('The request is malformed.'),
-  401: generic('Credentials are missing or not valid.'),
-  403: generic('The credentials do not allow this.'),
-  404: generic('There is no such thing, or no such version.'),
-  429: generic('Too many requests, or failed attempts to authenticate.', { ...retryAfter, ...rateLimit }),
-  500: generic('An internal error.'),
-  503: generic('Cannot be served now; try again after the seconds in Retry-After.', retryAfter),
+  400: shared('BadRequest'),
+  401: shared('Unauthorized'),
+  403: shared('Forbidden'),
+  404: shared('NotFound'),
+  429: shared('TooManyRequests'),
+  500: shared('InternalServerError'),
+  503: shared('ServiceUnavailable'),
 } as const;
 
 /** What any operation may answer that changes something, and to which a body can therefore be sent. */
 export const BODY_RESPONSES = {
-  408: generic('The body came too slowly.'),
-  413: generic('The body or the image is too large.'),
-  415: generic('The body is of a type or encoding that is not accepted.'),
-  507: generic('The storage is full.'),
+  408: shared('RequestTimeout'),
+  413: shared('ContentTooLarge'),
+  415: shared('UnsupportedMediaType'),
+  507: shared('InsufficientStorage'),
 } as const;
 
 export const WRITE_RESPONSES = {
   ...COMMON_RESPONSES,
   ...BODY_RESPONSES,
-  409: generic('The state of the target does not allow it.'),
+  409: shared('Conflict'),
 } as const;
 
 export const RESPONSES = {
