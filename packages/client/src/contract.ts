@@ -541,6 +541,11 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Why a request failed. */
+        GenericError: {
+            /** @description What is wrong, in a sentence. */
+            error: string;
+        };
         /** @description The record of an image. */
         ImageMetadata: {
             /**
@@ -579,11 +584,6 @@ export interface components {
              * @description When the image was disabled; absent while it is not.
              */
             disabledOn?: string;
-        };
-        /** @description Why a request failed. */
-        GenericError: {
-            /** @description What is wrong, in a sentence. */
-            error: string;
         };
         /** @description Why an upload conflicts. From v2026.10.00 on, and if the account has the image already, with the metadata of that image. */
         DuplicateImageError: {

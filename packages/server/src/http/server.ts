@@ -38,17 +38,19 @@ import { addDeliveryRoutes } from './delivery/routes.ts';
 import { WarmAnswers } from './delivery/warm-answers.ts';
 import { addOriginalRoutes } from './images/originals.ts';
 import { addImageRoutes } from './images/routes.ts';
+import { IMAGE_SCHEMAS } from './images/schemas.ts';
 import { addImageUsageRoutes } from './images/usage.ts';
 import { USAGE_SCHEMAS } from './images/usage-schemas.ts';
 import { DOCUMENT, referenceName, unwrapResponses } from './openapi.ts';
 import { textOf } from './shared/body.ts';
+import { NO_STORE } from './shared/cache-policy.ts';
 import { type AllowedOrigins, addCors } from './shared/cors.ts';
 import { sendProblem } from './shared/problems.ts';
 import { compileQuery } from './shared/query.ts';
 import { RateLimits } from './shared/rate-limits.ts';
 import { addObserving } from './shared/request-log.ts';
 import { addRouteRules, requireScopes } from './shared/route-rules.ts';
-import { NAMED_SCHEMAS } from './shared/schemas.ts';
+import { SHARED_SCHEMAS } from './shared/schemas.ts';
 import { addDocsRoutes } from './system/docs.ts';
 import { addMetricsRoute, type MetricsRoutes } from './system/metrics.ts';
 import { addProbeRoutes } from './system/probes.ts';
@@ -99,7 +101,8 @@ const COMPILERS = {
 } as object;
 
 const SCHEMAS = [
-  ...NAMED_SCHEMAS,
+  ...SHARED_SCHEMAS,
+  ...IMAGE_SCHEMAS,
   ...USAGE_SCHEMAS,
   ...PRODUCT_SCHEMAS,
   ...LINE_ITEM_SCHEMAS,
@@ -227,7 +230,7 @@ async function buildServer(
       .header('x-request-id', request.id)
       .header('x-content-type-options', 'nosniff')
       .header('content-security-policy', DEFAULT_POLICY);
-    if (request.routeOptions.config.scope !== 'public') reply.header('cache-control', 'no-store');
+    if (request.routeOptions.config.scope !== 'public') reply.header('cache-control', NO_STORE);
   });
 
   addParsers(app);

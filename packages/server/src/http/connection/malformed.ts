@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { claimBody, linger } from '../shared/body.ts';
+import { NO_STORE } from '../shared/cache-policy.ts';
 
 /** Bytes of headers. */
 export const MAX_HEADER_BYTES = 16 * 1024;
@@ -43,7 +44,7 @@ function lastWords(
   const body = JSON.stringify({ error });
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `${headers}Cache-Control: no-store\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${head ? '' : body}`,
+      `${headers}Cache-Control: ${NO_STORE}\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${head ? '' : body}`,
   );
 }
 
@@ -76,7 +77,7 @@ function answer(
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
+    'cache-control': NO_STORE,
     'x-content-type-options': 'nosniff',
     'x-request-id': id,
   });

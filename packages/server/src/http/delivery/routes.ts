@@ -12,12 +12,14 @@ import { FORMATS } from '../../image.ts';
 import type { Transform } from '../../imaging/plan.ts';
 import { DEFAULT_SIZE, parseSize, SIZE_FORM } from '../../imaging/size.ts';
 import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
+import { publicErrorPolicy } from '../shared/cache-policy.ts';
 import { isNotModified, lastModified, type Validators } from '../shared/conditional.ts';
 import { PUBLIC_CORS } from '../shared/cors.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { clientName, type RateLimits } from '../shared/rate-limits.ts';
-import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from '../shared/schemas.ts';
+import { ConditionalHeaders } from '../shared/schemas.ts';
 import { negotiate } from './negotiate.ts';
+import { DELIVERY_RESPONSES, DeliveryQuery, PublicParams } from './schemas.ts';
 import { ServerTiming } from './server-timing.ts';
 import type { WarmAnswers } from './warm-answers.ts';
 
@@ -67,14 +69,12 @@ export function addDeliveryRoutes(
         security: [],
         params: PublicParams,
         querystring: DeliveryQuery,
-        headers: DeliveryHeaders,
-        response: RESPONSES.delivery,
+        headers: ConditionalHeaders,
+        response: DELIVERY_RESPONSES,
       },
       errorHandler: async (error, request, reply) => {
         if (isAppError(error, 'rate-limited')) await held(request.aborted);
-        // So that a picture uploaded a moment later is soon seen, and a flood of guesses is still absorbed.
-        const brief = error instanceof AppError && error.code === 'not-found';
-        return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
+        return sendProblem(error, request, reply, undefined, publicErrorPolicy(error));
       },
       handler: async (request, reply) => {
         const timing = new ServerTiming();

@@ -10,20 +10,15 @@ import type { Library } from '../../images/library.ts';
 import { isMatched, isNotModified } from '../shared/conditional.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { accountOf } from '../shared/route-rules.ts';
-import {
-  COMMON_RESPONSES,
-  DeliveryHeaders,
-  described,
-  ImageParams,
-  VersionHeader,
-} from '../shared/schemas.ts';
+import { COMMON_RESPONSES, ConditionalHeaders, described, VersionHeader } from '../shared/schemas.ts';
+import { ImageParams } from './schemas.ts';
 
 /** Milliseconds in which a client must have taken something: who stopped reading must not keep a file open. */
 const STALL_TIMEOUT = 30_000;
 
 const OriginalHeaders = Type.Object({
   ...VersionHeader.properties,
-  ...DeliveryHeaders.properties,
+  ...ConditionalHeaders.properties,
   'if-match': Type.Optional(
     Type.String({ description: 'Entity tags: the answer is 412 if the bytes have none of them.' }),
   ),

@@ -15,16 +15,10 @@ import { DuplicateImageError, ImageInUseError } from '../../images/refusals.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
-import {
-  AccountParams,
-  ImageListQuery,
-  ImageParams,
-  RESPONSES,
-  UploadHeaders,
-  VersionHeader,
-} from '../shared/schemas.ts';
+import { AccountParams, VersionHeader } from '../shared/schemas.ts';
 import { duplicateNamesExisting } from '../shared/version.ts';
 import { usageJSON } from './json.ts';
+import { IMAGE_RESPONSES, ImageListQuery, ImageParams, UploadHeaders } from './schemas.ts';
 import { readDescription, readUploadForm, requireMultipart, type UploadForm } from './upload-form.ts';
 import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
 
@@ -69,7 +63,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: AccountParams,
         querystring: ImageListQuery,
         headers: VersionHeader,
-        response: RESPONSES.list,
+        response: IMAGE_RESPONSES.list,
       },
     },
     async (request, reply) => {
@@ -95,7 +89,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: AccountParams,
         headers: UploadHeaders,
         ...form,
-        response: RESPONSES.upload,
+        response: IMAGE_RESPONSES.upload,
       },
       errorHandler: (error, request, reply) => {
         const { version } = request;
@@ -130,7 +124,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         tags,
         params: ImageParams,
         headers: VersionHeader,
-        response: RESPONSES.get,
+        response: IMAGE_RESPONSES.get,
       },
     },
     async (request) => show(await library.get(accountOf(request), request.params.imageID)),
@@ -148,7 +142,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: ImageParams,
         headers: VersionHeader,
         ...form,
-        response: RESPONSES.update,
+        response: IMAGE_RESPONSES.update,
       },
       errorHandler: (error, request, reply) => sendProblem(error, request, reply, uploadProblem),
     },
@@ -207,7 +201,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: ImageParams,
         headers: VersionHeader,
         body: { $ref: 'ImageMetadataRequest#' },
-        response: RESPONSES.updateMetadata,
+        response: IMAGE_RESPONSES.updateMetadata,
       },
       errorHandler: (error, request, reply) => sendProblem(error, request, reply, metadataProblem),
     },

@@ -4,6 +4,7 @@
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode } from '../../errors.ts';
+import { NO_STORE } from './cache-policy.ts';
 
 /** Exhaustive: a new code does not compile until it has a status. */
 const STATUS: Readonly<Record<ErrorCode, number>> = {
@@ -79,7 +80,7 @@ export async function sendProblem(
   request: FastifyRequest,
   reply: FastifyReply,
   shape?: (error: AppError) => Record<string, unknown> | undefined,
-  cacheControl = 'no-store',
+  cacheControl = NO_STORE,
 ): Promise<FastifyReply> {
   const known = asAppError(error);
   const { status, body } = problem(known);

@@ -9,7 +9,7 @@ import type { Actor } from '../../access/audit.ts';
 import type { Access } from '../../access/authentication.ts';
 import type { Caller } from '../../access/rights.ts';
 import { AppError } from '../../errors.ts';
-import { MAX_FORM_BYTES } from '../images/upload-form.ts';
+import { MAX_ORIGINAL_BYTES } from '../../image.ts';
 import { checkBodyHeaders, claimBody, linger, type Pace, watchBody } from './body.ts';
 import { type AllowedOrigins, refuseForeignOrigin } from './cors.ts';
 import { clientName, type RateLimits } from './rate-limits.ts';
@@ -18,6 +18,10 @@ import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
 
 /** The largest JSON body, in bytes. */
 const MAX_JSON_BYTES = 64 * 1024;
+/** The bytes that a form may have besides its file: metadata, and the headers and boundaries of the parts. */
+const FORM_OVERHEAD = 1024 * 1024;
+/** The largest form, in bytes. */
+const MAX_FORM_BYTES = MAX_ORIGINAL_BYTES + FORM_OVERHEAD;
 
 /** What a route says of itself before any request comes. */
 export interface RouteDeclaration {

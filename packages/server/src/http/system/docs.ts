@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { FastifyInstance } from 'fastify';
+import { STATIC_FILE } from '../shared/cache-policy.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -79,7 +80,7 @@ export function addDocsRoutes(app: FastifyInstance, describe: () => Promise<obje
       return reply
         .type(type)
         .header('content-security-policy', PAGE_POLICY)
-        .header('cache-control', 'public, max-age=3600')
+        .header('cache-control', STATIC_FILE)
         .send(file);
     });
   }

@@ -5,6 +5,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import ipaddr from 'ipaddr.js';
 import type { Access } from '../../access/authentication.ts';
+import { NO_STORE } from '../shared/cache-policy.ts';
 import { clientName } from '../shared/rate-limits.ts';
 
 export interface MetricsRoutes {
@@ -22,7 +23,7 @@ const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'];
 export function addMetricsRoute(app: FastifyInstance, { access, metrics }: MetricsRoutes): void {
   const config = { scope: 'public' } as const;
   app.get('/metrics', { config, schema: { hide: true } }, async (request, reply) => {
-    reply.header('cache-control', 'no-store');
+    reply.header('cache-control', NO_STORE);
     if (!isNear(request)) {
       const principal = await access.authenticate(request.headers.authorization, clientName(request.ip));
       access.requireScope(principal, 'accounts.read');

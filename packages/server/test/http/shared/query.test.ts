@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { DeliveryQuery } from '../../../src/http/delivery/schemas.ts';
 import { compileQuery } from '../../../src/http/shared/query.ts';
-import { DeliveryQuery, ListQuery } from '../../../src/http/shared/schemas.ts';
+import { ListQuery } from '../../../src/http/shared/schemas.ts';
 
 const list = compileQuery(ListQuery);
 const delivery = compileQuery(DeliveryQuery);
