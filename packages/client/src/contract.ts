@@ -557,7 +557,7 @@ export interface components {
             publicID: string;
             /** @description Alternative text for the image, at most 2000 characters. */
             altText?: string;
-            /** @description What crops with `position=focal` keep. */
+            /** @description The point that crops with `position=focal` keep. */
             focalPoint?: {
                 /** @description Share of the width: 0 is left, 1 right. */
                 x: number;
@@ -581,11 +581,11 @@ export interface components {
             updatedOn: string;
             /**
              * Format: date-time
-             * @description When the image was disabled; absent while it is not.
+             * @description When the image was disabled. Absent for other images.
              */
             disabledOn?: string;
         };
-        /** @description Why an upload conflicts. From v2026.10.00 on, and if the account has the image already, with the metadata of that image. */
+        /** @description Why an upload conflicts. From v2026.10.00 on, a duplicate also has the metadata of the existing image. */
         DuplicateImageError: {
             /** @description What is wrong, in a sentence. */
             error: string;
@@ -598,7 +598,7 @@ export interface components {
             publicID?: string;
             /** @description Alternative text for the image, at most 2000 characters. */
             altText?: string;
-            /** @description What crops with `position=focal` keep. */
+            /** @description The point that crops with `position=focal` keep. */
             focalPoint?: {
                 /** @description Share of the width: 0 is left, 1 right. */
                 x: number;
@@ -622,7 +622,7 @@ export interface components {
             updatedOn?: string;
             /**
              * Format: date-time
-             * @description When the image was disabled; absent while it is not.
+             * @description When the image was disabled. Absent for other images.
              */
             disabledOn?: string;
         };
@@ -639,7 +639,7 @@ export interface components {
             image?: string;
             metadata?: components["schemas"]["ImageMetadataValidationError"];
         };
-        /** @description Metadata to store with an image. Without altText it has none; without focalPoint it keeps the one it has, and null takes it away. */
+        /** @description Metadata to store with an image. Without altText, the text is cleared. Without focalPoint, the point stays; null clears it. */
         ImageMetadataRequest: {
             altText?: string | null;
             focalPoint?: {
@@ -1388,7 +1388,7 @@ export interface components {
                 "application/json": components["schemas"]["GenericError"];
             };
         };
-        /** @description There is no such thing, or no such version. */
+        /** @description The target or the API version does not exist. */
         NotFound: {
             headers: {
                 [name: string]: unknown;
@@ -1433,14 +1433,14 @@ export interface components {
                 "application/json": components["schemas"]["GenericError"];
             };
         };
-        /** @description Too many requests, or failed attempts to authenticate. */
+        /** @description Too many requests, or too many failed authentications. */
         TooManyRequests: {
             headers: {
-                /** @description Seconds after which trying again makes sense. */
+                /** @description Seconds after which a retry makes sense. */
                 "Retry-After"?: number;
                 /** @description The limits: q requests in w seconds. */
                 "RateLimit-Policy"?: string;
-                /** @description What is left of them: r requests for the next t seconds. */
+                /** @description The rest of the limits: r requests for the next t seconds. */
                 RateLimit?: string;
                 [name: string]: unknown;
             };
@@ -1457,10 +1457,10 @@ export interface components {
                 "application/json": components["schemas"]["GenericError"];
             };
         };
-        /** @description Cannot be served now; try again after the seconds in Retry-After. */
+        /** @description The request cannot be served now. Retry after the seconds in Retry-After. */
         ServiceUnavailable: {
             headers: {
-                /** @description Seconds after which trying again makes sense. */
+                /** @description Seconds after which a retry makes sense. */
                 "Retry-After"?: number;
                 [name: string]: unknown;
             };
@@ -1522,9 +1522,9 @@ export interface operations {
                 size?: string;
                 /** @description cover (default): exactly the size, cropped. contain: within the size, not cropped. */
                 fit?: "cover" | "contain";
-                /** @description Which part a crop keeps; focal: around the focal point of the image. Default: center. */
+                /** @description The part that a crop keeps. focal: the part around the focal point of the image. Default: center. */
                 position?: "center" | "attention" | "entropy" | "focal";
-                /** @description The format, whatever the Accept header says. */
+                /** @description The format. It overrides the Accept header. */
                 format?: "webp" | "jpeg" | "png" | "avif";
                 /** @description Encoder quality. PNG is lossless and ignores it. */
                 quality?: number;
@@ -1532,7 +1532,7 @@ export interface operations {
                 dpr?: number;
             };
             header?: {
-                /** @description Entity tags of what the client has; answered with 304 if one is current. */
+                /** @description Entity tags of the states that the client has. The answer is 304 if one is current. */
                 "if-none-match"?: string;
             };
             path: {
@@ -1543,7 +1543,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The image in the size asked for, in a format that Accept allows. */
+            /** @description The image in the requested size, in a format that Accept allows. */
             200: {
                 headers: {
                     /** @description Weak entity tag. */
@@ -1576,17 +1576,17 @@ export interface operations {
     listImageMetadata: {
         parameters: {
             query?: {
-                /** @description How many to pass over. */
+                /** @description The number of elements to skip. */
                 skip?: number;
-                /** @description How many to return at most. Above 200 means 200. */
+                /** @description The most elements to return. Above 200 means 200. */
                 count?: number;
                 /** @description true: only disabled images. false: only images that are not. */
                 disabled?: "true" | "false";
-                /** @description true: only images that nothing shows (see usage). false: only images in use. */
+                /** @description true: only images without a use (see usage). false: only images in use. */
                 unused?: "true" | "false";
                 /** @description missing: only images without alternative text. */
                 altText?: "missing";
-                /** @description Only images with this in their alternative text, in whatever case. No character is special. */
+                /** @description Only images with this text in their alternative text. Case does not matter. No character is special. */
                 search?: string;
             };
             header?: {
@@ -1629,7 +1629,7 @@ export interface operations {
             header?: {
                 /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
                 "x-moov-version"?: string;
-                /** @description Makes a retry of this upload safe: for 24 hours it gets the first answer. */
+                /** @description Makes a retry of this upload safe. For 24 hours, a retry gets the first answer. */
                 "x-idempotency-key"?: string;
             };
             path: {
@@ -1963,7 +1963,7 @@ export interface operations {
             header?: {
                 /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
                 "x-moov-version"?: string;
-                /** @description Entity tags of what the client has; answered with 304 if one is current. */
+                /** @description Entity tags of the states that the client has. The answer is 304 if one is current. */
                 "if-none-match"?: string;
                 /** @description Entity tags: the answer is 412 if the bytes have none of them. */
                 "if-match"?: string;
@@ -2381,9 +2381,9 @@ export interface operations {
     listAccounts: {
         parameters: {
             query?: {
-                /** @description How many to pass over. */
+                /** @description The number of elements to skip. */
                 skip?: number;
-                /** @description How many to return at most. Above 200 means 200. */
+                /** @description The most elements to return. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -2615,9 +2615,9 @@ export interface operations {
     listAccountAudit: {
         parameters: {
             query?: {
-                /** @description How many to pass over. */
+                /** @description The number of elements to skip. */
                 skip?: number;
-                /** @description How many to return at most. Above 200 means 200. */
+                /** @description The most elements to return. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -2657,9 +2657,9 @@ export interface operations {
     listServerAudit: {
         parameters: {
             query?: {
-                /** @description How many to pass over. */
+                /** @description The number of elements to skip. */
                 skip?: number;
-                /** @description How many to return at most. Above 200 means 200. */
+                /** @description The most elements to return. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -2696,9 +2696,9 @@ export interface operations {
     listAccountKeys: {
         parameters: {
             query?: {
-                /** @description How many to pass over. */
+                /** @description The number of elements to skip. */
                 skip?: number;
-                /** @description How many to return at most. Above 200 means 200. */
+                /** @description The most elements to return. Above 200 means 200. */
                 count?: number;
             };
             header?: {
@@ -2903,9 +2903,9 @@ export interface operations {
     listKeys: {
         parameters: {
             query?: {
-                /** @description How many to pass over. */
+                /** @description The number of elements to skip. */
                 skip?: number;
-                /** @description How many to return at most. Above 200 means 200. */
+                /** @description The most elements to return. Above 200 means 200. */
                 count?: number;
             };
             header?: {

@@ -1,11 +1,11 @@
 /**
- * The wire contract of the public link.
+ * The wire contract of the public link: its parameters and responses.
  */
 import { Type } from 'typebox';
 import { FORMATS, OUTPUT_FORMATS } from '../../image.ts';
 import { FITS, POSITIONS } from '../../imaging/plan.ts';
 import { DEFAULT_SIZE, MAX_SIDE, SIZE_PATTERN, writeSize } from '../../imaging/size.ts';
-import { COMMON_RESPONSES, choice, described } from '../shared/schemas.ts';
+import { COMMON_RESPONSES, choice, describeResponse } from '../shared/schemas.ts';
 
 export const PublicParams = Type.Object({
   publicID: Type.String({ description: 'The public ID of the image, 21 characters.' }),
@@ -22,9 +22,9 @@ export const DeliveryQuery = Type.Object({
   fit: choice(FITS, 'cover (default): exactly the size, cropped. contain: within the size, not cropped.'),
   position: choice(
     POSITIONS,
-    'Which part a crop keeps; focal: around the focal point of the image. Default: center.',
+    'The part that a crop keeps. focal: the part around the focal point of the image. Default: center.',
   ),
-  format: choice(OUTPUT_FORMATS, 'The format, whatever the Accept header says.'),
+  format: choice(OUTPUT_FORMATS, 'The format. It overrides the Accept header.'),
   quality: Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -43,7 +43,7 @@ export const DeliveryQuery = Type.Object({
 
 export const DELIVERY_RESPONSES = {
   200: {
-    description: 'The image in the size asked for, in a format that Accept allows.',
+    description: 'The image in the requested size, in a format that Accept allows.',
     headers: {
       ETag: { description: 'Weak entity tag.', type: 'string' },
       'Cache-Control': { type: 'string' },
@@ -56,7 +56,7 @@ export const DELIVERY_RESPONSES = {
       ]),
     ),
   },
-  304: described('The image has not changed.'),
+  304: describeResponse('The image has not changed.'),
   400: COMMON_RESPONSES[400],
   404: COMMON_RESPONSES[404],
   429: COMMON_RESPONSES[429],

@@ -39,7 +39,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
   const readForm = (request: FastifyRequest): Promise<UploadForm> => {
     requireMultipart(request.headers['content-type']);
     return readUploadForm(request, request.body as Readable, (file) =>
-      library.receive(file, request.aborted),
+      library.receive(file, request.abortSignal),
     );
   };
   const uploadSlots = new ConcurrencyLimit(MAX_UPLOADS_PER_ACCOUNT);
@@ -70,7 +70,12 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       const accountID = accountOf(request);
       const page = readPage(request.query);
       const filters = filtersOf(request.query);
-      const { images, total } = await library.list(accountID, page, imageFilter(filters), request.aborted);
+      const { images, total } = await library.list(
+        accountID,
+        page,
+        imageFilter(filters),
+        request.abortSignal,
+      );
       const url = `${baseURL()}/accounts/${accountID}/images`;
       addPageHeaders(reply, { url, page, length: images.length, total, filters });
       return images.map(show);
@@ -108,7 +113,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
           ...(await readForm(request)),
           ...(idempotencyKey !== undefined && { idempotencyKey }),
         };
-        return library.upload(accountOf(request), actorOf(request), upload, request.aborted);
+        return library.upload(accountOf(request), actorOf(request), upload, request.abortSignal);
       });
       return reply.code(201).send(show(image));
     },
@@ -153,7 +158,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       await library.getChangeable(accountID, imageID);
       const image = await withUploadSlot(request, async () => {
         const form = await readForm(request);
-        return library.update(accountID, actorOf(request), imageID, form, request.aborted);
+        return library.update(accountID, actorOf(request), imageID, form, request.abortSignal);
       });
       return show(image);
     },
@@ -183,7 +188,9 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
     },
     async (request, reply) => {
       if (request.query.dryRun === 'true') {
-        return usageJSON(await library.usage(accountOf(request), request.params.imageID, request.aborted));
+        return usageJSON(
+          await library.usage(accountOf(request), request.params.imageID, request.abortSignal),
+        );
       }
       await library.disable(accountOf(request), actorOf(request), request.params.imageID);
       return reply.code(204).send();

@@ -1,6 +1,6 @@
 /**
- * The wire contract of the image library. The schemas give the types of the handlers, `docs/openapi.json` and the types
- * of the client. Routes convert entities to these shapes.
+ * The wire contract of the image library. The schemas give the types of the handlers, `docs/openapi.json` and
+ * the types of the client. Routes convert entities to these shapes.
  */
 import { Type } from 'typebox';
 import { IMAGE_FORMAT_NAMES, MAX_ALT_TEXT_LENGTH } from '../../image.ts';
@@ -9,7 +9,7 @@ import {
   COMMON_RESPONSES,
   choice,
   DateTime,
-  described,
+  describeResponse,
   ListQuery,
   VersionHeader,
   WRITE_RESPONSES,
@@ -24,7 +24,7 @@ const FocalPoint = Type.Object(
     x: Type.Number({ minimum: 0, maximum: 1, description: 'Share of the width: 0 is left, 1 right.' }),
     y: Type.Number({ minimum: 0, maximum: 1, description: 'Share of the height: 0 is top, 1 bottom.' }),
   },
-  { description: 'What crops with `position=focal` keep.' },
+  { description: 'The point that crops with `position=focal` keep.' },
 );
 
 const imageMetadata = {
@@ -41,7 +41,7 @@ const imageMetadata = {
   }),
   createdOn: DateTime('When the image was uploaded.'),
   updatedOn: DateTime('When the image or its metadata was last changed.'),
-  disabledOn: Type.Optional(DateTime('When the image was disabled; absent while it is not.')),
+  disabledOn: Type.Optional(DateTime('When the image was disabled. Absent for other images.')),
 };
 
 export const ImageMetadata = Type.Object(imageMetadata, {
@@ -49,16 +49,16 @@ export const ImageMetadata = Type.Object(imageMetadata, {
   description: 'The record of an image.',
 });
 
-const asOptional = Object.fromEntries(
+const optionalMetadata = Object.fromEntries(
   Object.entries(imageMetadata).map(([name, schema]) => [name, Type.Optional(schema)]),
 );
 
 export const DuplicateImageError = Type.Object(
-  { error: Type.String({ description: 'What is wrong, in a sentence.' }), ...asOptional },
+  { error: Type.String({ description: 'What is wrong, in a sentence.' }), ...optionalMetadata },
   {
     $id: 'DuplicateImageError',
     description:
-      'Why an upload conflicts. From v2026.10.00 on, and if the account has the image already, with the metadata of that image.',
+      'Why an upload conflicts. From v2026.10.00 on, a duplicate also has the metadata of the existing image.',
   },
 );
 
@@ -86,7 +86,7 @@ export const ImageMetadataRequest = Type.Object(
   {
     $id: 'ImageMetadataRequest',
     description:
-      'Metadata to store with an image. Without altText it has none; without focalPoint it keeps the one it has, and null takes it away.',
+      'Metadata to store with an image. Without altText, the text is cleared. Without focalPoint, the point stays; null clears it.',
   },
 );
 
@@ -116,18 +116,18 @@ export const ImageParams = Type.Object({
   imageID: Type.String({ description: 'The image, a UUID.' }),
 });
 
-const TRUTHS = ['true', 'false'] as const;
+const BOOLEANS = ['true', 'false'] as const;
 
 export const ImageListQuery = Type.Object({
   ...ListQuery.properties,
-  disabled: choice(TRUTHS, 'true: only disabled images. false: only images that are not.'),
-  unused: choice(TRUTHS, 'true: only images that nothing shows (see usage). false: only images in use.'),
+  disabled: choice(BOOLEANS, 'true: only disabled images. false: only images that are not.'),
+  unused: choice(BOOLEANS, 'true: only images without a use (see usage). false: only images in use.'),
   altText: choice(['missing'] as const, 'missing: only images without alternative text.'),
   search: Type.Optional(
     Type.String({
       maxLength: MAX_SEARCH_LENGTH,
       description:
-        'Only images with this in their alternative text, in whatever case. No character is special.',
+        'Only images with this text in their alternative text. Case does not matter. No character is special.',
     }),
   ),
 });
@@ -136,7 +136,7 @@ export const UploadHeaders = Type.Object({
   ...VersionHeader.properties,
   'x-idempotency-key': Type.Optional(
     Type.String({
-      description: 'Makes a retry of this upload safe: for 24 hours it gets the first answer.',
+      description: 'Makes a retry of this upload safe. For 24 hours, a retry gets the first answer.',
       maxLength: 255,
     }),
   ),
@@ -144,27 +144,27 @@ export const UploadHeaders = Type.Object({
 
 export const IMAGE_RESPONSES = {
   list: {
-    200: described('A page of images, newest first.', Type.Array(Type.Ref('ImageMetadata')), {
+    200: describeResponse('A page of images, newest first.', Type.Array(Type.Ref('ImageMetadata')), {
       'X-Total-Count': { description: 'How many images the account has.', type: 'integer' },
       Link: { description: 'The next page, as rel="next", if there is one.', type: 'string' },
     }),
     ...COMMON_RESPONSES,
   },
   upload: {
-    201: described('The image was added.', Type.Ref('ImageMetadata')),
+    201: describeResponse('The image was added.', Type.Ref('ImageMetadata')),
     ...WRITE_RESPONSES,
-    409: described('The account has the image already.', Type.Ref('DuplicateImageError')),
-    422: described('The image or its metadata is refused.', Type.Ref('ImageRequestValidationError')),
+    409: describeResponse('The account has the image already.', Type.Ref('DuplicateImageError')),
+    422: describeResponse('The image or its metadata is refused.', Type.Ref('ImageRequestValidationError')),
   },
-  get: { 200: described('The image.', Type.Ref('ImageMetadata')), ...COMMON_RESPONSES },
+  get: { 200: describeResponse('The image.', Type.Ref('ImageMetadata')), ...COMMON_RESPONSES },
   update: {
-    200: described('The image was replaced.', Type.Ref('ImageMetadata')),
+    200: describeResponse('The image was replaced.', Type.Ref('ImageMetadata')),
     ...WRITE_RESPONSES,
-    422: described('The image or its metadata is refused.', Type.Ref('ImageRequestValidationError')),
+    422: describeResponse('The image or its metadata is refused.', Type.Ref('ImageRequestValidationError')),
   },
   updateMetadata: {
-    200: described('The metadata was replaced.', Type.Ref('ImageMetadata')),
+    200: describeResponse('The metadata was replaced.', Type.Ref('ImageMetadata')),
     ...WRITE_RESPONSES,
-    422: described('The metadata is refused.', Type.Ref('ImageMetadataValidationError')),
+    422: describeResponse('The metadata is refused.', Type.Ref('ImageMetadataValidationError')),
   },
 } as const;

@@ -28,7 +28,7 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       },
     },
     async (request) =>
-      usageJSON(await library.usage(accountOf(request), request.params.imageID, request.aborted)),
+      usageJSON(await library.usage(accountOf(request), request.params.imageID, request.abortSignal)),
   );
 
   app.post<{ Params: Static<typeof ImageParams> }>(

@@ -1,5 +1,6 @@
 /**
- * The values of Cache-Control in answers. Only renditions have a configurable value (`VITRINE_CACHE_CONTROL`).
+ * The values of Cache-Control in answers. Only renditions have a configurable value
+ * (`VITRINE_CACHE_CONTROL`).
  */
 import { AppError } from '../../errors.ts';
 
@@ -10,8 +11,8 @@ export const NO_STORE = 'no-store';
 export const STATIC_FILE = 'public, max-age=3600';
 
 /**
- * The 404 of a public link. It is short, so that an image uploaded a moment later appears soon. It still lets caches
- * absorb a flood of guesses.
+ * The 404 of a public link. It is short, so that an image uploaded a moment later appears soon. It still lets
+ * caches absorb a flood of guesses.
  */
 const MISSING_IMAGE = 'public, max-age=60';
 
