@@ -55,12 +55,12 @@ import { addDocsRoutes } from './system/docs.ts';
 import { addMetricsRoute, type MetricsRoutes } from './system/metrics.ts';
 import { addProbeRoutes } from './system/probes.ts';
 
-/** Where the server listens, and how clients reach it. */
+/** The address that the server listens on, and the one that clients use. */
 export interface ServerAddress {
   readonly host: string;
-  /** 0: the system picks a free one. */
+  /** 0: the system picks a free port. */
   readonly port: number;
-  /** The base of public links, without a slash at its end; undefined: the address that the server listens on. */
+  /** The base of public links, without a slash at its end. Default: the listening address. */
   readonly publicURL: string | undefined;
 }
 
@@ -75,7 +75,7 @@ export interface ServerDependencies {
   /** The clock for the expiry of keys. */
   readonly now: () => Date;
   readonly log: FastifyBaseLogger;
-  /** The source of the base of public links. */
+  /** It also gives the base of public links. */
   readonly address: ServerAddress;
   readonly cacheControl: string;
   /** Requests per second for each key and each address; 0: no limit. */
@@ -299,7 +299,7 @@ export function baseURL({ server }: FastifyInstance, { host, port, publicURL }: 
   return `http://${hostInURL(host)}:${listening?.port ?? port}`;
 }
 
-/** A host as it stands in a URL that a browser on this machine can open. */
+/** The host in a URL that a browser on this machine can open. */
 function hostInURL(host: string): string {
   if (host === '0.0.0.0' || host === '::') return 'localhost';
   return host.includes(':') ? `[${host}]` : host;
