@@ -1,20 +1,22 @@
 /**
- * Owns what the OpenAPI document says besides the routes: title, servers, security.
+ * The parts of the OpenAPI document that do not come from routes: title, security, tags and shared responses.
  */
 import { createRequire } from 'node:module';
+import { SHARED_RESPONSES } from './shared/schemas.ts';
 
-/** The document's frame. `version` is this software's; the API's are named by `X-Moov-Version`. */
+/** The frame of the document. `version` is that of the software. `X-Moov-Version` names those of the API. */
 export const DOCUMENT = {
   openapi: '3.1.0',
   info: {
     title: 'Vitrine',
     description:
-      'An image library server: upload, list, replace, describe and disable images through an account-scoped API, and fetch any of them, in any size, from one stable public link.',
+      'An image library server. Clients upload, list, replace, describe and disable images through an account-scoped API. Each image has one stable public link, which serves it in any size.',
     version: packageVersion(),
     license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
   },
   servers: [{ url: '/' }],
   components: {
+    responses: SHARED_RESPONSES,
     securitySchemes: {
       basicAuth: {
         type: 'http' as const,
@@ -31,16 +33,16 @@ export const DOCUMENT = {
   security: [{ basicAuth: [] }, { bearerAuth: [] }],
   tags: [
     { name: 'Images', description: 'The image library.' },
-    { name: 'Products', description: 'The catalogue, and what its products show.' },
-    { name: 'Line items', description: 'What was sold, as it was shown.' },
-    { name: 'Accounts', description: 'The tenants, and what happened in them.' },
-    { name: 'Keys', description: 'Who may act for an account, or for all.' },
+    { name: 'Products', description: 'The products of the catalogue and their images.' },
+    { name: 'Line items', description: 'Sold items with the images that they showed.' },
+    { name: 'Accounts', description: 'The tenants and their audit trails.' },
+    { name: 'Keys', description: 'The credentials for one account or for all.' },
     { name: 'Authentication', description: 'Access tokens for keys.' },
-    { name: 'Ping', description: 'Are the credentials good?' },
+    { name: 'Ping', description: 'A check of the credentials.' },
   ],
 };
 
-/** Schemas are referred to by their own names. */
+/** The name of a schema in references: its `$id`. */
 export function referenceName(
   json: { $id?: unknown },
   _base: unknown,
@@ -48,6 +50,36 @@ export function referenceName(
   index: number,
 ): string {
   return typeof json.$id === 'string' ? json.$id : `schema-${index}`;
+}
+
+interface Operation {
+  readonly responses: Record<string, ResponseObject>;
+}
+
+interface ResponseObject {
+  readonly $ref?: string;
+  readonly content?: Readonly<Record<string, { readonly schema?: { readonly $ref?: string } }>>;
+}
+
+/**
+ * The document with its shared responses as references. The generator takes each response of a route for a
+ * schema and wraps the reference in a body.
+ */
+export function unwrapResponses<Document extends { readonly paths?: object }>(document: Document): Document {
+  const paths = mapValues((document.paths ?? {}) as Record<string, Record<string, Operation>>, (operations) =>
+    mapValues(operations, (operation) => ({
+      ...operation,
+      responses: mapValues(operation.responses, (response) => {
+        const $ref = response.content?.['application/json']?.schema?.$ref;
+        return $ref?.startsWith('#/components/responses/') ? { $ref } : response;
+      }),
+    })),
+  );
+  return { ...document, paths };
+}
+
+function mapValues<From, To>(object: Record<string, From>, map: (value: From) => To): Record<string, To> {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value)]));
 }
 
 function packageVersion(): string {

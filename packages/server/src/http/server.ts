@@ -1,5 +1,5 @@
 /**
- * Builds the HTTP server: its limits, what every response carries, and the routes. Owns nothing of what they do.
+ * Builds the HTTP server: its limits, the headers of every response, and the routes.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -33,33 +33,34 @@ import {
   refuseMalformed,
   refuseWithoutHost,
 } from './connection/malformed.ts';
-import { Repeats } from './connection/repeats.ts';
 import { SERVER_LIMITS, type ServerLimits } from './connection/server-limits.ts';
 import { addDeliveryRoutes } from './delivery/routes.ts';
 import { WarmAnswers } from './delivery/warm-answers.ts';
 import { addOriginalRoutes } from './images/originals.ts';
 import { addImageRoutes } from './images/routes.ts';
+import { IMAGE_SCHEMAS } from './images/schemas.ts';
 import { addImageUsageRoutes } from './images/usage.ts';
 import { USAGE_SCHEMAS } from './images/usage-schemas.ts';
-import { DOCUMENT, referenceName } from './openapi.ts';
+import { DOCUMENT, referenceName, unwrapResponses } from './openapi.ts';
 import { textOf } from './shared/body.ts';
+import { NO_STORE } from './shared/cache-policy.ts';
 import { type AllowedOrigins, addCors } from './shared/cors.ts';
 import { sendProblem } from './shared/problems.ts';
 import { compileQuery } from './shared/query.ts';
 import { RateLimits } from './shared/rate-limits.ts';
-import { addObserving } from './shared/request-log.ts';
+import { addRequestLog } from './shared/request-log.ts';
 import { addRouteRules, requireScopes } from './shared/route-rules.ts';
-import { NAMED_SCHEMAS } from './shared/schemas.ts';
+import { SHARED_SCHEMAS } from './shared/schemas.ts';
 import { addDocsRoutes } from './system/docs.ts';
 import { addMetricsRoute, type MetricsRoutes } from './system/metrics.ts';
 import { addProbeRoutes } from './system/probes.ts';
 
-/** Where the server listens, and how clients reach it. */
+/** The address that the server listens on, and the one that clients use. */
 export interface ServerAddress {
   readonly host: string;
-  /** 0: the system picks a free one. */
+  /** 0: the system picks a free port. */
   readonly port: number;
-  /** The base of public links, without a slash at its end; undefined: the address that the server listens on. */
+  /** The base of public links, without a slash at its end. Default: the listening address. */
   readonly publicURL: string | undefined;
 }
 
@@ -71,36 +72,37 @@ export interface ServerDependencies {
   readonly catalog: Catalog;
   readonly publicImages: PublicImages;
   readonly delivery: Delivery;
-  /** The time by which keys expire. */
+  /** The clock for the expiry of keys. */
   readonly now: () => Date;
   readonly log: FastifyBaseLogger;
-  /** What the base of public links is made from. */
+  /** It also gives the base of public links. */
   readonly address: ServerAddress;
   readonly cacheControl: string;
   /** Requests per second for each key and each address; 0: no limit. */
   readonly rateLimit: number;
   readonly corsOrigins: AllowedOrigins;
   readonly trustProxy: boolean | number | readonly string[];
-  /** Other limits than those of `limits.ts`; for tests. */
+  /** Replaces default limits in tests. */
   readonly limits?: Partial<ServerLimits> | undefined;
   readonly readiness: Readiness;
   readonly telemetry: Telemetry;
   readonly metrics: MetricsRoutes['metrics'];
 }
 
-/** Levels at which even the framework's own warnings are not logged. */
-const QUIET = ['error', 'fatal', 'silent'];
+/** Log levels at which the framework's warnings are not logged. */
+const LEVELS_WITHOUT_WARNINGS = ['error', 'fatal', 'silent'];
 
-const DEFAULT_POLICY = "default-src 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
-/** The framework's types know only its own compilers. */
+/** An `object`, because the framework's types allow only its own compilers. */
 const COMPILERS = {
   buildValidator: () => compileSchema,
   buildSerializer: () => () => JSON.stringify,
 } as object;
 
 const SCHEMAS = [
-  ...NAMED_SCHEMAS,
+  ...SHARED_SCHEMAS,
+  ...IMAGE_SCHEMAS,
   ...USAGE_SCHEMAS,
   ...PRODUCT_SCHEMAS,
   ...LINE_ITEM_SCHEMAS,
@@ -111,7 +113,7 @@ export function createServer(dependencies: ServerDependencies): Promise<FastifyI
   return buildServer(dependencies, async () => undefined);
 }
 
-/** `prepare` is called before there is any route. */
+/** @param prepare is called before routes are added. */
 async function buildServer(
   dependencies: ServerDependencies,
   prepare: (app: FastifyInstance) => Promise<void>,
@@ -119,27 +121,29 @@ async function buildServer(
   const { log, trustProxy, corsOrigins, readiness, telemetry } = dependencies;
   const malformed = telemetry.counter('malformed', {});
   const limits = { ...SERVER_LIMITS, ...dependencies.limits };
+  // At most `warn`: the framework logs its address at `info`, and the process logs the line that scripts wait
+  // for.
+  const frameworkLevel = LEVELS_WITHOUT_WARNINGS.includes(log.level) ? log.level : 'warn';
   const app = Fastify({
-    // The framework says by itself where it listens; so does the process, in words that scripts wait for.
-    loggerInstance: log.child({}, { level: QUIET.includes(log.level) ? log.level : 'warn' }),
+    loggerInstance: log.child({}, { level: frameworkLevel }),
     childLoggerFactory: (_framework, bindings, options) => log.child(bindings, options),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     trustProxy: trustedProxies(trustProxy),
     genReqId: requestID,
     requestTimeout: limits.requestTimeout,
     keepAliveTimeout: limits.keepAliveTimeout,
-    // An ID that cannot be one is an unknown one, not a malformed request: the routes are to see it, however long.
+    // An ID of any length reaches its route, which answers 404 as for other unknown IDs.
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
-    rewriteUrl: ({ url = '/' }) => decodable(url),
+    rewriteUrl: ({ url = '/' }) => escapeStrayPercents(url),
     forceCloseConnections: 'idle',
-    // Its own refusal while it stops is no answer of ours, and neither logged nor counted: what still comes on an open
-    // connection is answered, and the connection ended with it.
+    // The framework's refusal during a stop is neither logged nor counted. Requests on open connections are
+    // answered, and each answer closes its connection.
     return503OnClosing: false,
     http: {
       headersTimeout: limits.headersTimeout,
       connectionsCheckingInterval: limits.checkInterval,
       maxHeaderSize: MAX_HEADER_BYTES,
-      // Node's own refusal has neither a text nor an ID.
+      // Node's own refusal has neither a text nor a request ID.
       requireHostHeader: false,
     },
     frameworkErrors: (error, request, reply) => {
@@ -150,13 +154,13 @@ async function buildServer(
       malformed.value += 1;
       refuseMalformed(error, socket);
     },
-    // To load the compilers of schemas, and to compile a serializer for every answer of every route, would be half of a
-    // start. Queries have a validator of our own, bodies are read by the entities, and what routes answer is made field
-    // by field, so that nothing is to be left out of it.
+    // The framework's compilers take half of the time of a start. Queries have their own validator, and
+    // entities read the bodies. Routes make their answers field by field, so a serializer has nothing to
+    // remove.
     schemaController: { compilersFactory: COMPILERS },
   });
 
-  // A client that asks first gets to send only once its headers were found good (see the body rules).
+  // The body rules send `100 Continue` after they have checked the headers.
   app.server.on('checkContinue', (request, response) => app.server.emit('request', request, response));
   app.server.on('checkExpectation', (request, response) => {
     malformed.value += 1;
@@ -164,51 +168,46 @@ async function buildServer(
   });
 
   const logsAnswers = ['trace', 'debug', 'info'].includes(log.level);
-  // Looked up once, because what answers ahead of the router takes microseconds.
-  const fromMemory = { method: 'GET', route: '/images/:publicID' };
-  const sent = telemetry.counter('requests', { ...fromMemory, status: '2xx' });
-  const unchanged = telemetry.counter('requests', { ...fromMemory, status: '3xx' });
-  const delivered = {
-    repeat: telemetry.counter('deliveries', { from: 'repeat' }),
-    warm: telemetry.counter('deliveries', { from: 'warm' }),
-  };
+  // Looked up once, because an answer ahead of the router takes microseconds.
+  const publicLink = { method: 'GET', route: '/images/:publicID' };
+  const successCount = telemetry.counter('requests', { ...publicLink, status: '2xx' });
+  const notModifiedCount = telemetry.counter('requests', { ...publicLink, status: '3xx' });
+  const warmCount = telemetry.counter('deliveries', { from: 'warm' });
   const warm = new WarmAnswers({
     publicImages: dependencies.publicImages,
     delivery: dependencies.delivery,
     requestID,
-    counted: (way, status) => {
-      (status === 304 ? unchanged : sent).value += 1;
-      if (status === 200) delivered[way].value += 1;
+    count: (status) => {
+      (status === 304 ? notModifiedCount : successCount).value += 1;
+      if (status === 200) warmCount.value += 1;
     },
-    // What is not written is not made either: it would be a good part of the work of such an answer.
+    // Making a log entry takes a large part of the time of such an answer.
     ...(logsAnswers && {
-      answered: ({ method, url }, id, status, ip) => {
+      log: ({ method, url }, id, status, ip) => {
         log.info({ requestId: id, method, path: url?.split('?', 1)[0], status, ms: 0, ip }, 'answered');
       },
     }),
   });
-  // Behind proxies the router knows whose address counts; where it is to be logged, it has to be asked.
+  // Behind a proxy, only the router knows the address of the client, which the log needs.
   warm.enabled = trustProxy === false || !logsAnswers;
-  const [route] = app.server.listeners('request') as ((...call: [IncomingMessage, ServerResponse]) => void)[];
+  const [handleByRouter] = app.server.listeners('request') as ((
+    ...call: [IncomingMessage, ServerResponse]
+  ) => void)[];
   app.server.removeAllListeners('request');
-  const { perAddress, ...others } = limits.connections;
+  const { perAddress, ...connectionLimits } = limits.connections;
   const connections = new Connections(
     app.server,
-    // Behind a proxy, every connection is from its address.
-    { ...others, perAddress: trustProxy === false ? perAddress : 0 },
-    (socket, status, ...words) => {
+    // Behind a proxy, all connections have its address.
+    { ...connectionLimits, perAddress: trustProxy === false ? perAddress : 0 },
+    (socket, status, ...text) => {
       telemetry.counter('errors', { status: String(status), reason: 'connections' }).value += 1;
-      refuseConnection(socket, status, ...words);
+      refuseConnection(socket, status, ...text);
     },
   );
-  const repeats = new Repeats(app.server, warm);
   app.server.on('request', (request, response) => {
-    connections.answering(response);
-    const refused = refuseWithoutHost(request, response, requestID);
-    if (refused) malformed.value += 1;
-    const answered = !refused && warm.answer(request, response);
-    repeats.parsed(request, response, answered);
-    if (!refused && !answered) route?.(request, response);
+    connections.trackResponse(response);
+    if (refuseWithoutHost(request, response, requestID)) malformed.value += 1;
+    else if (!warm.answer(request, response)) handleByRouter?.(request, response);
   });
   let stopping = false;
   app.addHook('preClose', async () => {
@@ -216,10 +215,10 @@ async function buildServer(
     warm.enabled = false;
     stopping = true;
     connections.stop();
-    await connections.settle();
+    await connections.drain();
   });
   app.addHook('onClose', async () => connections.close());
-  // A connection that is kept alive after its last answer would hold up the stop until it times out.
+  // An idle connection would delay the stop until its timeout.
   app.addHook('onSend', async (_request, reply) => {
     if (stopping) reply.header('connection', 'close');
   });
@@ -229,13 +228,13 @@ async function buildServer(
     sendProblem(new AppError('not-found', `there is no ${request.method} at this path`), request, reply),
   );
 
-  addObserving(app, telemetry);
+  addRequestLog(app, telemetry);
   app.addHook('onRequest', async (request, reply) => {
     reply
       .header('x-request-id', request.id)
       .header('x-content-type-options', 'nosniff')
-      .header('content-security-policy', DEFAULT_POLICY);
-    if (request.routeOptions.config.scope !== 'public') reply.header('cache-control', 'no-store');
+      .header('content-security-policy', CONTENT_SECURITY_POLICY);
+    if (request.routeOptions.config.scope !== 'public') reply.header('cache-control', NO_STORE);
   });
 
   addParsers(app);
@@ -265,15 +264,15 @@ async function buildServer(
 }
 
 /**
- * The OpenAPI document of the routes, made when it is asked for, by what a server that only serves does not load. Routes only use what they are given when they answer, so nothing is needed to
- * describe them.
+ * Makes the OpenAPI document of the routes. The generator is loaded here, not at the start of a server.
+ * Routes use their dependencies only in handlers, so the document needs none.
  */
 export async function describeAPI(): Promise<object> {
-  const nothing = {} as ServerDependencies;
+  const noDependencies = {} as ServerDependencies;
   const log = pino({ level: 'silent' });
   const app = await buildServer(
     {
-      ...nothing,
+      ...noDependencies,
       ...{ log, corsOrigins: [], rateLimit: 0, trustProxy: false },
       readiness: new Readiness({ checks: {} }),
       telemetry: UNOBSERVED,
@@ -288,7 +287,7 @@ export async function describeAPI(): Promise<object> {
     },
   );
   await app.ready();
-  const document = app.swagger();
+  const document = unwrapResponses(app.swagger());
   await app.close();
   return document;
 }
@@ -300,7 +299,7 @@ export function baseURL({ server }: FastifyInstance, { host, port, publicURL }: 
   return `http://${hostInURL(host)}:${listening?.port ?? port}`;
 }
 
-/** A host as it stands in a URL that a browser on this machine can open. */
+/** The host in a URL that a browser on this machine can open. */
 function hostInURL(host: string): string {
   if (host === '0.0.0.0' || host === '::') return 'localhost';
   return host.includes(':') ? `[${host}]` : host;
@@ -310,13 +309,13 @@ function compileSchema({ schema, httpPart }: { schema: unknown; httpPart?: strin
   return httpPart === 'querystring' ? compileQuery(schema as TSchema) : () => true;
 }
 
-/** JSON is parsed; a form goes to its route as the stream that it is; nothing else is a body here. */
+/** Parses JSON and passes forms to their routes as streams. Other bodies are refused. */
 function addParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
-    // Some clients send the type with every request, also where there is no body.
+    // Some clients send this Content-Type without a body.
     if (bytes.length === 0) return done(null, undefined);
-    // On a form's route this is no form, whatever is in it.
+    // The route of a form refuses it by its Content-Type.
     if (request.routeOptions.config.form) return done(null, undefined);
     try {
       done(null, JSON.parse(textOf(bytes as Buffer)));
@@ -326,15 +325,15 @@ function addParsers(app: FastifyInstance): void {
     }
   });
   app.addContentTypeParser('multipart/form-data', (_request, payload, done) => done(null, payload));
-  // Where a form is wanted, whatever else comes is no form; elsewhere it is of a type that is not accepted.
+  // The route of a form refuses other types itself, as a malformed form. Other routes accept JSON only.
   app.addContentTypeParser('*', (request, payload, done) => {
     if (request.routeOptions.config.form) done(null, payload);
     else done(new AppError('unsupported-media', 'Content-Type must be application/json'));
   });
 }
 
-/** The URL with such percent signs of its path escaped as do not begin the encoding of a character. */
-function decodable(url: string): string {
+/** Escapes the percent signs of the path that do not begin an encoded character. */
+function escapeStrayPercents(url: string): string {
   const [path = ''] = url.split('?', 1);
   if (!path.includes('%')) return url;
   const escaped = path.replace(/(?:%[0-9a-f]{2})+|%/gi, (encoded) =>
@@ -352,7 +351,7 @@ function isDecodable(encoded: string): boolean {
   }
 }
 
-/** A number is of hops, counted from here. */
+/** A number is the count of trusted hops, starting at this server. */
 function trustedProxies(setting: ServerDependencies['trustProxy']) {
   if (typeof setting === 'number') return (_address: string, hop: number) => hop < setting;
   return typeof setting === 'boolean' ? setting : [...setting];
@@ -360,8 +359,11 @@ function trustedProxies(setting: ServerDependencies['trustProxy']) {
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{8,64}$/;
 
-/** The client's own request ID if it is a harmless one, so that both sides can find the same request; else a new one. */
+/**
+ * The request ID of the client if it has a safe form, so that both sides can find the request. Otherwise a
+ * new ID.
+ */
 function requestID(request: { headers: IncomingMessage['headers'] }): string {
-  const given = request.headers['x-request-id'];
-  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+  const id = request.headers['x-request-id'];
+  return typeof id === 'string' && REQUEST_ID.test(id) ? id : randomUUID();
 }

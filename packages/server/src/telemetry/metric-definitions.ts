@@ -38,7 +38,7 @@ export const COUNTERS: Readonly<Record<CounterName, Definition>> = {
   },
   deliveries: {
     name: 'vitrine_deliveries_total',
-    help: 'Renditions that were sent, by where they came from: repeat and warm (memory, ahead of the router), memory, disk, rung and original (rendered). 304 are not among them.',
+    help: 'Renditions that were sent, by where they came from: warm (memory, ahead of the router), memory, disk, rung and original (rendered). 304 are not among them.',
     labels: ['from'],
   },
   workerEnds: {

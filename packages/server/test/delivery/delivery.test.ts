@@ -31,7 +31,7 @@ async function readCounts(server: TestServer): Promise<Counts> {
       .map((format) => ({ from, format, outcome: 'ok' }))
       .reduce((sum, labels) => sum + metrics.value('vitrine_render_duration_seconds_count', labels), 0);
   return {
-    memory: sent('memory') + sent('warm') + sent('repeat'),
+    memory: sent('memory') + sent('warm'),
     disk: sent('disk'),
     rung: rendered('rung'),
     original: rendered('original'),

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { DeliveryQuery } from '../../src/http/shared/schemas.ts';
+import { DeliveryQuery } from '../../src/http/delivery/schemas.ts';
 import { defaultPlans } from '../../src/imaging/ladder.ts';
 import {
   DEFAULT_SIZE,

@@ -12,7 +12,7 @@ import {
 } from '../../access/account.ts';
 import { AUDIT_ACTIONS } from '../../access/audit.ts';
 import { DEFAULT_OVERLAP, MAX_KEY_ACCOUNTS, MAX_OVERLAP } from '../../access/settings.ts';
-import { COMMON_RESPONSES, described } from '../shared/schemas.ts';
+import { COMMON_RESPONSES, describeResponse } from '../shared/schemas.ts';
 
 const DateTime = (description: string) => Type.String({ format: 'date-time', description });
 const ID = (description: string) => Type.String({ format: 'uuid', description });
@@ -279,7 +279,7 @@ export function responseOf(status: number, description: string, name: string, li
 
 /** That there is nothing to say, and what else the operation answers. */
 export function emptyResponse(description: string) {
-  return { 204: described(description), ...COMMON_RESPONSES };
+  return { 204: describeResponse(description), ...COMMON_RESPONSES };
 }
 
 export const CONFLICT = {

@@ -10,7 +10,7 @@ import {
   MAX_QUANTITY,
 } from '../../catalog/line-items.ts';
 import { MAX_NAME_LENGTH } from '../../validation/json.ts';
-import { COMMON_RESPONSES, DateTime, described, WRITE_RESPONSES } from '../shared/schemas.ts';
+import { COMMON_RESPONSES, DateTime, describeResponse, WRITE_RESPONSES } from '../shared/schemas.ts';
 import {
   accountID,
   byIndex,
@@ -143,10 +143,10 @@ export const LineItemsListQuery = Type.Object(paging('sets of line items', MAX_S
 
 export const LINE_ITEMS_RESPONSES = {
   create: {
-    201: described('The set was written.', refs('LineItems')),
+    201: describeResponse('The set was written.', refs('LineItems')),
     ...WRITE_RESPONSES,
-    422: described('The set is refused.', refs('LineItemsValidationError')),
+    422: describeResponse('The set is refused.', refs('LineItemsValidationError')),
   },
   list: { 200: pages('A page of sets, newest first.', 'LineItems'), ...COMMON_RESPONSES },
-  get: { 200: described('The set.', refs('LineItems')), ...COMMON_RESPONSES },
+  get: { 200: describeResponse('The set.', refs('LineItems')), ...COMMON_RESPONSES },
 } as const;

@@ -8,7 +8,7 @@ import { MAX_IMAGES_A_LIST } from '../../catalog/assignment.ts';
 import { MAX_IMAGES_A_PRODUCT, MAX_OPTION_GROUPS, MAX_OPTIONS } from '../../catalog/product.ts';
 import { MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH } from '../../validation/json.ts';
 import { MAX_SEARCH_LENGTH } from '../shared/paging.ts';
-import { COMMON_RESPONSES, DateTime, described, WRITE_RESPONSES } from '../shared/schemas.ts';
+import { COMMON_RESPONSES, DateTime, describeResponse, WRITE_RESPONSES } from '../shared/schemas.ts';
 
 export const Name = (description: string) =>
   Type.String({ maxLength: MAX_NAME_LENGTH, minLength: 1, description: `${description} One line.` });
@@ -212,25 +212,25 @@ export const ProductListQuery = Type.Object({
   ...paging('products', 200),
 });
 export const pages = (description: string, name: string) =>
-  described(description, Type.Array(refs(name)), {
+  describeResponse(description, Type.Array(refs(name)), {
     'X-Total-Count': { description: 'How many there are in all.', type: 'integer' },
     Link: { description: 'The next page, as rel="next", if there is one.', type: 'string' },
   });
-const refusedProduct = described('The product is refused.', refs('ProductRequestValidationError'));
+const refusedProduct = describeResponse('The product is refused.', refs('ProductRequestValidationError'));
 
 export const PRODUCT_RESPONSES = {
   create: {
-    201: described('The product was added.', refs('Product')),
+    201: describeResponse('The product was added.', refs('Product')),
     ...WRITE_RESPONSES,
     422: refusedProduct,
   },
   list: { 200: pages('A page of products, newest first.', 'Product'), ...COMMON_RESPONSES },
-  get: { 200: described('The product.', refs('Product')), ...COMMON_RESPONSES },
+  get: { 200: describeResponse('The product.', refs('Product')), ...COMMON_RESPONSES },
   update: {
-    200: described('The product was changed.', refs('Product')),
+    200: describeResponse('The product was changed.', refs('Product')),
     ...WRITE_RESPONSES,
-    409: described('The product is disabled.', refs('GenericError')),
+    409: describeResponse('The product is disabled.', refs('GenericError')),
     422: refusedProduct,
   },
-  disable: { 204: described('The product is disabled.'), ...COMMON_RESPONSES },
+  disable: { 204: describeResponse('The product is disabled.'), ...COMMON_RESPONSES },
 } as const;

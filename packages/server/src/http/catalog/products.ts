@@ -76,7 +76,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       const inCategory = query.category !== undefined && query.category !== '';
       const { records, images, total } = inCategory
         ? { records: [], images: new Map(), total: 0 }
-        : await catalog.listProducts(accountID, page, title, request.aborted);
+        : await catalog.listProducts(accountID, page, title, request.abortSignal);
       const url = `${baseURL()}/accounts/${accountID}/products`;
       addPageHeaders(reply, { url, page, length: records.length, total, filters: { title } });
       return records.map((product) => productJSON(product, images, baseURL()));

@@ -1,36 +1,39 @@
 /**
- * Owns the open connections: how many there may be, how long a client may leave what it was sent, and what becomes of
- * them at a stop (node's own close waits for connections on which nothing was ever asked, and cuts off answers that
- * were handed over but are not sent yet). Refuses to know what is asked and answered.
+ * The open connections: their number, slow readers, and what a stop does with them. Node's own close waits
+ * for connections without a request and cuts off answers that are not sent yet.
  *
- * An answer that nobody takes costs memory for as long as its connection lives, and node waits for ever. Why there are
- * three rules against it, and these numbers, says docs/adr/0038.
+ * An unread answer costs memory while its connection lives, and Node waits without a limit. docs/adr/0038
+ * explains the three rules against it and their numbers.
  */
 import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { clientName } from '../shared/rate-limits.ts';
 
 export interface ConnectionLimits {
-  /** Connections at most. */
+  /** The most connections. */
   readonly total: number;
-  /** Connections of one address at most; 0: no limit, as behind a proxy, whose address is everybody's. */
+  /**
+   * The most connections of one address. 0: no limit, as behind a proxy, where all clients have one address.
+   */
   readonly perAddress: number;
-  /** Milliseconds in which a client must take some of what it was sent. */
+  /** A connection is closed when its client reads nothing of an answer for this long, in milliseconds. */
   readonly maxSilence: number;
-  /** After this many milliseconds, a client must have taken what it was sent at the least rate on average. */
+  /** Milliseconds after which the average rate of a reader must be at least `minRate`. */
   readonly grace: number;
   /** Bytes per second. */
   readonly minRate: number;
-  /** Bytes that may wait for clients to take them. Beyond it, the connections that have waited longest are closed. */
+  /**
+   * The most unread bytes of all connections. Beyond it, the connections that have waited longest are closed.
+   */
   readonly maxWaitingBytes: number;
-  /** How often all this is looked at, in milliseconds. */
+  /** The interval of the checks, in milliseconds. */
   readonly checkInterval: number;
 }
 
 export const CONNECTION_LIMITS: ConnectionLimits = {
   total: 10_000,
   perAddress: 1_000,
-  // The system takes an answer in pieces of a megabyte and more: at 20 kB a second, that is a minute for each.
+  // The kernel takes an answer in pieces of a megabyte and more. At 20 kB a second, each takes a minute.
   maxSilence: 60_000,
   grace: 30_000,
   minRate: 8 * 1024,
@@ -38,104 +41,102 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
   checkInterval: 1_000,
 };
 
-/** How much longer than the limit the list of connections may be, so that those beyond it can be told. */
-const SPARE = 1.1;
-/** Milliseconds after which a connection that was refused is closed, whether or not its client has understood. */
-const REFUSAL_TIME = 1_000;
+/** Accepts more connections than the limit, so that those beyond it get an answer. */
+const ACCEPT_FACTOR = 1.1;
+/** Milliseconds after which a rejected connection is closed. */
+const REJECTION_TIME = 1_000;
 
-/** Answers a connection that cannot be had, and ends it. `retryAfter`: seconds. */
-export type Refuse = (socket: Socket, status: 429 | 503, text: string, retryAfter: number) => void;
+/** Answers a rejected connection and closes it. `retryAfter`: seconds. */
+export type RejectConnection = (socket: Socket, status: 429 | 503, error: string, retryAfter: number) => void;
 
-/** What is known of a connection that has something to take. */
-interface Behind {
+/** When a client began to leave bytes unread. */
+interface Backlog {
   readonly since: number;
-  /** Bytes that it had taken before. */
-  readonly taken: number;
+  /** The bytes that the client had read before. */
+  readonly read: number;
 }
 
 export class Connections {
   readonly #limits: ConnectionLimits;
-  readonly #open = new Map<Socket, Behind | undefined>();
-  /** Those on which something was asked. */
-  readonly #asked = new WeakSet<Socket>();
-  readonly #byAddress = new Map<string, number>();
-  readonly #refuse: Refuse;
-  readonly #checking: NodeJS.Timeout;
+  readonly #sockets = new Map<Socket, Backlog | undefined>();
+  /** The connections with at least one complete request head. */
+  readonly #withRequest = new WeakSet<Socket>();
+  readonly #countByAddress = new Map<string, number>();
+  readonly #rejectConnection: RejectConnection;
+  readonly #timer: NodeJS.Timeout;
   #stopping = false;
 
-  /** Takes its place before everything else that a server does with a connection. */
-  constructor(server: Server, limits: ConnectionLimits, refuse: Refuse) {
+  /** Moves the present listeners of the server behind the admission of connections. */
+  constructor(server: Server, limits: ConnectionLimits, rejectConnection: RejectConnection) {
     this.#limits = limits;
-    this.#refuse = refuse;
-    server.maxConnections = Math.ceil(limits.total * SPARE);
-    // Also the time after which an idle connection is closed on which nothing was asked yet.
+    this.#rejectConnection = rejectConnection;
+    server.maxConnections = Math.ceil(limits.total * ACCEPT_FACTOR);
+    // This is also the timeout of an idle connection without a request.
     server.timeout = limits.maxSilence;
-    const accept = server.listeners('connection') as ((socket: Socket) => void)[];
+    const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
     server.removeAllListeners('connection');
     server.on('connection', (socket: Socket) => {
-      if (this.#admit(socket)) for (const listener of accept) listener.call(server, socket);
+      if (this.#admit(socket)) for (const listener of listeners) listener.call(server, socket);
     });
-    this.#checking = setInterval(() => this.#check(), limits.checkInterval);
-    this.#checking.unref();
+    this.#timer = setInterval(() => this.#check(), limits.checkInterval);
+    this.#timer.unref();
   }
 
-  /** How many there are. */
-  get open(): number {
-    return this.#open.size;
+  /** Call for each response: its connection is idle while the answer is made, and must not be closed then. */
+  trackResponse(response: ServerResponse): void {
+    if (response.socket) this.#withRequest.add(response.socket);
+    response.on('timeout', closeIfUnread);
   }
 
-  /** To be called with every answer to be: while it is made its connection is idle, and still not to be closed. */
-  answering(response: ServerResponse): void {
-    if (response.socket) this.#asked.add(response.socket);
-    response.on('timeout', closeIfBehind);
-  }
-
-  /** Looks at them no more. */
+  /** Ends the periodic checks. */
   close(): void {
-    clearInterval(this.#checking);
+    clearInterval(this.#timer);
   }
 
-  /** From now on nobody is let in: the port is still open for as long as what was answered is on its way. */
+  /** Rejects new connections from now on. The port stays open while the last answers are sent. */
   stop(): void {
     this.#stopping = true;
   }
 
-  /** Ends connections on which nothing was asked, or not to its end; resolves when all that was answered on the others is sent. */
-  async settle(): Promise<void> {
+  /** Closes connections without a complete request. Resolves when all answers of the others are sent. */
+  async drain(): Promise<void> {
     await Promise.all(
-      [...this.#open.keys()].map((socket) => {
-        if (!this.#asked.has(socket) && socket.writableLength === 0) socket.destroy();
-        return socket.writableLength > 0 ? sent(socket) : undefined;
+      [...this.#sockets.keys()].map((socket) => {
+        if (!this.#withRequest.has(socket) && socket.writableLength === 0) socket.destroy();
+        return socket.writableLength > 0 ? flush(socket) : undefined;
       }),
     );
   }
 
   #admit(socket: Socket): boolean {
     const { total, perAddress } = this.#limits;
-    if (this.#stopping) return this.#turnAway(socket, 503, 'the server is stopping');
+    if (this.#stopping) return this.#reject(socket, 503, 'the server is stopping');
     const address = perAddress === 0 ? '' : clientName(socket.remoteAddress);
-    const fromThere = this.#byAddress.get(address) ?? 0;
-    if (this.#open.size >= total) return this.#turnAway(socket, 503, 'the server has too many connections');
-    if (perAddress > 0 && fromThere >= perAddress) {
-      return this.#turnAway(socket, 429, `one address may have ${perAddress} connections at most`);
+    const count = this.#countByAddress.get(address) ?? 0;
+    if (this.#sockets.size >= total) {
+      return this.#reject(socket, 503, `the server has too many connections: limit ${total}`);
     }
-    this.#open.set(socket, undefined);
-    this.#byAddress.set(address, fromThere + 1);
+    if (perAddress > 0 && count >= perAddress) {
+      return this.#reject(socket, 429, `one address may have ${perAddress} connections at most`);
+    }
+    this.#sockets.set(socket, undefined);
+    this.#countByAddress.set(address, count + 1);
     socket.once('close', () => {
-      this.#open.delete(socket);
-      const left = (this.#byAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#byAddress.set(address, left);
-      else this.#byAddress.delete(address);
+      this.#sockets.delete(socket);
+      const left = (this.#countByAddress.get(address) ?? 1) - 1;
+      if (left > 0) this.#countByAddress.set(address, left);
+      else this.#countByAddress.delete(address);
     });
     return true;
   }
 
-  #turnAway(socket: Socket, status: 429 | 503, text: string): false {
+  #reject(socket: Socket, status: 429 | 503, error: string): false {
     socket.on('error', () => undefined);
-    // Only when something was asked: clients take an answer that comes before for a broken connection, and open another.
-    // What it says is read and forgotten: closed over it, the connection would be reset, and the answer lost.
-    socket.once('data', () => this.#refuse(socket, status, text, 1));
-    setTimeout(() => socket.destroy(), REFUSAL_TIME).unref();
+    // Answers only after the first bytes of a request. Clients take an earlier answer for a broken connection
+    // and open another one. The request must be read: closing with unread data resets the connection and
+    // loses the answer.
+    socket.once('data', () => this.#rejectConnection(socket, status, error, 1));
+    setTimeout(() => socket.destroy(), REJECTION_TIME).unref();
     return false;
   }
 
@@ -144,21 +145,21 @@ export class Connections {
     const now = performance.now();
     const waiting: { socket: Socket; since: number; bytes: number }[] = [];
     let total = 0;
-    for (const [socket, before] of this.#open) {
+    for (const [socket, earlier] of this.#sockets) {
       const bytes = socket.writableLength;
       if (bytes === 0) {
-        if (before) this.#open.set(socket, undefined);
+        if (earlier) this.#sockets.set(socket, undefined);
         continue;
       }
-      const behind = before ?? { since: now, taken: socket.bytesWritten - bytes };
-      if (!before) this.#open.set(socket, behind);
-      // What waits is counted as taken: how much of one large piece is under way already cannot be known.
-      const taken = socket.bytesWritten - behind.taken;
-      if (now - behind.since > grace + (taken / minRate) * 1000) {
+      const backlog = earlier ?? { since: now, read: socket.bytesWritten - bytes };
+      if (!earlier) this.#sockets.set(socket, backlog);
+      // Counts waiting bytes as read, because the progress within one large piece is not visible.
+      const read = socket.bytesWritten - backlog.read;
+      if (now - backlog.since > grace + (read / minRate) * 1000) {
         socket.destroy();
         continue;
       }
-      waiting.push({ socket, since: behind.since, bytes });
+      waiting.push({ socket, since: backlog.since, bytes });
       total += bytes;
     }
     if (total <= maxWaitingBytes) return;
@@ -171,16 +172,17 @@ export class Connections {
   }
 }
 
-/** Nothing came and nothing went for a while: with something to take, that is the client's doing. */
-function closeIfBehind(this: ServerResponse): void {
+/** Closes a silent connection that has unread bytes. Without any, the server is still making the answer. */
+function closeIfUnread(this: ServerResponse): void {
   const { socket } = this;
   if (socket && socket.writableLength > 0) socket.destroy();
 }
 
-function sent(socket: Socket): Promise<void> {
+/** Resolves when everything written so far is sent, or when the connection closes. */
+function flush(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.once('close', () => resolve());
-    // Nothing, but in its turn: 'drain' only comes after more than the socket likes to hold.
+    // An empty write completes in its turn. 'drain' is emitted only after writes above the high-water mark.
     socket.write('', () => resolve());
   });
 }

@@ -1,16 +1,17 @@
 /**
- * Owns the answers to what never becomes a request of a route: what is not HTTP, too slow, or asks for what no route can
- * give. They look like all others: JSON `{error}` with a request ID. Refuses to know any route.
+ * Answers to messages that never reach a route: not HTTP, too slow, or with a header that no route accepts.
+ * They look like all other errors: JSON `{error}` with a request ID.
  */
 import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { claimBody, linger } from '../shared/body.ts';
+import { NO_STORE } from '../shared/cache-policy.ts';
 
-/** Bytes of headers. */
+/** The most bytes of headers in one request. */
 export const MAX_HEADER_BYTES = 16 * 1024;
 
-/** Answers what the parser refused, or gave up waiting for. There is no request to hang an answer on. */
+/** Answers a message that the parser rejected or that timed out. It has no request object. */
 export function refuseMalformed(error: Error & { code?: string; rawPacket?: unknown }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -22,48 +23,51 @@ export function refuseMalformed(error: Error & { code?: string; rawPacket?: unkn
       : error.code === 'HPE_HEADER_OVERFLOW'
         ? ['431 Request Header Fields Too Large', `the headers are larger than ${MAX_HEADER_BYTES} bytes`]
         : ['400 Bad Request', 'the request is not well-formed HTTP'];
-  // All that is known of the method: the answer to a HEAD has no body, whatever it is answered with.
+  // An answer to a HEAD has no body. The raw bytes are the only source of the method here.
   const { rawPacket } = error;
-  const head = Buffer.isBuffer(rawPacket) && rawPacket.toString('latin1', 0, 5) === 'HEAD ';
-  lastWords(socket, status, text, { head });
+  const isHead = Buffer.isBuffer(rawPacket) && rawPacket.toString('latin1', 0, 5) === 'HEAD ';
+  writeAndClose(socket, status, text, { isHead });
 }
 
-/** Answers a connection that cannot be had, before anything is asked on it. `retryAfter`: seconds. */
+/** Answers a rejected connection and closes it. `retryAfter`: seconds. */
 export function refuseConnection(socket: Socket, status: 429 | 503, text: string, retryAfter: number): void {
   const line = `${status} ${STATUS_CODES[status]}`;
-  lastWords(socket, line, text, { headers: `Retry-After: ${retryAfter}\r\n` });
+  writeAndClose(socket, line, text, { headers: `Retry-After: ${retryAfter}\r\n` });
 }
 
-function lastWords(
+/** `status`: with its reason phrase. `headers`: complete lines. */
+function writeAndClose(
   socket: Socket,
   status: string,
   error: string,
-  { headers = '', head = false }: { headers?: string; head?: boolean },
+  { headers = '', isHead = false }: { headers?: string; isHead?: boolean },
 ): void {
   const body = JSON.stringify({ error });
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `${headers}Cache-Control: no-store\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${head ? '' : body}`,
+      `${headers}Cache-Control: ${NO_STORE}\r\nX-Request-Id: ${randomUUID()}\r\nConnection: close\r\n\r\n${isHead ? '' : body}`,
   );
 }
 
-/** True if the request names no host, as HTTP/1.1 has to (RFC 9112, section 3.2), and was answered. */
+/**
+ * Answers a request without a Host header, which HTTP/1.1 requires (RFC 9112, section 3.2). True if it did.
+ */
 export function refuseWithoutHost(
   request: IncomingMessage,
   response: ServerResponse,
   requestID: (request: IncomingMessage) => string,
 ): boolean {
   if (request.headers.host !== undefined || request.httpVersion !== '1.1') return false;
-  answer(request, response, requestID(request), 400, 'the request has no Host header');
+  sendError(request, response, requestID(request), 400, 'the request has no Host header');
   return true;
 }
 
-/** Answers a request with an `Expect` other than `100-continue`: nothing else can be expected. */
+/** Answers a request whose `Expect` is not `100-continue`. */
 export function refuseExpectation(request: IncomingMessage, response: ServerResponse, id: string): void {
-  answer(request, response, id, 417, 'Expect must be 100-continue, or absent');
+  sendError(request, response, id, 417, 'Expect must be 100-continue, or absent');
 }
 
-function answer(
+function sendError(
   request: IncomingMessage,
   response: ServerResponse,
   id: string,
@@ -76,7 +80,7 @@ function answer(
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
+    'cache-control': NO_STORE,
     'x-content-type-options': 'nosniff',
     'x-request-id': id,
   });

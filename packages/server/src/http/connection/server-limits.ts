@@ -1,18 +1,18 @@
 /**
- * Gathers how long the server waits for a client and how many clients it has at once, from where each number is kept and
- * explained, so that tests can try the real behaviour with others. Refuses to know what happens when a limit is reached.
+ * The time and connection limits of the server in one object. Each number is explained in its own file, and
+ * tests run the same code with smaller numbers.
  */
 import { PACE, type Pace } from '../shared/body.ts';
 import { CONNECTION_LIMITS, type ConnectionLimits } from './limits.ts';
 
 export interface ServerLimits {
-  /** Milliseconds in which all headers of a request must have come; also of the first, from the connection on. */
+  /** Milliseconds for all headers of a request. For the first request they run from the connection. */
   readonly headersTimeout: number;
-  /** Milliseconds in which a whole request must have come. */
+  /** Milliseconds for a whole request. */
   readonly requestTimeout: number;
-  /** Milliseconds that a connection is kept on which everything was answered. */
+  /** Milliseconds for which an idle connection stays open after an answer. */
   readonly keepAliveTimeout: number;
-  /** How often the first two are looked at, in milliseconds. */
+  /** The interval of the checks of the first two timeouts, in milliseconds. */
   readonly checkInterval: number;
   readonly pace: Pace;
   readonly connections: ConnectionLimits;
@@ -20,9 +20,10 @@ export interface ServerLimits {
 
 export const SERVER_LIMITS: ServerLimits = {
   headersTimeout: 10_000,
-  // 16 MiB at 64 KiB a second, and some.
+  // 16 MiB at 64 KiB a second take 256 s.
   requestTimeout: 300_000,
-  // Longer than proxies keep theirs, which would otherwise find that it was just closed.
+  // Longer than the timeout of proxies. Otherwise a proxy sends a request on a connection that is just being
+  // closed.
   keepAliveTimeout: 72_000,
   checkInterval: 1_000,
   pace: PACE,

@@ -1,17 +1,17 @@
 /**
- * Owns the choice of a rendition's format from an Accept header. Pure. The header is reduced to one of four formats
- * here, so that nothing a client writes reaches a cache key.
+ * Chooses the format of a rendition by the Accept header. The result is one of four formats, so client input
+ * never reaches a cache key.
  */
 import { FORMATS, type Original, type OutputFormat } from '../../image.ts';
 
-// Past this nothing is read: a browser's Accept is about 100 characters long.
+// The rest of a longer header is ignored. The Accept header of a browser has about 100 characters.
 const MAX_HEADER = 4_096;
 
-/** What an Accept header says about one format. */
+/** The preference of an Accept header for one format. */
 export interface Preference {
-  /** 0..1; 0 is "not acceptable". */
+  /** 0..1. 0: not acceptable. */
   readonly q: number;
-  /** True if the header names the format itself, and not just `image/*` or a wildcard. */
+  /** True if the header names the format itself, not only `image/*` or another wildcard. */
   readonly named: boolean;
 }
 
@@ -19,11 +19,11 @@ const QVALUE = /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/;
 const WILDCARDS = new Set(['*/*', 'image/*', '*']);
 
 /**
- * Reads an Accept header (RFC 9110, section 12.5.1) for our four formats. A named range counts before a wildcard,
- * whatever their order. Ranges that are malformed are passed over; of a range given twice the higher q counts.
+ * Reads an Accept header (RFC 9110, section 12.5.1) for the four formats. A named range has precedence over a
+ * wildcard in any order. Malformed ranges are ignored. The higher q of a repeated range counts.
  */
 export function parseAccept(header: string | undefined): Record<OutputFormat, Preference> {
-  const named = new Map<string, number>();
+  const qByType = new Map<string, number>();
   let wildcard: number | undefined;
   for (const range of (header ?? '*/*').slice(0, MAX_HEADER).split(',')) {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
@@ -32,26 +32,31 @@ export function parseAccept(header: string | undefined): Record<OutputFormat, Pr
     if (type === '' || !QVALUE.test(text)) continue;
     const q = Number(text);
     if (WILDCARDS.has(type)) wildcard = Math.max(wildcard ?? 0, q);
-    else named.set(type, Math.max(named.get(type) ?? 0, q));
+    else qByType.set(type, Math.max(qByType.get(type) ?? 0, q));
   }
-  // An empty header, or one with no range that can be read, asks for nothing in particular.
-  if (named.size === 0 && wildcard === undefined) wildcard = 1;
-  const of = (format: OutputFormat): Preference => {
+  // A header without a valid range means any format.
+  if (qByType.size === 0 && wildcard === undefined) wildcard = 1;
+  const preferenceOf = (format: OutputFormat): Preference => {
     const own =
-      named.get(FORMATS[format].mediaType) ?? (format === 'jpeg' ? named.get('image/jpg') : undefined);
+      qByType.get(FORMATS[format].mediaType) ?? (format === 'jpeg' ? qByType.get('image/jpg') : undefined);
     if (own !== undefined) return { q: own, named: true };
-    // AVIF is for who names it: clients that send */* may still throw on it.
+    // Only an explicit AVIF counts: some clients that send */* cannot read it.
     return { q: format === 'avif' ? 0 : (wildcard ?? 0), named: false };
   };
-  return { webp: of('webp'), jpeg: of('jpeg'), png: of('png'), avif: of('avif') };
+  return {
+    webp: preferenceOf('webp'),
+    jpeg: preferenceOf('jpeg'),
+    png: preferenceOf('png'),
+    avif: preferenceOf('avif'),
+  };
 }
 
 /**
- * The format that a client gets who sent this Accept header. There is always one: an Accept that allows nothing we
- * have is answered in the original's own format, never with 406.
+ * The format of the answer to this Accept header. If the header accepts none of the four formats, the answer
+ * has the format of the original, never the status 406.
  *
- * The highest q wins. On equal q: WebP if named, the original's own format, AVIF if named, the others. A transparent
- * image becomes a JPEG only if nothing else is accepted.
+ * The highest q wins. The order on equal q: WebP if named, the format of the original, AVIF if named, the
+ * others. A transparent image becomes a JPEG only if nothing else is accepted.
  */
 export function negotiate(
   header: string | undefined,

@@ -1,5 +1,5 @@
 /**
- * The public link: `GET /images/{publicID}`. Owns the headers of a delivery. Refuses to know how renditions are made.
+ * The public link, `GET /images/{publicID}`: its parameters, its headers and its limits for one address.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
@@ -12,30 +12,32 @@ import { FORMATS } from '../../image.ts';
 import type { Transform } from '../../imaging/plan.ts';
 import { DEFAULT_SIZE, parseSize, SIZE_FORM } from '../../imaging/size.ts';
 import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
+import { publicErrorPolicy } from '../shared/cache-policy.ts';
 import { isNotModified, lastModified, type Validators } from '../shared/conditional.ts';
 import { PUBLIC_CORS } from '../shared/cors.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { clientName, type RateLimits } from '../shared/rate-limits.ts';
-import { DeliveryHeaders, DeliveryQuery, PublicParams, RESPONSES } from '../shared/schemas.ts';
+import { ConditionalHeaders } from '../shared/schemas.ts';
 import { negotiate } from './negotiate.ts';
+import { DELIVERY_RESPONSES, DeliveryQuery, PublicParams } from './schemas.ts';
 import { ServerTiming } from './server-timing.ts';
 import type { WarmAnswers } from './warm-answers.ts';
 
-/** Milliseconds until a client is told that it asks for too much. */
-const REFUSAL_HELD = 100;
+/** The delay of a 429, in milliseconds. */
+const REFUSAL_DELAY = 100;
 /**
- * Renditions that may be made, or wait to be, for one address at once: half the places there are in the queue of
- * pictures. The rest is for others, however many one asks for (docs/adr/0039).
+ * The most renditions that one address may have in the queue or in workers at once: half the slots of the
+ * queue. The other half stays free for other clients (docs/adr/0039).
  */
 const MAX_RENDERS_PER_ADDRESS = 128;
 
 export interface DeliveryRoutes {
   readonly publicImages: PublicImages;
   readonly delivery: Delivery;
-  /** The value of Cache-Control on a rendition. */
+  /** The value of Cache-Control in successful answers. */
   readonly cacheControl: string;
   readonly rates: RateLimits;
-  /** Remembers answers, so that the next request for the same need not come this far. */
+  /** Stores answers, so that the router need not handle identical requests. */
   readonly warm: WarmAnswers;
   readonly telemetry: Telemetry;
 }
@@ -45,14 +47,15 @@ export function addDeliveryRoutes(
   { publicImages, delivery, cacheControl, rates, warm, telemetry }: DeliveryRoutes,
 ): void {
   const renderSlots = new ConcurrencyLimit(MAX_RENDERS_PER_ADDRESS);
-  const sent = (from: DeliveredRendition['from']): Count => telemetry.counter('deliveries', { from });
-  // Preflights, of pages that ask conditionally; answered by the rules for other origins.
+  const deliveryCount = (from: DeliveredRendition['from']): Count =>
+    telemetry.counter('deliveries', { from });
+  // Pages that send conditional requests send preflights first. The CORS plugin answers them.
   app.options(
     '/images/:publicID',
     { config: { cors: PUBLIC_CORS }, schema: { hide: true } },
     async () => undefined,
   );
-  // HEAD is a route of its own, because the framework's says of a 304 that its picture has 0 bytes.
+  // HEAD has its own route: the framework's would send `Content-Length: 0` with a 304.
   for (const method of ['GET', 'HEAD']) {
     app.route<{ Params: Static<typeof PublicParams>; Querystring: Static<typeof DeliveryQuery> }>({
       method,
@@ -67,24 +70,22 @@ export function addDeliveryRoutes(
         security: [],
         params: PublicParams,
         querystring: DeliveryQuery,
-        headers: DeliveryHeaders,
-        response: RESPONSES.delivery,
+        headers: ConditionalHeaders,
+        response: DELIVERY_RESPONSES,
       },
       errorHandler: async (error, request, reply) => {
-        if (isAppError(error, 'rate-limited')) await held(request.aborted);
-        // So that a picture uploaded a moment later is soon seen, and a flood of guesses is still absorbed.
-        const brief = error instanceof AppError && error.code === 'not-found';
-        return sendProblem(error, request, reply, undefined, brief ? 'public, max-age=60' : 'no-store');
+        if (isAppError(error, 'rate-limited')) await delayRefusal(request.abortSignal);
+        return sendProblem(error, request, reply, undefined, publicErrorPolicy(error));
       },
       handler: async (request, reply) => {
         const timing = new ServerTiming();
         const transform = parseTransform(request.query);
-        let name: string | undefined;
-        const client = () => {
-          name ??= clientName(request.ip);
-          return name;
+        let client: string | undefined;
+        const getClient = () => {
+          client ??= clientName(request.ip);
+          return client;
         };
-        const charge = () => rates.charge(reply, 'address', client(), true);
+        const charge = () => rates.charge(reply, 'address', getClient(), true);
         const image = await publicImages.find(request.params.publicID, charge);
         timing.mark('record');
         const format = request.query.format ?? negotiate(request.headers.accept, image.original);
@@ -97,16 +98,16 @@ export function addDeliveryRoutes(
           warm.remember(request.raw, planned, reply.getHeaders());
           return reply.code(304).send();
         }
-        let giveBack: (() => void) | undefined;
-        const take = () => {
+        let releaseSlot: (() => void) | undefined;
+        const takeSlot = () => {
           charge();
-          giveBack = renderSlots.acquire(client());
-          if (!giveBack) throw concurrencyLimitError('address', MAX_RENDERS_PER_ADDRESS, 'renders');
+          releaseSlot = renderSlots.acquire(getClient());
+          if (!releaseSlot) throw concurrencyLimitError('address', MAX_RENDERS_PER_ADDRESS, 'renders');
         };
         const { bytes, from, times } = await delivery
-          .deliver(planned, request.aborted, take)
-          .finally(() => giveBack?.());
-        sent(from).value += 1;
+          .deliver(planned, request.abortSignal, takeSlot)
+          .finally(() => releaseSlot?.());
+        deliveryCount(from).value += 1;
         reply
           .header('server-timing', timing.of(from, times))
           .type(FORMATS[planned.plan.format].mediaType)
@@ -131,14 +132,14 @@ function parseTransform(query: Static<typeof DeliveryQuery>): Transform {
 }
 
 /**
- * Resolves after a moment. Who is refused and asks again at once, on however many connections, would otherwise keep the
- * server busy with refusals: this way each connection gets ten a second, and others do not notice.
+ * Waits before a refusal. Clients that retry at once would otherwise keep the server busy with refusals. With
+ * the delay, each connection gets ten a second.
  */
-async function held(aborted: AbortSignal): Promise<void> {
-  await pause(REFUSAL_HELD, undefined, { signal: aborted }).catch(() => undefined);
+async function delayRefusal(aborted: AbortSignal): Promise<void> {
+  await pause(REFUSAL_DELAY, undefined, { signal: aborted }).catch(() => undefined);
 }
 
-/** The headers that a 200, a 304 and a HEAD have in common. */
+/** Sets the headers that a 200, a 304 and a HEAD share. */
 function setDeliveryHeaders(
   reply: FastifyReply,
   { etag, lastModified }: Validators,
@@ -150,7 +151,7 @@ function setDeliveryHeaders(
     .header('cache-control', cacheControl)
     .header('vary', 'Accept')
     .header('cross-origin-resource-policy', 'cross-origin')
-    // Else pages of other origins, which is where pictures are shown, could not read how they came.
+    // Images are shown on pages of other origins, which could not read the timing without this.
     .header('timing-allow-origin', '*')
     .header('content-security-policy', "default-src 'none'; sandbox");
 }

@@ -1,33 +1,32 @@
 /**
- * Owns the Server-Timing header of a delivery: where its bytes came from, and what each part of the way took. Refuses to
- * know the way.
+ * The Server-Timing header of a delivery: the source of the bytes and the duration of each step.
  */
 
-/** Marks the parts of a way as they end, in the order in which they come. */
+/** Measures consecutive steps. */
 export class ServerTiming {
   #last = performance.now();
-  #marks = '';
+  #entries = '';
 
-  /** A part of this name ended now; it began where the last one ended. */
+  /** Ends a step. It began when the previous one ended. */
   mark(name: string): void {
     const now = performance.now();
-    this.#marks += entry(name, now - this.#last);
+    this.#entries += entry(name, now - this.#last);
     this.#last = now;
   }
 
   /**
    * The value of the header.
-   * @param from where the bytes came from: a word of letters.
-   * @param times milliseconds of parts that somebody else has measured, by name.
+   * @param from the source of the bytes, one word of letters.
+   * @param times durations that were measured elsewhere, in milliseconds by name.
    */
   of(from: string, times: Readonly<Record<string, number | undefined>> = {}): string {
-    let value = `cache;desc=${from}${this.#marks}`;
+    let value = `cache;desc=${from}${this.#entries}`;
     for (const [name, time] of Object.entries(times)) if (time !== undefined) value += entry(name, time);
     return value;
   }
 }
 
-/** To a tenth of a millisecond: clocks that are finer tell strangers more than they need to know. */
+/** One decimal of a millisecond: finer clocks help timing attacks. */
 function entry(name: string, milliseconds: number): string {
   return `, ${name};dur=${milliseconds.toFixed(1)}`;
 }

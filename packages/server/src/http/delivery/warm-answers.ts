@@ -1,7 +1,6 @@
 /**
- * The short way for what is in memory, ahead of the router: a public link that was answered before is answered again
- * with the same headers, from the same record and the same bytes, without a database query, a disk read or a route.
- * Owns nothing of what an answer is: it replays what the route said, and leaves to the route whatever it is not sure of.
+ * Answers public links from memory, ahead of the router: no database query, no disk read, no route. It
+ * replays headers that the route sent before. All other requests go to the route.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
@@ -9,48 +8,41 @@ import type { Delivery, PlannedRendition } from '../../delivery/delivery.ts';
 import type { PublicImages } from '../../delivery/public-images.ts';
 import { isNotModified, lastModified } from '../shared/conditional.ts';
 
-/** Answers that are remembered, and how long a URL and an Accept header may be together to be one of them. */
+/** The most stored answers. */
 const MAX_ANSWERS = 20_000;
+/** The longest URL and Accept header together, in characters. */
 const MAX_KEY = 512;
 
-/** Headers that tell of a body: a 304 has none. `content-length` is that of the bytes. */
+/** Headers about the body, which a 304 does not have. `content-length` comes from the bytes. */
 const BODY_HEADERS = new Set(['content-type', 'content-disposition', 'content-length']);
-/** What is different in every answer, or at another time. */
-const OWN_HEADERS = new Set([
+/** Headers that differ between answers or change with time. */
+const VARYING_HEADERS = new Set([
   ...['x-request-id', 'date', 'connection', 'keep-alive', 'last-modified'],
-  // What the route said of its way is not true of this one.
+  // The durations of the route do not apply to an answer from memory.
   'server-timing',
 ]);
 
-/** What of a request decides about its answer. */
-export type Asked = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
+/** The parts of a request that decide about its answer. */
+export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-/** The same, with what its answer is found by. */
-export interface Recalled extends Asked {
-  readonly key: string;
-}
-
-interface Answer {
+interface StoredAnswer {
   readonly planned: PlannedRendition;
-  /** Those headers of a 200 that tell of its body. */
-  readonly body: readonly string[];
-  /** For when a date can stand for the image, and for when it cannot. */
+  /** The headers of a 200 about its body. */
+  readonly bodyHeaders: Headers;
+  /** With Last-Modified. */
   readonly dated: HeadersByStatus;
+  /** Without Last-Modified, for the first seconds after a change of the image. */
   readonly undated: HeadersByStatus;
 }
 
 type HeadersByStatus = Readonly<Record<200 | 304, Headers>>;
 
-/** The headers of an answer, without those that differ each time, and without the length of the body. */
-interface Headers {
-  /** Names and values in turn, as `writeHead` takes them. */
-  readonly list: readonly string[];
-  /** As they go over the wire: the status line and the headers, each with its end. */
-  readonly text: string;
-}
+/**
+ * Alternating names and values, as `writeHead` takes them, without Content-Length and the varying headers.
+ */
+type Headers = readonly string[];
 
-/** An answer from memory. */
-export interface Found {
+interface WarmAnswer {
   readonly status: 200 | 304;
   readonly headers: Headers;
   /** Absent for a 304. */
@@ -60,35 +52,30 @@ export interface Found {
 export interface WarmOptions {
   readonly publicImages: PublicImages;
   readonly delivery: Delivery;
-  readonly requestID: (request: Asked) => string;
-  /** Called for each answer, with the way that it took: as `answered`, but always, and to be done in nanoseconds. */
-  readonly counted?: (way: 'warm' | 'repeat', status: Found['status']) => void;
-  /** Called when an answer was sent. */
-  readonly answered?: (request: Asked, id: string, status: number, address: string | undefined) => void;
+  readonly requestID: (request: RequestHead) => string;
+  /** Called for each answer. It must take nanoseconds. */
+  readonly count?: (status: WarmAnswer['status']) => void;
+  /** Called for each answer that is to be logged. */
+  readonly log?: (request: RequestHead, id: string, status: number, address: string | undefined) => void;
 }
 
 export class WarmAnswers {
-  readonly #answers = new LRUCache<string, Answer>({ max: MAX_ANSWERS });
-  readonly #publicImages: PublicImages;
-  readonly #delivery: Delivery;
-  readonly requestID: WarmOptions['requestID'];
-  readonly counted: WarmOptions['counted'];
-  readonly answered: WarmOptions['answered'];
-  /** While the server stops, every request takes the long way, which closes its connection. */
+  readonly #answers = new LRUCache<string, StoredAnswer>({ max: MAX_ANSWERS });
+  readonly #options: WarmOptions;
+  /**
+   * False while the server stops: the route then answers and closes the connection. Also false where only the
+   * router knows the address for the log.
+   */
   enabled = true;
 
   constructor(options: WarmOptions) {
-    this.#publicImages = options.publicImages;
-    this.#delivery = options.delivery;
-    this.requestID = options.requestID;
-    this.counted = options.counted;
-    this.answered = options.answered;
+    this.#options = options;
   }
 
   /**
-   * Keeps what the route answered to a GET, for the next request that is the same to the letter. A 304 tells nothing of
-   * a body: it renews an answer with the same entity tag, so that a link that is only ever asked about stays warm when
-   * its record was read anew.
+   * Stores the answer of the route to a GET for identical requests. A 304 has no body headers. It renews a
+   * stored answer with the same entity tag. So a link with only conditional requests stays warm after its
+   * record is read again.
    */
   remember(
     request: IncomingMessage,
@@ -98,71 +85,63 @@ export class WarmAnswers {
     const key = keyOf(request);
     if (key === undefined) return;
     const common: string[] = [];
-    const body: string[] = [];
+    const ownBodyHeaders: string[] = [];
     for (const [name, value] of Object.entries(headers)) {
-      if (typeof value !== 'string' || OWN_HEADERS.has(name) || name === 'content-length') continue;
-      (BODY_HEADERS.has(name) ? body : common).push(name, value);
+      if (typeof value !== 'string' || VARYING_HEADERS.has(name) || name === 'content-length') continue;
+      (BODY_HEADERS.has(name) ? ownBodyHeaders : common).push(name, value);
     }
-    const earlier = this.#answers.peek(key);
-    // A body that is not of this rendition would make an answer of two halves.
-    const of = body.length > 0 ? body : earlier?.planned.etag === planned.etag ? earlier.body : undefined;
-    if (of === undefined) return;
+    const stored = this.#answers.peek(key);
+    // The body headers of another rendition would not match the bytes.
+    const storedBodyHeaders = stored?.planned.etag === planned.etag ? stored.bodyHeaders : undefined;
+    const bodyHeaders = ownBodyHeaders.length > 0 ? ownBodyHeaders : storedBodyHeaders;
+    if (bodyHeaders === undefined) return;
     const modified = lastModified(planned.image.updatedOn, Number.POSITIVE_INFINITY) ?? 0;
     const date = ['last-modified', new Date(modified).toUTCString()];
-    const byStatus = (dates: readonly string[]): HeadersByStatus => ({
-      200: headersOf('200 OK', [...common, ...of, ...dates, 'server-timing', 'cache;desc=memory']),
-      304: headersOf('304 Not Modified', [...common, ...dates, 'server-timing', 'cache;desc=revalidated']),
+    const byStatus = (dates: Headers): HeadersByStatus => ({
+      200: [...common, ...bodyHeaders, ...dates, 'server-timing', 'cache;desc=memory'],
+      304: [...common, ...dates, 'server-timing', 'cache;desc=revalidated'],
     });
-    this.#answers.set(key, { planned, body: of, dated: byStatus(date), undated: byStatus([]) });
+    this.#answers.set(key, { planned, bodyHeaders, dated: byStatus(date), undated: byStatus([]) });
   }
 
-  /** What can be found again at once; undefined for what always takes the long way. */
-  recall({ method, url, headers }: Asked): Recalled | undefined {
-    const key = keyOf({ method, url, headers });
-    return key === undefined ? undefined : { method, url, headers, key };
+  /** Answers the request if a current answer is in memory. True if it did. */
+  answer(request: IncomingMessage, response: ServerResponse): boolean {
+    const answer = this.#find(request);
+    if (!answer) return false;
+    const { status, headers, bytes } = answer;
+    const { requestID, count, log } = this.#options;
+    const id = requestID(request);
+    const length = bytes === undefined ? [] : ['content-length', String(bytes.length)];
+    response.writeHead(status, [...headers, ...length, 'x-request-id', id]);
+    response.end(bytes);
+    count?.(status);
+    log?.(request, id, status, request.socket.remoteAddress);
+    return true;
   }
 
-  /** The answer to such a request, if all of it is in memory and still true. Counts as a delivery. */
-  find(request: Asked | Recalled): Found | undefined {
+  /** The answer from memory, if all of it is there and current. Counts as a delivery. */
+  #find(request: RequestHead): WarmAnswer | undefined {
     if (!this.enabled) return undefined;
-    const key = 'key' in request ? request.key : keyOf(request);
-    const answer = key === undefined ? undefined : this.#answers.get(key);
-    if (!answer) return undefined;
-    const { planned } = answer;
-    // The very record that the answer was made from: any change of the image makes another one.
-    if (this.#publicImages.peek(planned.image.publicID) !== planned.image) return undefined;
+    const key = keyOf(request);
+    const stored = key === undefined ? undefined : this.#answers.get(key);
+    if (!stored) return undefined;
+    const { delivery, publicImages } = this.#options;
+    const { planned } = stored;
+    // Compares by identity: each change of the image makes a new record.
+    if (publicImages.peek(planned.image.publicID) !== planned.image) return undefined;
     const current = {
       etag: planned.etag,
       lastModified: lastModified(planned.image.updatedOn, Date.now()),
     };
-    const headers = current.lastModified === undefined ? answer.undated : answer.dated;
+    const headers = current.lastModified === undefined ? stored.undated : stored.dated;
     if (isNotModified(request.headers, current)) return { status: 304, headers: headers[304] };
-    const bytes = this.#delivery.peek(planned.key);
+    const bytes = delivery.peek(planned.key);
     return bytes && { status: 200, headers: headers[200], bytes };
   }
-
-  /** True if the request was answered. */
-  answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const found = this.find(request);
-    if (!found) return false;
-    const { status, headers, bytes } = found;
-    const id = this.requestID(request);
-    const length = bytes === undefined ? [] : ['content-length', String(bytes.length)];
-    response.writeHead(status, [...headers.list, ...length, 'x-request-id', id]);
-    response.end(bytes);
-    this.counted?.('warm', status);
-    this.answered?.(request, id, status, request.socket.remoteAddress);
-    return true;
-  }
 }
 
-function headersOf(status: string, list: readonly string[]): Headers {
-  const lines = list.map((part, index) => `${part}${index % 2 === 0 ? ': ' : '\r\n'}`);
-  return { list, text: `HTTP/1.1 ${status}\r\n${lines.join('')}` };
-}
-
-/** What decides about the answer, as it was sent; undefined for what always takes the long way. */
-function keyOf({ method, url = '', headers }: Asked): string | undefined {
+/** The URL and the Accept header as sent; undefined for requests that only the route answers. */
+function keyOf({ method, url = '', headers }: RequestHead): string | undefined {
   if (method !== 'GET' || !url.startsWith('/images/')) return undefined;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return undefined;
   const key = `${url}\n${headers.accept ?? ''}`;

@@ -10,20 +10,15 @@ import type { Library } from '../../images/library.ts';
 import { isMatched, isNotModified } from '../shared/conditional.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { accountOf } from '../shared/route-rules.ts';
-import {
-  COMMON_RESPONSES,
-  DeliveryHeaders,
-  described,
-  ImageParams,
-  VersionHeader,
-} from '../shared/schemas.ts';
+import { COMMON_RESPONSES, ConditionalHeaders, describeResponse, VersionHeader } from '../shared/schemas.ts';
+import { ImageParams } from './schemas.ts';
 
 /** Milliseconds in which a client must have taken something: who stopped reading must not keep a file open. */
 const STALL_TIMEOUT = 30_000;
 
 const OriginalHeaders = Type.Object({
   ...VersionHeader.properties,
-  ...DeliveryHeaders.properties,
+  ...ConditionalHeaders.properties,
   'if-match': Type.Optional(
     Type.String({ description: 'Entity tags: the answer is 412 if the bytes have none of them.' }),
   ),
@@ -46,8 +41,8 @@ const RESPONSES = {
       ]),
     ),
   },
-  304: described('The bytes have not changed.'),
-  412: described('The bytes are not those that If-Match names.', Type.Ref('GenericError')),
+  304: describeResponse('The bytes have not changed.'),
+  412: describeResponse('The bytes are not those that If-Match names.', Type.Ref('GenericError')),
   ...COMMON_RESPONSES,
 } as const;
 
@@ -87,7 +82,7 @@ export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly 
           throw new AppError('precondition-failed', 'the original has none of the entity tags of If-Match');
         if (isNotModified(request.headers, { etag, lastModified: undefined })) return reply.code(304).send();
         // Also for HEAD: it is not to promise bytes that are lost.
-        const stream = await library.openOriginal(image, request.aborted);
+        const stream = await library.openOriginal(image, request.abortSignal);
         reply
           .type(FORMATS[format].mediaType)
           .header('content-length', String(size))

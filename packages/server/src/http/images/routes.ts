@@ -15,16 +15,10 @@ import { DuplicateImageError, ImageInUseError } from '../../images/refusals.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
-import {
-  AccountParams,
-  ImageListQuery,
-  ImageParams,
-  RESPONSES,
-  UploadHeaders,
-  VersionHeader,
-} from '../shared/schemas.ts';
+import { AccountParams, VersionHeader } from '../shared/schemas.ts';
 import { duplicateNamesExisting } from '../shared/version.ts';
 import { usageJSON } from './json.ts';
+import { IMAGE_RESPONSES, ImageListQuery, ImageParams, UploadHeaders } from './schemas.ts';
 import { readDescription, readUploadForm, requireMultipart, type UploadForm } from './upload-form.ts';
 import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
 
@@ -45,7 +39,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
   const readForm = (request: FastifyRequest): Promise<UploadForm> => {
     requireMultipart(request.headers['content-type']);
     return readUploadForm(request, request.body as Readable, (file) =>
-      library.receive(file, request.aborted),
+      library.receive(file, request.abortSignal),
     );
   };
   const uploadSlots = new ConcurrencyLimit(MAX_UPLOADS_PER_ACCOUNT);
@@ -69,14 +63,19 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: AccountParams,
         querystring: ImageListQuery,
         headers: VersionHeader,
-        response: RESPONSES.list,
+        response: IMAGE_RESPONSES.list,
       },
     },
     async (request, reply) => {
       const accountID = accountOf(request);
       const page = readPage(request.query);
       const filters = filtersOf(request.query);
-      const { images, total } = await library.list(accountID, page, imageFilter(filters), request.aborted);
+      const { images, total } = await library.list(
+        accountID,
+        page,
+        imageFilter(filters),
+        request.abortSignal,
+      );
       const url = `${baseURL()}/accounts/${accountID}/images`;
       addPageHeaders(reply, { url, page, length: images.length, total, filters });
       return images.map(show);
@@ -95,7 +94,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: AccountParams,
         headers: UploadHeaders,
         ...form,
-        response: RESPONSES.upload,
+        response: IMAGE_RESPONSES.upload,
       },
       errorHandler: (error, request, reply) => {
         const { version } = request;
@@ -114,7 +113,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
           ...(await readForm(request)),
           ...(idempotencyKey !== undefined && { idempotencyKey }),
         };
-        return library.upload(accountOf(request), actorOf(request), upload, request.aborted);
+        return library.upload(accountOf(request), actorOf(request), upload, request.abortSignal);
       });
       return reply.code(201).send(show(image));
     },
@@ -130,7 +129,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         tags,
         params: ImageParams,
         headers: VersionHeader,
-        response: RESPONSES.get,
+        response: IMAGE_RESPONSES.get,
       },
     },
     async (request) => show(await library.get(accountOf(request), request.params.imageID)),
@@ -148,7 +147,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: ImageParams,
         headers: VersionHeader,
         ...form,
-        response: RESPONSES.update,
+        response: IMAGE_RESPONSES.update,
       },
       errorHandler: (error, request, reply) => sendProblem(error, request, reply, uploadProblem),
     },
@@ -159,7 +158,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       await library.getChangeable(accountID, imageID);
       const image = await withUploadSlot(request, async () => {
         const form = await readForm(request);
-        return library.update(accountID, actorOf(request), imageID, form, request.aborted);
+        return library.update(accountID, actorOf(request), imageID, form, request.abortSignal);
       });
       return show(image);
     },
@@ -189,7 +188,9 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
     },
     async (request, reply) => {
       if (request.query.dryRun === 'true') {
-        return usageJSON(await library.usage(accountOf(request), request.params.imageID, request.aborted));
+        return usageJSON(
+          await library.usage(accountOf(request), request.params.imageID, request.abortSignal),
+        );
       }
       await library.disable(accountOf(request), actorOf(request), request.params.imageID);
       return reply.code(204).send();
@@ -207,7 +208,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         params: ImageParams,
         headers: VersionHeader,
         body: { $ref: 'ImageMetadataRequest#' },
-        response: RESPONSES.updateMetadata,
+        response: IMAGE_RESPONSES.updateMetadata,
       },
       errorHandler: (error, request, reply) => sendProblem(error, request, reply, metadataProblem),
     },

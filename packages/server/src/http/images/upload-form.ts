@@ -7,18 +7,12 @@ import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy
 import type { FastifyRequest } from 'fastify';
 import type { StagedBlob } from '../../blobs/staging.ts';
 import { AppError, type FieldErrors } from '../../errors.ts';
-import { type Description, MAX_ORIGINAL_BYTES, parseAltText, parseFocalPoint } from '../../image.ts';
+import { type Description, parseAltText, parseFocalPoint } from '../../image.ts';
 
 /** The largest metadata part, in bytes. */
 const MAX_METADATA_BYTES = 64 * 1024;
 /** Parts of any name. Two have a meaning. */
 const MAX_PARTS = 16;
-/** What a form may be longer than its file: the metadata, and the headers and boundaries of the parts. */
-const FORM_OVERHEAD = 1024 * 1024;
-
-/** The largest upload or update request, in bytes. */
-export const MAX_FORM_BYTES = MAX_ORIGINAL_BYTES + FORM_OVERHEAD;
-
 export interface UploadForm {
   /** The received file; whoever gets the form discards it. */
   readonly file: StagedBlob;

@@ -3,7 +3,7 @@
  */
 import { Type } from 'typebox';
 import { MAX_USES_TOLD } from '../../images/usage.ts';
-import { COMMON_RESPONSES, DateTime, described } from '../shared/schemas.ts';
+import { COMMON_RESPONSES, DateTime, describeResponse } from '../shared/schemas.ts';
 
 const UUID = (description: string) => Type.String({ format: 'uuid', description });
 const Place = (what: string) =>
@@ -76,15 +76,15 @@ export const DisableQuery = Type.Object({
 });
 
 export const USAGE_RESPONSES = {
-  usage: { 200: described('Where the image is used.', Type.Ref('ImageUsage')), ...COMMON_RESPONSES },
+  usage: { 200: describeResponse('Where the image is used.', Type.Ref('ImageUsage')), ...COMMON_RESPONSES },
   disable: {
-    200: described('With dryRun=true: where the image is used.', Type.Ref('ImageUsage')),
-    204: described('The image is disabled.'),
+    200: describeResponse('With dryRun=true: where the image is used.', Type.Ref('ImageUsage')),
+    204: describeResponse('The image is disabled.'),
     ...COMMON_RESPONSES,
-    409: described('The account refuses to disable images in use.', Type.Ref('ImageInUseError')),
+    409: describeResponse('The account refuses to disable images in use.', Type.Ref('ImageInUseError')),
   },
   enable: {
-    200: described('The image is not disabled.', Type.Ref('ImageMetadata')),
+    200: describeResponse('The image is not disabled.', Type.Ref('ImageMetadata')),
     ...COMMON_RESPONSES,
   },
 } as const;

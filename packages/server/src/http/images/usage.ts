@@ -5,9 +5,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
-import { ImageParams, VersionHeader } from '../shared/schemas.ts';
+import { VersionHeader } from '../shared/schemas.ts';
 import { usageJSON } from './json.ts';
 import { type ImageRoutes, imageMetadata } from './routes.ts';
+import { ImageParams } from './schemas.ts';
 import { USAGE_RESPONSES } from './usage-schemas.ts';
 
 export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: ImageRoutes): void {
@@ -27,7 +28,7 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       },
     },
     async (request) =>
-      usageJSON(await library.usage(accountOf(request), request.params.imageID, request.aborted)),
+      usageJSON(await library.usage(accountOf(request), request.params.imageID, request.abortSignal)),
   );
 
   app.post<{ Params: Static<typeof ImageParams> }>(

@@ -1,41 +1,42 @@
 /**
- * Owns request bodies before anything parses them: how large and how slow they may be, and what becomes of the rest of
- * one that is refused. Refuses to know what is in them.
+ * Request bodies before they are parsed: their size and pace, and the unread rest of a refused body.
  */
 import type { IncomingMessage } from 'node:http';
 import { type Readable, Transform, type TransformCallback } from 'node:stream';
 import { AppError } from '../../errors.ts';
 
-/** How fast a body must come. Times in milliseconds. */
+/** The slowest pace of a body that is accepted. */
 export interface Pace {
-  /** No byte for this long, and the body is given up. */
+  /** The longest time without a byte, in milliseconds. */
   readonly maxSilence: number;
-  /** After this long, a body must have come at the least rate on average. */
+  /** Milliseconds after which the average rate must be at least `minRate`. */
   readonly grace: number;
   /** Bytes per second. */
   readonly minRate: number;
-  /** How often the pace is looked at. */
+  /** The interval of the checks, in milliseconds. */
   readonly checkInterval: number;
 }
 
 export const PACE: Pace = { maxSilence: 10_000, grace: 30_000, minRate: 64 * 1024, checkInterval: 1_000 };
 
-/** How long a refused body is read on, in milliseconds, so that the client gets to see the answer. */
+/** How long the rest of a refused body is read, in milliseconds, so that the client sees the answer. */
 const LINGER_TIME = 2_000;
-/** How much of a refused body is read on, in bytes; beyond it the client is held up, but not cut off, till the time. */
+/** The most bytes of it that are read. The client then waits until the time is over. */
 const LINGER_BYTES = 4 * 1024 * 1024;
 
-/** @throws AppError if the headers alone show that the body cannot be accepted. */
+/**
+ * @throws AppError `unsupported-media` or `too-large` if the headers show that the body cannot be accepted.
+ */
 export function checkBodyHeaders(headers: IncomingMessage['headers'], limit: number): void {
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
     throw new AppError('unsupported-media', 'a request body with a Content-Encoding is not accepted');
   }
   const length = headers['content-length'];
-  if (length !== undefined && Number(length) > limit) throw tooLarge(limit);
+  if (length !== undefined && Number(length) > limit) throw bodyTooLarge(limit);
 }
 
-/** The text of a body. @throws AppError `invalid-request` if it is not UTF-8, as JSON and forms have to be. */
+/** The text of a body. @throws AppError `invalid-request` if it is not UTF-8, as JSON and forms must be. */
 export function textOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -44,7 +45,7 @@ export function textOf(bytes: Uint8Array): string {
   }
 }
 
-function tooLarge(limit: number): AppError {
+function bodyTooLarge(limit: number): AppError {
   return new AppError(
     'too-large',
     `the request body is larger than ${limit} bytes, the limit of this operation`,
@@ -52,14 +53,13 @@ function tooLarge(limit: number): AppError {
 }
 
 /**
- * The body as it arrives, that ends in an AppError when it is too large (`too-large`), too slow (`too-slow`), or when
- * the client goes away before its end (`cancelled`). Unlike `pipeline`, a failure leaves the socket alone: the answer
- * still has to go out on it.
+ * The body as a stream that checks size and pace. It fails with an AppError: `too-large`, `too-slow`, or
+ * `cancelled` if the client leaves before the end. A failure does not close the socket, unlike with
+ * `pipeline`: the answer still has to be sent.
  */
 export function watchBody(raw: IncomingMessage, source: Readable, limit: number, pace = PACE): Readable {
   const body = new WatchedBody(limit, pace);
-  // A route may refuse the request and never look at its body, whose failure then is nobody's; it must not end the
-  // process.
+  // A route may refuse the request without reading the body. The failure must not end the process then.
   body.on('error', () => undefined);
   const onClose = () => {
     if (!raw.complete)
@@ -72,7 +72,7 @@ export function watchBody(raw: IncomingMessage, source: Readable, limit: number,
     source.unpipe(body);
   });
   source.pipe(body);
-  // It may have gone while its credentials were looked at: then no event will tell.
+  // The client may have left during authentication. No event follows then.
   if (raw.destroyed) onClose();
   return body;
 }
@@ -84,8 +84,8 @@ class WatchedBody extends Transform {
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
   #lastByteAt = this.#startedAt;
-  // While we are the slow ones, the client is not to blame.
-  #heldUp = 0;
+  /** Milliseconds in which the server did not read. They do not count against the client. */
+  #pausedTime = 0;
 
   constructor(limit: number, pace: Pace) {
     super();
@@ -98,7 +98,7 @@ class WatchedBody extends Transform {
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#bytes += chunk.length;
     this.#lastByteAt = performance.now();
-    if (this.#bytes > this.#limit) done(tooLarge(this.#limit));
+    if (this.#bytes > this.#limit) done(bodyTooLarge(this.#limit));
     else done(null, chunk);
   }
 
@@ -111,12 +111,12 @@ class WatchedBody extends Transform {
     const { maxSilence, grace, minRate, checkInterval } = this.#pace;
     const now = performance.now();
     if (this.writableNeedDrain || this.readableLength >= this.readableHighWaterMark) {
-      this.#heldUp += checkInterval;
+      this.#pausedTime += checkInterval;
       this.#lastByteAt = now;
       return;
     }
     if (this.writableEnded) return;
-    const running = now - this.#startedAt - this.#heldUp;
+    const running = now - this.#startedAt - this.#pausedTime;
     if (now - this.#lastByteAt > maxSilence) {
       const text = `no byte of the request body came for ${maxSilence / 1000} seconds`;
       this.destroy(new AppError('too-slow', text));
@@ -128,31 +128,31 @@ class WatchedBody extends Transform {
 }
 
 /**
- * Call before the answer to a request goes out whose body was not read to its end. Node would swallow all of the
- * rest, however long; a body that somebody has begun to read is left to us.
+ * Call before answering a request whose body was not read to its end. Otherwise Node reads and drops the
+ * whole rest. It leaves a body alone once a read has begun.
  */
 export function claimBody(raw: IncomingMessage): void {
-  // Not of 0 bytes: where much has come already, that reads nothing, and node would still swallow the rest.
+  // `read(0)` would not claim the body if much of it has already arrived.
   if (!raw.complete && !raw.readableDidRead) raw.read();
 }
 
 /**
- * Call once the answer is sent. Clients look at an answer at different times: fetch and curl while they send, Python's
- * only when all is sent or the pipe breaks. Reading on, a little and for a little while, lets each of them see it;
- * closing at once would lose it in a reset.
+ * Call after the answer is sent. fetch and curl look for an answer while they send. Python clients look only
+ * after all is sent or the pipe breaks. So the server reads on for a short time: closing at once resets the
+ * connection, and the answer is lost.
  */
 export function linger(raw: IncomingMessage): void {
   if (raw.complete || raw.destroyed) return;
   const { socket } = raw;
   let bytes = 0;
-  const giveUp = setTimeout(() => {
-    // First the end of ours, then the reset: so the client's next write fails with "broken pipe", at which it turns
-    // to what it has received, and not with "connection reset", at which it turns away.
+  const timer = setTimeout(() => {
+    // Ends the answer first and resets later. The next write of the client then fails with "broken pipe", and
+    // Python clients read the answer. After "connection reset" they do not.
     socket.end();
     setTimeout(() => socket.destroy(), 100);
   }, LINGER_TIME);
   const done = () => {
-    clearTimeout(giveUp);
+    clearTimeout(timer);
     socket.off('close', done);
   };
   raw.on('data', (chunk: Buffer) => {

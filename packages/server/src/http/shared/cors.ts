@@ -1,38 +1,40 @@
 /**
- * Owns which pages of other origins may see what (CORS), and which may have a browser send what with the credentials that
- * it remembers. Refuses to know what the requests are about.
+ * Requests from pages of other origins: which pages may read answers (CORS), and which may send requests with
+ * the credentials that a browser remembers.
  */
 import cors, { type FastifyCorsOptions } from '@fastify/cors';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AppError } from '../../errors.ts';
 
-/** Origins whose pages may call the API; `*` is any. */
+/** Origins whose pages may call the API. `*`: any origin. */
 export type AllowedOrigins = '*' | readonly string[];
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Where other rules hold for pages of other origins than those of the API. */
+    /** The CORS rules of a route, if they differ from those of the API. */
     cors?: FastifyCorsOptions;
   }
 }
 
-/** Seconds that browsers may keep the answer to a preflight; Chromium keeps none longer than two hours. */
+/**
+ * Seconds for which browsers may cache the answer to a preflight. Chromium caches it for two hours at most.
+ */
 const PREFLIGHT_LIFETIME = 7_200;
 
-/** What pages may read of any answer, beside what they always may. */
-const EXPOSED = ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'];
+/** Headers that pages may read in every answer, in addition to the safelisted ones. */
+const EXPOSED_HEADERS = ['ETag', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'];
 
-/** Public links may be read by every page: whoever has the link may have the picture. */
+/** The rules of public links, which every page may read. */
 export const PUBLIC_CORS: FastifyCorsOptions = {
   origin: '*',
   methods: 'GET, HEAD',
   allowedHeaders: ['Accept', 'Cache-Control', 'If-Modified-Since', 'If-None-Match', 'X-Request-Id'],
-  exposedHeaders: EXPOSED,
+  exposedHeaders: EXPOSED_HEADERS,
 };
 
 /**
- * Has every answer say which pages may read it, refusals included; so it comes before whatever may refuse. Credentials
- * that a browser remembers are never allowed: pages give those that they have themselves.
+ * Adds CORS headers to every answer. Call it before the hooks that refuse requests, so that pages can read
+ * refusals. Credentials that a browser remembers are never allowed. Pages send their own in `Authorization`.
  */
 export async function addCors(app: FastifyInstance, allowed: AllowedOrigins): Promise<void> {
   await app.register(cors, {
@@ -49,7 +51,7 @@ export async function addCors(app: FastifyInstance, allowed: AllowedOrigins): Pr
       'X-Request-Id',
     ],
     exposedHeaders: [
-      ...EXPOSED,
+      ...EXPOSED_HEADERS,
       'Content-Disposition',
       'Link',
       'Repr-Digest',
@@ -57,7 +59,7 @@ export async function addCors(app: FastifyInstance, allowed: AllowedOrigins): Pr
       'X-Total-Count',
     ],
     maxAge: PREFLIGHT_LIFETIME,
-    // Its own refusal of an OPTIONS that is no preflight is no JSON.
+    // The plugin would answer an OPTIONS without preflight headers with plain text.
     strictPreflight: false,
   });
 }
@@ -65,21 +67,21 @@ export async function addCors(app: FastifyInstance, allowed: AllowedOrigins): Pr
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * A browser that once asked its user for Basic credentials sends them along with whatever another site makes it send.
- * It also says from where: that decides.
- * @throws AppError `forbidden` if the request may change something, and comes from a page that may not.
+ * Protects against cross-site requests. A browser that remembers Basic credentials adds them to requests from
+ * pages of other sites. `Origin` and `Sec-Fetch-Site` name the source.
+ * @throws AppError `forbidden` if an unsafe request comes from a page of an origin that is not allowed.
  */
 export function refuseForeignOrigin(request: FastifyRequest, allowed: AllowedOrigins): void {
   if (SAFE_METHODS.has(request.method)) return;
   const { origin, host } = request.headers;
   const site = request.headers['sec-fetch-site'];
-  const foreign =
+  const isForeign =
     site === undefined
       ? origin !== undefined && !isOwnOrigin(origin, host)
       : site === 'cross-site' || site === 'same-site';
-  if (!foreign) return;
+  if (!isForeign) return;
   if (allowed !== '*' && origin !== undefined && allowed.includes(origin)) return;
-  // Where every page may call the API, at least a form or a link of theirs may not: only what CORS has a say in.
+  // With `*`, scripts of all pages may call the API. Forms and links still may not: CORS does not cover them.
   const mode = request.headers['sec-fetch-mode'];
   if (allowed === '*' && (mode === undefined || mode === 'cors')) return;
   throw new AppError('forbidden', 'requests from pages of another origin are not allowed');

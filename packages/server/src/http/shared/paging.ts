@@ -1,17 +1,17 @@
 /**
- * Owns how lists are paged: `skip` and `count` in the request, `X-Total-Count` and `Link` in the answer; and how a
- * text to search for may be. Refuses to know what is listed.
+ * Pages of lists: `skip` and `count` in the request, `X-Total-Count` and `Link` in the answer. Also reads the
+ * text of a search.
  */
 import type { FastifyReply } from 'fastify';
 import { AppError } from '../../errors.ts';
 import { textProblem } from '../../validation/text.ts';
 
-/** A page has at most this many elements, unless a list says otherwise. */
+/** The most elements of a page, unless a list has its own limit. */
 export const MAX_PAGE = 200;
 export const DEFAULT_PAGE = 20;
-/** The longest text to search for, in Unicode code points. */
+/** The longest text of a search, in Unicode code points. */
 export const MAX_SEARCH_LENGTH = 200;
-// No list is longer, and every database can count this far.
+// No list is longer, and every database accepts this offset.
 const MAX_SKIP = 2_000_000_000;
 
 export interface PageQuery {
@@ -29,7 +29,8 @@ export function readPage({ skip, count }: PageQuery, max = MAX_PAGE): Page {
 }
 
 /**
- * A text to search for; undefined if there is none, also if it is empty, since that is in every text.
+ * The text of a search. Undefined if it is absent or empty: every text contains the empty one.
+ * @param name the parameter, for the message.
  * @throws AppError `invalid-request`.
  */
 export function readSearch(name: string, text: string | undefined): string | undefined {
@@ -39,20 +40,20 @@ export function readSearch(name: string, text: string | undefined): string | und
   return text;
 }
 
-/** What a page of a list is part of. */
+/** One page and the list that it belongs to. */
 export interface Listing {
   /** The absolute URL of the list, without a query. */
   readonly url: string;
   readonly page: Page;
-  /** How many elements the page has. */
+  /** The number of elements on the page. */
   readonly length: number;
-  /** How many there are in all. */
+  /** The number of elements in the list. */
   readonly total: number;
-  /** The parameters that chose what is listed; the next page has them too. */
+  /** The parameters that filter the list. The link to the next page repeats them. */
   readonly filters?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Says how many elements there are, and where the next ones are. */
+/** Adds the size of the list and, if there is one, the link to the next page. */
 export function addPageHeaders(reply: FastifyReply, { url, page, length, total, filters }: Listing): void {
   reply.header('x-total-count', String(total));
   const { skip, count } = page;

@@ -1,9 +1,10 @@
 /**
- * Owns how a failure looks on the wire: the one table from error code to status, and the JSON bodies.
- * Refuses to decide what is a failure: services do.
+ * Failures on the wire: the table from error code to status, and the JSON bodies. Services decide what is a
+ * failure.
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode } from '../../errors.ts';
+import { NO_STORE } from './cache-policy.ts';
 
 /** Exhaustive: a new code does not compile until it has a status. */
 const STATUS: Readonly<Record<ErrorCode, number>> = {
@@ -28,17 +29,17 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   'rate-limited': 429,
   unavailable: 503,
   'storage-full': 507,
-  // Nobody reads it; the number is for the log (nginx's "client closed request").
+  // The client is gone. The number is for the log (nginx's "client closed request").
   cancelled: 499,
 };
 
-/** How credentials may be shown. Browsers ask their users for the first. */
+/** The accepted kinds of credentials. Browsers ask their users for the first kind. */
 const CHALLENGES = ['Basic realm="Vitrine", charset="UTF-8"', 'Bearer realm="Vitrine"'] as const;
 
-const INTERNAL = 'internal error; quote the x-request-id of this response when you report it';
+const INTERNAL_ERROR = 'internal error; quote the x-request-id of this response when you report it';
 
-/** Fastify's own refusals that need our words; the rest of its 4xx are a 400 with its text. */
-const FRAMEWORK: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
+/** Errors of Fastify that need another code or text. Its other 4xx become a 400 with its own text. */
+const FRAMEWORK_ERRORS: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: { code: 'too-large', message: 'the request body is larger than 64 KiB' },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: 'unsupported-media',
@@ -50,13 +51,13 @@ const FRAMEWORK: Readonly<Record<string, { code: ErrorCode; message: string }>> 
   },
 };
 
-/** Any thrown thing as an AppError, or undefined if it is a defect. */
-export function asAppError(error: unknown): AppError | undefined {
+/** The thrown value as an AppError; undefined if it is a defect of the server. */
+function toAppError(error: unknown): AppError | undefined {
   if (error instanceof AppError) return error;
   if (!(error instanceof Error)) return undefined;
   const { code, statusCode, validation } = error as Partial<FastifyError>;
-  const known = code === undefined ? undefined : FRAMEWORK[code];
-  if (known) return new AppError(known.code, known.message, { cause: error });
+  const framework = code === undefined ? undefined : FRAMEWORK_ERRORS[code];
+  if (framework) return new AppError(framework.code, framework.message, { cause: error });
   if (validation) return new AppError('invalid-request', error.message, { cause: error });
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new AppError('invalid-request', error.message, { cause: error });
@@ -64,38 +65,41 @@ export function asAppError(error: unknown): AppError | undefined {
   return undefined;
 }
 
-/** The status of the failure and the JSON it is answered with. */
-export function problem(error: AppError | undefined): { status: number; body: Record<string, unknown> } {
-  if (!error) return { status: 500, body: { error: INTERNAL } };
+function statusAndBody(error: AppError | undefined): { status: number; body: Record<string, unknown> } {
+  if (!error) return { status: 500, body: { error: INTERNAL_ERROR } };
   return { status: STATUS[error.code], body: { error: error.message } };
 }
 
 /**
- * Answers a failed request. Routes whose failures have a shape of their own (422, the 409 of a duplicate) give it
- * in `shape`; undefined from it means the common `{error}`.
+ * Answers a failed request.
+ * @param shape the body of a failure with its own shape (a 422, the 409 of a duplicate). If it returns
+ *   undefined, the body is `{error}`.
  */
 export async function sendProblem(
   error: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
   shape?: (error: AppError) => Record<string, unknown> | undefined,
-  cacheControl = 'no-store',
+  cacheControl = NO_STORE,
 ): Promise<FastifyReply> {
-  const known = asAppError(error);
-  const { status, body } = problem(known);
-  if (status >= 500) request.log.error({ err: error, code: known?.code ?? 'internal' }, 'request failed');
-  else request.log.debug({ code: known?.code, reason: known?.message }, 'request refused');
-  if (status === 429 || status >= 500) {
-    request.observed?.failed(known?.rejection ?? known?.code ?? 'internal', error);
+  const failure = toAppError(error);
+  const { status, body } = statusAndBody(failure);
+  if (status >= 500) {
+    request.log.error({ err: error, code: failure?.code ?? 'internal' }, 'request failed');
+  } else {
+    request.log.debug({ code: failure?.code, reason: failure?.message }, 'request refused');
   }
-  if (known?.code === 'unauthenticated') reply.header('www-authenticate', [...CHALLENGES]);
-  if (known?.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));
-  // A route may have got as far as to say how its answer is to be kept: this is not that answer.
+  if (status === 429 || status >= 500) {
+    request.observation?.failed(failure?.rejection ?? failure?.code ?? 'internal', error);
+  }
+  if (failure?.code === 'unauthenticated') reply.header('www-authenticate', [...CHALLENGES]);
+  if (failure?.retryAfter !== undefined) reply.header('retry-after', String(failure.retryAfter));
+  // The route may have set the headers of a successful answer.
   for (const name of ['etag', 'last-modified', 'content-disposition', 'link']) reply.removeHeader(name);
   reply.header('cache-control', cacheControl);
   return reply
     .code(status)
     .type('application/json; charset=utf-8')
     .serializer((payload: unknown) => JSON.stringify(payload))
-    .send((known && shape?.(known)) ?? body);
+    .send((failure && shape?.(failure)) ?? body);
 }

@@ -1,6 +1,6 @@
 /**
- * Owns the reading of query strings by their schemas: strict where the framework's coercion is not (an empty, a
- * repeated, a signed or a hexadecimal number is refused), and with messages that name the parameter and its limits.
+ * Validates query strings against their schemas. It is stricter than the framework's coercion: numbers that
+ * are empty, repeated, signed or hexadecimal are refused. Messages name the parameter and its limits.
  */
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/schema';
@@ -14,40 +14,44 @@ interface PropertySchema {
   readonly maximum?: number;
 }
 
-type Checked = { value: Record<string, unknown> } | { error: Error };
+type Result = { value: Record<string, unknown> } | { error: Error };
 
-/**
- * A validator for the framework. Parameters that the schema does not know change nothing and are passed over.
- */
+/** A validator for the framework. It ignores parameters that the schema does not have. */
 export function compileQuery(schema: TSchema) {
-  const declared = (schema as { properties?: Record<string, PropertySchema> }).properties ?? {};
-  const properties = Object.entries(declared).map(([name, property]) => ({
+  const propertySchemas = (schema as { properties?: Record<string, PropertySchema> }).properties ?? {};
+  const properties = Object.entries(propertySchemas).map(([name, property]) => ({
     name,
     property,
     validator: Compile(property as TSchema),
   }));
-  return (query: Record<string, unknown>): Checked => {
+  return (query: Record<string, unknown>): Result => {
     const value: Record<string, unknown> = {};
     for (const { name, property, validator } of properties) {
-      const given = query[name];
-      if (given === undefined) continue;
-      if (typeof given !== 'string') return { error: new Error(`${name} must be given once`) };
-      const converted = convert(given, property);
-      if (!validator.Check(converted)) return { error: new Error(`${name} must be ${expected(property)}`) };
+      const text = query[name];
+      if (text === undefined) continue;
+      if (typeof text !== 'string') return { error: new Error(`${name} must be given once`) };
+      const converted = convert(text, property);
+      if (!validator.Check(converted)) {
+        return { error: new Error(`${name} must be ${describeForm(property)}`) };
+      }
       value[name] = converted;
     }
     return { value };
   };
 }
 
+/**
+ * The value in the type of the schema. A text of another form stays a text, which the validator then refuses.
+ */
 function convert(text: string, { type }: PropertySchema): unknown {
-  // However many digits: what is larger than can be counted is as large as that.
+  // Any number of digits is accepted. Values beyond the safe integers become the largest one.
   if (type === 'integer') return /^\d+$/.test(text) ? Math.min(Number(text), Number.MAX_SAFE_INTEGER) : text;
   if (type === 'number') return /^\d{1,6}(\.\d{1,6})?$/.test(text) ? Number(text) : text;
   return text;
 }
 
-function expected({ type, enum: values, minimum, maximum, pattern }: PropertySchema): string {
+/** The expected form, in words that follow "must be". */
+function describeForm({ type, enum: values, minimum, maximum, pattern }: PropertySchema): string {
   if (values) return `one of ${values.join(', ')}`;
   if (type === 'integer' || type === 'number') {
     const kind = type === 'integer' ? 'a whole number' : 'a number';

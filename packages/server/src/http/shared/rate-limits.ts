@@ -1,27 +1,26 @@
 /**
- * Owns how often a client may ask: what counts as one client, the two budgets that a request is charged to, and the
- * headers that tell of them, as draft-ietf-httpapi-ratelimit-headers-10 has them. Refuses to know which requests are
- * charged: the routes do.
+ * Rate limits: one budget for each address, one for each key, and the headers that report them
+ * (draft-ietf-httpapi-ratelimit-headers-10). The routes decide which requests are charged.
  */
 import type { FastifyReply } from 'fastify';
 import ipaddr from 'ipaddr.js';
 import { TokenBucket } from '../../concurrency/token-bucket.ts';
 import { AppError } from '../../errors.ts';
 
-/** How many seconds' worth of requests may come at once. */
+/** The burst of a budget, in seconds of its rate. */
 const BURST_SECONDS = 2;
-/** Bytes of an IPv6 address that name a network: whoever has one address of a /64 has all of them. */
+/** Bytes of an IPv6 address that identify a network. A client with one address of a /64 has all of them. */
 const NETWORK_BYTES = 8;
 
 export type Party = 'address' | 'key';
 
 /**
- * What a client is called by its address: an IPv4 address, or the /64 of an IPv6 one. All that is no address, as a
- * proxy may send it, is one client.
+ * The name of a client by its address: an IPv4 address, or the /64 of an IPv6 address. All texts that are no
+ * address, as a proxy may send them, have one common name.
  */
 export function clientName(address: string | undefined): string {
   if (address === undefined || !ipaddr.isValid(address)) return 'unknown';
-  // Also takes an IPv4 address out of its IPv6 form.
+  // Converts an IPv4 address in its IPv6 form to IPv4.
   const parsed = ipaddr.process(address);
   if (parsed.kind() === 'ipv4') return parsed.toString();
   return `${Buffer.from(parsed.toByteArray().slice(0, NETWORK_BYTES)).toString('hex')}/64`;
@@ -44,8 +43,8 @@ export class RateLimits {
   }
 
   /**
-   * Charges a request, and says in its headers how the client stands; `quietly`, only if it is refused: what anyone
-   * may keep should not tell everyone how one of them stands.
+   * Charges a request and reports the budget in its headers. With `quietly`, only a refusal has the headers:
+   * a cacheable answer must not show the budget of one client to others.
    * @throws AppError `rate-limited`.
    */
   charge(reply: FastifyReply, party: Party, name: string, quietly = false): void {
@@ -55,16 +54,16 @@ export class RateLimits {
     const wait = budget.take(name, now);
     if (wait === 0 && quietly) return;
     const { left, fullIn } = budget.status(name, now);
-    // Two parties make a list of two.
-    add(reply, 'ratelimit-policy', `"${party}";q=${budget.burst};w=${BURST_SECONDS}`);
-    add(reply, 'ratelimit', `"${party}";r=${left};t=${wait || fullIn}`);
+    appendToList(reply, 'ratelimit-policy', `"${party}";q=${budget.burst};w=${BURST_SECONDS}`);
+    appendToList(reply, 'ratelimit', `"${party}";r=${left};t=${wait || fullIn}`);
     if (wait === 0) return;
     const text = `too many requests by this ${party}: at most ${this.#perSecond} a second, and ${budget.burst} at once`;
     throw new AppError('rate-limited', text, { retryAfter: wait, rejection: `${party}-rate` });
   }
 }
 
-function add(reply: FastifyReply, header: string, item: string): void {
-  const before = reply.getHeader(header);
-  reply.header(header, before === undefined ? item : `${String(before)}, ${item}`);
+/** Adds an item to a header that is a list, with one item for each party. */
+function appendToList(reply: FastifyReply, header: string, item: string): void {
+  const list = reply.getHeader(header);
+  reply.header(header, list === undefined ? item : `${String(list)}, ${item}`);
 }

@@ -1,6 +1,6 @@
 /**
- * Owns what every route has in common: the scope it declares, and what a request is known to be by the time its
- * handler runs. A route that declares no scope does not start.
+ * The rules of every route: its scope, the authorization of requests, rate limits and request bodies. The
+ * server does not start with a route that declares no scope.
  */
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify';
@@ -9,7 +9,7 @@ import type { Actor } from '../../access/audit.ts';
 import type { Access } from '../../access/authentication.ts';
 import type { Caller } from '../../access/rights.ts';
 import { AppError } from '../../errors.ts';
-import { MAX_FORM_BYTES } from '../images/upload-form.ts';
+import { MAX_ORIGINAL_BYTES } from '../../image.ts';
 import { checkBodyHeaders, claimBody, linger, type Pace, watchBody } from './body.ts';
 import { type AllowedOrigins, refuseForeignOrigin } from './cors.ts';
 import { clientName, type RateLimits } from './rate-limits.ts';
@@ -18,8 +18,12 @@ import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
 
 /** The largest JSON body, in bytes. */
 const MAX_JSON_BYTES = 64 * 1024;
+/** The bytes of a form in addition to its file: metadata, and the headers and boundaries of the parts. */
+const FORM_OVERHEAD = 1024 * 1024;
+/** The largest form, in bytes. */
+const MAX_FORM_BYTES = MAX_ORIGINAL_BYTES + FORM_OVERHEAD;
 
-/** What a route says of itself before any request comes. */
+/** The access rules of one route. */
 export interface RouteDeclaration {
   readonly method: string;
   readonly path: string;
@@ -30,46 +34,45 @@ export interface RouteDeclaration {
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * What a principal needs to be answered; `public`: no credentials at all; `client`: the handler looks for them
-     * itself, because they may be in the body.
+     * The scope that a principal needs. `public`: no credentials. `client`: the handler reads the
+     * credentials, because they may be in the body.
      */
     scope?: Scope | 'public' | 'client';
-    /** Only for who holds the scope for all accounts. */
+    /** Only for principals with the scope for all accounts. */
     allAccounts?: true;
-    /** The body is a multipart form with a file in it; else it is JSON, if there is one. */
+    /** The body is a multipart form with a file. Without this, a body is JSON. */
     form?: true;
     /**
-     * Charged to the address, and to the key if it has one: so by default unless the route is public. Probes are never
-     * charged.
+     * Whether the rate limits of the address and of the key apply. Default: true, except for public routes.
+     * Probes have no limits.
      */
     charged?: boolean;
   }
   interface FastifyInstance {
-    /** Every route there is, and what it declares. */
+    /** The access rules of every route. */
     declarations: RouteDeclaration[];
   }
   interface FastifyRequest {
-    /** The body on its way, where there is one. */
-    watched: Readable | undefined;
-    /** Fires when the client goes away before it is answered. */
-    aborted: AbortSignal;
+    /** The body as it arrives, if there is one. */
+    watchedBody: Readable | undefined;
+    /** Fires when the client goes away before the answer is sent. */
+    abortSignal: AbortSignal;
     /** Set on routes with a scope. */
     version: Version | undefined;
     /** Set on routes with a scope. */
     principal: Principal | undefined;
-    /** Set on routes under an account, once the principal is known to have rights on it. */
+    /** Set on routes under an account, after the principal's rights on it are checked. */
     accountID: string | undefined;
   }
 }
 
-/** The account of a route under one. */
+/** The account of a request. @throws TypeError if its route has none. */
 export function accountOf(request: FastifyRequest): string {
-  if (request.accountID === undefined)
-    throw new TypeError(`${request.routeOptions.url} is not under an account`);
+  if (request.accountID === undefined) throw new TypeError(`${request.routeOptions.url} has no account`);
   return request.accountID;
 }
 
-/** Who the changes that a request makes are put down to. */
+/** The actor that the audit trail names for the changes of a request. */
 export function actorOf(request: FastifyRequest): Actor {
   const { principal, id: requestID, ip: address } = request;
   if (principal === undefined) throw new TypeError(`${request.routeOptions.url} declares no scope`);
@@ -77,7 +80,7 @@ export function actorOf(request: FastifyRequest): Actor {
   return { kind: 'key', keyID, ...(tokenID !== undefined && { tokenID }), requestID, address };
 }
 
-/** Who a request asks for, and what they may do. */
+/** The actor of a request and its rights. */
 export function callerOf(request: FastifyRequest): Caller {
   const by = actorOf(request);
   const { grants = new Map(), expiresOn } = request.principal ?? {};
@@ -89,25 +92,25 @@ export interface RouteRules {
   readonly rates: RateLimits;
   /** Origins whose pages may send unsafe requests. */
   readonly allowedOrigins: AllowedOrigins;
-  /** How fast bodies must come. */
+  /** The slowest pace of bodies. */
   readonly pace?: Pace | undefined;
 }
 
 /**
- * Lets no route start that declares no scope, and adds to what each documents what the rules for bodies answer. Before
- * any route, those of plugins included.
+ * Refuses routes without a scope. Adds the responses of the body rules to the schema of each route. Call it
+ * before any route or plugin is added.
  */
 export function requireScopes(app: FastifyInstance): void {
   app.decorate('declarations', []);
   app.addHook('onRoute', (route) => {
-    // A preflight asks what may be asked; it never carries credentials.
+    // A preflight never carries credentials.
     if (route.method === 'OPTIONS') route.config = { ...route.config, scope: 'public' };
     if (route.config?.scope === undefined) {
       throw new Error(`route ${String(route.method)} ${route.url} declares no scope`);
     }
     const { scope, allAccounts = false } = route.config;
     if (route.schema?.response && !['GET', 'HEAD'].includes(String(route.method))) {
-      // The rules for bodies hold on every route, also where none is wanted.
+      // The body rules apply to every route, also to those that need no body.
       route.schema = { ...route.schema, response: { ...BODY_RESPONSES, ...route.schema.response } };
     }
     for (const method of [route.method].flat()) {
@@ -116,17 +119,17 @@ export function requireScopes(app: FastifyInstance): void {
   });
 }
 
-/** Sets the rules up on a server, before any route. */
+/** Adds the rules to a server. Call it before any route is added. */
 export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
-  app.decorateRequest('watched', undefined);
+  app.decorateRequest('watchedBody', undefined);
   app.decorateRequest('version', undefined);
   app.decorateRequest('principal', undefined);
   app.decorateRequest('accountID', undefined);
-  app.decorateRequest('aborted', null as unknown as AbortSignal);
+  app.decorateRequest('abortSignal', null as unknown as AbortSignal);
 
   app.addHook('onRequest', async (request, reply) => {
     const controller = new AbortController();
-    request.aborted = controller.signal;
+    request.abortSignal = controller.signal;
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) controller.abort();
     });
@@ -134,25 +137,25 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
 
   app.addHook('onRequest', authorize(rules));
 
-  // Between the refusals that need only headers and the first read of the body.
+  // Runs after the refusals that need only headers and before the first read of the body.
   app.addHook('preParsing', async (request, reply, payload) => {
     if (!hasBody(request)) return payload;
     const limit = request.routeOptions.config.form ? MAX_FORM_BYTES : MAX_JSON_BYTES;
     checkBodyHeaders(request.headers, limit);
     if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
-    request.watched = watchBody(request.raw, payload as Readable, limit, rules.pace);
-    return request.watched;
+    request.watchedBody = watchBody(request.raw, payload as Readable, limit, rules.pace);
+    return request.watchedBody;
   });
 
   app.addHook('onSend', async (request) => {
     if (hasBody(request)) claimBody(request.raw);
   });
   app.addHook('onResponse', async (request) => {
-    // What nobody read must not go on being watched and held. Its end also stops the flow, so it comes first.
-    const { watched } = request;
-    if (watched && !watched.closed) {
-      watched.destroy();
-      await new Promise((resolve) => watched.once('close', resolve));
+    // Releases an unread body. It stops the flow when it closes, so `linger` must come later.
+    const { watchedBody } = request;
+    if (watchedBody && !watchedBody.closed) {
+      watchedBody.destroy();
+      await new Promise((resolve) => watchedBody.once('close', resolve));
     }
     if (hasBody(request) && request.raw.socket) linger(request.raw);
   });
@@ -161,7 +164,7 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
 function authorize({ access, rates, allowedOrigins }: RouteRules): onRequestHookHandler {
   return async (request, reply) => {
     const { scope, allAccounts, charged = scope !== 'public' } = request.routeOptions.config;
-    // No route is at this path.
+    // There is no route at this path.
     if (scope === undefined) return;
     const address = clientName(request.ip);
     if (scope === 'public') {
@@ -171,7 +174,7 @@ function authorize({ access, rates, allowedOrigins }: RouteRules): onRequestHook
     const version = answeringVersion(request.headers['x-moov-version']);
     request.version = version instanceof AppError ? DEFAULT_VERSION : version;
     reply.header('x-moov-version', request.version);
-    // Before anything is looked up.
+    // Charges the address before the first look-up in the database.
     if (charged) rates.charge(reply, 'address', address);
     const authorization = request.raw.headersDistinct.authorization;
     if (authorization && authorization.length > 1) {
@@ -193,7 +196,9 @@ function authorize({ access, rates, allowedOrigins }: RouteRules): onRequestHook
   };
 }
 
-/** Every answer names its version, also one that is refused for something else first. */
+/**
+ * The version, or the error of a malformed header. Other refusals come first, and they name a version too.
+ */
 function answeringVersion(header: string | string[] | undefined): Version | AppError {
   try {
     return resolveVersion(typeof header === 'string' ? header : header?.join());

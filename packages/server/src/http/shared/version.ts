@@ -1,9 +1,11 @@
 /**
- * Owns the API versions: which there are, and which of them answers a request.
+ * The API versions, and the choice of the one that answers a request.
  */
 import { AppError } from '../../errors.ts';
 
-/** Supported versions, oldest first. */
+/**
+ * Supported versions, oldest first.
+ */
 export const VERSIONS = [
   'v2024.01.00',
   'v2025.01.00',
@@ -21,7 +23,7 @@ const OLDEST: Version = 'v2024.01.00';
 const NEWEST: Version = 'v2026.10.00';
 const WELL_FORMED = /^v\d{4}\.\d{2}\.\d{2}$/;
 
-/** What answers when the header is absent, and when it is refused. */
+/** The version without the header, and with a malformed one. */
 export const DEFAULT_VERSION: Version = OLDEST;
 
 /**
@@ -34,11 +36,11 @@ export function resolveVersion(header: string | undefined): Version {
   if (!WELL_FORMED.test(header)) {
     throw new AppError('not-found', 'X-Moov-Version must be of the form vYYYY.MM.BB, or dev, or latest');
   }
-  // The digits have fixed places, so the order of the texts is the order of the versions.
+  // The digits have fixed places, so texts sort like versions.
   return VERSIONS.findLast((version) => version <= header) ?? OLDEST;
 }
 
-/** From v2026.10.00 on, the 409 of a duplicate upload carries the existing image. */
+/** True if the 409 of a duplicate upload carries the existing image: from v2026.10.00 on. */
 export function duplicateNamesExisting(version: Version): boolean {
   return version >= 'v2026.10.00';
 }

@@ -1,14 +1,15 @@
 /**
- * What there is to read: the page at `/`, `/openapi.json` and the API reference at `/docs/api`. Works offline: every
- * asset is local.
+ * The pages of the server: the dashboard at `/`, `/openapi.json` and the API reference at `/docs/api`. Every
+ * asset is local, so they work offline.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { FastifyInstance } from 'fastify';
+import { STATIC_FILE } from '../shared/cache-policy.ts';
 
 const require = createRequire(import.meta.url);
 
-// The reference sets styles on its elements; scripts only ever come from here.
+// Swagger UI sets styles on its elements. Scripts come from this server only.
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -37,7 +38,7 @@ const START = `window.ui = SwaggerUIBundle({
 });
 `;
 
-/** Files that are served as they are, by path: from which package, and as what. */
+/** Static files by path: the module that has the file, and its media type. */
 const FILES: Readonly<Record<string, { module: string; type: string }>> = {
   '/': { module: '@vitrine/dashboard/index.html', type: 'text/html; charset=utf-8' },
   '/style.css': { module: '@vitrine/dashboard/style.css', type: 'text/css; charset=utf-8' },
@@ -51,7 +52,7 @@ const FILES: Readonly<Record<string, { module: string; type: string }>> = {
   },
 };
 
-/** `describe` makes the OpenAPI document; it is called once. */
+/** @param describe makes the OpenAPI document. It is called once, at the first request. */
 export function addDocsRoutes(app: FastifyInstance, describe: () => Promise<object>): void {
   const config = { scope: 'public' } as const;
   const schema = { hide: true };
@@ -79,7 +80,7 @@ export function addDocsRoutes(app: FastifyInstance, describe: () => Promise<obje
       return reply
         .type(type)
         .header('content-security-policy', PAGE_POLICY)
-        .header('cache-control', 'public, max-age=3600')
+        .header('cache-control', STATIC_FILE)
         .send(file);
     });
   }

@@ -1,9 +1,11 @@
 /**
- * Probes for those who run the server, and `GET /ping` for those who use it.
+ * The probes `/livez` and `/readyz` for operators, and `GET /ping` for clients.
  */
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import type { Readiness } from '../../telemetry/readiness.ts';
-import { RESPONSES, VersionHeader } from '../shared/schemas.ts';
+import { NO_STORE } from '../shared/cache-policy.ts';
+import { COMMON_RESPONSES, describeResponse, VersionHeader } from '../shared/schemas.ts';
 
 export interface ProbeRoutes {
   readonly readiness: Readiness;
@@ -13,17 +15,17 @@ export function addProbeRoutes(app: FastifyInstance, { readiness }: ProbeRoutes)
   const config = { scope: 'public' } as const;
   const schema = { hide: true };
 
-  /** Alive: the process answers. Says nothing of its dependencies, whose failure a restart would not mend. */
+  /** Alive: the process answers. It does not check dependencies, because a restart would not repair them. */
   app.get('/livez', { config, schema }, async (_request, reply) =>
-    reply.header('cache-control', 'no-store').send({ status: 'ok' }),
+    reply.header('cache-control', NO_STORE).send({ status: 'ok' }),
   );
 
-  /** Ready: every dependency can be used. Says which, and nothing of why not: that is in the log. */
+  /** Ready: every dependency works. The answer names the failed ones; the log has the reasons. */
   app.get('/readyz', { config, schema }, async (_request, reply) => {
     const report = await readiness.report();
     return reply
       .code(report.status === 'ok' ? 200 : 503)
-      .header('cache-control', 'no-store')
+      .header('cache-control', NO_STORE)
       .send(report);
   });
 
@@ -36,7 +38,7 @@ export function addProbeRoutes(app: FastifyInstance, { readiness }: ProbeRoutes)
         summary: 'Check that the credentials work',
         tags: ['Ping'],
         headers: VersionHeader,
-        response: RESPONSES.ping,
+        response: { 200: describeResponse('The credentials work.', Type.Object({})), ...COMMON_RESPONSES },
       },
     },
     async () => ({}),

@@ -1,13 +1,13 @@
 /**
- * The real numbers, which docs/reliability.md promises, in a server that nobody gave others. What comes of them is tested
- * with smaller ones, in test/overload.
+ * The default limits, which docs/reliability.md promises. The tests in test/system/overload check their
+ * effect with smaller numbers.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SERVER_LIMITS } from '../../../src/http/connection/server-limits.ts';
 import { startServer } from '../../support/server.ts';
 
-test('the limits that a server has are those that are promised', async () => {
+test('a server has the promised limits', async () => {
   assert.deepEqual(SERVER_LIMITS, {
     headersTimeout: 10_000,
     requestTimeout: 300_000,
@@ -35,7 +35,7 @@ test('the limits that a server has are those that are promised', async () => {
         requestTimeout: 300_000,
         keepAliveTimeout: 72_000,
         timeout: 60_000,
-        // Some more than 10 000, so that those beyond can be told.
+        // More than 10 000, so that connections beyond the limit get an answer.
         maxConnections: 11_000,
       },
     );

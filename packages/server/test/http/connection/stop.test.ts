@@ -1,6 +1,6 @@
 /**
- * A stop while a client takes its time over what it was sent: the answer is sent to its end, and nobody who comes in the
- * meantime holds the stop up.
+ * A stop while a client reads slowly. The answer is sent to its end, and other connections do not delay the
+ * stop.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import sharp from 'sharp';
 import { startServer } from '../../support/server.ts';
 
-/** Bytes: more than all that lies between server and client can hold. */
+/** More bytes than the buffers between server and client hold. */
 const LARGE = 8_000_000;
 
 async function noise(): Promise<Buffer> {
@@ -25,7 +25,7 @@ async function answerOf(socket: Socket): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-async function ask(socket: Socket, path: string): Promise<string> {
+async function request(socket: Socket, path: string): Promise<string> {
   socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
   const [answer] = (await once(socket, 'data')) as [Buffer];
   return String(answer);
@@ -42,55 +42,55 @@ async function startWithSlowReader() {
   const slow = open();
   slow.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
   await once(slow, 'readable');
-  /** Stops the server; resolves when newcomers are told so, with what they are told. */
+  /** Stops the server. Resolves with the first refusal of a new connection. */
   const stop = async () => {
     const closing = server.close();
     for (;;) {
       const newcomer = open();
-      const told = await ask(newcomer, '/livez');
+      const refusal = await request(newcomer, '/livez');
       newcomer.destroy();
-      if (told.includes('stopping')) return { told, closing };
+      if (refusal.includes('stopping')) return { refusal, closing };
     }
   };
   return { open, slow, stop };
 }
 
-test('a stop waits for a slow reader, and neither for those who come meanwhile nor for the silent', async () => {
+test('a stop waits for a slow reader, and not for new or silent connections', async () => {
   const { open, slow, stop } = await startWithSlowReader();
-  const { told, closing } = await stop();
-  assert.match(told, /^HTTP\/1\.1 503 .*\r\nRetry-After: 1\r\n.*\{"error":"the server is stopping"\}$/s);
+  const { refusal, closing } = await stop();
+  assert.match(refusal, /^HTTP\/1\.1 503 .*\r\nRetry-After: 1\r\n.*\{"error":"the server is stopping"\}$/s);
   const silent = open();
   const gone = once(silent, 'close');
   const answer = await answerOf(slow);
   const [, length] = /\r\ncontent-length: (\d+)\r\n/i.exec(answer.toString('latin1', 0, 2_000)) ?? [];
-  assert.equal(answer.length - answer.indexOf('\r\n\r\n') - 4, Number(length), 'whole');
+  assert.equal(answer.length - answer.indexOf('\r\n\r\n') - 4, Number(length), 'the answer is complete');
   await closing;
   await gone;
 });
 
-test('meanwhile an open connection gets one more answer, in our own words: alive, and stopping', async () => {
+test('a stop gives an open connection one more answer: alive, or not ready because it stops', async () => {
   const { open, slow, stop } = await startWithSlowReader();
   const [one, other] = [open(), open()];
-  for (const socket of [one, other]) assert.match(await ask(socket, '/livez'), /^HTTP\/1\.1 200 /);
+  for (const socket of [one, other]) assert.match(await request(socket, '/livez'), /^HTTP\/1\.1 200 /);
   const { closing } = await stop();
-  const ready = await ask(one, '/readyz');
+  const ready = await request(one, '/readyz');
   assert.match(ready, /^HTTP\/1\.1 503 /);
   assert.match(ready, /\r\nx-request-id: /);
   assert.match(ready, /\r\ncache-control: no-store\r\n/);
   assert.match(ready, /\r\nconnection: close\r\n/i);
   assert.match(ready, /"status":"stopping"/);
-  assert.match(await ask(other, '/livez'), /^HTTP\/1\.1 200 /);
+  assert.match(await request(other, '/livez'), /^HTTP\/1\.1 200 /);
   await answerOf(slow);
   await closing;
 });
 
-test('nor does a stop wait for who has sent half of a header', async () => {
+test('a stop does not wait for a client that has sent half of a header', async () => {
   const server = await startServer();
   const { hostname, port } = new URL(server.url);
   const half = connect(Number(port), hostname);
   const gone = once(half, 'close');
   half.write('GET /livez HTTP/1.1\r\nHost: x\r\nX-A');
-  // Once another is answered, that has come as well.
+  // The half header has arrived when this request is answered.
   await server.fetch('/livez');
   await server.close();
   await gone;

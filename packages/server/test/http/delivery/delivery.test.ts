@@ -19,7 +19,7 @@ after(() => server.close());
 const get = (image: ImageJSON, query = '', headers: Record<string, string> = {}) =>
   fetch(`${image.link}${query}`, { headers });
 
-/** What the bytes themselves say, whatever the headers do. */
+/** The properties of the decoded bytes, independent of the headers. */
 async function decoded(response: Response) {
   assert.equal(response.status, 200, await response.clone().text());
   const bytes = Buffer.from(await response.arrayBuffer());
@@ -80,16 +80,16 @@ describe('the size of a rendition', () => {
   });
 
   const cases: [string, () => ImageJSON, string, number, number][] = [
-    ['is 400x400 unless asked otherwise', () => wide, '', 400, 400],
-    ['is exactly what is asked for', () => wide, '?size=123x45', 123, 45],
-    ['is exactly that also where it enlarges', () => small, '?size=500x300', 500, 300],
+    ['is 400x400 by default', () => wide, '', 400, 400],
+    ['is exactly the requested one', () => wide, '?size=123x45', 123, 45],
+    ['is exactly the requested one also when it enlarges', () => small, '?size=500x300', 500, 300],
     ['keeps the proportions if the height is 0', () => wide, '?size=200x0', 200, 100],
     ['keeps the proportions if the width is 0', () => wide, '?size=0x200', 400, 200],
     ['enlarges in proportion', () => small, '?size=0x400', 600, 400],
     ['stays within 2048 in proportion', () => wide, '?size=0x2000', 2048, 1024],
-    ['is the image’s own for 0x0', () => small, '?size=0x0', 60, 40],
+    ['is that of the image for 0x0', () => small, '?size=0x0', 60, 40],
     ['is bounded by 2048 for 0x0', () => huge, '?size=0x0', 2048, 1024],
-    ['is capped side by side', () => wide, '?size=99999x30', 2048, 30],
+    ['is capped on each side separately', () => wide, '?size=99999x30', 2048, 30],
     ['fits inside for contain, unpadded', () => wide, '?size=100x100&fit=contain', 100, 50],
     ['is multiplied by dpr', () => wide, '?size=100x50&dpr=2', 200, 100],
   ];
@@ -108,7 +108,7 @@ describe('the size of a rendition', () => {
     close(pixel(10, 290), [255, 255, 255]);
   });
 
-  test('of anything else is 400 that says the form', async () => {
+  test('of a malformed size is 400 and names the form', async () => {
     for (const size of [
       '',
       'x',
@@ -130,7 +130,7 @@ describe('the size of a rendition', () => {
     assert.equal((await get(wide, '?size=10x10&size=10x10')).status, 400);
   });
 
-  test('works for the most extreme shapes', async () => {
+  test('is correct for extreme shapes', async () => {
     const line = await server.addImage(await quarters(2, 30_000).png().toBuffer());
     for (const [query, width, height] of [
       ['?size=2048x2048', 2048, 2048],
@@ -146,7 +146,7 @@ describe('the size of a rendition', () => {
 });
 
 describe('the default size', () => {
-  test('and size=400x400 are the same bytes and ETag', async () => {
+  test('and size=400x400 have the same bytes and ETag', async () => {
     const image = await server.addImage(await picture(1));
     const one = await get(image);
     const other = await get(image, '?size=400x400');
@@ -183,7 +183,7 @@ describe('the format of a rendition', () => {
     return type;
   };
 
-  test('is decided by the bytes, never by the Accept header alone', async () => {
+  test('depends on the original and the Accept header', async () => {
     assert.equal(await format(opaque, SDK_ACCEPT), 'image/jpeg');
     assert.equal(await format(opaque, '*/*'), 'image/webp');
     assert.equal(await format(opaque, 'text/plain'), 'image/webp');
@@ -191,7 +191,7 @@ describe('the format of a rendition', () => {
     assert.equal(await format(opaque, '*/*', '?format=png'), 'image/png');
   });
 
-  test('of a transparent image is JPEG only if nothing else is accepted, and then on white', async () => {
+  test('of a transparent image is JPEG, on white, only if nothing else is accepted', async () => {
     assert.equal(await format(clear, SDK_ACCEPT), 'image/png');
     assert.equal(await format(clear, 'image/jpeg, image/webp;q=0.1'), 'image/webp');
     const { pixel } = await decoded(await get(clear, '', { accept: 'image/jpeg' }));
@@ -200,7 +200,7 @@ describe('the format of a rendition', () => {
     close(png.pixel(200, 200), [0, 0, 255, 128], 2);
   });
 
-  test('of an image with an alpha channel, but no transparent pixel, is as for an opaque one', async () => {
+  test('of an image with an alpha channel without transparent pixels is that of an opaque one', async () => {
     assert.equal(await format(filled, SDK_ACCEPT), 'image/jpeg');
   });
 });
@@ -218,7 +218,7 @@ describe('the look of a rendition', () => {
     }
   });
 
-  test('is sRGB, whatever profile or colour space the original has', async () => {
+  test('is sRGB for each profile and colour space of the original', async () => {
     const p3 = await server.addImage(
       await quarters(80, 62)
         .withIccProfile('p3')
@@ -242,7 +242,7 @@ describe('the look of a rendition', () => {
     assert.ok((red[0] ?? 0) > 200 && (red[1] ?? 255) < 70, `red stays red from CMYK: ${red}`);
   });
 
-  test('keeps no metadata: EXIF, GPS, XMP, IPTC, ICC', async () => {
+  test('has no metadata: EXIF, GPS, XMP, IPTC, ICC', async () => {
     const secret = 'SECRET-52.5200N';
     const original = await quarters(80, 70)
       .withExif({ IFD0: { Artist: secret }, IFD3: { GPSLatitudeRef: 'N', GPSLatitude: '52/1 31/1 12/1' } })
@@ -250,7 +250,7 @@ describe('the look of a rendition', () => {
       .withIccProfile('p3')
       .jpeg()
       .toBuffer();
-    assert.ok(original.includes(secret), 'the original has something to hide');
+    assert.ok(original.includes(secret), 'the original has metadata');
     const image = await server.addImage(original);
     for (const format of ['jpeg', 'png', 'webp', 'avif']) {
       const { bytes, exif, icc, xmp, iptc } = await decoded(await get(image, `?format=${format}`));
@@ -287,13 +287,13 @@ describe('an animated WebP', () => {
   });
 });
 
-/** As it stands in Last-Modified: no state of the same second, before the change, has this date. */
+/** The Last-Modified after a change. Earlier states of the same second do not have this date. */
 function nextSecond(updatedOn: string): string {
   return new Date(Math.ceil(Date.parse(updatedOn) / 1000) * 1000).toUTCString();
 }
 
-/** Lets the time be when every image has its Last-Modified. */
-function settled(t: TestContext): void {
+/** Moves the clock to a time when each image has its Last-Modified. */
+function skipSettlingTime(t: TestContext): void {
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2_000 });
 }
 
@@ -303,8 +303,8 @@ describe('caching', () => {
     image = await server.addImage(await picture(50));
   });
 
-  test('is allowed to everyone, with a weak ETag, Last-Modified and Vary', async (t) => {
-    settled(t);
+  test('is public, with a weak ETag, Last-Modified and Vary', async (t) => {
+    skipSettlingTime(t);
     const { headers } = await get(image);
     assert.match(headers.get('etag') ?? '', /^W\/"[A-Za-z0-9_-]{22}"$/);
     assert.equal(headers.get('cache-control'), 'public, max-age=3600, stale-while-revalidate=86400');
@@ -313,13 +313,13 @@ describe('caching', () => {
     assert.equal(headers.get('access-control-allow-origin'), '*');
     assert.equal(headers.get('x-content-type-options'), 'nosniff');
     assert.equal(headers.get('content-security-policy'), "default-src 'none'; sandbox");
-    // Whoever saves it gets a name that was made here.
+    // The file name comes from the server, not from the upload.
     assert.equal(headers.get('content-disposition'), `inline; filename="${image.publicID}.jpeg"`);
     assert.equal(headers.get('set-cookie'), null);
   });
 
-  test('is asked about with If-None-Match: 304 without a body, with the headers of the 200', async (t) => {
-    settled(t);
+  test('answers If-None-Match with 304, without a body, with the headers of the 200', async (t) => {
+    skipSettlingTime(t);
     const first = await get(image);
     const etag = first.headers.get('etag') ?? '';
     for (const header of [etag, etag.slice(2), `"other", ${etag}`, '*']) {
@@ -334,8 +334,8 @@ describe('caching', () => {
     assert.equal((await get(image, '', { 'if-none-match': etag, accept: 'image/png' })).status, 200);
   });
 
-  test('is asked about with If-Modified-Since, which counts only without If-None-Match', async (t) => {
-    settled(t);
+  test('answers If-Modified-Since only without If-None-Match', async (t) => {
+    skipSettlingTime(t);
     const since = nextSecond(image.updatedOn);
     assert.equal((await get(image, '', { 'if-modified-since': since })).status, 304);
     const both = { 'if-modified-since': since, 'if-none-match': '"other"' };
@@ -343,26 +343,26 @@ describe('caching', () => {
     assert.equal((await get(image, '', { 'if-modified-since': '9999' })).status, 200, 'no HTTP date');
   });
 
-  test('goes by no date while another change could get the same one, on the long and the short way', async (t) => {
-    const young = await server.addImage(await picture(52));
-    const changedAt = Date.parse(young.updatedOn);
-    const since = { 'if-modified-since': nextSecond(young.updatedOn) };
+  test('ignores dates shortly after a change, in answers of the route and from memory', async (t) => {
+    const recent = await server.addImage(await picture(52));
+    const changedAt = Date.parse(recent.updatedOn);
+    const since = { 'if-modified-since': nextSecond(recent.updatedOn) };
     t.mock.timers.enable({ apis: ['Date'], now: changedAt + 1_999 });
-    for (let way = 0; way < 3; way++) {
-      const response = await get(young, '', since);
+    for (let n = 0; n < 3; n++) {
+      const response = await get(recent, '', since);
       assert.equal(response.status, 200);
       assert.equal(response.headers.get('last-modified'), null);
     }
-    // What was remembered of the early answers must not say for ever what they said.
+    // The stored headers of the early answers must not be sent any more.
     t.mock.timers.setTime(changedAt + 2_000);
-    assert.equal((await get(young)).headers.get('last-modified'), nextSecond(young.updatedOn));
-    assert.equal((await get(young, '', since)).status, 304);
+    assert.equal((await get(recent)).headers.get('last-modified'), nextSecond(recent.updatedOn));
+    assert.equal((await get(recent, '', since)).status, 304);
     const earlier = new Date(Math.floor(changedAt / 1000) * 1000).toUTCString();
-    const replaced = await get(young, '', { 'if-modified-since': earlier });
-    assert.equal(replaced.status, 200, 'the second of the change itself may have been before it');
+    const replaced = await get(recent, '', { 'if-modified-since': earlier });
+    assert.equal(replaced.status, 200, 'an earlier state may have the second of the change');
   });
 
-  test('has one entry for one rendition: unknown parameters change nothing', async () => {
+  test('has one ETag for one rendition, also with unknown parameters', async () => {
     const etag = async (query: string) => (await get(image, query)).headers.get('etag');
     const plain = await etag('');
     for (const query of [
@@ -379,7 +379,7 @@ describe('caching', () => {
     assert.notEqual(await etag('?size=401x400'), plain);
   });
 
-  test('HEAD has the headers of a 304 as well, and no length of a body', async () => {
+  test('has the headers of a 304 for a HEAD, without Content-Length', async () => {
     const etag = (await get(image)).headers.get('etag') ?? '';
     const head = await fetch(image.link, { method: 'HEAD', headers: { 'if-none-match': etag } });
     assert.equal(head.status, 304);
@@ -387,8 +387,8 @@ describe('caching', () => {
     assert.equal(head.headers.get('content-length'), null);
   });
 
-  test('HEAD has the headers of GET and no body', async (t) => {
-    settled(t);
+  test('has the headers of a GET for a HEAD, without a body', async (t) => {
+    skipSettlingTime(t);
     const full = await get(image);
     const head = await fetch(image.link, { method: 'HEAD' });
     assert.equal(head.status, 200);
@@ -398,7 +398,7 @@ describe('caching', () => {
     }
   });
 
-  test('of an unknown public ID lasts a minute at most', async () => {
+  test('of an unknown public ID lasts one minute', async () => {
     const ids = ['x'.repeat(21), 'short', '%2e%2e%2fetc', 'x'.repeat(8_000), '%ff', '%', 'a%zzb', '%c3%28'];
     for (const id of ids) {
       const response = await fetch(`${server.url}/images/${id}`);
@@ -408,7 +408,7 @@ describe('caching', () => {
     }
   });
 
-  test('is what VITRINE_CACHE_CONTROL says', async () => {
+  test('follows VITRINE_CACHE_CONTROL', async () => {
     const other = await startServer({ VITRINE_CACHE_CONTROL: 'public, max-age=5' });
     try {
       const { publicID } = await other.addImage(await picture(51));
@@ -422,28 +422,28 @@ describe('caching', () => {
   });
 });
 
-/** The answer, its headers and all, to a request that names another host than the one it goes to. */
+/** The answer, with its headers, to a request with another Host than that of the server. */
 async function underHost(host: string, to: TestServer, method: string, path: string, body?: object) {
   const { authorization } = to;
-  const asking = request(new URL(path, to.url), {
+  const outgoing = request(new URL(path, to.url), {
     method,
     headers: { host, authorization, 'x-forwarded-host': host, 'content-type': 'application/json' },
   });
-  asking.end(body === undefined ? '' : JSON.stringify(body));
-  const [response] = (await once(asking, 'response')) as [IncomingMessage];
+  outgoing.end(body === undefined ? '' : JSON.stringify(body));
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
   const { statusCode = 0, rawHeaders } = response;
   return { status: statusCode, text: `${rawHeaders.join('\n')}\n${await textOf(response)}` };
 }
 
 describe('a link', () => {
-  test('begins with VITRINE_PUBLIC_URL where one is set, whatever Host a client sends', async () => {
+  test('begins with VITRINE_PUBLIC_URL, also if the client sends another Host', async () => {
     const other = await startServer({ VITRINE_PUBLIC_URL: 'https://pictures.example/shop/' });
     try {
       const image = await other.addImage(await picture(60), {
         headers: { 'x-forwarded-host': 'evil.example' },
       });
       assert.equal(image.link, `https://pictures.example/shop/images/${image.publicID}`);
-      // So that the list has a next page, which has a link as well.
+      // The list now has a next page, whose link is checked as well.
       await other.addImage(await picture(62));
       const { imageID } = image;
       const price = { currency: 'EUR', valueDecimal: '1' };
@@ -468,7 +468,7 @@ describe('a link', () => {
     }
   });
 
-  test('works without credentials, and ignores wrong ones', async () => {
+  test('needs no credentials and ignores wrong ones', async () => {
     const image = await server.addImage(await picture(61));
     assert.equal((await get(image, '', { authorization: 'Basic nonsense' })).status, 200);
   });

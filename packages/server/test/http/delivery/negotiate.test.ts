@@ -12,44 +12,44 @@ const SAFARI =
 const opaque = (format: 'jpeg' | 'png' | 'webp') => ({ format, transparent: false });
 const transparent = (format: 'png' | 'webp') => ({ format, transparent: true });
 
-describe('the format that a client gets', () => {
+describe('the negotiated format', () => {
   const cases: [string, string | undefined, ReturnType<typeof opaque>, OutputFormat][] = [
-    ['is the original’s own without an Accept header', undefined, opaque('png'), 'png'],
-    ['is the original’s own for */*', '*/*', opaque('webp'), 'webp'],
-    ['is the original’s own for image/*', 'image/*', opaque('jpeg'), 'jpeg'],
-    ['is the original’s own for an empty header', '', opaque('png'), 'png'],
+    ['is that of the original without an Accept header', undefined, opaque('png'), 'png'],
+    ['is that of the original for */*', '*/*', opaque('webp'), 'webp'],
+    ['is that of the original for image/*', 'image/*', opaque('jpeg'), 'jpeg'],
+    ['is that of the original for an empty header', '', opaque('png'), 'png'],
     ['is JPEG for the official SDKs', SDK_DEFAULT, opaque('webp'), 'jpeg'],
     ['is PNG for the official SDKs if transparent', SDK_DEFAULT, transparent('webp'), 'png'],
-    ['is WebP for Chrome, although it names AVIF as gladly', CHROME, opaque('jpeg'), 'webp'],
+    ['is WebP for Chrome, although it names AVIF with the same q', CHROME, opaque('jpeg'), 'webp'],
     ['is WebP for Safari', SAFARI, transparent('png'), 'webp'],
-    ['is AVIF for who prefers it', 'image/avif, image/webp;q=0.9', opaque('jpeg'), 'avif'],
+    ['is AVIF if the header prefers it', 'image/avif, image/webp;q=0.9', opaque('jpeg'), 'avif'],
     [
-      'is AVIF on equal terms only after WebP and the own format',
+      'is AVIF on equal q only after WebP and the format of the original',
       'image/avif, image/png',
       opaque('png'),
       'png',
     ],
-    ['is AVIF on equal terms before the rest', 'image/avif, image/jpeg', opaque('png'), 'avif'],
+    ['is AVIF on equal q before the other formats', 'image/avif, image/jpeg', opaque('png'), 'avif'],
     ['is never AVIF for */*', '*/*, image/jpeg;q=0, image/png;q=0, image/webp;q=0', opaque('jpeg'), 'jpeg'],
-    ['is not one that has q=0', 'image/*, image/jpeg;q=0', opaque('jpeg'), 'webp'],
-    ['is the own format rather than a refusal if nothing fits', 'text/html', opaque('webp'), 'webp'],
+    ['is never one with q=0', 'image/*, image/jpeg;q=0', opaque('jpeg'), 'webp'],
+    ['is that of the original if the header accepts none', 'text/html', opaque('webp'), 'webp'],
     [
-      'is the own format if nothing fits and it is transparent',
+      'is that of a transparent original if the header accepts none',
       'application/json',
       transparent('png'),
       'png',
     ],
     ['is JPEG for a transparent image if only JPEG is accepted', 'image/jpeg', transparent('png'), 'jpeg'],
     [
-      'is not JPEG for a transparent image while anything else is accepted',
+      'is not JPEG for a transparent image if another format is accepted',
       'image/jpeg, image/png;q=0.1',
       transparent('png'),
       'png',
     ],
-    ['follows a named range before a wildcard', 'image/webp;q=0.2, */*', opaque('webp'), 'jpeg'],
+    ['follows a named range rather than a wildcard', 'image/webp;q=0.2, */*', opaque('webp'), 'jpeg'],
     ['follows the higher q', 'image/png;q=0.5, image/jpeg;q=0.9', opaque('png'), 'jpeg'],
-    ['passes over what it cannot read', 'image/png;q=2, ;;;, image/jpeg', opaque('png'), 'jpeg'],
-    ['knows image/jpg for what is meant', 'image/jpg', opaque('png'), 'jpeg'],
+    ['ignores malformed ranges', 'image/png;q=2, ;;;, image/jpeg', opaque('png'), 'jpeg'],
+    ['treats image/jpg as image/jpeg', 'image/jpg', opaque('png'), 'jpeg'],
   ];
   for (const [name, header, original, expected] of cases) {
     test(`${name}: ${header ?? '(none)'} → ${expected}`, () => {
@@ -77,7 +77,7 @@ describe('the format that a client gets', () => {
     transparent: fc.boolean(),
   });
 
-  test('is, for any header at all, one of the four', () => {
+  test('is one of the four for every header', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), header), original, (text, image) => {
         assert.match(FORMATS[negotiate(text, image)].mediaType, /^image\/(webp|jpeg|png|avif)$/);
@@ -85,18 +85,18 @@ describe('the format that a client gets', () => {
     );
   });
 
-  test('is refused by the client only if the client refuses everything', () => {
+  test('is acceptable unless the header accepts none', () => {
     fc.assert(
       fc.property(header, original, (text, image) => {
         const preferences = parseAccept(text);
         const chosen = negotiate(text, image);
-        const anything = Object.values(preferences).some(({ q }) => q > 0);
-        if (anything) assert.ok(preferences[chosen].q > 0, `${chosen} for ${text}`);
+        const acceptsAny = Object.values(preferences).some(({ q }) => q > 0);
+        if (acceptsAny) assert.ok(preferences[chosen].q > 0, `${chosen} for ${text}`);
       }),
     );
   });
 
-  test('has the highest q of those that can show the image', () => {
+  test('has the highest q of the formats that can show the image', () => {
     fc.assert(
       fc.property(header, original, (text, image) => {
         const preferences = parseAccept(text);

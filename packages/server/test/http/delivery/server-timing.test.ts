@@ -1,6 +1,6 @@
 /**
- * Server-Timing on public links: where the bytes came from and what each part of the way took, on the long way and on the
- * short ones.
+ * Server-Timing on public links: the source of the bytes and the duration of each step, for answers of the
+ * route and from memory.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,22 +12,22 @@ import { type ImageJSON, startServer, type TestServer } from '../../support/serv
 
 interface Timing {
   readonly cache: string | undefined;
-  /** Milliseconds by part. */
-  readonly parts: Readonly<Record<string, number>>;
+  /** Milliseconds by step. */
+  readonly steps: Readonly<Record<string, number>>;
 }
 
-/** Reads the header as its grammar has it. */
-function timingOf(value: string | null | undefined): Timing {
-  assert.ok(value, 'there is a Server-Timing header');
-  const entries = value.split(', ').map((entry) => {
-    const [, name = '', attribute, given = ''] = /^([a-z]+);(desc|dur)=([a-z]+|\d+\.\d)$/.exec(entry) ?? [];
+/** Parses the header. Asserts that each entry is well-formed. */
+function timingOf(header: string | null | undefined): Timing {
+  assert.ok(header, 'there is a Server-Timing header');
+  const entries = header.split(', ').map((entry) => {
+    const [, name = '', attribute, value = ''] = /^([a-z]+);(desc|dur)=([a-z]+|\d+\.\d)$/.exec(entry) ?? [];
     assert.ok(attribute, entry);
-    return [name, given] as const;
+    return [name, value] as const;
   });
-  const { cache, ...parts } = Object.fromEntries(entries);
+  const { cache, ...steps } = Object.fromEntries(entries);
   return {
     cache,
-    parts: Object.fromEntries(Object.entries(parts).map(([name, time]) => [name, Number(time)])),
+    steps: Object.fromEntries(Object.entries(steps).map(([name, time]) => [name, Number(time)])),
   };
 }
 
@@ -40,30 +40,30 @@ describe('Server-Timing', () => {
   });
   after(() => server.close());
 
-  async function ask(query: string, headers: Record<string, string> = {}, method = 'GET') {
+  async function request(query: string, headers: Record<string, string> = {}, method = 'GET') {
     const response = await fetch(image.link + query, { method, headers });
     await response.arrayBuffer();
     return { response, ...timingOf(response.headers.get('server-timing')) };
   }
 
-  test('of a rendition that is made tells of the record, the plan, the queue and the render', async () => {
-    const began = performance.now();
-    const { cache, parts } = await ask('?size=311x311');
-    const all = performance.now() - began;
+  test('of a new rendition names the record, the plan, the queue and the render', async () => {
+    const startedAt = performance.now();
+    const { cache, steps } = await request('?size=311x311');
+    const total = performance.now() - startedAt;
     assert.equal(cache, 'rung');
-    assert.deepEqual(Object.keys(parts), ['record', 'plan', 'queue', 'render']);
-    assert.ok((parts.render ?? 0) > 0);
-    const sum = Object.values(parts).reduce((total, time) => total + time, 0);
-    assert.ok(sum <= all + 1, `${sum} ms of ${all}`);
+    assert.deepEqual(Object.keys(steps), ['record', 'plan', 'queue', 'render']);
+    assert.ok((steps.render ?? 0) > 0);
+    const sum = Object.values(steps).reduce((one, other) => one + other, 0);
+    assert.ok(sum <= total + 1, `${sum} ms of ${total}`);
   });
 
-  test('tells of the original of a picture that is too small for a ladder', async () => {
+  test('names the original for a picture that is too small for a ladder', async () => {
     const small = await server.addImage(await jpeg({ seed: 2 }));
     const response = await fetch(`${small.link}?size=112x112`);
     assert.equal(timingOf(response.headers.get('server-timing')).cache, 'original');
   });
 
-  test('is of the short way where that was taken, parsed or not', async () => {
+  test('names only the cache in answers ahead of the router', async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const onOneConnection = async (headers = {}) => {
       const [response] = (await once(get(`${image.link}?size=313x313`, { agent, headers }), 'response')) as [
@@ -84,29 +84,29 @@ describe('Server-Timing', () => {
     agent.destroy();
   });
 
-  test('tells of memory, of a HEAD, and of a 304, through the router', async () => {
-    await ask('?size=314x314');
-    const inMemory = await ask('?size=314x314&unknown=1');
+  test('names memory for a GET and a HEAD, and revalidation for a 304, through the router', async () => {
+    await request('?size=314x314');
+    const inMemory = await request('?size=314x314&unknown=1');
     assert.equal(inMemory.cache, 'memory');
-    assert.deepEqual(Object.keys(inMemory.parts), ['record', 'plan']);
-    assert.equal((await ask('?size=314x314', {}, 'HEAD')).cache, 'memory');
+    assert.deepEqual(Object.keys(inMemory.steps), ['record', 'plan']);
+    assert.equal((await request('?size=314x314', {}, 'HEAD')).cache, 'memory');
     const etag = inMemory.response.headers.get('etag') ?? '';
-    const unchanged = await ask('?size=314x314&unknown=2', { 'if-none-match': etag });
+    const unchanged = await request('?size=314x314&unknown=2', { 'if-none-match': etag });
     assert.equal(unchanged.response.status, 304);
     assert.equal(unchanged.cache, 'revalidated');
   });
 
-  test('tells of the disk after a restart', async () => {
-    await ask('?size=315x315');
+  test('names the disk after a restart', async () => {
+    await request('?size=315x315');
     const restarted = await server.restart();
     server = restarted;
     const response = await fetch(`${restarted.url}/images/${image.publicID}?size=315x315`);
-    const { cache, parts } = timingOf(response.headers.get('server-timing'));
+    const { cache, steps } = timingOf(response.headers.get('server-timing'));
     assert.equal(cache, 'disk');
-    assert.deepEqual(Object.keys(parts), ['record', 'plan', 'read']);
+    assert.deepEqual(Object.keys(steps), ['record', 'plan', 'read']);
   });
 
-  test('may be read by pages of any origin', async () => {
+  test('is readable by pages of any origin', async () => {
     const link = `${server.url}/images/${image.publicID}?size=316x316`;
     for (let n = 0; n < 2; n += 1) {
       const response = await fetch(link, { headers: { origin: 'https://shop.example' } });
@@ -114,7 +114,7 @@ describe('Server-Timing', () => {
     }
   });
 
-  test('is not on what is no delivery', async () => {
+  test('is absent from answers that are not deliveries', async () => {
     for (const path of ['/images/unknown-public-id-xx', '/livez', '/metrics']) {
       const response = await server.fetch(path);
       assert.equal(response.headers.get('server-timing'), null, path);
@@ -122,7 +122,7 @@ describe('Server-Timing', () => {
   });
 });
 
-test('parts come in their order, to a tenth of a millisecond, and what was not measured is left out', () => {
+test('writes the measured steps in order, with one decimal of a millisecond', () => {
   const timing = new ServerTiming();
   timing.mark('record');
   timing.mark('plan');

@@ -15,37 +15,37 @@ before(async () => {
 });
 after(() => server.close());
 
-test('a link that is only ever asked about with If-None-Match stays warm when its record is read anew', async () => {
+test('a link with only conditional requests stays warm after its record is read again', async () => {
   const { delivery, publicImages } = server.app;
   const statuses: number[] = [];
   const warm = new WarmAnswers({
     publicImages,
     delivery,
     requestID: () => 'id',
-    answered: (_request, _id, status) => statuses.push(status),
+    log: (_request, _id, status) => statuses.push(status),
   });
   const response = { writeHead: () => undefined, end: () => undefined } as unknown as ServerResponse;
-  const plan = async () => delivery.plan(await publicImages.find(image.publicID), TRANSFORM, 'jpeg');
-  const first = await plan();
+  const planAgain = async () => delivery.plan(await publicImages.find(image.publicID), TRANSFORM, 'jpeg');
+  const first = await planAgain();
   const url = `/images/${image.publicID}?size=40x40`;
-  const asking = {
+  const request = {
     method: 'GET',
     url,
     headers: { 'if-none-match': first.etag },
     socket: {},
   } as unknown as IncomingMessage;
 
-  warm.remember(asking, first, { etag: first.etag });
-  assert.equal(warm.answer(asking, response), false, 'a 304 alone is not enough to answer from');
-  warm.remember(asking, first, { etag: first.etag, 'content-type': 'image/jpeg' });
-  assert.equal(warm.answer(asking, response), true);
+  warm.remember(request, first, { etag: first.etag });
+  assert.equal(warm.answer(request, response), false, 'a 304 has no body headers');
+  warm.remember(request, first, { etag: first.etag, 'content-type': 'image/jpeg' });
+  assert.equal(warm.answer(request, response), true);
 
-  // As when it has expired: the next lookup reads another record of the same.
+  // As after an expiry, the next look-up reads the record again.
   publicImages.forget(image.publicID);
-  const second = await plan();
+  const second = await planAgain();
   assert.notEqual(second.image, first.image);
-  assert.equal(warm.answer(asking, response), false);
-  warm.remember(asking, second, { etag: second.etag });
-  assert.equal(warm.answer(asking, response), true);
+  assert.equal(warm.answer(request, response), false);
+  warm.remember(request, second, { etag: second.etag });
+  assert.equal(warm.answer(request, response), true);
   assert.deepEqual(statuses, [304, 304]);
 });

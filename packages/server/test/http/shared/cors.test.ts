@@ -1,5 +1,5 @@
 /**
- * What answers say to browsers about pages of other origins. What browsers make of it is in pages.test.ts.
+ * The CORS headers of answers. The tests with a browser are in pages.test.ts.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ const SHOP = 'https://shop.example';
 const EVIL = 'https://evil.example';
 const IMAGES = `/accounts/${ACCOUNT}/images`;
 
-const allowed = (response: Response) => response.headers.get('access-control-allow-origin');
+const allowedOrigin = (response: Response) => response.headers.get('access-control-allow-origin');
 const list = (response: Response, name: string) =>
   (response.headers.get(`access-control-${name}`) ?? '').split(', ').map((item) => item.toLowerCase());
 const preflight = (server: TestServer, path: string, origin: string, method: string, headers = '') =>
@@ -32,7 +32,7 @@ describe('the API with VITRINE_CORS_ORIGINS', () => {
   });
   after(() => server.close());
 
-  test('lets pages of the origins that it names read its answers, refusals included', async () => {
+  test('lets pages of the configured origins read its answers, refusals included', async () => {
     for (const origin of [SHOP, 'https://admin.example']) {
       const answers = [
         await server.fetch(IMAGES, { headers: { origin } }),
@@ -47,7 +47,7 @@ describe('the API with VITRINE_CORS_ORIGINS', () => {
         [200, 401, 401, 404, 404, 422],
       );
       for (const response of answers) {
-        assert.equal(allowed(response), origin, String(response.status));
+        assert.equal(allowedOrigin(response), origin, String(response.status));
         assert.match(response.headers.get('vary') ?? '', /Origin/);
         assert.equal(response.headers.get('access-control-allow-credentials'), null);
         for (const name of [
@@ -67,20 +67,20 @@ describe('the API with VITRINE_CORS_ORIGINS', () => {
     }
   });
 
-  test('lets no others, whatever they call themselves', async () => {
+  test('does not let pages of other origins read its answers', async () => {
     for (const origin of [EVIL, 'null', `${SHOP}.evil.example`, `${SHOP}:8443`, 'http://shop.example', '']) {
-      assert.equal(allowed(await server.fetch(IMAGES, { headers: { origin } })), null, origin);
-      assert.equal(allowed(await preflight(server, IMAGES, origin, 'POST')), null, origin);
+      assert.equal(allowedOrigin(await server.fetch(IMAGES, { headers: { origin } })), null, origin);
+      assert.equal(allowedOrigin(await preflight(server, IMAGES, origin, 'POST')), null, origin);
       const upload = await server.upload(Buffer.from('x'), { headers: { origin: origin || 'null' } });
       assert.equal(upload.status, 403, origin);
     }
   });
 
-  test('answers a preflight with what there is, and lets it be kept', async () => {
+  test('answers a preflight with methods, headers and a lifetime', async () => {
     for (const path of [IMAGES, `${IMAGES}/x`, `${IMAGES}/x/metadata`, '/ping']) {
       const response = await preflight(server, path, SHOP, 'PUT', 'authorization,content-type');
       assert.equal(response.status, 204, path);
-      assert.equal(allowed(response), SHOP);
+      assert.equal(allowedOrigin(response), SHOP);
       assert.equal(response.headers.get('access-control-max-age'), '7200');
       assert.deepEqual(list(response, 'allow-methods'), ['get', 'head', 'post', 'put', 'patch', 'delete']);
       for (const name of [
@@ -103,11 +103,11 @@ describe('the API without VITRINE_CORS_ORIGINS', () => {
   });
   after(() => server.close());
 
-  test('says nothing to other origins, and has no preflights', async () => {
-    assert.equal(allowed(await server.fetch(IMAGES, { headers: { origin: SHOP } })), null);
+  test('sends no CORS headers and answers no preflights', async () => {
+    assert.equal(allowedOrigin(await server.fetch(IMAGES, { headers: { origin: SHOP } })), null);
     const response = await preflight(server, IMAGES, SHOP, 'POST');
     assert.equal(response.status, 404);
-    assert.equal(allowed(response), null);
+    assert.equal(allowedOrigin(response), null);
     assert.deepEqual(Object.keys((await response.json()) as object), ['error']);
   });
 
@@ -117,7 +117,7 @@ describe('the API without VITRINE_CORS_ORIGINS', () => {
       image = await server.addImage(await picture(1));
     });
 
-    test('are open to every page: pictures, 304, HEAD, the short way, and refusals', async () => {
+    test('are readable by every page: pictures, 304, HEAD, answers from memory and refusals', async () => {
       const headers = { origin: EVIL };
       const first = await fetch(image.link, { headers });
       const etag = first.headers.get('etag') ?? '';
@@ -135,18 +135,18 @@ describe('the API without VITRINE_CORS_ORIGINS', () => {
         [200, 200, 304, 304, 200, 400, 404],
       );
       for (const response of answers) {
-        assert.equal(allowed(response), '*', String(response.status));
+        assert.equal(allowedOrigin(response), '*', String(response.status));
         assert.ok(list(response, 'expose-headers').includes('etag'));
         assert.equal(response.headers.get('access-control-allow-credentials'), null);
-        // One answer for all of them, or caches would keep one for each page.
+        // One answer for all origins. Otherwise caches would store one for each.
         assert.doesNotMatch(response.headers.get('vary') ?? '', /Origin/i);
       }
     });
 
-    test('may be asked for conditionally by every page', async () => {
+    test('accept conditional requests of every page', async () => {
       const response = await preflight(server, new URL(image.link).pathname, EVIL, 'GET', 'if-none-match');
       assert.equal(response.status, 204);
-      assert.equal(allowed(response), '*');
+      assert.equal(allowedOrigin(response), '*');
       assert.ok(list(response, 'allow-headers').includes('if-none-match'));
       assert.deepEqual(list(response, 'allow-methods'), ['get', 'head']);
       assert.equal(response.headers.get('access-control-max-age'), '7200');
@@ -161,18 +161,18 @@ describe('the API with VITRINE_CORS_ORIGINS=*', () => {
   });
   after(() => server.close());
 
-  test('lets scripts of every page call it, and no forms: those come with what the browser remembers', async () => {
-    // Not with fetch, which says its own mode.
+  test('accepts requests of scripts of every page and refuses their forms', async () => {
+    // fetch would set its own Sec-Fetch-Mode.
     const post = async (mode: string) => {
       const { authorization } = server;
       const headers = { authorization, origin: EVIL, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': mode };
-      const sent = request(server.url + IMAGES, { method: 'POST', headers }).end();
-      const [response] = (await once(sent, 'response')) as [IncomingMessage];
+      const outgoing = request(server.url + IMAGES, { method: 'POST', headers }).end();
+      const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
       response.resume();
       assert.equal(response.headers['access-control-allow-origin'], '*');
       return response.statusCode;
     };
-    assert.equal(await post('cors'), 400, 'it came as far as its form');
+    assert.equal(await post('cors'), 400, 'the request reached the form parser');
     assert.equal(await post('navigate'), 403);
     assert.equal(await post('no-cors'), 403);
   });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { DeliveryQuery } from '../../../src/http/delivery/schemas.ts';
 import { compileQuery } from '../../../src/http/shared/query.ts';
-import { DeliveryQuery, ListQuery } from '../../../src/http/shared/schemas.ts';
+import { ListQuery } from '../../../src/http/shared/schemas.ts';
 
 const list = compileQuery(ListQuery);
 const delivery = compileQuery(DeliveryQuery);
@@ -12,12 +13,12 @@ const refusal = (check: typeof list, query: Record<string, unknown>) => {
 };
 
 describe('the query of a list', () => {
-  test('takes whole numbers', () => {
+  test('accepts whole numbers', () => {
     assert.deepEqual(list({ skip: '60', count: '20' }), { value: { skip: 60, count: 20 } });
     assert.deepEqual(list({}), { value: {} });
   });
 
-  test('refuses anything else, naming the parameter and its limit', () => {
+  test('refuses other values and names the parameter and its limit', () => {
     for (const text of ['', '-1', '+1', '1.0', '1e2', '0x10', ' 1', 'abc', '１', 'NaN']) {
       assert.equal(refusal(list, { skip: text }), 'skip must be a whole number from 0', text);
       assert.equal(refusal(list, { count: text }), 'count must be a whole number from 1', text);
@@ -29,11 +30,11 @@ describe('the query of a list', () => {
     assert.equal(refusal(list, { skip: ['1', '1'] }), 'skip must be given once');
   });
 
-  test('passes over what it does not know', () => {
+  test('ignores unknown parameters', () => {
     assert.deepEqual(list({ sort: 'x', __proto__: null, constructor: '1' }), { value: {} });
   });
 
-  test('takes nothing but digits, whatever is sent', () => {
+  test('accepts digits only', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         assert.equal(refusal(list, { skip: text }) === undefined, /^\d+$/.test(text));
@@ -43,7 +44,7 @@ describe('the query of a list', () => {
 });
 
 describe('the query of a delivery', () => {
-  test('names the choices of a parameter that has some', () => {
+  test('names the values of a parameter with fixed values', () => {
     assert.equal(refusal(delivery, { fit: 'fill' }), 'fit must be one of cover, contain');
     assert.equal(refusal(delivery, { format: 'gif' }), 'format must be one of webp, jpeg, png, avif');
     assert.equal(

@@ -1,6 +1,6 @@
 /**
- * Rate limits and the throttle of failed authentication, as clients meet them. Proxies are trusted here, so that a test
- * can have as many addresses as it wants.
+ * Rate limits and the throttle of failed authentication, over HTTP. The servers trust proxies, so that a test
+ * can use any number of addresses.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -16,8 +16,8 @@ import { BY, digestOf, keyOf } from '../../conformance/metadata-samples.ts';
 import { picture } from '../../support/sample.ts';
 import { basic, type ImageJSON, KEY, startServer, type TestServer } from '../../support/server.ts';
 
-describe('a client', () => {
-  test('is its IPv4 address, however that is written', () => {
+describe('the name of a client', () => {
+  test('is its IPv4 address in any notation', () => {
     assert.equal(clientName('192.0.2.1'), '192.0.2.1');
     assert.equal(clientName('::ffff:192.0.2.1'), '192.0.2.1');
     assert.notEqual(clientName('192.0.2.2'), clientName('192.0.2.1'));
@@ -32,15 +32,15 @@ describe('a client', () => {
       assert.notEqual(clientName(other), name, other);
   });
 
-  test('is one and the same for all that is no address', () => {
-    for (const none of [undefined, '', 'unknown', 'x'.repeat(10_000)])
-      assert.equal(clientName(none), 'unknown');
+  test('is the same for all texts that are no address', () => {
+    for (const text of [undefined, '', 'unknown', 'x'.repeat(10_000)])
+      assert.equal(clientName(text), 'unknown');
   });
 });
 
 describe('a rate limit', () => {
-  /** Requests a route that is charged to the parties, at a time of the test's. */
-  async function harness(perSecond: number) {
+  /** A route that charges the parties of its query, with a clock that the test sets. */
+  async function startRoute(perSecond: number) {
     let now = 0;
     const rates = new RateLimits(perSecond, () => now);
     const app = Fastify();
@@ -59,7 +59,7 @@ describe('a rate limit', () => {
       },
     );
     return {
-      pass: (seconds: number) => (now += seconds * 1_000),
+      advance: (seconds: number) => (now += seconds * 1_000),
       async get(query: string) {
         const { statusCode, headers, body } = await app.inject(`/?${query}`);
         return { status: statusCode, body, policy: headers['ratelimit-policy'], standing: headers.ratelimit };
@@ -67,8 +67,8 @@ describe('a rate limit', () => {
     };
   }
 
-  test('lets two seconds’ worth through at once, says how the client stands, and what to wait', async () => {
-    const { get, pass } = await harness(2);
+  test('accepts a burst of two seconds and reports the rest and the waiting time', async () => {
+    const { get, advance } = await startRoute(2);
     for (const [left, fullIn] of [
       [3, 1],
       [2, 1],
@@ -88,13 +88,13 @@ describe('a rate limit', () => {
       standing: '"address";r=0;t=1',
     });
     assert.equal((await get('address=b')).status, 200);
-    pass(0.5);
+    advance(0.5);
     assert.equal((await get('address=a')).status, 200);
     assert.equal((await get('address=a')).status, 429);
   });
 
-  test('is of the key and of the address, each on its own, and tells of both', async () => {
-    const { get } = await harness(1);
+  test('charges the key and the address separately and reports both', async () => {
+    const { get } = await startRoute(1);
     const first = await get('address=a&key=k');
     assert.equal(first.policy, '"address";q=2;w=2, "key";q=2;w=2');
     assert.equal(first.standing, '"address";r=1;t=1, "key";r=1;t=1');
@@ -108,19 +108,19 @@ describe('a rate limit', () => {
     assert.equal(byAddress.standing, '"address";r=0;t=1');
   });
 
-  test('says nothing where everyone may keep the answer, unless it refuses', async () => {
-    const { get } = await harness(1);
+  test('reports nothing in a cacheable answer, except when it refuses', async () => {
+    const { get } = await startRoute(1);
     for (let n = 0; n < 2; n++) assert.equal((await get('address=a&quietly')).standing, undefined);
     assert.equal((await get('address=a&quietly')).standing, '"address";r=0;t=1');
   });
 
-  test('of 0 is none', async () => {
-    const { get } = await harness(0);
+  test('of 0 means no limit', async () => {
+    const { get } = await startRoute(0);
     for (let n = 0; n < 100; n++) assert.deepEqual((await get('address=a&key=k')).standing, undefined);
   });
 });
 
-test('a public route is charged to the address if it says so, and to nobody otherwise', async (t) => {
+test('charges a public route to the address only if the route says so', async (t) => {
   const store = await openSqlite({ path: ':memory:' });
   t.after(() => store.close());
   const app = Fastify();
@@ -156,11 +156,11 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
   const newAddress = () => `203.0.113.${++addresses}`;
   const get = (path: string, address: string, headers: Record<string, string> = {}) =>
     fetch(server.url + path, { headers: { 'x-forwarded-for': address, ...headers } });
-  /** As many as are certain to be too many, however slow the machine. */
+  /** More requests than the limit allows, even on a slow machine. */
   const flood = (request: () => Promise<Response>) => Promise.all(Array.from({ length: 100 }, request));
   const ok = basic(KEY.publicKey, KEY.secretKey);
 
-  test('answers 429 {error} with Retry-After and the version to who asks too often', async () => {
+  test('answers 429 {error} with Retry-After and the version beyond the limit', async () => {
     const address = newAddress();
     const answers = await flood(() => get('/ping', address, { authorization: ok }));
     assert.ok(answers.some(({ status }) => status === 200));
@@ -176,7 +176,7 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
     assert.deepEqual(Object.keys(body), ['error']);
   });
 
-  test('charges the key wherever it comes from, and other keys not', async () => {
+  test('charges a key at all addresses, and does not charge other keys', async () => {
     const answers = await flood(() => get('/ping', newAddress(), { authorization: ok }));
     const refused = answers.find(({ status }) => status === 429);
     assert.match(refused?.headers.get('ratelimit') ?? '', /, "key";r=0;t=/);
@@ -184,7 +184,7 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
     assert.equal((await get('/ping', newAddress(), { authorization: another })).status, 200);
   });
 
-  test('charges the address also without credentials that hold, before anything is looked up', async () => {
+  test('charges the address of a request with wrong credentials before it looks them up', async () => {
     const address = newAddress();
     const answers = await flood(() => get('/ping', address, { authorization: basic('x', 'y') }));
     const statuses = new Set(answers.map(({ status }) => status));
@@ -201,7 +201,7 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
   describe('on public links', () => {
     let image: ImageJSON;
     before(async () => {
-      // Whatever the tests before it used up of the key.
+      // Waits until the budget of the key is refilled after the earlier tests.
       const upload = () =>
         server.upload(bytes, {
           headers: { 'x-forwarded-for': newAddress(), authorization: basic('another', KEY.secretKey) },
@@ -214,19 +214,19 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
     });
     const path = (size: number) => `/images/${image.publicID}?size=${size}x${size}`;
 
-    test('charges what has to be made to the address, and nothing that is in a cache', async () => {
+    test('charges new renditions to the address, and cached ones not', async () => {
       const address = newAddress();
       let size = 10;
-      const made: number[] = [];
+      const rendered: number[] = [];
       const answers = await flood(async () => {
-        const mine = ++size;
-        const response = await get(path(mine), address);
-        if (response.status === 200) made.push(mine);
+        const side = ++size;
+        const response = await get(path(side), address);
+        if (response.status === 200) rendered.push(side);
         return response;
       });
-      assert.ok(made.length > 0);
+      assert.ok(rendered.length > 0);
       for (const { headers, status } of answers) {
-        if (status === 200) assert.equal(headers.get('ratelimit'), null, 'kept by caches, for everyone');
+        if (status === 200) assert.equal(headers.get('ratelimit'), null, 'caches store it for all clients');
       }
       const refused = answers.find(({ status }) => status === 429);
       assert.ok(refused);
@@ -234,56 +234,56 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
       assert.match(refused.headers.get('ratelimit') ?? '', /^"address";r=0;/);
       assert.equal(refused.headers.get('cache-control'), 'no-store');
       assert.equal(refused.headers.get('access-control-allow-origin'), '*');
-      const known = path(made[0] ?? 0);
-      for (const { status, headers } of await flood(() => get(known, address))) {
+      const cached = path(rendered[0] ?? 0);
+      for (const { status, headers } of await flood(() => get(cached, address))) {
         assert.equal(status, 200);
         assert.equal(headers.get('ratelimit'), null);
       }
-      const etag = (await get(known, address)).headers.get('etag') ?? '';
-      for (const { status } of await flood(() => get(known, address, { 'if-none-match': etag }))) {
+      const etag = (await get(cached, address)).headers.get('etag') ?? '';
+      for (const { status } of await flood(() => get(cached, address, { 'if-none-match': etag }))) {
         assert.equal(status, 304);
       }
       assert.equal((await get(path(500), newAddress())).status, 200);
     });
 
-    test('charges lookups in vain', async () => {
+    test('charges look-ups of unknown images', async () => {
       const address = newAddress();
       const answers = await flood(() => get(`/images/${'x'.repeat(21)}`, address));
       const statuses = new Set(answers.map(({ status }) => status));
       assert.deepEqual([...statuses].sort(), [404, 429]);
     });
 
-    test('lets nobody pay for another: who may not have it made still gets what is being made', async () => {
+    test('does not charge a client that joins the rendering of another client', async () => {
       const { delivery, publicImages } = server.app;
-      const planned = async (width: number) =>
+      const planOf = async (width: number) =>
         delivery.plan(
           await publicImages.find(image.publicID),
           { width, height: 7, fit: 'cover', position: 'center', dpr: 1 },
           'webp',
         );
-      let paid = 0;
-      const pays = () => {
-        paid += 1;
+      let charges = 0;
+      const charge = () => {
+        charges += 1;
       };
-      const refuses = () => {
+      const refuse = () => {
         throw new AppError('rate-limited', 'no');
       };
-      const one = await planned(700);
+      const one = await planOf(700);
       const [first, joined] = await Promise.all([
-        delivery.deliver(one, undefined, pays),
-        delivery.deliver(one, undefined, refuses),
+        delivery.deliver(one, undefined, charge),
+        delivery.deliver(one, undefined, refuse),
       ]);
       assert.equal(first, joined);
-      const other = await planned(701);
-      const refused = assert.rejects(delivery.deliver(other, undefined, refuses), { code: 'rate-limited' });
-      assert.ok((await delivery.deliver(other, undefined, pays)).bytes.length > 0);
+      const other = await planOf(701);
+      const refused = assert.rejects(delivery.deliver(other, undefined, refuse), { code: 'rate-limited' });
+      assert.ok((await delivery.deliver(other, undefined, charge)).bytes.length > 0);
       await refused;
-      assert.equal(paid, 2);
+      assert.equal(charges, 2);
     });
   });
 });
 
-test('the address is the connection’s own unless a proxy is trusted', async () => {
+test('uses the address of the connection unless a proxy is trusted', async () => {
   const server = await startServer({ VITRINE_RATE_LIMIT: '1' });
   try {
     const answers = await Promise.all(
@@ -308,7 +308,7 @@ describe('failed authentication', () => {
     fetch(`${server.url}/ping`, {
       headers: { 'x-forwarded-for': address, authorization: basic(publicKey, secretKey) },
     });
-  const counted = async (answers: Promise<Response>[]) => {
+  const countAnswers = async (answers: Promise<Response>[]) => {
     const counts = new Map<string, number>();
     for (const response of await Promise.all(answers)) {
       const kind = `${response.status} ${await response.text()}`;
@@ -317,25 +317,25 @@ describe('failed authentication', () => {
     return counts;
   };
 
-  test('gets no more guesses at once than one after another, and then 429 with Retry-After', async () => {
-    const counts = await counted(
+  test('gets the same number of parallel guesses as of sequential ones, and then 429 with Retry-After', async () => {
+    const counts = await countAnswers(
       Array.from({ length: 200 }, (_, n) => ping('198.51.100.1', KEY.publicKey, `guess ${n}`)),
     );
     const guesses = counts.get('401 {"error":"the credentials are not valid"}') ?? 0;
-    // One more flows in every five seconds.
+    // The budget gains one guess every five seconds.
     assert.ok(guesses >= 100 && guesses < 110, String(guesses));
     const refused = await ping('198.51.100.1', KEY.publicKey, KEY.secretKey);
-    assert.equal(refused.status, 429, 'the secret is not looked at, even the right one');
+    assert.equal(refused.status, 429, 'even the correct secret is not compared');
     assert.ok(Number(refused.headers.get('retry-after')) >= 1);
     assert.equal(refused.headers.get('www-authenticate'), null);
   });
 
-  test('from one address locks nobody out at another, whatever public key it names', async () => {
-    await counted(Array.from({ length: 150 }, () => ping('198.51.100.2', KEY.publicKey, 'wrong')));
+  test('at one address does not lock the key at other addresses', async () => {
+    await countAnswers(Array.from({ length: 150 }, () => ping('198.51.100.2', KEY.publicKey, 'wrong')));
     assert.equal((await ping('198.51.100.3', KEY.publicKey, KEY.secretKey)).status, 200);
   });
 
-  test('is answered alike for public keys that exist and that do not', async () => {
+  test('gets the same answers for public keys that exist and that do not', async () => {
     const sequence = async (address: string, publicKey: string) => {
       const answers: string[] = [];
       for (let n = 0; n < 110; n += 1) {
@@ -346,11 +346,11 @@ describe('failed authentication', () => {
     };
     assert.deepEqual(
       await sequence('198.51.100.4', KEY.publicKey),
-      await sequence('198.51.100.5', 'nobody has this one'),
+      await sequence('198.51.100.5', 'unknown public key'),
     );
   });
 
-  test('is not what a request without credentials is', async () => {
+  test('does not include requests without credentials', async () => {
     for (let n = 0; n < 400; n += 1) {
       const response = await fetch(`${server.url}/ping`, { headers: { 'x-forwarded-for': '198.51.100.6' } });
       assert.equal(response.status, 401);

@@ -1,6 +1,6 @@
 /**
- * The log of a server under requests that mean it harm: a line for each request whatever is in it, each of them JSON and
- * bounded; and for each answer of the server's own fault a line with the cause, under the ID that the client got.
+ * The log of a server under hostile requests. Each request has one line of JSON with bounded values. Each 5xx
+ * has one line with its cause, under the request ID that the client got.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -17,31 +17,31 @@ type Line = Record<string, unknown> & {
   readonly err?: { readonly message: string; readonly stack: string; readonly cause?: { message: string } };
 };
 
-/** What no line may hold: a terminal or a reader of lines would obey it. */
+/** Characters that control a terminal or break lines. No line may have them. */
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/;
 const HOSTILE = '\r\n{"level":"fatal"}\u001b[2J\u0000\u2028\u202e\u009b31m';
 
 let server: TestServer;
 let image: ImageJSON;
-let written: string[] = [];
-/** Of each request that a route got, when it is over. */
-let over: Promise<unknown>[] = [];
+let output: string[] = [];
+/** One for each request; resolves when its connection is done with it. */
+let completions: Promise<unknown>[] = [];
 
 before(async () => {
-  server = await startServer({}, { logTo: { write: (line) => written.push(line) } });
-  server.app.http.server.on('request', (_request, response) => over.push(once(response, 'close')));
+  server = await startServer({}, { logTo: { write: (line) => output.push(line) } });
+  server.app.http.server.on('request', (_request, response) => completions.push(once(response, 'close')));
   image = await server.addImage(await picture(1));
 });
 beforeEach(async () => {
-  await Promise.all(over);
-  over = [];
-  written = [];
+  await Promise.all(completions);
+  completions = [];
+  output = [];
 });
 after(() => server.close());
 
-/** All lines, each of which must be harmless, JSON, and of bounded values. */
+/** All lines. Asserts that each is harmless JSON with bounded values. */
 function lines(): Line[] {
-  return written.map((line) => {
+  return output.map((line) => {
     assert.ok(line.endsWith('}\n'), line);
     assert.doesNotMatch(line.slice(0, -1), UNSAFE);
     const parsed = JSON.parse(line, (name, value) => {
@@ -55,23 +55,23 @@ function lines(): Line[] {
   });
 }
 
-/** The lines of requests that were answered, once all are over. */
-async function answered(): Promise<Line[]> {
-  await Promise.all(over);
+/** The lines of answered requests, after all requests are completed. */
+async function answeredLines(): Promise<Line[]> {
+  await Promise.all(completions);
   return lines().filter(({ msg }) => msg === 'answered');
 }
 
-/** Sends bytes as they are and waits for the connection to end. */
-async function raw(text: string): Promise<void> {
+/** Sends bytes unchanged and waits for the connection to close. */
+async function sendRaw(text: string): Promise<void> {
   const { hostname, port } = new URL(server.url);
   const socket = connect(Number(port), hostname);
-  // Not ended: whoever ends its side is taken for gone, and what takes a moment is not answered any more.
+  // Does not end its side: the server would take the client for gone and not answer.
   socket.resume().write(Buffer.from(text, 'latin1'));
   await once(socket, 'close');
 }
 
 describe('the log', () => {
-  test('has one line for each request, whatever its path, its headers and its texts are', async () => {
+  test('has one line for each request with hostile paths, headers and texts', async () => {
     const encoded = encodeURIComponent(HOSTILE);
     const paths = [
       `/images/${encoded}`,
@@ -80,7 +80,7 @@ describe('the log', () => {
       `/accounts/${ACCOUNT}/images/${encoded}?${encoded}`,
       '/%0a%0d%1b%5b2J%e2%80%a8%9b%ff',
     ];
-    for (const path of paths) await raw(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    for (const path of paths) await sendRaw(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
     const headers = {
       'x-request-id': 'a"b\\u0000c{}',
       'user-agent': `\u009b31m${'y'.repeat(5_000)}`,
@@ -90,51 +90,51 @@ describe('the log', () => {
       connection: 'close',
     };
     const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    await raw(`GET /ping HTTP/1.1\r\nHost: x\r\n${head.join('')}\r\n`);
+    await sendRaw(`GET /ping HTTP/1.1\r\nHost: x\r\n${head.join('')}\r\n`);
     await server.send('PUT', `/accounts/${ACCOUNT}/images/${image.imageID}/metadata`, { altText: HOSTILE });
     await server.upload(await picture(2), { metadata: { altText: HOSTILE } });
     await server.upload(Buffer.from(HOSTILE), { metadata: HOSTILE });
-    assert.equal((await answered()).length, paths.length + 4);
+    assert.equal((await answeredLines()).length, paths.length + 4);
     assert.equal(lines().filter(({ level }) => level === 'fatal').length, 0);
   });
 
-  test('never holds credentials, right ones or wrong ones, in whatever place they come', async () => {
-    const wrong = 'wrong-secret-of-somebody';
-    const given = [basic(KEY.publicKey, wrong), `Bearer ${wrong}`, wrong];
-    for (const authorization of given) {
+  test('never holds correct or wrong credentials from any part of a request', async () => {
+    const wrong = 'wrong-secret-of-a-client';
+    const credentials = [basic(KEY.publicKey, wrong), `Bearer ${wrong}`, wrong];
+    for (const authorization of credentials) {
       await server.fetch('/ping', { headers: { authorization } });
       await server.fetch(`/ping?access_token=${wrong}`, { headers: { authorization, cookie: wrong } });
     }
     await server.send('POST', '/oauth2/token', { grant_type: 'client_credentials', client_secret: wrong });
-    assert.equal((await answered()).length, given.length * 2 + 1);
-    assert.equal(written.join('').includes(wrong), false);
+    assert.equal((await answeredLines()).length, credentials.length * 2 + 1);
+    assert.equal(output.join('').includes(wrong), false);
     assert.equal(
-      written.join('').includes(Buffer.from(`${KEY.publicKey}:${wrong}`).toString('base64')),
+      output.join('').includes(Buffer.from(`${KEY.publicKey}:${wrong}`).toString('base64')),
       false,
     );
   });
 
-  test('tells of a request whose client went away before it was answered', async () => {
+  test('has a line for a request whose client went away before the answer', async () => {
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname);
-    const begun = once(server.app.http.server, 'request');
+    const requested = once(server.app.http.server, 'request');
     socket.write(
       `POST /accounts HTTP/1.1\r\nHost: x\r\nX-Request-Id: went-away\r\nAuthorization: ${server.authorization}\r\n` +
         'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{',
     );
-    const [, response] = await begun;
+    const [, response] = await requested;
     socket.destroy();
     await once(response, 'close');
     const [line] = lines().filter(({ msg }) => msg === 'client went away');
     assert.deepEqual([line?.requestId, line?.status, line?.path], ['went-away', 499, '/accounts']);
-    assert.deepEqual(await answered(), []);
+    assert.deepEqual(await answeredLines(), []);
   });
 });
 
-describe('an answer of the server’s own fault', () => {
-  /** The one line that tells of the failure of this answer. */
+describe('the log of a 5xx', () => {
+  /** The only error line of this answer. */
   async function causeOf(response: Response): Promise<Line> {
-    await Promise.all(over);
+    await Promise.all(completions);
     assert.ok(response.status >= 500, String(response.status));
     const id = response.headers.get('x-request-id');
     const failures = lines().filter(({ requestId, level }) => requestId === id && level === 'error');
@@ -142,7 +142,7 @@ describe('an answer of the server’s own fault', () => {
     return failures[0] ?? assert.fail('no line');
   }
 
-  test('that is a defect has its stack in the log, and nothing of it in the answer', async () => {
+  test('has the stack of a defect, and the answer has nothing of it', async () => {
     const database = new DatabaseSync(join(server.folder, 'vitrine.db'));
     database.exec('alter table line_items rename to line_items_gone');
     const response = await server.fetch(`/accounts/${ACCOUNT}/line-items/${randomUUID()}`);
@@ -155,7 +155,7 @@ describe('an answer of the server’s own fault', () => {
     assert.doesNotMatch(await response.text(), /table|line_items/);
   });
 
-  test('that comes of a dependency has the dependency’s own words as its cause', async () => {
+  test('has the message of the failed dependency as the cause', async () => {
     const lost = await server.addImage(await picture(5));
     await rm(join(server.folder, 'blobs', 'originals'), { recursive: true });
     const response = await fetch(`${lost.link}?size=98x97`);

@@ -1,4 +1,6 @@
-/** One account's searches, over HTTP: what they do to everybody else, and what is left of them. */
+/**
+ * A flood of searches of one account, over HTTP. It must not delay other accounts or outlive its clients.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
@@ -8,7 +10,7 @@ import { MAX_SEARCHES_PER_ACCOUNT } from '../../../src/database/search-limiter.t
 import { png } from '../../support/pictures.ts';
 import { ACCOUNT, startServer, type TestServer } from '../../support/server.ts';
 
-/** Enough that each search takes the database tens of milliseconds. */
+/** With this number, a search takes tens of milliseconds. */
 const IMAGES = 100_000;
 const FLOOD = 400;
 
@@ -17,12 +19,12 @@ let small: string;
 before(async () => {
   server = await startServer();
   small = (await server.send('POST', '/accounts', { displayName: 'Small' })).body.accountID;
-  fill(join(server.folder, 'vitrine.db'));
+  insertImages(join(server.folder, 'vitrine.db'));
 });
 after(() => server.close());
 
-/** Puts many images into the account, past the server, as copies of a row that says nothing of interest. */
-function fill(path: string): void {
+/** Inserts many images into the account directly, as copies of one row. */
+function insertImages(path: string): void {
   const database = new DatabaseSync(path);
   const columns = `account_id, sequence, image_id, public_id, digest, size, format, width, height, frames, transparent,
     alt_text, folded_alt_text, created_on, updated_on`;
@@ -40,9 +42,9 @@ const search = (signal?: AbortSignal) =>
   server.fetch(`/accounts/${ACCOUNT}/images?search=zzz`, signal ? { signal } : {});
 
 describe('a flood of searches of one account', () => {
-  test('leaves lists, links and searches of others answered, and is refused beyond its share', async (t) => {
+  test('does not block lists, links and searches of others, and gets 429 beyond its limit', async (t) => {
     const image = await server.addImage(await png({ width: 32, height: 32 }), { account: small });
-    let over = false;
+    let isOver = false;
     const flood = Promise.all(
       Array.from({ length: FLOOD }, async () => {
         const response = await search();
@@ -50,12 +52,12 @@ describe('a flood of searches of one account', () => {
         return { status: response.status, retryAfter: response.headers.get('retry-after') };
       }),
     ).finally(() => {
-      over = true;
+      isOver = true;
     });
     let rounds = 0;
     let longest = 0;
-    while (!over) {
-      const began = performance.now();
+    while (!isOver) {
+      const startedAt = performance.now();
       const answers = await Promise.all([
         server.fetch(`/accounts/${small}/images`),
         server.fetch(`/accounts/${small}/images?search=zzz`),
@@ -66,7 +68,7 @@ describe('a flood of searches of one account', () => {
         [200, 200, 404],
       );
       for (const answer of answers) await answer.text();
-      longest = Math.max(longest, performance.now() - began);
+      longest = Math.max(longest, performance.now() - startedAt);
       rounds += 1;
     }
     const outcomes = await flood;
@@ -75,19 +77,19 @@ describe('a flood of searches of one account', () => {
     assert.ok(of(200).length > 0);
     assert.ok(of(429).length > 0);
     for (const { retryAfter } of [...of(429), ...of(503)]) assert.equal(retryAfter, '1');
-    assert.ok(rounds > 1, 'others were asked meanwhile');
+    assert.ok(rounds > 1, 'others sent requests meanwhile');
     assert.equal((await server.fetch(image.link)).status, 200);
     t.diagnostic(
       `${of(200).length} searches answered; of ${rounds} rounds of others, the longest ${Math.round(longest)} ms`,
     );
   });
 
-  test('is forgotten with the clients that hung up', async () => {
+  test('ends when its clients disconnect', async () => {
     const control = new AbortController();
     const flood = Array.from({ length: MAX_SEARCHES_PER_ACCOUNT }, () =>
       search(control.signal).catch(() => 'gone'),
     );
-    // By then those before it have come as well.
+    // The searches have arrived when this request is answered.
     await (await server.fetch('/ping')).text();
     control.abort();
     await Promise.all(flood);

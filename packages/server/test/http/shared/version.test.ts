@@ -5,11 +5,11 @@ import { isAppError } from '../../../src/errors.ts';
 import { duplicateNamesExisting, resolveVersion, VERSIONS } from '../../../src/http/shared/version.ts';
 
 describe('the version that answers', () => {
-  test('is the oldest when none is asked for', () => {
+  test('is the oldest without a header', () => {
     assert.equal(resolveVersion(undefined), 'v2024.01.00');
   });
 
-  test('is the one asked for, if it is supported', () => {
+  test('is the requested one if it is supported', () => {
     for (const version of VERSIONS) assert.equal(resolveVersion(version), version);
   });
 
@@ -18,30 +18,30 @@ describe('the version that answers', () => {
     assert.equal(resolveVersion('latest'), 'v2026.10.00');
   });
 
-  test('is, for an unknown one, the newest that is not newer', () => {
+  test('is the newest supported one that is not newer than an unknown one', () => {
     assert.equal(resolveVersion('v2025.05.00'), 'v2025.04.00');
     assert.equal(resolveVersion('v2025.04.01'), 'v2025.04.00');
     assert.equal(resolveVersion('v2099.01.00'), 'v2026.10.00');
     assert.equal(resolveVersion('v2026.09.99'), 'v2026.07.00');
   });
 
-  test('is the oldest, if all are newer', () => {
+  test('is the oldest if all are newer', () => {
     assert.equal(resolveVersion('v2023.12.00'), 'v2024.01.00');
   });
 
-  test('is never newer than the one asked for, unless all are', () => {
+  test('is never newer than the requested one, except the oldest', () => {
     const digits = (length: number) =>
       fc.integer({ min: 0, max: 10 ** length - 1 }).map((n) => String(n).padStart(length, '0'));
     fc.assert(
       fc.property(digits(4), digits(2), digits(2), (year, month, build) => {
-        const asked = `v${year}.${month}.${build}`;
-        const answered = resolveVersion(asked);
-        assert.ok(answered <= asked || answered === VERSIONS[0]);
+        const requested = `v${year}.${month}.${build}`;
+        const version = resolveVersion(requested);
+        assert.ok(version <= requested || version === VERSIONS[0]);
       }),
     );
   });
 
-  test('is none for anything else', () => {
+  test('is refused as not-found for a malformed header', () => {
     for (const text of [
       '',
       'v2026.10',
@@ -59,7 +59,7 @@ describe('the version that answers', () => {
     }
   });
 
-  test('shows the existing image in a duplicate’s 409 from v2026.10.00 on', () => {
+  test('shows the existing image in the 409 of a duplicate from v2026.10.00 on', () => {
     assert.deepEqual(VERSIONS.filter(duplicateNamesExisting), ['v2026.10.00']);
   });
 });

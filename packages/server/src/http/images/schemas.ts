@@ -1,0 +1,170 @@
+/**
+ * The wire contract of the image library. The schemas give the types of the handlers, `docs/openapi.json` and
+ * the types of the client. Routes convert entities to these shapes.
+ */
+import { Type } from 'typebox';
+import { IMAGE_FORMAT_NAMES, MAX_ALT_TEXT_LENGTH } from '../../image.ts';
+import { MAX_SEARCH_LENGTH } from '../shared/paging.ts';
+import {
+  COMMON_RESPONSES,
+  choice,
+  DateTime,
+  describeResponse,
+  ListQuery,
+  VersionHeader,
+  WRITE_RESPONSES,
+} from '../shared/schemas.ts';
+
+const AltText = Type.String({
+  description: `Alternative text for the image, at most ${MAX_ALT_TEXT_LENGTH} characters.`,
+});
+
+const FocalPoint = Type.Object(
+  {
+    x: Type.Number({ minimum: 0, maximum: 1, description: 'Share of the width: 0 is left, 1 right.' }),
+    y: Type.Number({ minimum: 0, maximum: 1, description: 'Share of the height: 0 is top, 1 bottom.' }),
+  },
+  { description: 'The point that crops with `position=focal` keep.' },
+);
+
+const imageMetadata = {
+  imageID: Type.String({ format: 'uuid', description: 'Identifies the image within its account.' }),
+  publicID: Type.String({
+    pattern: '^[A-Za-z0-9_-]{21}$',
+    description: 'Identifies the image at its public link.',
+  }),
+  altText: Type.Optional(AltText),
+  focalPoint: Type.Optional(FocalPoint),
+  link: Type.String({
+    format: 'uri',
+    description: 'The public URL of the image. Takes an optional `size={width}x{height}`.',
+  }),
+  createdOn: DateTime('When the image was uploaded.'),
+  updatedOn: DateTime('When the image or its metadata was last changed.'),
+  disabledOn: Type.Optional(DateTime('When the image was disabled. Absent for other images.')),
+};
+
+export const ImageMetadata = Type.Object(imageMetadata, {
+  $id: 'ImageMetadata',
+  description: 'The record of an image.',
+});
+
+const optionalMetadata = Object.fromEntries(
+  Object.entries(imageMetadata).map(([name, schema]) => [name, Type.Optional(schema)]),
+);
+
+export const DuplicateImageError = Type.Object(
+  { error: Type.String({ description: 'What is wrong, in a sentence.' }), ...optionalMetadata },
+  {
+    $id: 'DuplicateImageError',
+    description:
+      'Why an upload conflicts. From v2026.10.00 on, a duplicate also has the metadata of the existing image.',
+  },
+);
+
+export const ImageMetadataValidationError = Type.Object(
+  {
+    altText: Type.Optional(Type.String({ description: 'What is wrong with the alt text.' })),
+    focalPoint: Type.Optional(Type.String({ description: 'What is wrong with the focal point.' })),
+  },
+  { $id: 'ImageMetadataValidationError', description: 'Why metadata is refused, by field.' },
+);
+
+export const ImageRequestValidationError = Type.Object(
+  {
+    image: Type.Optional(Type.String({ description: 'What is wrong with the image.' })),
+    metadata: Type.Optional(Type.Ref('ImageMetadataValidationError')),
+  },
+  { $id: 'ImageRequestValidationError', description: 'Why an upload is refused, by part of the form.' },
+);
+
+export const ImageMetadataRequest = Type.Object(
+  {
+    altText: Type.Optional(Type.Union([AltText, Type.Null()])),
+    focalPoint: Type.Optional(Type.Union([FocalPoint, Type.Null()])),
+  },
+  {
+    $id: 'ImageMetadataRequest',
+    description:
+      'Metadata to store with an image. Without altText, the text is cleared. Without focalPoint, the point stays; null clears it.',
+  },
+);
+
+export const ImageRequest = Type.Object(
+  {
+    image: Type.String({
+      format: 'binary',
+      description: `A ${IMAGE_FORMAT_NAMES} file of at most 16 MiB. Its type is decided by its bytes.`,
+    }),
+    metadata: Type.Optional(Type.Ref('ImageMetadataRequest')),
+  },
+  { $id: 'ImageRequest', description: 'An image file and, optionally, its metadata as JSON text.' },
+);
+
+/** The schemas with names of their own in the document. */
+export const IMAGE_SCHEMAS = [
+  ImageMetadata,
+  DuplicateImageError,
+  ImageMetadataValidationError,
+  ImageRequestValidationError,
+  ImageMetadataRequest,
+  ImageRequest,
+];
+
+export const ImageParams = Type.Object({
+  accountID: Type.String({ description: 'The account, a UUID.' }),
+  imageID: Type.String({ description: 'The image, a UUID.' }),
+});
+
+const BOOLEANS = ['true', 'false'] as const;
+
+export const ImageListQuery = Type.Object({
+  ...ListQuery.properties,
+  disabled: choice(BOOLEANS, 'true: only disabled images. false: only images that are not.'),
+  unused: choice(BOOLEANS, 'true: only images without a use (see usage). false: only images in use.'),
+  altText: choice(['missing'] as const, 'missing: only images without alternative text.'),
+  search: Type.Optional(
+    Type.String({
+      maxLength: MAX_SEARCH_LENGTH,
+      description:
+        'Only images with this text in their alternative text. Case does not matter. No character is special.',
+    }),
+  ),
+});
+
+export const UploadHeaders = Type.Object({
+  ...VersionHeader.properties,
+  'x-idempotency-key': Type.Optional(
+    Type.String({
+      description: 'Makes a retry of this upload safe. For 24 hours, a retry gets the first answer.',
+      maxLength: 255,
+    }),
+  ),
+});
+
+export const IMAGE_RESPONSES = {
+  list: {
+    200: describeResponse('A page of images, newest first.', Type.Array(Type.Ref('ImageMetadata')), {
+      'X-Total-Count': { description: 'How many images the account has.', type: 'integer' },
+      Link: { description: 'The next page, as rel="next", if there is one.', type: 'string' },
+    }),
+    ...COMMON_RESPONSES,
+  },
+  upload: {
+    201: describeResponse('The image was added.', Type.Ref('ImageMetadata')),
+    ...WRITE_RESPONSES,
+    409: describeResponse('The account has the image already.', Type.Ref('DuplicateImageError')),
+    422: describeResponse('The image or its metadata is refused.', Type.Ref('ImageRequestValidationError')),
+  },
+  get: { 200: describeResponse('The image.', Type.Ref('ImageMetadata')), ...COMMON_RESPONSES },
+  update: {
+    200: describeResponse('The image was replaced.', Type.Ref('ImageMetadata')),
+    ...WRITE_RESPONSES,
+    422: describeResponse('The image or its metadata is refused.', Type.Ref('ImageRequestValidationError')),
+  },
+  updateMetadata: {
+    200: describeResponse('The metadata was replaced.', Type.Ref('ImageMetadata')),
+    ...WRITE_RESPONSES,
+    422: describeResponse('The metadata is refused.', Type.Ref('ImageMetadataValidationError')),
+  },
+} as const;
