@@ -13,7 +13,7 @@ import {
   basicOf,
   bearer,
   call,
-  done,
+  expectSuccess,
   type KeyJSON,
   newAccount,
   newKey,
@@ -191,7 +191,7 @@ describe('the vitrine command', () => {
       [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', UNKNOWN_ID, 'never']],
       [2, /It must be a whole number/, ['accounts', 'list', '--count', '-1']],
       [2, /either --account or --all-accounts/, ['keys', 'create', 'x']],
-      [2, /scopes must be such as/, ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense']],
+      [2, /scopes must have a form such as/, ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense']],
       [
         2,
         /expiresOn must be in the future/,
@@ -305,7 +305,9 @@ for (const [database, unavailable] of [
         Promise.all(Array.from({ length: 40 }, () => newKey(server, accountID))),
       ];
       const keyIDs = [...(await ofCommand), ...(await ofServer)].map(({ keyID }) => keyID);
-      const list = await done(call<KeyJSON[]>(server, 'GET', `/accounts/${accountID}/keys?count=200`));
+      const list = await expectSuccess(
+        call<KeyJSON[]>(server, 'GET', `/accounts/${accountID}/keys?count=200`),
+      );
       assert.deepEqual(new Set(list.map(({ keyID }) => keyID)), new Set(keyIDs));
     });
   });

@@ -1,5 +1,5 @@
 /**
- * Accounts, keys and tokens of a server under test, made the way its users make them.
+ * Creates accounts, keys and tokens of a server under test through its API.
  */
 import assert from 'node:assert/strict';
 import { basic, type TestServer } from './server.ts';
@@ -22,7 +22,7 @@ export interface TokenJSON {
   readonly scope: string;
 }
 
-/** Every scope, as it is written for each account of a key. */
+/** The text of every scope, with the placeholder for each account of a key. */
 export const ALL_SCOPES = [
   '/accounts/{accountID}/images.read',
   '/accounts/{accountID}/images.write',
@@ -33,7 +33,7 @@ export const ALL_SCOPES = [
   '/ping.read',
 ];
 
-/** Sends JSON and reads JSON. */
+/** Sends JSON and returns the parsed response. */
 export async function call<T = Record<string, unknown>>(
   server: TestServer,
   method: string,
@@ -54,27 +54,29 @@ export async function call<T = Record<string, unknown>>(
   };
 }
 
-/** The body of an answer that must be a success. */
-export async function done<T>(answer: Promise<{ status: number; body: T }>): Promise<T> {
-  const { status, body } = await answer;
+/** The body of the response. Fails the test if the status is not 2xx. */
+export async function expectSuccess<T>(response: Promise<{ status: number; body: T }>): Promise<T> {
+  const { status, body } = await response;
   assert.ok(status >= 200 && status < 300, `${status} ${JSON.stringify(body)}`);
   return body;
 }
 
 export async function newAccount(server: TestServer, displayName = 'An account'): Promise<string> {
-  const { accountID } = await done(call<{ accountID: string }>(server, 'POST', '/accounts', { displayName }));
+  const { accountID } = await expectSuccess(
+    call<{ accountID: string }>(server, 'POST', '/accounts', { displayName }),
+  );
   return accountID;
 }
 
-/** A key of an account, with all scopes unless others are named. */
+/** Creates a key of an account, by default with all scopes. */
 export function newKey(server: TestServer, accountID: string, request: object = {}): Promise<KeyJSON> {
   const body = { name: 'A key', scopes: ALL_SCOPES, ...request };
-  return done(call<KeyJSON>(server, 'POST', `/accounts/${accountID}/keys`, body));
+  return expectSuccess(call<KeyJSON>(server, 'POST', `/accounts/${accountID}/keys`, body));
 }
 
 export function newToken(server: TestServer, key: KeyJSON, scope?: string): Promise<TokenJSON> {
   const body = { grant_type: 'client_credentials', ...(scope !== undefined && { scope }) };
-  return done(call<TokenJSON>(server, 'POST', '/oauth2/token', body, basicOf(key)));
+  return expectSuccess(call<TokenJSON>(server, 'POST', '/oauth2/token', body, basicOf(key)));
 }
 
 export function basicOf(key: { publicKey: string; secretKey: string }): string {

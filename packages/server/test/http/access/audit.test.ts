@@ -1,9 +1,17 @@
 /**
- * The audit trail as it is read over HTTP: who is told, of each change, what the request was.
+ * The audit trail over HTTP: each entry names the author, the request and the change.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { basicOf, bearer, call, done, newAccount, newKey, newToken } from '../../support/administration.ts';
+import {
+  basicOf,
+  bearer,
+  call,
+  expectSuccess,
+  newAccount,
+  newKey,
+  newToken,
+} from '../../support/administration.ts';
 import { picture } from '../../support/sample.ts';
 import { type ImageJSON, startServer, type TestServer, uploadForm } from '../../support/server.ts';
 
@@ -26,7 +34,7 @@ before(async () => {
 after(() => server.close());
 
 describe('the audit trail', () => {
-  test('names the key, the token, the request and the address, and the digests', async () => {
+  test('contains the key, the token, the request ID, the address and the digests', async () => {
     const accountID = await newAccount(server, 'Audited');
     const key = await newKey(server, accountID);
     const token = await newToken(server, key);
@@ -97,11 +105,11 @@ describe('the audit trail', () => {
     assert.match(page.headers.get('link') ?? '', /audit\?skip=4&count=2>; rel="next"$/);
   });
 
-  test('of the server tells of keys and tokens for all accounts', async () => {
-    const wide = await done(
+  test('of the server contains keys and tokens for all accounts', async () => {
+    const wide = await expectSuccess(
       call<{ keyID: string }>(server, 'POST', '/keys', { name: 'Wide', scopes: ['/ping.read'] }),
     );
-    const entries = await done(call<EntryJSON[]>(server, 'GET', '/audit'));
+    const entries = await expectSuccess(call<EntryJSON[]>(server, 'GET', '/audit'));
     assert.equal(entries[0]?.action, 'key.create');
     assert.equal(entries[0]?.subject.id, wide.keyID);
     assert.equal(entries[0]?.accountID, undefined);

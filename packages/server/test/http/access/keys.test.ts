@@ -1,5 +1,5 @@
 /**
- * Accounts and keys over HTTP: what their fields may be, that nobody makes what they do not hold, and rotation.
+ * Accounts and keys over HTTP: the limits of their fields, the rights of new keys, and rotation.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import {
   basicOf,
   bearer,
   call,
-  done,
+  expectSuccess,
   type KeyJSON,
   newAccount,
   newKey,
@@ -31,7 +31,7 @@ interface AccountJSON {
 
 let server: TestServer;
 let clock = new Date('2030-01-01T00:00:00Z');
-const pass = (seconds: number) => {
+const advanceClock = (seconds: number) => {
   clock = new Date(clock.getTime() + seconds * 1000);
 };
 
@@ -42,7 +42,7 @@ after(() => server.close());
 
 const ping = async (key: { publicKey: string; secretKey: string }) =>
   (await call(server, 'GET', '/ping', undefined, basicOf(key))).status;
-const refused = async (
+const assertRefused = async (
   status: number,
   text: RegExp,
   method: string,
@@ -55,46 +55,52 @@ const refused = async (
   assert.match(answer.body.error, text);
 };
 
+const MORE_RIGHTS = /rights that the credentials of this request do not have/;
+
 describe('accounts', () => {
-  test('are created, shown, listed newest first in pages, renamed, and given quotas', async () => {
-    pass(1);
-    const created = await done(call<AccountJSON>(server, 'POST', '/accounts', { displayName: ' Café  ' }));
+  test('are created, read, listed newest first in pages, renamed, and get quotas', async () => {
+    advanceClock(1);
+    const created = await expectSuccess(
+      call<AccountJSON>(server, 'POST', '/accounts', { displayName: ' Café  ' }),
+    );
     assert.deepEqual(created, {
       accountID: created.accountID,
       displayName: 'Café',
       createdOn: clock.toISOString(),
     });
     const path = `/accounts/${created.accountID}`;
-    assert.deepEqual(await done(call(server, 'GET', path)), created);
+    assert.deepEqual(await expectSuccess(call(server, 'GET', path)), created);
     const list = await call<AccountJSON[]>(server, 'GET', '/accounts?count=1');
     assert.deepEqual(list.body, [created]);
     assert.equal(list.headers.get('x-total-count'), '2');
     assert.match(list.headers.get('link') ?? '', /^<http.*\/accounts\?skip=1&count=1>; rel="next"$/);
     assert.equal((await call<AccountJSON[]>(server, 'GET', '/accounts?skip=1')).body[0]?.accountID, ACCOUNT);
-    const changed = await done(
+    const changed = await expectSuccess(
       call<AccountJSON>(server, 'PATCH', path, { displayName: 'New', imageQuota: 1, byteQuota: 5 }),
     );
     assert.deepEqual(changed, { ...created, displayName: 'New', imageQuota: 1, byteQuota: 5 });
-    const back = await done(call<AccountJSON>(server, 'PATCH', path, { imageQuota: null, byteQuota: null }));
+    const back = await expectSuccess(
+      call<AccountJSON>(server, 'PATCH', path, { imageQuota: null, byteQuota: null }),
+    );
     assert.deepEqual(back, { ...created, displayName: 'New' });
   });
 
-  test('may be given an ID, once', async () => {
+  test('can be created with an ID, and only once', async () => {
     const accountID = '0f0e0d0c-0b0a-4908-8706-050403020100';
     const body = { displayName: 'Moved here', accountID: accountID.toUpperCase() };
-    const created = await done(call<AccountJSON>(server, 'POST', '/accounts', body));
+    const created = await expectSuccess(call<AccountJSON>(server, 'POST', '/accounts', body));
     assert.equal(created.accountID, accountID);
-    await refused(409, /already/, 'POST', '/accounts', body);
+    await assertRefused(409, /already/, 'POST', '/accounts', body);
   });
 
-  test('are refused with words that name the field and its limit', async () => {
+  test('are refused with the field and its limit', async () => {
     const path = `/accounts/${ACCOUNT}`;
     for (const [body, text] of [
-      [{}, /displayName must be given/],
+      [{}, /displayName is required/],
       [{ displayName: '' }, /displayName must be 1 to 200 characters/],
       [{ displayName: 'x'.repeat(201) }, /1 to 200/],
       [{ displayName: 5 }, /displayName must be a string/],
-      [{ displayName: 'a\nb' }, /displayName must not hold control/],
+      [{ displayName: 'a\nb' }, /displayName must not contain control/],
       [{ displayName: 'a\u202eb' }, /direction/],
       [{ displayName: 'a\u0000' }, /control/],
       [{ displayName: 'x', accountID: 'x' }, /accountID must be a UUID/],
@@ -107,16 +113,16 @@ describe('accounts', () => {
       [[], /JSON object/],
       [null, /JSON object/],
     ] as const) {
-      await refused(400, text, 'POST', '/accounts', body);
-      if (text.source !== /displayName must be given/.source && !text.source.includes('UUID')) {
-        await refused(400, text, 'PATCH', path, body);
+      await assertRefused(400, text, 'POST', '/accounts', body);
+      if (text.source !== /displayName is required/.source && !text.source.includes('UUID')) {
+        await assertRefused(400, text, 'PATCH', path, body);
       }
     }
-    await refused(400, /JSON object/, 'POST', '/accounts');
-    await refused(400, /skip must be/, 'GET', '/accounts?skip=x');
+    await assertRefused(400, /JSON object/, 'POST', '/accounts');
+    await assertRefused(400, /skip must be/, 'GET', '/accounts?skip=x');
   });
 
-  test('are their own keys’ to see and rename, and the operator’s to create, limit, suspend and resume', async () => {
+  test('are read and renamed by their own keys; only keys for all accounts create, limit, suspend and resume them', async () => {
     const accountID = await newAccount(server);
     const mine = basicOf(await newKey(server, accountID));
     const path = `/accounts/${accountID}`;
@@ -126,29 +132,29 @@ describe('accounts', () => {
       [accountID],
     );
     assert.equal(seen.headers.get('x-total-count'), '1');
-    await done(call(server, 'PATCH', path, { displayName: 'Mine' }, mine));
-    await refused(403, /for all accounts/, 'PATCH', path, { imageQuota: 1_000 }, mine);
-    await refused(403, /for all accounts/, 'PATCH', path, { byteQuota: null }, mine);
-    await refused(403, /for all accounts/, 'POST', '/accounts', { displayName: 'x' }, mine);
-    await refused(403, /for all accounts/, 'POST', `${path}/suspend`, undefined, mine);
-    await refused(403, /for all accounts/, 'GET', '/keys', undefined, mine);
-    await refused(403, /for all accounts/, 'GET', '/audit', undefined, mine);
-    const suspended = await done(call<AccountJSON>(server, 'POST', `${path}/suspend`));
+    await expectSuccess(call(server, 'PATCH', path, { displayName: 'Mine' }, mine));
+    await assertRefused(403, /for all accounts/, 'PATCH', path, { imageQuota: 1_000 }, mine);
+    await assertRefused(403, /for all accounts/, 'PATCH', path, { byteQuota: null }, mine);
+    await assertRefused(403, /for all accounts/, 'POST', '/accounts', { displayName: 'x' }, mine);
+    await assertRefused(403, /for all accounts/, 'POST', `${path}/suspend`, undefined, mine);
+    await assertRefused(403, /for all accounts/, 'GET', '/keys', undefined, mine);
+    await assertRefused(403, /for all accounts/, 'GET', '/audit', undefined, mine);
+    const suspended = await expectSuccess(call<AccountJSON>(server, 'POST', `${path}/suspend`));
     assert.equal(suspended.suspendedOn, clock.toISOString());
-    await refused(403, /no rights/, 'GET', path, undefined, mine);
+    await assertRefused(403, /no rights/, 'GET', path, undefined, mine);
     assert.deepEqual((await call(server, 'GET', '/accounts', undefined, mine)).body, []);
-    const resumed = await done(call<AccountJSON>(server, 'POST', `${path}/resume`));
+    const resumed = await expectSuccess(call<AccountJSON>(server, 'POST', `${path}/resume`));
     assert.equal(resumed.suspendedOn, undefined);
-    await done(call(server, 'GET', path, undefined, mine));
+    await expectSuccess(call(server, 'GET', path, undefined, mine));
   });
 
-  test('have a quota that counts at once', async () => {
+  test('get a changed quota at once', async () => {
     const accountID = await newAccount(server);
-    await done(call(server, 'PATCH', `/accounts/${accountID}`, { imageQuota: 0 }));
+    await expectSuccess(call(server, 'PATCH', `/accounts/${accountID}`, { imageQuota: 0 }));
     const answer = await server.upload(await picture(1), { account: accountID });
     assert.equal(answer.status, 400);
     assert.match(await answer.text(), /limit of 0 images/);
-    await done(call(server, 'PATCH', `/accounts/${accountID}`, { imageQuota: null, byteQuota: 10 }));
+    await expectSuccess(call(server, 'PATCH', `/accounts/${accountID}`, { imageQuota: null, byteQuota: 10 }));
     const other = await server.upload(await picture(1), { account: accountID });
     assert.equal(other.status, 400);
     assert.match(await other.text(), /10 bytes/);
@@ -156,11 +162,11 @@ describe('accounts', () => {
 });
 
 describe('keys', () => {
-  test('are created with a secret that is told once, shown, listed, revoked', async () => {
+  test('are created with a secret that is shown once, read, listed and revoked', async () => {
     const accountID = await newAccount(server);
     const path = `/accounts/${accountID}/keys`;
     const expiresOn = '2031-02-03T04:05:06.000Z';
-    const created = await done(call<KeyJSON>(server, 'POST', path, { name: 'Shop', expiresOn }));
+    const created = await expectSuccess(call<KeyJSON>(server, 'POST', path, { name: 'Shop', expiresOn }));
     const { secretKey, ...shown } = created;
     assert.match(secretKey, /^vitrine_sk_[A-Za-z0-9_-]{43}$/);
     assert.match(created.publicKey, /^vitrine_pk_[A-Za-z0-9_-]{22}$/);
@@ -179,7 +185,7 @@ describe('keys', () => {
       createdOn: clock.toISOString(),
       expiresOn,
     });
-    assert.deepEqual(await done(call(server, 'GET', `${path}/${created.keyID}`)), shown);
+    assert.deepEqual(await expectSuccess(call(server, 'GET', `${path}/${created.keyID}`)), shown);
     const list = await call<KeyJSON[]>(server, 'GET', path);
     assert.deepEqual(list.body, [shown]);
     assert.equal(list.headers.get('x-total-count'), '1');
@@ -188,38 +194,38 @@ describe('keys', () => {
       assert.equal((await call(server, 'DELETE', `${path}/${created.keyID}`)).status, 204);
     }
     assert.equal(await ping(created), 401);
-    await refused(409, /revoked/, 'POST', `${path}/${created.keyID}/rotate`);
-    const [ended] = await done(call<{ revokedOn?: string }[]>(server, 'GET', path));
+    await assertRefused(409, /revoked/, 'POST', `${path}/${created.keyID}/rotate`);
+    const [ended] = await expectSuccess(call<{ revokedOn?: string }[]>(server, 'GET', path));
     assert.equal(ended?.revokedOn, clock.toISOString());
   });
 
-  test('take scopes in every way they are written', async () => {
-    for (const written of [
+  test('accept every form of a scope', async () => {
+    for (const texts of [
       ['images.read', 'ping.read'],
       ['/accounts/{accountID}/images.read', '/ping.read'],
       [`/accounts/${ACCOUNT.toUpperCase()}/images.read`, '/ping.read', '/ping.read'],
     ]) {
-      const { scopes } = await newKey(server, ACCOUNT, { scopes: written });
+      const { scopes } = await newKey(server, ACCOUNT, { scopes: texts });
       assert.deepEqual(scopes, [`/accounts/${ACCOUNT}/images.read`, '/ping.read']);
     }
   });
 
-  test('are refused with words that name the field and its limit', async () => {
+  test('are refused with the field and its limit', async () => {
     const other = await newAccount(server);
     const path = `/accounts/${ACCOUNT}/keys`;
     for (const [change, text] of [
-      [{ name: undefined }, /name must be given/],
+      [{ name: undefined }, /name is required/],
       [{ name: ' ' }, /name must be 1 to 200/],
       [{ scopes: [] }, /scopes must be a list of 1 to 100/],
       [{ scopes: 'images.read' }, /scopes must be a list/],
-      [{ scopes: ['images'] }, /scopes must be such as/],
+      [{ scopes: ['images'] }, /scopes must have a form such as/],
       [{ scopes: [`/accounts/${other}/images.read`] }, /another account/],
       [{ expiresOn: '2020-01-01T00:00:00Z' }, /expiresOn must be in the future/],
       [{ expiresOn: clock.toISOString() }, /expiresOn must be in the future/],
       [{ expiresOn: 'tomorrow' }, /expiresOn must be a date and time of RFC 3339/],
       [{ expiresOn: '2031-02-30' }, /RFC 3339/],
     ] as const) {
-      await refused(400, text, 'POST', path, { name: 'x', ...change });
+      await assertRefused(400, text, 'POST', path, { name: 'x', ...change });
     }
     for (const [accounts, text] of [
       [[], /accounts must be "all" or a list of 1 to 100/],
@@ -227,47 +233,40 @@ describe('keys', () => {
       [['x'], /accounts must be a UUID/],
       [['7cec5bd3-6340-4de4-a923-bf6ec0f7e921'], /does not exist/],
     ] as const) {
-      await refused(400, text, 'POST', '/keys', { name: 'x', accounts });
+      await assertRefused(400, text, 'POST', '/keys', { name: 'x', accounts });
     }
     const key = await newKey(server, ACCOUNT);
     for (const overlapSeconds of [-1, 1.5, '60', 604_801]) {
       const rotate = `${path}/${key.keyID}/rotate`;
-      await refused(400, /overlapSeconds must be a whole number from 0 to 604800/, 'POST', rotate, {
+      await assertRefused(400, /overlapSeconds must be a whole number from 0 to 604800/, 'POST', rotate, {
         overlapSeconds,
       });
     }
   });
 
-  test('are never wider than what makes them: in scopes, in accounts, in time', async () => {
+  test('never have more scopes, more accounts or a later expiry than the credentials that create them', async () => {
     const accountID = await newAccount(server);
     const path = `/accounts/${accountID}/keys`;
     const expiresOn = new Date(clock.getTime() + 60_000).toISOString();
     const scopes = ['accounts.write', 'images.read'];
-    const maker = await newKey(server, accountID, { scopes, expiresOn });
-    const by = basicOf(maker);
+    const creator = await newKey(server, accountID, { scopes, expiresOn });
+    const by = basicOf(creator);
     const make = (request: object) => call<KeyJSON>(server, 'POST', path, { name: 'x', ...request }, by);
-    const byDefault = await done(make({}));
+    const byDefault = await expectSuccess(make({}));
     assert.deepEqual(byDefault.scopes, [`/accounts/${accountID}/images.read`]);
     assert.equal((byDefault as { expiresOn?: string }).expiresOn, expiresOn);
     assert.equal((await make({ scopes: ['images.write'] })).status, 403);
     assert.equal((await make({ scopes: ['accounts.read'] })).status, 403);
     assert.equal((await make({ expiresOn: '2039-01-01T00:00:00Z' })).status, 403);
-    await refused(403, /no rights/, 'POST', `/accounts/${ACCOUNT}/keys`, { name: 'x' }, by);
-    await refused(403, /for all accounts/, 'POST', '/keys', { name: 'x', accounts: [accountID] }, by);
+    await assertRefused(403, /no rights/, 'POST', `/accounts/${ACCOUNT}/keys`, { name: 'x' }, by);
+    await assertRefused(403, /for all accounts/, 'POST', '/keys', { name: 'x', accounts: [accountID] }, by);
 
     const token = await newToken(server, await newKey(server, accountID), '/accounts.write');
     const asToken = bearer(token.access_token);
-    await refused(
-      403,
-      /more than the credentials/,
-      'POST',
-      path,
-      { name: 'x', scopes: ['images.read'] },
-      asToken,
-    );
+    await assertRefused(403, MORE_RIGHTS, 'POST', path, { name: 'x', scopes: ['images.read'] }, asToken);
   });
 
-  test('that may do more cannot be taken over by rotating them, nor be revoked', async () => {
+  test('with more rights than the caller can be neither rotated nor revoked', async () => {
     const accountID = await newAccount(server);
     const path = `/accounts/${accountID}/keys`;
     const weak = basicOf(
@@ -275,120 +274,122 @@ describe('keys', () => {
     );
     const strong = await newKey(server, accountID, { scopes: ['images.write', 'ping.read'] });
     const accounts = [ACCOUNT, accountID];
-    const shared = await done(
+    const shared = await expectSuccess(
       call<KeyJSON>(server, 'POST', '/keys', { name: 'x', accounts, scopes: ['accounts.read', 'ping.read'] }),
     );
     for (const { keyID } of [strong, shared]) {
-      await refused(403, /more than the credentials/, 'POST', `${path}/${keyID}/rotate`, {}, weak);
-      await refused(403, /more than the credentials/, 'DELETE', `${path}/${keyID}`, undefined, weak);
+      await assertRefused(403, MORE_RIGHTS, 'POST', `${path}/${keyID}/rotate`, {}, weak);
+      await assertRefused(403, MORE_RIGHTS, 'DELETE', `${path}/${keyID}`, undefined, weak);
     }
     assert.equal(await ping(strong), 200);
     assert.equal(await ping(shared), 200);
   });
 
-  test('for all accounts are made and ended by keys for all accounts', async () => {
-    const wide = await done(call<KeyJSON>(server, 'POST', '/keys', { name: 'Admin', scopes: ALL_SCOPES }));
+  test('for all accounts are created, rotated and revoked by keys for all accounts', async () => {
+    const wide = await expectSuccess(
+      call<KeyJSON>(server, 'POST', '/keys', { name: 'Admin', scopes: ALL_SCOPES }),
+    );
     assert.equal(wide.accounts, 'all');
     const by = basicOf(wide);
-    const list = await done(call<KeyJSON[]>(server, 'GET', '/keys?count=200', undefined, by));
+    const list = await expectSuccess(call<KeyJSON[]>(server, 'GET', '/keys?count=200', undefined, by));
     assert.ok(list.some(({ keyID }) => keyID === wide.keyID));
     assert.equal((await call(server, 'GET', `/keys/${wide.keyID}`, undefined, by)).status, 200);
     assert.equal((await call(server, 'GET', `/keys/nonsense`, undefined, by)).status, 404);
-    const next = await done(call<KeyJSON>(server, 'POST', `/keys/${wide.keyID}/rotate`, {}, by));
+    const next = await expectSuccess(call<KeyJSON>(server, 'POST', `/keys/${wide.keyID}/rotate`, {}, by));
     assert.equal((await call(server, 'DELETE', `/keys/${wide.keyID}`, undefined, basicOf(next))).status, 204);
     assert.equal(await ping(wide), 401);
     assert.equal(await ping(next), 401);
   });
 
-  test('expire on the millisecond', async () => {
+  test('expire at exactly their expiry', async () => {
     const expiresOn = new Date(clock.getTime() + 1_000).toISOString();
     const key = await newKey(server, ACCOUNT, { expiresOn });
     clock = new Date(clock.getTime() + 999);
     assert.equal(await ping(key), 200);
     clock = new Date(clock.getTime() + 1);
     assert.equal(await ping(key), 401);
-    await refused(409, /expired/, 'POST', `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`);
+    await assertRefused(409, /expired/, 'POST', `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`);
   });
 
-  test('tell when they were last used, noted once a minute', async () => {
+  test('show their last use, which is recorded once a minute', async () => {
     const key = await newKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}`;
-    const noted = async () => (await done(call<KeyJSON>(server, 'GET', path))).lastUsedOn;
-    const used = async (expected: Date) => {
+    const lastUse = async () => (await expectSuccess(call<KeyJSON>(server, 'GET', path))).lastUsedOn;
+    const assertUsed = async (expected: Date) => {
       assert.equal(await ping(key), 200);
-      // Noted beside the request: it is there a moment after the answer, or soon.
-      while ((await noted()) !== expected.toISOString()) await new Promise(setImmediate);
+      // The use is recorded in the background, so it can appear after the response.
+      while ((await lastUse()) !== expected.toISOString()) await new Promise(setImmediate);
     };
-    assert.equal(await noted(), undefined);
+    assert.equal(await lastUse(), undefined);
     const first = clock;
-    await used(first);
-    pass(59);
-    await used(first);
-    pass(1);
-    await used(clock);
+    await assertUsed(first);
+    advanceClock(59);
+    await assertUsed(first);
+    advanceClock(1);
+    await assertUsed(clock);
   });
 });
 
 describe('a rotated key', () => {
-  test('has two secrets during the overlap, a day if nothing is said, and then one', async () => {
+  test('has two secrets during the overlap, one day by default, and then one', async () => {
     const key = await newKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
-    const next = await done(call<KeyJSON>(server, 'POST', path));
+    const next = await expectSuccess(call<KeyJSON>(server, 'POST', path));
     assert.equal(next.publicKey, key.publicKey);
     assert.notEqual(next.secretKey, key.secretKey);
     assert.equal(next.overlapUntil, new Date(clock.getTime() + 86_400_000).toISOString());
     assert.deepEqual([await ping(key), await ping(next)], [200, 200]);
-    pass(86_400 - 1);
+    advanceClock(86_400 - 1);
     assert.deepEqual([await ping(key), await ping(next)], [200, 200]);
-    pass(1);
+    advanceClock(1);
     assert.deepEqual([await ping(key), await ping(next)], [401, 200]);
   });
 
-  test('without an overlap has its new secret only, and a second rotation ends the oldest', async () => {
+  test('has only the new secret without an overlap, and a second rotation ends the oldest secret', async () => {
     const key = await newKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
-    const two = await done(call<KeyJSON>(server, 'POST', path, { overlapSeconds: 0 }));
+    const two = await expectSuccess(call<KeyJSON>(server, 'POST', path, { overlapSeconds: 0 }));
     assert.deepEqual([await ping(key), await ping(two)], [401, 200]);
-    const three = await done(call<KeyJSON>(server, 'POST', path, {}));
-    const four = await done(call<KeyJSON>(server, 'POST', path, {}));
+    const three = await expectSuccess(call<KeyJSON>(server, 'POST', path, {}));
+    const four = await expectSuccess(call<KeyJSON>(server, 'POST', path, {}));
     assert.deepEqual([await ping(two), await ping(three), await ping(four)], [401, 200, 200]);
   });
 
-  test('under load drops no request', async () => {
+  test('fails no request under load', async () => {
     let key = await newKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
     let rotating = true;
     const statuses = new Set<number>();
-    const answered = new Array<number>(16).fill(0);
-    const clients = answered.map(async (_, client) => {
+    const answerCounts = new Array<number>(16).fill(0);
+    const clients = answerCounts.map(async (_, client) => {
       while (rotating) {
         statuses.add(await ping(key));
-        answered[client] = (answered[client] ?? 0) + 1;
+        answerCounts[client] = (answerCounts[client] ?? 0) + 1;
       }
     });
     for (let round = 0; round < 10; round += 1) {
-      // Clients turn to the new secret once they are told of it; until then the one before it must do.
-      key = await done(call<KeyJSON>(server, 'POST', path, {}));
-      // Whoever was on their way with the old one has arrived before the next rotation makes it one too old.
-      const before = [...answered];
-      while (answered.some((count, client) => count < (before[client] ?? 0) + 2)) {
+      // Clients use the new secret from now on. Requests with the previous secret must still succeed.
+      key = await expectSuccess(call<KeyJSON>(server, 'POST', path, {}));
+      // Requests with the previous secret must arrive before the next rotation ends it.
+      const before = [...answerCounts];
+      while (answerCounts.some((count, client) => count < (before[client] ?? 0) + 2)) {
         await new Promise(setImmediate);
       }
     }
     rotating = false;
     await Promise.all(clients);
     assert.deepEqual([...statuses], [200]);
-    assert.ok(answered.every((count) => count >= 20));
+    assert.ok(answerCounts.every((count) => count >= 20));
   });
 });
 
 describe('the bootstrap key', () => {
-  test('stays revoked with the secret it had, and comes back with another', async () => {
+  test('stays revoked with its old secret, and becomes valid with another secret', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'vitrine-test-'));
     try {
       const first = await startServer({ VITRINE_DATA: folder });
-      const [key] = await done(call<KeyJSON[]>(first, 'GET', '/keys'));
-      await done(call(first, 'DELETE', `/keys/${key?.keyID}`));
+      const [key] = await expectSuccess(call<KeyJSON[]>(first, 'GET', '/keys'));
+      await expectSuccess(call(first, 'DELETE', `/keys/${key?.keyID}`));
       await first.close();
       const same = await startServer({ VITRINE_DATA: folder });
       assert.equal((await call(same, 'GET', '/ping')).status, 401);
