@@ -1,13 +1,12 @@
 /**
- * The operations on an image that concern its use: where it is used, and bringing it back.
- * Refuses to know how its use is found out.
+ * The routes that read the usage of an image and enable a disabled image.
  */
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { ImageParams, VersionHeader } from '../shared/schemas.ts';
-import { usageJSON } from './json.ts';
-import { type ImageRoutes, imageMetadata } from './routes.ts';
+import { imageJSON, usageJSON } from './json.ts';
+import type { ImageRoutes } from './routes.ts';
 import { USAGE_RESPONSES } from './usage-schemas.ts';
 
 export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: ImageRoutes): void {
@@ -19,7 +18,8 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       config: { scope: 'images.read' },
       schema: {
         operationId: 'getImageUsage',
-        summary: 'Get where an image is used',
+        summary: 'Get the usage of an image',
+        description: 'Returns the products, options and line items that show the image.',
         tags,
         params: ImageParams,
         headers: VersionHeader,
@@ -36,8 +36,9 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       config: { scope: 'images.write' },
       schema: {
         operationId: 'enableImage',
-        summary: 'Bring a disabled image back',
-        description: 'It counts among the images that the account may have enabled. Again is a success.',
+        summary: 'Enable an image',
+        description:
+          'Makes a disabled image usable again. It counts towards the quotas of the account. Enabling an enabled image succeeds.',
         tags,
         params: ImageParams,
         headers: VersionHeader,
@@ -45,7 +46,7 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       },
     },
     async (request) =>
-      imageMetadata(
+      imageJSON(
         await library.enable(accountOf(request), actorOf(request), request.params.imageID),
         baseURL(),
       ),
