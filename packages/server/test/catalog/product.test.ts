@@ -119,7 +119,7 @@ describe('a product', () => {
   };
 
   test('with one invalid field is refused with an error at exactly this field', () => {
-    const seen = new Set<string>();
+    const triedFields = new Set<string>();
     fc.assert(
       fc.property(product, fc.nat(), fc.nat(), (request, place, kind) => {
         const places = placesOf(request).filter((path) => faults[path.at(-1) ?? ''] !== undefined);
@@ -127,7 +127,7 @@ describe('a product', () => {
         const field = path.at(-1) ?? '';
         const fault = faults[field]?.[kind % (faults[field]?.length ?? 1)];
         const { errors } = read(withFault(request, path, fault) as Request);
-        seen.add(field);
+        triedFields.add(field);
         const expected = [...path, ...(listErrorPath[field] ?? [])].join('/');
         const paths = leavesOf(errors ?? {}).map(([at]) => at);
         // Without options, maxSelect exceeds their number as well.
@@ -141,7 +141,7 @@ describe('a product', () => {
       { numRuns: 3_000 },
     );
     assert.deepEqual(
-      [...seen].sort(),
+      [...triedFields].sort(),
       Object.keys(faults).sort(),
       'the test tried every kind of invalid field',
     );
@@ -217,16 +217,22 @@ describe('a product', () => {
     const times = <T>(count: number, make: () => T) => Array.from({ length: count }, make);
     const options = (count: number) => times(count, () => ({ name: 'option' }));
     const sized = (count: number) => ({ name: 'x', minSelect: 0, maxSelect: 0, options: options(count) });
-    const shown = (count: number) => [{ ...sized(1), options: [{ name: 'x', images: times(count, image) }] }];
+    const groupsWithImages = (count: number) => [
+      { ...sized(1), options: [{ name: 'x', images: times(count, image) }] },
+    ];
     for (const [body, most, beyond] of [
       [(n: number) => ({ images: times(n, image) }), 20, 'images/20/imageID'],
       [(n: number) => ({ optionGroups: times(n, () => sized(1)) }), 50, 'optionGroups/50/name'],
       [(n: number) => ({ optionGroups: [sized(n)] }), 100, 'optionGroups/0/options/100/name'],
-      [(n: number) => ({ optionGroups: shown(n) }), 20, 'optionGroups/0/options/0/images/20/imageID'],
+      [
+        (n: number) => ({ optionGroups: groupsWithImages(n) }),
+        20,
+        'optionGroups/0/options/0/images/20/imageID',
+      ],
       [
         (n: number) => ({
           images: times(20, image),
-          optionGroups: times(n - 20, () => shown(1))
+          optionGroups: times(n - 20, () => groupsWithImages(1))
             .flat()
             .slice(0, 1)
             .map((each) => ({

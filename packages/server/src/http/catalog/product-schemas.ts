@@ -18,11 +18,13 @@ const Description = Type.Optional(
 export const list = (element: TSchema, max: number, description: string) =>
   Type.Array(element, { maxItems: max, description });
 export const UUID = (description: string) => Type.String({ format: 'uuid', description });
-export const ErrorText = (what: string) =>
-  Type.Optional(Type.String({ description: `The error of ${what}.` }));
+export const ErrorText = (subject: string) =>
+  Type.Optional(Type.String({ description: `The error of ${subject}.` }));
 /** The errors of list elements, by index. */
-export const errorsByIndex = (element: TSchema, what: string) =>
-  Type.Optional(Type.Record(Type.String(), element, { description: `The errors of the ${what}, by index.` }));
+export const errorsByIndex = (element: TSchema, subject: string) =>
+  Type.Optional(
+    Type.Record(Type.String(), element, { description: `The errors of the ${subject}, by index.` }),
+  );
 export const ref = (name: string) => Type.Ref(name);
 
 const Amount = Type.Object(
@@ -192,13 +194,13 @@ export const ProductParams = Type.Object({
   accountID,
   productID: Type.String({ description: 'The product, a UUID.' }),
 });
-export const pageQuery = (what: string, max: number) => ({
-  skip: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: `How many ${what} to skip.` })),
+export const pageQuery = (subject: string, max: number) => ({
+  skip: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: `How many ${subject} to skip.` })),
   count: Type.Optional(
     Type.Integer({
       minimum: 1,
       default: 20,
-      description: `The most ${what} to return. Values above ${max} count as ${max}.`,
+      description: `The most ${subject} to return. Values above ${max} count as ${max}.`,
     }),
   ),
 });

@@ -29,14 +29,14 @@ export function shownImagesJSON(
   baseURL: string,
 ): { images?: ShownImageJSON[] } {
   if (imageIDs.length === 0) return {};
-  const shown = imageIDs.flatMap((imageID): ShownImageJSON[] => {
+  const list = imageIDs.flatMap((imageID): ShownImageJSON[] => {
     const image = images.get(imageID);
     if (image === undefined) return [];
     const { altText, publicID } = image;
     const link = `${baseURL}/images/${publicID}`;
     return [{ imageID, ...(altText !== undefined && { altText }), link, publicID }];
   });
-  return { images: shown };
+  return { images: list };
 }
 
 export function usageJSON(usage: ImageUsage): components['schemas']['ImageUsage'] {

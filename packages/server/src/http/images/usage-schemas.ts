@@ -6,19 +6,19 @@ import { MAX_LISTED_USES } from '../../images/usage.ts';
 import { COMMON_RESPONSES, DateTime, described } from '../shared/schemas.ts';
 
 const UUID = (description: string) => Type.String({ format: 'uuid', description });
-const Place = (what: string) =>
+const Place = (description: string) =>
   Type.Object(
     {
       index: Type.Integer({ minimum: 0, description: 'The index in its list, from 0.' }),
       name: Type.String({ description: 'The name.' }),
     },
-    { description: what },
+    { description },
   );
 const productUse = {
   productID: UUID('The ID of the product.'),
   title: Type.String({ description: 'The title of the product.' }),
 };
-const Total = (what: string) => Type.Integer({ minimum: 0, description: `The number of all ${what}.` });
+const Total = (subject: string) => Type.Integer({ minimum: 0, description: `The number of all ${subject}.` });
 
 const ImageUsage = Type.Object(
   {

@@ -126,12 +126,12 @@ describe('accounts', () => {
     const accountID = await newAccount(server);
     const mine = basicOf(await newKey(server, accountID));
     const path = `/accounts/${accountID}`;
-    const seen = await call<AccountJSON[]>(server, 'GET', '/accounts', undefined, mine);
+    const list = await call<AccountJSON[]>(server, 'GET', '/accounts', undefined, mine);
     assert.deepEqual(
-      seen.body.map((account) => account.accountID),
+      list.body.map((account) => account.accountID),
       [accountID],
     );
-    assert.equal(seen.headers.get('x-total-count'), '1');
+    assert.equal(list.headers.get('x-total-count'), '1');
     await expectSuccess(call(server, 'PATCH', path, { displayName: 'Mine' }, mine));
     await assertRefused(403, /for all accounts/, 'PATCH', path, { imageQuota: 1_000 }, mine);
     await assertRefused(403, /for all accounts/, 'PATCH', path, { byteQuota: null }, mine);

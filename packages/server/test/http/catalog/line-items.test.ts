@@ -36,13 +36,13 @@ async function create(...items: object[]): Promise<LineItems> {
 describe('line items over HTTP', () => {
   test('are returned with their images, can be read again, and are listed', async () => {
     const { imageID, link, publicID } = await upload();
-    const shown = [{ imageID, link, publicID }];
+    const images = [{ imageID, link, publicID }];
     const option = { name: 'Ice', quantity: 2, group: 'extras' };
     const set = await create(
       item({ imageIDs: [imageID], options: [{ ...option, imageIDs: [imageID] }] }),
       item(),
     );
-    assert.deepEqual(set.items, [item({ images: shown, options: [{ ...option, images: shown }] }), item()]);
+    assert.deepEqual(set.items, [item({ images, options: [{ ...option, images }] }), item()]);
     assert.deepEqual((await send('GET', `${PATH}/${set.lineItemsID}`)).body, set);
     const newer = await create(item());
     const { headers, body } = await send('GET', `${PATH}?count=1`);

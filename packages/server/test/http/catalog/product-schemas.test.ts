@@ -11,11 +11,11 @@ import { parseProduct } from '../../../src/catalog/product.ts';
 import { LINE_ITEM_SCHEMAS } from '../../../src/http/catalog/line-item-schemas.ts';
 import { PRODUCT_SCHEMAS } from '../../../src/http/catalog/product-schemas.ts';
 
-const named: Record<string, TSchema> = {};
+const schemas: Record<string, TSchema> = {};
 for (const schema of [...PRODUCT_SCHEMAS, ...LINE_ITEM_SCHEMAS]) {
-  named[(schema as { $id?: string }).$id ?? ''] = schema;
+  schemas[(schema as { $id?: string }).$id ?? ''] = schema;
 }
-const validator = (name: string) => Compile(named, { $ref: name });
+const validator = (name: string) => Compile(schemas, { $ref: name });
 
 const PRICE = { currency: 'USD', valueDecimal: '1.5' };
 const ID = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';

@@ -34,7 +34,7 @@ async function upload(altText?: string) {
 describe('a product over HTTP', () => {
   test('contains the current metadata of its images, and leaves absent fields out', async () => {
     const [one, two] = [await upload('A lemon'), await upload()];
-    const shown = (image: typeof one) => {
+    const shownJSON = (image: typeof one) => {
       const { imageID, altText, link, publicID } = image;
       return { imageID, ...(altText !== undefined && { altText }), link, publicID };
     };
@@ -64,7 +64,7 @@ describe('a product over HTTP', () => {
       title: 'Lemonade',
       description: '**Sweet** `<b>`',
       basePrice: PRICE,
-      images: [shown(one), shown(two)],
+      images: [shownJSON(one), shownJSON(two)],
       optionGroups: [
         {
           name: 'Size',
@@ -75,7 +75,7 @@ describe('a product over HTTP', () => {
             {
               name: 'L',
               priceModifier: { currency: 'USD', valueDecimal: '-0.50' },
-              images: [shown(two)],
+              images: [shownJSON(two)],
             },
           ],
         },
@@ -228,15 +228,15 @@ describe('the list of products', () => {
   test('pages through a search, and keeps the search in the link to the next page', async () => {
     const titles = ['100% Käse', '100% KÄSE & more', '100% kÄSe ', 'käse'];
     for (const title of titles) await create({ title });
-    const seen: string[] = [];
+    const listedTitles: string[] = [];
     let next: string | undefined = `${PATH}?title=${encodeURIComponent('% käse')}&count=1`;
     while (next !== undefined) {
       const { headers, body }: Awaited<ReturnType<typeof send>> = await send('GET', next);
       assert.equal(headers.get('x-total-count'), '3');
-      seen.push(...body.map(({ title }: Product) => title));
+      listedTitles.push(...body.map(({ title }: Product) => title));
       next = /<([^>]+)>; rel="next"/.exec(headers.get('link') ?? '')?.[1];
     }
-    assert.deepEqual(seen, titles.slice(0, 3).reverse());
+    assert.deepEqual(listedTitles, titles.slice(0, 3).reverse());
   });
 
   test('is empty for any category, because no product has one', async () => {

@@ -81,10 +81,10 @@ describe('a focal point', () => {
 
   test('stays when metadata does not name it and when the file is replaced; null removes it', async () => {
     const image = await server.added(await halves(), { metadata: { focalPoint: { x: 0.25, y: 0.75 } } });
-    const kept = await describeImage(image.imageID, {
+    const response = await describeImage(image.imageID, {
       altText: 'from a client without focal points',
     });
-    assert.deepEqual(kept.body.focalPoint, { x: 0.25, y: 0.75 });
+    assert.deepEqual(response.body.focalPoint, { x: 0.25, y: 0.75 });
     const replaced = await server.upload(await halves(), { replace: image.imageID });
     assert.deepEqual(((await replaced.json()) as ImageJSON).focalPoint, { x: 0.25, y: 0.75 });
     const form = { replace: image.imageID, metadata: { metadata: { focalPoint: { x: 0.5, y: 1 / 3 } } } };
