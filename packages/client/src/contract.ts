@@ -49,14 +49,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the metadata of the images of an account
-         * @description Of all, or of those that match every filter given.
+         * List the metadata of images
+         * @description Returns the images of the account that match all filters, newest first. Disabled images are included unless the filter excludes them.
          */
         get: operations["listImageMetadata"];
         put?: never;
         /**
          * Upload a PNG, JPEG or WebP image
-         * @description Duplicate images, and files larger than 16 MiB, are refused.
+         * @description The file may have up to 16 MiB (16 777 216 bytes), and all frames together up to 100 megapixels. A file with the same bytes as an image of the account gets 409.
          */
         post: operations["uploadImage"];
         delete?: never;
@@ -72,17 +72,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get the metadata of an image */
+        /**
+         * Get the metadata of an image
+         * @description Also returns a disabled image.
+         */
         get: operations["getImageMetadata"];
         /**
-         * Replace an image and, optionally, its metadata
-         * @description IDs and link stay. Without a metadata part the metadata stays as well.
+         * Replace the file of an image
+         * @description The IDs and the link stay the same. A metadata part changes the metadata as in updateImageMetadata. Without it, the metadata stays as it is.
          */
         put: operations["updateImage"];
         post?: never;
         /**
          * Disable an image
-         * @description A disabled image is still public, listed and readable, but cannot be changed or assigned to products or line items.
+         * @description A disabled image stays public, listed and readable. It cannot be changed or assigned to products or line items. Disabling a disabled image succeeds. Nothing is deleted.
          */
         delete: operations["disableImage"];
         options?: never;
@@ -98,7 +101,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Replace the metadata of an image */
+        /**
+         * Replace the metadata of an image
+         * @description Sets the alternative text and the focal point. Without altText, the alternative text is removed. Without focalPoint, the focal point stays as it is.
+         */
         put: operations["updateImageMetadata"];
         post?: never;
         delete?: never;
@@ -114,7 +120,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get where an image is used */
+        /**
+         * Get the usage of an image
+         * @description Returns the products, options and line items that show the image.
+         */
         get: operations["getImageUsage"];
         put?: never;
         post?: never;
@@ -134,8 +143,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Bring a disabled image back
-         * @description It counts among the images that the account may have enabled. Again is a success.
+         * Enable an image
+         * @description Makes a disabled image usable again. It counts towards the quotas of the account. Enabling an enabled image succeeds.
          */
         post: operations["enableImage"];
         delete?: never;
@@ -152,8 +161,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get the bytes that were uploaded
-         * @description Exactly these, with all metadata that the file has in it: public links never show those. As an attachment.
+         * Get the original of an image
+         * @description Returns the uploaded bytes unchanged, as an attachment. They include all metadata in the file, such as GPS positions, which public links never contain. Ranges are not supported.
          */
         get: operations["getImageOriginal"];
         put?: never;
@@ -171,10 +180,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the products that are not disabled */
+        /**
+         * List products
+         * @description Returns the products that are not disabled, newest first.
+         */
         get: operations["listProducts"];
         put?: never;
-        /** Add a product */
+        /**
+         * Create a product
+         * @description Images must be enabled images of the account.
+         */
         post: operations["createProduct"];
         delete?: never;
         options?: never;
@@ -189,17 +204,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a product */
+        /**
+         * Get a product
+         * @description Also returns a disabled product.
+         */
         get: operations["getProduct"];
         /**
-         * Change a product
-         * @description Replaces all that the product says of itself. A disabled image may stay, but not be added.
+         * Update a product
+         * @description Replaces the whole product. Absent optional fields are removed. The product may keep a disabled image that it already shows, but cannot add one.
          */
         put: operations["updateProduct"];
         post?: never;
         /**
          * Disable a product
-         * @description A disabled product is still readable, but no longer listed, and cannot be changed.
+         * @description A disabled product stays readable, but is not listed and cannot be changed. Disabling a disabled product succeeds.
          */
         delete: operations["disableProduct"];
         options?: never;
@@ -214,12 +232,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the sets of line items */
+        /**
+         * List sets of line items
+         * @description Returns the sets of the account, newest first.
+         */
         get: operations["listLineItems"];
         put?: never;
         /**
-         * Write a set of line items
-         * @description A set never changes. An item shows the images that it names, then those of its product that are not disabled.
+         * Create a set of line items
+         * @description Stores a set that never changes. An item shows its own images first, then the enabled images of its product.
          */
         post: operations["createLineItems"];
         delete?: never;
@@ -235,7 +256,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a set of line items */
+        /**
+         * Get a set of line items
+         * @description Returns the set with the current metadata of its images.
+         */
         get: operations["getLineItems"];
         put?: never;
         post?: never;
@@ -254,13 +278,13 @@ export interface paths {
         };
         /**
          * List accounts
-         * @description All of them, or those that the credentials are good for.
+         * @description Returns the accounts that the credentials may read. Suspended accounts are included only with credentials for all accounts.
          */
         get: operations["listAccounts"];
         put?: never;
         /**
          * Create an account
-         * @description Takes credentials for all accounts.
+         * @description Requires credentials for all accounts.
          */
         post: operations["createAccount"];
         delete?: never;
@@ -284,8 +308,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Rename an account, or set its quotas
-         * @description What is absent stays. Quotas take credentials for all accounts.
+         * Update an account
+         * @description Changes the name, the quotas or the disable policy. Absent fields stay as they are. Quotas require credentials for all accounts.
          */
         patch: operations["updateAccount"];
         trace?: never;
@@ -301,7 +325,7 @@ export interface paths {
         put?: never;
         /**
          * Suspend an account
-         * @description Its own keys and tokens are answered as if the account did not exist. Credentials for all accounts go on, and so do public links. Takes credentials for all accounts.
+         * @description Keys and tokens of the account get 403, as for an unknown account. Credentials for all accounts still work, and so do public links. Suspending a suspended account succeeds. Requires credentials for all accounts.
          */
         post: operations["suspendAccount"];
         delete?: never;
@@ -320,8 +344,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Resume an account that was suspended
-         * @description Takes credentials for all accounts.
+         * Resume a suspended account
+         * @description Its keys and tokens work again. Resuming an account that is not suspended succeeds. Requires credentials for all accounts.
          */
         post: operations["resumeAccount"];
         delete?: never;
@@ -337,7 +361,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read what happened in an account */
+        /**
+         * List the audit trail of an account
+         * @description Returns the changes to the account and everything in it.
+         */
         get: operations["listAccountAudit"];
         put?: never;
         post?: never;
@@ -355,8 +382,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read what happened to the server as a whole
-         * @description Keys and tokens for all accounts. Takes credentials for all accounts.
+         * List the audit trail of the server
+         * @description Returns the changes that are not of a single account, such as keys for all accounts. Requires credentials for all accounts.
          */
         get: operations["listServerAudit"];
         put?: never;
@@ -376,13 +403,13 @@ export interface paths {
         };
         /**
          * List keys
-         * @description Those that name the account. Revoked and expired ones too.
+         * @description Returns the keys that name the account, including revoked and expired keys.
          */
         get: operations["listAccountKeys"];
         put?: never;
         /**
          * Create a key
-         * @description Its secret is told only in this answer. A key is never wider than the credentials that make it: neither in accounts, nor in scopes, nor in time.
+         * @description Only this response contains the secret key. A new key cannot have more accounts or scopes than the credentials of the request, and cannot expire later.
          */
         post: operations["createAccountKey"];
         delete?: never;
@@ -398,13 +425,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a key */
+        /**
+         * Get a key
+         * @description Also returns revoked and expired keys.
+         */
         get: operations["getAccountKey"];
         put?: never;
         post?: never;
         /**
          * Revoke a key
-         * @description For good, and with all of its tokens. Again is a success.
+         * @description Revokes the key permanently and ends all of its tokens. Revoking a revoked key succeeds.
          */
         delete: operations["revokeAccountKey"];
         options?: never;
@@ -422,8 +452,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a key another secret
-         * @description The secret before it, and the tokens that were got with it, stay valid for the overlap (24 hours if nothing is said); a secret from before that ends at once. The new secret is told only in this answer.
+         * Rotate the secret of a key
+         * @description Creates a new secret key, which only this response contains. The previous secret and its tokens stay valid for the overlap, 24 hours by default. An older secret ends at once.
          */
         post: operations["rotateAccountKey"];
         delete?: never;
@@ -441,13 +471,13 @@ export interface paths {
         };
         /**
          * List keys
-         * @description Takes credentials for all accounts. Revoked and expired ones too.
+         * @description Returns all keys, including revoked and expired keys. Requires credentials for all accounts.
          */
         get: operations["listKeys"];
         put?: never;
         /**
          * Create a key
-         * @description Its secret is told only in this answer. A key is never wider than the credentials that make it: neither in accounts, nor in scopes, nor in time.
+         * @description Only this response contains the secret key. A new key cannot have more accounts or scopes than the credentials of the request, and cannot expire later. Requires credentials for all accounts.
          */
         post: operations["createKey"];
         delete?: never;
@@ -463,13 +493,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a key */
+        /**
+         * Get a key
+         * @description Also returns revoked and expired keys. Requires credentials for all accounts.
+         */
         get: operations["getKey"];
         put?: never;
         post?: never;
         /**
          * Revoke a key
-         * @description For good, and with all of its tokens. Again is a success.
+         * @description Revokes the key permanently and ends all of its tokens. Revoking a revoked key succeeds. Requires credentials for all accounts.
          */
         delete: operations["revokeKey"];
         options?: never;
@@ -487,8 +520,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a key another secret
-         * @description The secret before it, and the tokens that were got with it, stay valid for the overlap (24 hours if nothing is said); a secret from before that ends at once. The new secret is told only in this answer.
+         * Rotate the secret of a key
+         * @description Creates a new secret key, which only this response contains. The previous secret and its tokens stay valid for the overlap, 24 hours by default. An older secret ends at once. Requires credentials for all accounts.
          */
         post: operations["rotateKey"];
         delete?: never;
@@ -508,7 +541,7 @@ export interface paths {
         put?: never;
         /**
          * Create or refresh an access token
-         * @description Public and secret key come as HTTP Basic or as client_id and client_secret. A refresh token is used up; shown again, it ends all that came of it. Tokens end with their key, and with the secret they were got with.
+         * @description Send the public key and the secret key as HTTP Basic, or as client_id and client_secret. An access token is valid for one hour, a refresh token for 24 hours. A refresh token works once: a second use revokes all tokens from the same client_credentials request. Tokens end when their key or their secret ends.
          */
         post: operations["createAccessToken"];
         delete?: never;
@@ -528,7 +561,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke an access or refresh token
-         * @description A token that is unknown, or of another key, is a success too, and stays as it is.
+         * @description Revoking a refresh token revokes all tokens from the same client_credentials request. An unknown token, or a token of another key, gets 204 and stays as it is.
          */
         post: operations["revokeAccessToken"];
         delete?: never;
@@ -658,46 +691,46 @@ export interface components {
             image: string;
             metadata?: components["schemas"]["ImageMetadataRequest"];
         };
-        /** @description What shows an image: products that are not disabled, their options, and line items. */
+        /** @description The products, options and line items that show an image. Disabled products do not count. */
         ImageUsage: {
             /**
              * Format: uuid
-             * @description The image.
+             * @description The ID of the image.
              */
             imageID: string;
-            /** @description True if anything shows the image. */
+            /** @description True if a product, an option or a line item shows the image. */
             inUse: boolean;
-            /** @description Products that show the image themselves. */
+            /** @description Products that show the image in their own list of images. */
             products: {
                 /**
                  * Format: uuid
-                 * @description The product.
+                 * @description The ID of the product.
                  */
                 productID: string;
-                /** @description What the product is called. */
+                /** @description The title of the product. */
                 title: string;
             }[];
             /** @description Options of products that show the image. */
             options: {
                 /**
                  * Format: uuid
-                 * @description The product.
+                 * @description The ID of the product.
                  */
                 productID: string;
-                /** @description What the product is called. */
+                /** @description The title of the product. */
                 title: string;
                 /** @description The option group. */
                 optionGroup: {
-                    /** @description Where it stands in its list. */
+                    /** @description The index in its list, from 0. */
                     index: number;
-                    /** @description What it is called. */
+                    /** @description The name. */
                     name: string;
                 };
                 /** @description The option. */
                 option: {
-                    /** @description Where it stands in its list. */
+                    /** @description The index in its list, from 0. */
                     index: number;
-                    /** @description What it is called. */
+                    /** @description The name. */
                     name: string;
                 };
             }[];
@@ -705,42 +738,42 @@ export interface components {
             lineItems: {
                 /**
                  * Format: uuid
-                 * @description The set of line items.
+                 * @description The ID of the set of line items.
                  */
                 lineItemsID: string;
                 /**
                  * Format: date-time
-                 * @description When the set was written.
+                 * @description When the set was created.
                  */
                 createdOn: string;
                 /** @description The line item. */
                 item: {
-                    /** @description Where it stands in its list. */
+                    /** @description The index in its list, from 0. */
                     index: number;
-                    /** @description What it is called. */
+                    /** @description The name. */
                     name: string;
                 };
-                /** @description The option of the item, if it is that which shows the image. */
+                /** @description The option of the item. Absent if the item itself shows the image. */
                 option?: {
-                    /** @description Where it stands in its list. */
+                    /** @description The index in its list, from 0. */
                     index: number;
-                    /** @description What it is called. */
+                    /** @description The name. */
                     name: string;
                 };
             }[];
-            /** @description How many there are in all: each list tells of the newest 100 at most. */
+            /** @description The numbers of all uses. Each list contains only the newest 100. */
             totals: {
-                /** @description How many products. */
+                /** @description The number of all products. */
                 products: number;
-                /** @description How many options. */
+                /** @description The number of all options. */
                 options: number;
-                /** @description How many line items. */
+                /** @description The number of all line items. */
                 lineItems: number;
             };
         };
-        /** @description Why an image is not disabled. With its usage if the account refuses to disable images in use. */
+        /** @description Why an image was not disabled. Contains its usage if the account does not allow disabling images in use. */
         ImageInUseError: {
-            /** @description What is wrong, in a sentence. */
+            /** @description What is wrong, as a sentence. */
             error: string;
             usage?: components["schemas"]["ImageUsage"];
         };
@@ -748,92 +781,92 @@ export interface components {
         AmountDecimal: {
             /** @description An ISO 4217 code. */
             currency: string;
-            /** @description A decimal number, at most 18 digits before the point and 9 after it. Kept as written. */
+            /** @description A decimal number with at most 18 digits before the point and 9 after it. It is stored exactly as written. */
             valueDecimal: string;
         };
         /** @description An image to assign to a product or an option. */
         AssignProductImage: {
             /**
              * Format: uuid
-             * @description An image of the account that is not disabled.
+             * @description An enabled image of the account.
              */
             imageID: string;
         };
-        /** @description An image that a product or an option shows. */
+        /** @description An image of a product or of an option. */
         ProductImageMetadata: {
             /**
              * Format: uuid
              * @description Identifies the image within its account.
              */
             imageID: string;
-            /** @description Alternative text for the image, as it is now. */
+            /** @description The current alternative text of the image. */
             altText?: string;
             /**
              * Format: uri
              * @description The public URL of the image.
              */
             link: string;
-            /** @description Identifies the image at its public link. */
+            /** @description Identifies the image in its public link. */
             publicID: string;
         };
-        /** @description An option. Its price modifier has the currency of basePrice. */
+        /** @description An option. Its price modifier must have the currency of basePrice. */
         CreateProductOption: {
-            /** @description What the option is called. One line. */
+            /** @description The name of the option. One line. */
             name: string;
-            /** @description Markdown. HTML is refused. */
+            /** @description Markdown without HTML. */
             description?: string;
             priceModifier?: components["schemas"]["AmountDecimal"];
-            /** @description In the order in which they are shown. */
+            /** @description The images, in display order. */
             images?: components["schemas"]["AssignProductImage"][];
         };
         /** @description A group of options. */
         CreateProductOptionGroup: {
-            /** @description What the group is called. One line. */
+            /** @description The name of the group. One line. */
             name: string;
-            /** @description Markdown. HTML is refused. */
+            /** @description Markdown without HTML. */
             description?: string;
-            /** @description How many options must be chosen. 0: none need be. */
+            /** @description The fewest options that must be chosen. 0: the choice is optional. */
             minSelect: number;
-            /** @description How many options may be chosen; not less than minSelect, not more than there are. */
+            /** @description The most options that may be chosen: from minSelect to the number of options. */
             maxSelect: number;
-            /** @description What there is to choose from. */
+            /** @description The options of the group. */
             options: components["schemas"]["CreateProductOption"][];
         };
-        /** @description What a product is to be. At most 100 images, those of options included. */
+        /** @description A product to store. It has at most 100 images, including the images of its options. */
         ProductRequest: {
-            /** @description What the product is called. One line. */
+            /** @description The title of the product. One line. */
             title: string;
-            /** @description Markdown. HTML is refused. */
+            /** @description Markdown without HTML. */
             description?: string;
             basePrice: components["schemas"]["AmountDecimal"];
-            /** @description In the order in which they are shown. */
+            /** @description The images, in display order. */
             images?: components["schemas"]["AssignProductImage"][];
-            /** @description What can be chosen, as size or colour. */
+            /** @description Groups of options, such as size or colour. */
             optionGroups?: components["schemas"]["CreateProductOptionGroup"][];
-            /** @description Refused: this server has no product taxonomy. */
+            /** @description Must be absent: this server has no product categories. */
             categoryID?: string;
         };
-        /** @description An option. */
+        /** @description An option of a product. */
         ProductOption: {
-            /** @description What the option is called. One line. */
+            /** @description The name of the option. One line. */
             name: string;
-            /** @description Markdown. HTML is refused. */
+            /** @description Markdown without HTML. */
             description?: string;
             priceModifier?: components["schemas"]["AmountDecimal"];
-            /** @description In the order in which they are shown. */
+            /** @description The images, in display order. */
             images?: components["schemas"]["ProductImageMetadata"][];
         };
         /** @description A group of options. */
         ProductOptionGroup: {
-            /** @description What the group is called. One line. */
+            /** @description The name of the group. One line. */
             name: string;
-            /** @description Markdown. HTML is refused. */
+            /** @description Markdown without HTML. */
             description?: string;
-            /** @description How many options must be chosen. 0: none need be. */
+            /** @description The fewest options that must be chosen. 0: the choice is optional. */
             minSelect: number;
-            /** @description How many options may be chosen; not less than minSelect, not more than there are. */
+            /** @description The most options that may be chosen: from minSelect to the number of options. */
             maxSelect: number;
-            /** @description What there is to choose from. */
+            /** @description The options of the group. */
             options: components["schemas"]["ProductOption"][];
         };
         /** @description A product of the catalogue. */
@@ -843,18 +876,18 @@ export interface components {
              * @description Identifies the product within its account.
              */
             productID: string;
-            /** @description What the product is called. One line. */
+            /** @description The title of the product. One line. */
             title: string;
-            /** @description Markdown. HTML is refused. */
+            /** @description Markdown without HTML. */
             description?: string;
             basePrice: components["schemas"]["AmountDecimal"];
-            /** @description In the order in which they are shown. */
+            /** @description The images, in display order. */
             images?: components["schemas"]["ProductImageMetadata"][];
-            /** @description What can be chosen, as size or colour. */
+            /** @description Groups of options, such as size or colour. */
             optionGroups?: components["schemas"]["ProductOptionGroup"][];
             /**
              * Format: date-time
-             * @description When the product was added.
+             * @description When the product was created.
              */
             createdOn: string;
             /**
@@ -864,207 +897,207 @@ export interface components {
             updatedOn: string;
             /**
              * Format: date-time
-             * @description When the product was disabled; absent while it is not.
+             * @description When the product was disabled. Absent if it is not disabled.
              */
             disabledOn?: string;
         };
-        /** @description Why an amount is refused, by field. */
+        /** @description The errors of an amount, by field. */
         AmountDecimalValidationError: {
-            /** @description What is wrong with the currency. */
+            /** @description The error of the currency. */
             currency?: string;
-            /** @description What is wrong with the value. */
+            /** @description The error of the value. */
             valueDecimal?: string;
         };
-        /** @description Why an image cannot be assigned. */
+        /** @description The error of an image that cannot be assigned. */
         AssignProductImageValidationError: {
-            /** @description What is wrong with the image. */
+            /** @description The error of the image. */
             imageID?: string;
         };
-        /** @description Why an option is refused, by field. */
+        /** @description The errors of an option, by field. */
         ProductOptionValidationError: {
-            /** @description What is wrong with the name, or the list. */
+            /** @description The error of the name, or of the whole list. */
             name?: string;
-            /** @description What is wrong with the description. */
+            /** @description The error of the description. */
             description?: string;
             priceModifier?: components["schemas"]["AmountDecimalValidationError"];
-            /** @description What is wrong with the images, by index. */
+            /** @description The errors of the images, by index. */
             images?: {
                 [key: string]: components["schemas"]["AssignProductImageValidationError"];
             };
         };
-        /** @description Why an option group is refused, by field. */
+        /** @description The errors of an option group, by field. */
         ProductOptionGroupValidationError: {
-            /** @description What is wrong with the name, or the list. */
+            /** @description The error of the name, or of the whole list. */
             name?: string;
-            /** @description What is wrong with the description. */
+            /** @description The error of the description. */
             description?: string;
-            /** @description What is wrong with minSelect. */
+            /** @description The error of minSelect. */
             minSelect?: string;
-            /** @description What is wrong with maxSelect. */
+            /** @description The error of maxSelect. */
             maxSelect?: string;
-            /** @description What is wrong with the options, by index. */
+            /** @description The errors of the options, by index. */
             options?: {
                 [key: string]: components["schemas"]["ProductOptionValidationError"];
             };
         };
-        /** @description Why a product is refused, in its shape. */
+        /** @description The errors of a product, in the shape of the request. */
         ProductRequestValidationError: {
-            /** @description What is wrong with the title. */
+            /** @description The error of the title. */
             title?: string;
-            /** @description What is wrong with the description. */
+            /** @description The error of the description. */
             description?: string;
             basePrice?: components["schemas"]["AmountDecimalValidationError"];
-            /** @description What is wrong with the images, by index. */
+            /** @description The errors of the images, by index. */
             images?: {
                 [key: string]: components["schemas"]["AssignProductImageValidationError"];
             };
-            /** @description What is wrong with the option groups, by index. */
+            /** @description The errors of the option groups, by index. */
             optionGroups?: {
                 [key: string]: components["schemas"]["ProductOptionGroupValidationError"];
             };
-            /** @description What is wrong with the category. */
+            /** @description The error of the category. */
             categoryID?: string;
         };
-        /** @description An image that a line item or an option shows. */
+        /** @description An image of a line item or of an option. */
         LineItemImageMetadata: {
             /**
              * Format: uuid
              * @description Identifies the image within its account.
              */
             imageID: string;
-            /** @description Alternative text for the image, as it is now. */
+            /** @description The current alternative text of the image. */
             altText?: string;
             /**
              * Format: uri
              * @description The public URL of the image.
              */
             link: string;
-            /** @description Identifies the image at its public link. */
+            /** @description Identifies the image in its public link. */
             publicID: string;
         };
         /** @description An option of a line item. */
         CreateLineItemOption: {
-            /** @description What the option is called. One line. */
+            /** @description The name of the option. One line. */
             name: string;
-            /** @description How many. */
+            /** @description The quantity. */
             quantity: number;
             priceModifier?: components["schemas"]["AmountDecimal"];
-            /** @description Puts options together. */
+            /** @description Options with the same group belong together. */
             group?: string;
-            /** @description Images to show. */
+            /** @description The images of the item or the option. */
             imageIDs?: string[];
         };
         /** @description A line item. */
         CreateLineItem: {
-            /** @description What the item is called. One line. */
+            /** @description The name of the item. One line. */
             name: string;
             basePrice: components["schemas"]["AmountDecimal"];
-            /** @description How many. */
+            /** @description The quantity. */
             quantity: number;
-            /** @description What was chosen with the item. */
+            /** @description The chosen options of the item. */
             options?: components["schemas"]["CreateLineItemOption"][];
-            /** @description Images to show. */
+            /** @description The images of the item or the option. */
             imageIDs?: string[];
             /**
              * Format: uuid
-             * @description A product of the account that is not disabled. Its images are added, less the disabled ones.
+             * @description An enabled product of the account. Its enabled images are added to the item.
              */
             productID?: string;
         };
-        /** @description A set of line items. It shows at most 500 images, those of products included. */
+        /** @description A set of line items. It shows at most 500 images, including the images of its products. */
         CreateLineItems: {
-            /** @description In their order. */
+            /** @description The items, in order. */
             items: components["schemas"]["CreateLineItem"][];
         };
         /** @description An option of a line item. */
         LineItemOption: {
-            /** @description What the option is called. One line. */
+            /** @description The name of the option. One line. */
             name: string;
-            /** @description How many. */
+            /** @description The quantity. */
             quantity: number;
             priceModifier?: components["schemas"]["AmountDecimal"];
-            /** @description Puts options together. */
+            /** @description Options with the same group belong together. */
             group?: string;
-            /** @description In the order in which they are shown. */
+            /** @description The images, in display order. */
             images?: components["schemas"]["LineItemImageMetadata"][];
         };
-        /** @description A line item, with the images it shows. */
+        /** @description A line item with its images. */
         LineItem: {
-            /** @description What the item is called. One line. */
+            /** @description The name of the item. One line. */
             name: string;
             basePrice: components["schemas"]["AmountDecimal"];
-            /** @description How many. */
+            /** @description The quantity. */
             quantity: number;
             options?: components["schemas"]["LineItemOption"][];
             images?: components["schemas"]["LineItemImageMetadata"][];
             /**
              * Format: uuid
-             * @description The product that was named.
+             * @description The product of the item.
              */
             productID?: string;
         };
-        /** @description A set of line items. */
+        /** @description A set of line items. A set never changes. */
         LineItems: {
             /**
              * Format: uuid
              * @description Identifies the set within its account.
              */
             lineItemsID: string;
-            /** @description In their order. */
+            /** @description The items, in order. */
             items: components["schemas"]["LineItem"][];
             /**
              * Format: date-time
-             * @description When the set was written. It never changes.
+             * @description When the set was created.
              */
             createdOn: string;
         };
-        /** @description Why an option is refused, by field. */
+        /** @description The errors of an option, by field. */
         LineItemOptionValidationError: {
-            /** @description What is wrong with the name, or the list. */
+            /** @description The error of the name, or of the whole list. */
             name?: string;
-            /** @description What is wrong with the quantity. */
+            /** @description The error of the quantity. */
             quantity?: string;
             priceModifier?: components["schemas"]["AmountDecimalValidationError"];
-            /** @description What is wrong with the group. */
+            /** @description The error of the group. */
             group?: string;
-            /** @description What is wrong with the images, by index. */
+            /** @description The errors of the images, by index. */
             imageIDs?: {
                 [key: string]: string;
             };
         };
-        /** @description Why a line item is refused, by field. */
+        /** @description The errors of a line item, by field. */
         LineItemValidationError: {
-            /** @description What is wrong with the name, or the list. */
+            /** @description The error of the name, or of the whole list. */
             name?: string;
             basePrice?: components["schemas"]["AmountDecimalValidationError"];
-            /** @description What is wrong with the quantity. */
+            /** @description The error of the quantity. */
             quantity?: string;
-            /** @description What is wrong with the options, by index. */
+            /** @description The errors of the options, by index. */
             options?: {
                 [key: string]: components["schemas"]["LineItemOptionValidationError"];
             };
-            /** @description What is wrong with the images, by index. */
+            /** @description The errors of the images, by index. */
             imageIDs?: {
                 [key: string]: string;
             };
-            /** @description What is wrong with the product. */
+            /** @description The error of the product. */
             productID?: string;
         };
-        /** @description Why a set of line items is refused, in its shape. */
+        /** @description The errors of a set, in the shape of the request. */
         LineItemsValidationError: {
-            /** @description What is wrong with the line items, by index. */
+            /** @description The errors of the line items, by index. */
             items?: {
                 [key: string]: components["schemas"]["LineItemValidationError"];
             };
         };
-        /** @description A tenant: owns images. A quota that is absent is the server’s default. */
+        /** @description A tenant. It owns images, products and line items. For an absent quota, the default of the server applies. */
         Account: {
             /**
              * Format: uuid
              * @description Identifies the account.
              */
             accountID: string;
-            /** @description What people call the account, at most 200 characters. */
+            /** @description The name of the account, at most 200 characters. */
             displayName: string;
             /**
              * Format: date-time
@@ -1073,50 +1106,50 @@ export interface components {
             createdOn: string;
             /**
              * Format: date-time
-             * @description When the account was suspended; absent while it is not.
+             * @description When the account was suspended. Absent if it is not suspended.
              */
             suspendedOn?: string;
-            /** @description How many images may be enabled at once. */
+            /** @description The most images that may be enabled at the same time. */
             imageQuota?: number;
-            /** @description Bytes of originals of images that are not disabled; 0 is no limit. */
+            /** @description The most bytes of the originals of all enabled images. 0: no limit. */
             byteQuota?: number;
             /**
-             * @description What becomes of disabling an image that is in use; absent: `allow`.
+             * @description What happens when a client disables an image in use: `allow` disables it, `refuse-in-use` returns 409. Absent: `allow`.
              * @enum {string}
              */
             disablePolicy?: "allow" | "refuse-in-use";
         };
         /** @description An account to create. */
         AccountRequest: {
-            /** @description What people call the account, at most 200 characters. */
+            /** @description The name of the account, at most 200 characters. */
             displayName: string;
             /**
              * Format: uuid
-             * @description The ID to give it, such as that of an account elsewhere. Default: a new one.
+             * @description The ID of the account, for example its ID on another server. Default: a new random UUID.
              */
             accountID?: string;
             /**
-             * @description What becomes of disabling an image that is in use; absent: `allow`.
+             * @description What happens when a client disables an image in use: `allow` disables it, `refuse-in-use` returns 409. Absent: `allow`.
              * @enum {string}
              */
             disablePolicy?: "allow" | "refuse-in-use";
-            /** @description How many images may be enabled at once; null is the server’s default. */
+            /** @description The most images that may be enabled at the same time. null: the default of the server. */
             imageQuota?: number | null;
-            /** @description Bytes of originals of images that are not disabled; 0 is no limit, null the server’s default. */
+            /** @description The most bytes of the originals of all enabled images. 0: no limit. null: the default of the server. */
             byteQuota?: number | null;
         };
-        /** @description What to change about an account. Quotas take credentials for all accounts. */
+        /** @description The changes to an account. Absent fields stay as they are. Quotas require credentials for all accounts. */
         AccountPatch: {
-            /** @description What people call the account, at most 200 characters. */
+            /** @description The name of the account, at most 200 characters. */
             displayName?: string;
             /**
-             * @description What becomes of disabling an image that is in use; absent: `allow`.
+             * @description What happens when a client disables an image in use: `allow` disables it, `refuse-in-use` returns 409. Absent: `allow`.
              * @enum {string}
              */
             disablePolicy?: "allow" | "refuse-in-use";
-            /** @description How many images may be enabled at once; null is the server’s default. */
+            /** @description The most images that may be enabled at the same time. null: the default of the server. */
             imageQuota?: number | null;
-            /** @description Bytes of originals of images that are not disabled; 0 is no limit, null the server’s default. */
+            /** @description The most bytes of the originals of all enabled images. 0: no limit. null: the default of the server. */
             byteQuota?: number | null;
         };
         /** @description A key, without its secrets. */
@@ -1126,13 +1159,13 @@ export interface components {
              * @description Identifies the key.
              */
             keyID: string;
-            /** @description The user name of HTTP Basic, and the client_id of OAuth2. */
+            /** @description The user name in HTTP Basic, and the client_id in OAuth2. */
             publicKey: string;
-            /** @description What people call the key. */
+            /** @description The name of the key. */
             name: string;
-            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            /** @description The accounts that the key is for. Responses contain only accounts that the credentials of the request may read. */
             accounts: "all" | string[];
-            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            /** @description The operations that the key allows: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
             scopes: string[];
             /**
              * Format: date-time
@@ -1141,17 +1174,17 @@ export interface components {
             createdOn: string;
             /**
              * Format: date-time
-             * @description From when on the key is no longer good.
+             * @description When the key expires. From this moment it is not valid.
              */
             expiresOn?: string;
             /**
              * Format: date-time
-             * @description When the key was last used, give or take a minute.
+             * @description When the key was last used, to within a minute.
              */
             lastUsedOn?: string;
             /**
              * Format: date-time
-             * @description When the key was revoked; absent while it is not.
+             * @description When the key was revoked. Absent if it is not revoked.
              */
             revokedOn?: string;
         };
@@ -1162,13 +1195,13 @@ export interface components {
              * @description Identifies the key.
              */
             keyID: string;
-            /** @description The user name of HTTP Basic, and the client_id of OAuth2. */
+            /** @description The user name in HTTP Basic, and the client_id in OAuth2. */
             publicKey: string;
-            /** @description What people call the key. */
+            /** @description The name of the key. */
             name: string;
-            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            /** @description The accounts that the key is for. Responses contain only accounts that the credentials of the request may read. */
             accounts: "all" | string[];
-            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            /** @description The operations that the key allows: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
             scopes: string[];
             /**
              * Format: date-time
@@ -1177,20 +1210,20 @@ export interface components {
             createdOn: string;
             /**
              * Format: date-time
-             * @description From when on the key is no longer good.
+             * @description When the key expires. From this moment it is not valid.
              */
             expiresOn?: string;
             /**
              * Format: date-time
-             * @description When the key was last used, give or take a minute.
+             * @description When the key was last used, to within a minute.
              */
             lastUsedOn?: string;
             /**
              * Format: date-time
-             * @description When the key was revoked; absent while it is not.
+             * @description When the key was revoked. Absent if it is not revoked.
              */
             revokedOn?: string;
-            /** @description The secret. It is told only now: keep it. */
+            /** @description The secret key. Only this response contains it, so store it now. */
             secretKey: string;
         };
         /** @description A key with its new secret. */
@@ -1200,13 +1233,13 @@ export interface components {
              * @description Identifies the key.
              */
             keyID: string;
-            /** @description The user name of HTTP Basic, and the client_id of OAuth2. */
+            /** @description The user name in HTTP Basic, and the client_id in OAuth2. */
             publicKey: string;
-            /** @description What people call the key. */
+            /** @description The name of the key. */
             name: string;
-            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            /** @description The accounts that the key is for. Responses contain only accounts that the credentials of the request may read. */
             accounts: "all" | string[];
-            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            /** @description The operations that the key allows: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
             scopes: string[];
             /**
              * Format: date-time
@@ -1215,148 +1248,148 @@ export interface components {
             createdOn: string;
             /**
              * Format: date-time
-             * @description From when on the key is no longer good.
+             * @description When the key expires. From this moment it is not valid.
              */
             expiresOn?: string;
             /**
              * Format: date-time
-             * @description When the key was last used, give or take a minute.
+             * @description When the key was last used, to within a minute.
              */
             lastUsedOn?: string;
             /**
              * Format: date-time
-             * @description When the key was revoked; absent while it is not.
+             * @description When the key was revoked. Absent if it is not revoked.
              */
             revokedOn?: string;
-            /** @description The secret. It is told only now: keep it. */
+            /** @description The secret key. Only this response contains it, so store it now. */
             secretKey: string;
             /**
              * Format: date-time
-             * @description When the secret before it ends.
+             * @description When the previous secret ends.
              */
             overlapUntil: string;
         };
-        /** @description A key to create, never wider than the credentials that create it. Without scopes: images, products and ping, as far as these have them. */
+        /** @description A key to create. It cannot have more rights than the credentials of the request. Default scopes: the images, products and ping scopes of these credentials. */
         ApiKeyRequest: {
-            /** @description What people call the key, at most 200 characters. */
+            /** @description The name of the key, at most 200 characters. */
             name: string;
-            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            /** @description The operations that the key allows: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
             scopes?: string[];
             /**
              * Format: date-time
-             * @description From when on the key is no longer good.
+             * @description When the key expires. From this moment it is not valid.
              */
             expiresOn?: string;
         };
-        /** @description A key to create for several accounts, or (the default) for all. */
+        /** @description A key to create for some accounts, or for all accounts (the default). */
         ServerKeyRequest: {
-            /** @description What people call the key, at most 200 characters. */
+            /** @description The name of the key, at most 200 characters. */
             name: string;
-            /** @description What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
+            /** @description The operations that the key allows: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key. */
             scopes?: string[];
             /**
              * Format: date-time
-             * @description From when on the key is no longer good.
+             * @description When the key expires. From this moment it is not valid.
              */
             expiresOn?: string;
-            /** @description The accounts the key may act for, as far as the credentials know of them. */
+            /** @description The accounts that the key is for. Responses contain only accounts that the credentials of the request may read. */
             accounts?: "all" | string[];
         };
-        /** @description How a key is to be rotated. */
+        /** @description The settings of a rotation. */
         RotationRequest: {
             /**
-             * @description How long the secret before it stays valid.
+             * @description How long the previous secret stays valid, in seconds.
              * @default 86400
              */
             overlapSeconds?: number;
         };
-        /** @description A line of the audit trail. */
+        /** @description An entry of the audit trail. */
         AuditEntry: {
-            /** @description 1 for the first line of its trail, 2 for the second, without gaps. */
+            /** @description The number of the entry in its trail: 1, 2, 3, without gaps. */
             sequence: number;
             /**
              * Format: date-time
-             * @description When it happened.
+             * @description When the change happened.
              */
             on: string;
             /**
-             * @description What happened.
+             * @description The action. The part before the dot is the kind of the subject.
              * @enum {string}
              */
             action: "image.upload" | "image.replace" | "image.describe" | "image.disable" | "image.enable" | "product.create" | "product.change" | "product.disable" | "line-items.create" | "account.create" | "account.change" | "account.suspend" | "account.resume" | "key.create" | "key.replace" | "key.rotate" | "key.revoke" | "token.create" | "token.refresh" | "token.revoke" | "token.reuse";
-            /** @description The account it concerns; absent for what concerns the server as a whole. */
+            /** @description The account of the change. Absent if the change affects the server as a whole. */
             accountID?: string;
-            /** @description What it happened to: an image, an account, a key, a token. */
+            /** @description The changed image, product, set of line items, account, key or token. */
             subject: {
                 kind: string;
                 id: string;
             };
-            /** @description Who did it. */
+            /** @description The author of the change: a key, an operator at the command line, or the server. */
             by: {
                 /** @enum {string} */
                 kind: "key" | "operator" | "server";
-                /** @description The key that was used. */
+                /** @description The key of the request. */
                 keyID?: string;
-                /** @description The access token that was shown for it. */
+                /** @description The access token of the request. Absent if it used the secret key. */
                 tokenID?: string;
                 /** @description The x-request-id of the request. */
                 requestID?: string;
                 /** @description The address of the client. */
                 address?: string;
-                /** @description The operator’s name at the command line. */
+                /** @description The user name of the operator at the command line. */
                 name?: string;
             };
-            /** @description SHA-256 of the original before. */
+            /** @description For images: the SHA-256 of the original before the change. */
             before?: string;
-            /** @description SHA-256 of the original after. */
+            /** @description For images: the SHA-256 of the original after the change. */
             after?: string;
-            /** @description What else is worth knowing. */
+            /** @description More facts about the change. They never contain a secret. */
             details?: {
                 [key: string]: unknown;
             };
         };
-        /** @description An access token and what belongs to it. */
+        /** @description An access token with its refresh token. */
         AuthToken: {
             /** @enum {string} */
             token_type: "Bearer";
-            /** @description Goes into the header Authorization: Bearer … */
+            /** @description Send it in the header Authorization: Bearer … */
             access_token: string;
-            /** @description Gets new tokens, once. */
+            /** @description Use it once, to get new tokens. */
             refresh_token: string;
             /** @description Seconds until the access token expires. */
             expires_in: number;
-            /** @description What the access token is good for, separated by spaces. */
+            /** @description The scopes of the access token, separated by spaces. */
             scope: string;
         };
-        /** @description RFC 6749, as JSON or as a form. */
+        /** @description A request for tokens as in RFC 6749, as JSON or as a form. */
         AuthTokenRequest: {
             /** @enum {string} */
             grant_type: "client_credentials" | "refresh_token";
-            /** @description What to allow, separated by spaces. Default: all that the key, or the refresh token, does. */
+            /** @description Scopes for the access token, separated by spaces. Default: all scopes of the key or of the refresh token. */
             scope?: string;
-            /** @description For refresh_token. */
+            /** @description Required for the grant type refresh_token. */
             refresh_token?: string;
-            /** @description The public key, if it is not in HTTP Basic. */
+            /** @description The public key. Not needed with HTTP Basic. */
             client_id?: string;
-            /** @description The secret key, if it is not in HTTP Basic. */
+            /** @description The secret key. Not needed with HTTP Basic. */
             client_secret?: string;
         };
-        /** @description RFC 7009, as JSON or as a form. */
+        /** @description A request to revoke a token as in RFC 7009, as JSON or as a form. */
         RevokeTokenRequest: {
-            /** @description An access token, or a refresh token with all that came of it. */
+            /** @description An access token or a refresh token. */
             token: string;
-            /** @description Accepted, and not needed. */
+            /** @description Ignored. The server finds the kind of the token itself. */
             token_type_hint?: string;
-            /** @description The public key, if it is not in HTTP Basic. */
+            /** @description The public key. Not needed with HTTP Basic. */
             client_id?: string;
-            /** @description The secret key, if it is not in HTTP Basic. */
+            /** @description The secret key. Not needed with HTTP Basic. */
             client_secret?: string;
         };
-        /** @description Why there is no token. */
+        /** @description An error of the token endpoints. */
         OAuthError: {
             /** @description A code of RFC 6749, such as invalid_grant. */
             error: string;
-            /** @description What is wrong, in a sentence. */
+            /** @description What is wrong, as a sentence. */
             error_description?: string;
         };
     };
@@ -1775,7 +1808,7 @@ export interface operations {
     disableImage: {
         parameters: {
             query?: {
-                /** @description true: changes nothing, and answers with where the image is used. Default: false. */
+                /** @description true: changes nothing and returns the usage of the image. Default: false. */
                 dryRun?: "true" | "false";
             };
             header?: {
@@ -1792,7 +1825,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description With dryRun=true: where the image is used. */
+            /** @description With dryRun=true: the usage of the image. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1813,7 +1846,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
-            /** @description The account refuses to disable images in use. */
+            /** @description The image is in use, and the account does not allow disabling images in use. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1900,7 +1933,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Where the image is used. */
+            /** @description The usage of the image. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1935,7 +1968,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The image is not disabled. */
+            /** @description The image is enabled. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1965,7 +1998,7 @@ export interface operations {
                 "x-moov-version"?: string;
                 /** @description Entity tags of the states that the client has. The answer is 304 if one is current. */
                 "if-none-match"?: string;
-                /** @description Entity tags: the answer is 412 if the bytes have none of them. */
+                /** @description Entity tags. If the original has none of them, the response is 412. */
                 "if-match"?: string;
             };
             path: {
@@ -1978,14 +2011,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The bytes that were uploaded, in the format that they have. */
+            /** @description The uploaded bytes, in their own format. */
             200: {
                 headers: {
                     /** @description Strong entity tag: the SHA-256 of the bytes. */
                     ETag?: string;
-                    /** @description The SHA-256 of the bytes, as RFC 9530 has it. */
+                    /** @description The SHA-256 of the bytes, in the form of RFC 9530. */
                     "Repr-Digest"?: string;
-                    /** @description Always an attachment, with a name made here. */
+                    /** @description Always an attachment. The file name is the public ID with an extension. */
                     "Content-Disposition"?: string;
                     [name: string]: unknown;
                 };
@@ -2006,7 +2039,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
-            /** @description The bytes are not those that If-Match names. */
+            /** @description The original has none of the entity tags of If-Match. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -2023,13 +2056,13 @@ export interface operations {
     listProducts: {
         parameters: {
             query?: {
-                /** @description Only products with this in their title, in whatever case. No character is special. */
+                /** @description Only products whose title contains this text. Case does not matter. There are no wildcards. */
                 title?: string;
-                /** @description Only products of this category: none, as this server has no product taxonomy. */
+                /** @description Only products of this category. This server has no product categories, so any value returns an empty list. */
                 category?: string;
-                /** @description How many products to pass over. */
+                /** @description How many products to skip. */
                 skip?: number;
-                /** @description How many products to return at most. Above 200 means 200. */
+                /** @description The most products to return. Values above 200 count as 200. */
                 count?: number;
             };
             header?: {
@@ -2047,9 +2080,9 @@ export interface operations {
             /** @description A page of products, newest first. */
             200: {
                 headers: {
-                    /** @description How many there are in all. */
+                    /** @description The number of all elements. */
                     "X-Total-Count"?: number;
-                    /** @description The next page, as rel="next", if there is one. */
+                    /** @description The URL of the next page with rel="next". Absent on the last page. */
                     Link?: string;
                     [name: string]: unknown;
                 };
@@ -2085,7 +2118,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The product was added. */
+            /** @description The product was created. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2102,7 +2135,7 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            /** @description The product is refused. */
+            /** @description The product is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2173,7 +2206,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The product was changed. */
+            /** @description The product was updated. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2198,7 +2231,7 @@ export interface operations {
             };
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            /** @description The product is refused. */
+            /** @description The product is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2253,9 +2286,9 @@ export interface operations {
     listLineItems: {
         parameters: {
             query?: {
-                /** @description How many sets of line items to pass over. */
+                /** @description How many sets of line items to skip. */
                 skip?: number;
-                /** @description How many sets of line items to return at most. Above 50 means 50. */
+                /** @description The most sets of line items to return. Values above 50 count as 50. */
                 count?: number;
             };
             header?: {
@@ -2273,9 +2306,9 @@ export interface operations {
             /** @description A page of sets, newest first. */
             200: {
                 headers: {
-                    /** @description How many there are in all. */
+                    /** @description The number of all elements. */
                     "X-Total-Count"?: number;
-                    /** @description The next page, as rel="next", if there is one. */
+                    /** @description The URL of the next page with rel="next". Absent on the last page. */
                     Link?: string;
                     [name: string]: unknown;
                 };
@@ -2311,7 +2344,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The set was written. */
+            /** @description The set was created. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2328,7 +2361,7 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
-            /** @description The set is refused. */
+            /** @description The set is not valid. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2398,9 +2431,9 @@ export interface operations {
             /** @description A page of accounts, newest first. */
             200: {
                 headers: {
-                    /** @description How many there are in all. */
+                    /** @description The number of all elements. */
                     "X-Total-Count"?: unknown;
-                    /** @description The next page, as rel="next", if there is one. */
+                    /** @description The URL of the next page with rel="next". Absent on the last page. */
                     Link?: unknown;
                     [name: string]: unknown;
                 };
@@ -2447,7 +2480,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
-            /** @description The state does not allow it. */
+            /** @description The state of the target does not allow the operation. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2516,7 +2549,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The account as it is now. */
+            /** @description The account after the update. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2635,9 +2668,9 @@ export interface operations {
             /** @description A page of the audit trail, newest first. */
             200: {
                 headers: {
-                    /** @description How many there are in all. */
+                    /** @description The number of all elements. */
                     "X-Total-Count"?: unknown;
-                    /** @description The next page, as rel="next", if there is one. */
+                    /** @description The URL of the next page with rel="next". Absent on the last page. */
                     Link?: unknown;
                     [name: string]: unknown;
                 };
@@ -2674,9 +2707,9 @@ export interface operations {
             /** @description A page of the audit trail, newest first. */
             200: {
                 headers: {
-                    /** @description How many there are in all. */
+                    /** @description The number of all elements. */
                     "X-Total-Count"?: unknown;
-                    /** @description The next page, as rel="next", if there is one. */
+                    /** @description The URL of the next page with rel="next". Absent on the last page. */
                     Link?: unknown;
                     [name: string]: unknown;
                 };
@@ -2716,9 +2749,9 @@ export interface operations {
             /** @description A page of keys, newest first. */
             200: {
                 headers: {
-                    /** @description How many there are in all. */
+                    /** @description The number of all elements. */
                     "X-Total-Count"?: unknown;
-                    /** @description The next page, as rel="next", if there is one. */
+                    /** @description The URL of the next page with rel="next". Absent on the last page. */
                     Link?: unknown;
                     [name: string]: unknown;
                 };
@@ -2883,7 +2916,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
-            /** @description The state does not allow it. */
+            /** @description The state of the target does not allow the operation. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2920,9 +2953,9 @@ export interface operations {
             /** @description A page of keys, newest first. */
             200: {
                 headers: {
-                    /** @description How many there are in all. */
+                    /** @description The number of all elements. */
                     "X-Total-Count"?: unknown;
-                    /** @description The next page, as rel="next", if there is one. */
+                    /** @description The URL of the next page with rel="next". Absent on the last page. */
                     Link?: unknown;
                     [name: string]: unknown;
                 };
@@ -3078,7 +3111,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
-            /** @description The state does not allow it. */
+            /** @description The state of the target does not allow the operation. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3121,7 +3154,7 @@ export interface operations {
                     "application/json": components["schemas"]["AuthToken"];
                 };
             };
-            /** @description The request, the scope or the refresh token is not good. */
+            /** @description The request, the scope or the refresh token is not valid. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3167,7 +3200,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The token is no longer good, if it ever was. */
+            /** @description The token is not valid any more, or it was not a token of this key. */
             204: {
                 headers: {
                     [name: string]: unknown;

@@ -1,19 +1,19 @@
 /**
- * Administration: accounts and keys as people manage them. Owns who may make what of whom, which is one rule: nobody
- * gives, renews or takes what they do not hold themselves. Refuses to know HTTP, the command line and SQL.
+ * The service that creates and changes accounts and keys. One rule decides every right: a caller cannot
+ * create, rotate or revoke a key that has more rights than the caller.
  */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import { parseUUID } from '../image.ts';
 import type { Account, AccountSet, ApiKey, Scope } from './account.ts';
-import { isGood } from './account.ts';
+import { isValidKey } from './account.ts';
 import type { AuditEntry } from './audit.ts';
 import type { AccountChange, AccountRecords, AuditRecords, KeyRecords, Page } from './records.ts';
-import { type Caller, covers } from './rights.ts';
-import { digestOf, newPublicKey, newSecretKey } from './secrets.ts';
+import { type Caller, covers, requireAllAccounts } from './rights.ts';
+import { digestOf, generatePublicKey, generateSecretKey } from './secrets.ts';
 import type { AccountSettings, KeySettings } from './settings.ts';
 
-/** What a key may do if nothing is said, as far as its maker may: the pictures, not the administration. */
+/** The scopes of a new key when the request has none. Scopes that the caller lacks are left out. */
 const DEFAULT_SCOPES: readonly Scope[] = [
   'images.read',
   'images.write',
@@ -22,7 +22,7 @@ const DEFAULT_SCOPES: readonly Scope[] = [
   'ping.read',
 ];
 
-/** A key with a secret that is told only now. */
+/** A key with its new secret, which is shown once. */
 export interface KeyWithSecret {
   readonly key: ApiKey;
   readonly secretKey: string;
@@ -48,11 +48,11 @@ export class Administration {
     this.#now = dependencies.now ?? (() => new Date());
   }
 
-  /** @throws AppError `invalid-request` without a name; `conflict` if the ID is taken; `forbidden`. */
+  /** @throws AppError `invalid-request` without a name; `conflict` if the ID exists; `forbidden`. */
   async createAccount(caller: Caller, settings: AccountSettings): Promise<Account> {
-    this.#requireAll(caller);
+    requireAllAccounts(caller.grants, 'accounts.write');
     const { displayName, imageQuota, byteQuota, disablePolicy, accountID = randomUUID() } = settings;
-    if (displayName === undefined) throw new AppError('invalid-request', 'displayName must be given');
+    if (displayName === undefined) throw new AppError('invalid-request', 'displayName is required');
     const account: Account = {
       accountID,
       displayName,
@@ -62,28 +62,36 @@ export class Administration {
       ...(disablePolicy !== undefined && disablePolicy !== 'allow' && { disablePolicy }),
     };
     if ((await this.#accounts.create(account, caller.by)) === 'exists') {
-      throw new AppError('conflict', 'there is an account with this accountID already');
+      throw new AppError('conflict', 'an account with this accountID already exists');
     }
     return account;
   }
 
-  /** Newest first: all accounts, or those that the caller is good for and that are not suspended. */
+  /**
+   * The accounts that the caller may read, newest first. A caller without rights on all accounts does not get
+   * suspended accounts.
+   */
   listAccounts(caller: Caller, page: Page): Promise<{ accounts: Account[]; total: number }> {
     return this.#accounts.list(page, caller.grants.get('accounts.read') ?? []);
   }
 
   /** @throws AppError `not-found`. */
   async getAccount(accountID: string): Promise<Account> {
-    return (await this.#accounts.find(canonical(accountID))) ?? unknownAccount();
+    const account = await this.#accounts.find(canonicalID(accountID));
+    if (!account) throw unknownAccount();
+    return account;
   }
 
   /**
-   * What is absent stays as it is. Quotas are the operator's: only who may act for all accounts sets them.
+   * Changes the settings of an account. Absent settings stay as they are. Only a caller with rights on all
+   * accounts may set quotas.
    * @throws AppError `not-found`, `forbidden`.
    */
   async changeAccount(caller: Caller, accountID: string, settings: AccountSettings): Promise<Account> {
     const { displayName, imageQuota, byteQuota, disablePolicy } = settings;
-    if (imageQuota !== undefined || byteQuota !== undefined) this.#requireAll(caller);
+    if (imageQuota !== undefined || byteQuota !== undefined) {
+      requireAllAccounts(caller.grants, 'accounts.write');
+    }
     return this.#change(caller, accountID, {
       kind: 'settings',
       ...(displayName !== undefined && { displayName }),
@@ -93,25 +101,33 @@ export class Administration {
     });
   }
 
-  /** Again is a success. @throws AppError `not-found`, `forbidden`. */
+  /**
+   * Suspends an account. Succeeds without a change if it is suspended.
+   * @throws AppError `not-found`, `forbidden`.
+   */
   async suspendAccount(caller: Caller, accountID: string): Promise<Account> {
-    this.#requireAll(caller);
+    requireAllAccounts(caller.grants, 'accounts.write');
     return this.#change(caller, accountID, { kind: 'suspend' });
   }
 
-  /** Again is a success. @throws AppError `not-found`, `forbidden`. */
+  /**
+   * Resumes an account. Succeeds without a change if it is not suspended.
+   * @throws AppError `not-found`, `forbidden`.
+   */
   async resumeAccount(caller: Caller, accountID: string): Promise<Account> {
-    this.#requireAll(caller);
+    requireAllAccounts(caller.grants, 'accounts.write');
     return this.#change(caller, accountID, { kind: 'resume' });
   }
 
   async #change(caller: Caller, accountID: string, change: AccountChange): Promise<Account> {
-    const id = canonical(accountID);
-    return (await this.#accounts.change(id, change, this.#now(), caller.by)) ?? unknownAccount();
+    const id = canonicalID(accountID);
+    const account = await this.#accounts.change(id, change, this.#now(), caller.by);
+    if (!account) throw unknownAccount();
+    return account;
   }
 
   /**
-   * A new key, never wider than the caller: neither in accounts, nor in scopes, nor in time.
+   * Creates a key. It cannot have more accounts or scopes than the caller, and cannot expire later.
    * @throws AppError `forbidden`; `invalid-request` if an account does not exist.
    */
   async createKey(caller: Caller, accounts: AccountSet, settings: KeySettings): Promise<KeyWithSecret> {
@@ -119,7 +135,7 @@ export class Administration {
     const scopes = settings.scopes ?? DEFAULT_SCOPES.filter((scope) => caller.grants.has(scope));
     const key: ApiKey = {
       keyID: randomUUID(),
-      publicKey: newPublicKey(),
+      publicKey: generatePublicKey(),
       name,
       accounts,
       scopes,
@@ -128,37 +144,50 @@ export class Administration {
     };
     requireCovered(caller, key);
     if (caller.expiresOn && expiresOn && expiresOn > caller.expiresOn) {
-      throw new AppError('forbidden', 'the key must not expire later than the credentials that make it');
+      const limit = caller.expiresOn.toISOString();
+      const message = `expiresOn must not be later than ${limit}, when the credentials of this request expire`;
+      throw new AppError('forbidden', message);
     }
     for (const accountID of accounts === 'all' ? [] : accounts) {
       if (!(await this.#accounts.find(accountID))) {
-        throw new AppError('invalid-request', `accounts names ${accountID}, which does not exist`);
+        throw new AppError('invalid-request', `accounts names ${accountID}, but this account does not exist`);
       }
     }
-    const secretKey = newSecretKey();
-    // A new public key of 128 random bits is taken by nobody.
+    const secretKey = generateSecretKey();
+    // The outcome is not checked: two public keys of 128 random bits are never equal.
     await this.#keys.create(key, digestOf(secretKey), caller.by);
     return { key, secretKey };
   }
 
-  /** Newest first, revoked and expired ones too: those that name the account, or (undefined) all there are. */
+  /**
+   * Keys, newest first, including revoked and expired keys.
+   * @param accountID only keys that name this account. Undefined: all keys.
+   */
   listKeys(accountID: string | undefined, page: Page): Promise<{ keys: ApiKey[]; total: number }> {
     return this.#keys.list(page, accountID);
   }
 
-  /** A key that names the account, or (undefined) any. @throws AppError `not-found`. */
+  /**
+   * One key, also if it is revoked or expired.
+   * @param accountID the key must name this account. Undefined: any key.
+   * @throws AppError `not-found`.
+   */
   async getKey(accountID: string | undefined, keyID: string): Promise<ApiKey> {
     const id = parseUUID(keyID);
     const key = id && (await this.#keys.findByID(id));
-    if (!key) return unknownKey();
-    const named = accountID === undefined || (key.accounts !== 'all' && key.accounts.includes(accountID));
-    return named ? key : unknownKey();
+    if (!key) throw unknownKey();
+    const isOfAccount =
+      accountID === undefined || (key.accounts !== 'all' && key.accounts.includes(accountID));
+    if (!isOfAccount) throw unknownKey();
+    return key;
   }
 
   /**
-   * Gives a key another secret. The one it has now stays valid for the overlap, one that it had before ends at once.
+   * Gives a key another secret. The current secret stays valid for the overlap. An older secret ends at once.
+   * @param accountID the key must name this account. Undefined: any key.
    * @param overlap seconds.
-   * @throws AppError `not-found`; `forbidden` if the key may do more than the caller; `conflict` if it has ended.
+   * @throws AppError `not-found`; `forbidden` if the key has more rights than the caller; `conflict` if the
+   * key is revoked or expired.
    */
   async rotateKey(
     caller: Caller,
@@ -169,8 +198,8 @@ export class Administration {
     const key = await this.getKey(accountID, keyID);
     requireCovered(caller, key);
     const createdOn = this.#now();
-    if (!isGood(key, createdOn)) return endedKey();
-    const secretKey = newSecretKey();
+    if (!isValidKey(key, createdOn)) throw endedKey();
+    const secretKey = generateSecretKey();
     const overlapUntil = new Date(createdOn.getTime() + overlap * 1000);
     const rotation = { secretDigest: digestOf(secretKey), createdOn, overlapUntil };
     const outcome = await this.#keys.rotate(key.keyID, rotation, caller.by);
@@ -178,50 +207,53 @@ export class Administration {
       case 'rotated':
         return { key: outcome.key, secretKey, overlapUntil };
       case 'revoked':
-        return endedKey();
+        throw endedKey();
       case 'not-found':
-        return unknownKey();
+        throw unknownKey();
     }
   }
 
   /**
-   * Ends a key and its tokens for good. Again is a success.
-   * @throws AppError `not-found`; `forbidden` if the key may do more than the caller.
+   * Revokes a key permanently and ends its tokens. Succeeds without a change if the key is revoked.
+   * @param accountID the key must name this account. Undefined: any key.
+   * @throws AppError `not-found`; `forbidden` if the key has more rights than the caller.
    */
   async revokeKey(caller: Caller, accountID: string | undefined, keyID: string): Promise<ApiKey> {
     const key = await this.getKey(accountID, keyID);
     requireCovered(caller, key);
-    return (await this.#keys.revoke(key.keyID, this.#now(), caller.by)) ?? unknownKey();
+    const revoked = await this.#keys.revoke(key.keyID, this.#now(), caller.by);
+    if (!revoked) throw unknownKey();
+    return revoked;
   }
 
-  /** Newest first: what happened in an account, or (undefined) to the server as a whole. */
+  /**
+   * Entries of the audit trail, newest first.
+   * @param accountID the account of the changes. Undefined: changes that affect the server as a whole.
+   */
   listAudit(accountID: string | undefined, page: Page): Promise<{ entries: AuditEntry[]; total: number }> {
     return this.#audit.list(accountID, page);
-  }
-
-  #requireAll({ grants }: Caller): void {
-    if (grants.get('accounts.write') === 'all') return;
-    throw new AppError('forbidden', 'only credentials for all accounts may do this');
   }
 }
 
 function requireCovered({ grants }: Caller, key: Pick<ApiKey, 'accounts' | 'scopes'>): void {
   if (covers(grants, key)) return;
-  throw new AppError('forbidden', 'the key may do more than the credentials');
+  throw new AppError('forbidden', 'the key has rights that the credentials of this request do not have');
 }
 
-function canonical(accountID: string): string {
-  return parseUUID(accountID) ?? unknownAccount();
+function canonicalID(accountID: string): string {
+  const id = parseUUID(accountID);
+  if (id === undefined) throw unknownAccount();
+  return id;
 }
 
-function unknownAccount(): never {
-  throw new AppError('not-found', 'account not found');
+function unknownAccount(): AppError {
+  return new AppError('not-found', 'account not found');
 }
 
-function unknownKey(): never {
-  throw new AppError('not-found', 'key not found');
+function unknownKey(): AppError {
+  return new AppError('not-found', 'key not found');
 }
 
-function endedKey(): never {
-  throw new AppError('conflict', 'the key was revoked or has expired, and cannot be rotated');
+function endedKey(): AppError {
+  return new AppError('conflict', 'the key was revoked or has expired, and cannot be rotated');
 }

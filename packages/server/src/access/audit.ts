@@ -1,39 +1,41 @@
 /**
- * Owns what the audit trail tells: who did what to which thing, and when. Refuses to know where it is kept, and that
- * an address came out of an HTTP request.
+ * The entries of the audit trail: the actor, the action, the subject and the time of each change.
  */
 import type { Digest } from '../image.ts';
 
 /**
- * Who a change is put down to. Every method of the store that changes something takes one, so that forgetting it does
- * not compile.
+ * The author of a change. Every method of the store that changes something has a parameter for it, so a
+ * forgotten actor does not compile.
  */
 export type Actor =
   | {
       readonly kind: 'key';
       readonly keyID: string;
-      /** The access token that was made with the key, if it was not the key's own secret that was shown. */
+      /** The access token of the request. Absent if the request used the secret key. */
       readonly tokenID?: string;
       readonly requestID: string;
-      /** The address of the client, as far as proxies are believed. */
+      /** The address of the client. Headers of trusted proxies are taken into account. */
       readonly address: string;
     }
-  /** Someone at the command line of the machine, by the name the system knows them by. */
+  /** A person at the command line, with the user name of the operating system. */
   | { readonly kind: 'operator'; readonly name: string }
-  /** The server itself, at its start. */
+  /** The server itself, during its start. */
   | { readonly kind: 'server' };
 
-/** The actor of a change. Without one, what was asked for can only be read. */
-export function knownActor(by: Actor | undefined): Actor {
-  if (by === undefined) throw new TypeError('what was asked for without an actor is only read');
+/**
+ * The actor of a change.
+ * @throws TypeError without one: then the caller has a read-only object and must not change anything.
+ */
+export function requireActor(by: Actor | undefined): Actor {
+  if (by === undefined) throw new TypeError('a change requires an actor: this object is read-only');
   return by;
 }
 
-/** What can be told. The part before the dot is the kind of thing that it happened to. */
+/** Every action in the audit trail. The part before the dot is the kind of the subject. */
 export const AUDIT_ACTIONS = [
   'image.upload',
   'image.replace',
-  /** Alt text or focal point. */
+  /** A change of the alt text or the focal point. */
   'image.describe',
   'image.disable',
   'image.enable',
@@ -46,37 +48,40 @@ export const AUDIT_ACTIONS = [
   'account.suspend',
   'account.resume',
   'key.create',
-  /** The key of the server's configuration got another secret, or its rights back. */
+  /** The start of the server gave the bootstrap key another secret or restored its rights. */
   'key.replace',
   'key.rotate',
   'key.revoke',
   'token.create',
   'token.refresh',
   'token.revoke',
-  /** A refresh token was shown a second time, and everything that came of it ended. */
+  /** A refresh token was used a second time, so all tokens of its family ended. */
   'token.reuse',
 ] as const;
 
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
-/** One change, as it is told to the store together with the change. */
+/** A change to record. The store writes it in the transaction of the change. */
 export interface NewAuditEntry {
   readonly on: Date;
   readonly by: Actor;
   readonly action: AuditAction;
-  /** The ID of what it happened to. */
+  /** The ID of the changed image, product, set of line items, account, key or token. */
   readonly subjectID: string;
-  /** For images: the digest of the original before and after. Absent where there was, or is, none. */
+  /**
+   * For images: the digest of the original before and after the change. Absent if there was, or is, no
+   * original.
+   */
   readonly before?: Digest;
   readonly after?: Digest;
-  /** What else is worth knowing. Never a secret, nor its digest. */
+  /** More facts about the change. They never contain a secret or the digest of a secret. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** One line of the trail. */
+/** One recorded change. */
 export interface AuditEntry extends NewAuditEntry {
-  /** The account it concerns; absent: the server as a whole. */
+  /** The account of the change. Absent: the change affects the server as a whole. */
   readonly accountID?: string;
-  /** 1 for the first line of its account, 2 for the second, without gaps. */
+  /** Counts the entries of one account: 1, 2, 3, without gaps. */
   readonly sequence: number;
 }

@@ -1,27 +1,39 @@
 /**
- * Access: who a request speaks for and what it may do. Every request asks the records anew; nothing about keys and
- * tokens is cached, so that what was revoked, on this node or another, ends with the next request.
- * Refuses to know HTTP beyond the text of an Authorization header.
+ * Authenticates requests and checks their rights. Keys and tokens are read from the database for every
+ * request and never cached. So a revocation, on any node, takes effect with the next request.
  */
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
 import { parseUUID } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
-import { type ApiKey, isCurrent, isGood, type KeySecret, type Principal, type Scope } from './account.ts';
-import { FailureThrottle } from './login-throttle.ts';
+import {
+  type ApiKey,
+  isValidKey,
+  isValidSecret,
+  type KeySecret,
+  type Principal,
+  type Scope,
+} from './account.ts';
+import { LoginThrottle } from './login-throttle.ts';
 import type { AccountRecords, KeyRecords, TokenRecords } from './records.ts';
-import { grantsOf, intersection, isGranted } from './rights.ts';
-import { digestOf, matching } from './secrets.ts';
+import { grantsOf, intersectGrants, isGranted, requireAllAccounts } from './rights.ts';
+import { digestOf, findBySecret } from './secrets.ts';
 
-/** How often the last use of a key is noted at most, in milliseconds. */
-const TOUCH_INTERVAL = 60_000;
-/** Keys whose last use is kept in mind; others are noted again, no more than once a minute by the record itself. */
-const MAX_TOUCHED = 10_000;
+/** The shortest time between two records of the use of one key, in milliseconds. */
+const USE_INTERVAL = 60_000;
+/** Keys whose last use is cached in memory. The database keeps the interval for all other keys. */
+const MAX_CACHED_USES = 10_000;
 
-/** A public key and a secret, as they were shown. */
+/** A public key and a secret key from a client. They are not checked. */
 export interface Credentials {
   readonly publicKey: string;
   readonly secretKey: string;
+}
+
+/** A key, with the one of its secrets that the credentials contained. */
+export interface KeyLogin {
+  readonly key: ApiKey;
+  readonly secret: KeySecret;
 }
 
 export interface AccessDependencies {
@@ -38,9 +50,10 @@ export class Access {
   readonly #tokens: TokenRecords;
   readonly #now: () => Date;
   readonly #log: WarnLog | undefined;
-  readonly #touched = new LRUCache<string, number>({ max: MAX_TOUCHED });
-  readonly #touching = new Set<Promise<void>>();
-  readonly #throttle = new FailureThrottle();
+  readonly #throttle = new LoginThrottle();
+  /** The last recorded use of each key, in milliseconds since the epoch. */
+  readonly #lastUses = new LRUCache<string, number>({ max: MAX_CACHED_USES });
+  readonly #pendingUses = new Set<Promise<void>>();
 
   constructor({ accounts, keys, tokens, now, log }: AccessDependencies) {
     this.#accounts = accounts;
@@ -50,16 +63,16 @@ export class Access {
     this.#log = log;
   }
 
-  /** Waits for what is still being noted about the use of keys. */
+  /** Waits until the uses of keys are recorded. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#touching);
+    await Promise.allSettled(this.#pendingUses);
   }
 
   /**
-   * Who the credentials in an Authorization header belong to: `Basic` with a key, or `Bearer` with an access token.
-   * @param address what failures are counted by, beside the public key.
-   * @throws AppError `unauthenticated`, with one text whatever is wrong with them; `rate-limited` after too many of
-   * these.
+   * Authenticates an Authorization header: `Basic` with a key, or `Bearer` with an access token.
+   * @param address the client name for the login throttle.
+   * @throws AppError `unauthenticated`, with one text for all invalid credentials; `rate-limited` after too
+   * many failures.
    */
   async authenticate(authorization: string | undefined, address: string): Promise<Principal> {
     if (authorization === undefined) {
@@ -68,100 +81,123 @@ export class Access {
         'credentials are required: HTTP Basic with public key and secret key, or a Bearer token',
       );
     }
-    const token = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i.exec(authorization)?.[1];
-    if (token !== undefined) return this.#bearer(token, address);
-    const { key } = await this.identify(parseBasic(authorization), address);
+    const token = parseBearer(authorization);
+    if (token !== undefined) return this.#identifyToken(token, address);
+    const { key } = await this.identifyKey(parseBasic(authorization), address);
     return principalOf(key);
   }
 
   /**
-   * The key that the credentials belong to, and which of its secrets they show.
-   * @param address what failures are counted by, beside the public key.
-   * @throws AppError `unauthenticated`, with one text whatever is wrong with them; `rate-limited` after too many of
-   * these.
+   * Finds the key of the credentials. Undefined credentials count as a failure of the address.
+   * @param address the client name for the login throttle.
+   * @throws AppError `unauthenticated`, with one text for all invalid credentials; `rate-limited` after too
+   * many failures.
    */
-  async identify(
-    credentials: Credentials | undefined,
-    address: string,
-  ): Promise<{ key: ApiKey; secret: KeySecret }> {
+  async identifyKey(credentials: Credentials | undefined, address: string): Promise<KeyLogin> {
     const attempt = { address, publicKey: credentials?.publicKey };
-    // Once before, to save the lookup; and once after, when nobody can come between the count and the comparison.
+    // The first check saves the lookup. Attempts can fail during the lookup, so only the second check is
+    // exact.
     this.#throttle.admit(attempt);
     const stored = credentials && (await this.#keys.find(credentials.publicKey));
     this.#throttle.admit(attempt);
-    const secret = matching(credentials?.secretKey ?? '', stored?.secrets ?? []);
+    const secret = findBySecret(credentials?.secretKey ?? '', stored?.secrets ?? []);
     const now = this.#now();
-    if (!stored || !secret || !isCurrent(secret, now) || !isGood(stored.key, now)) {
-      this.#throttle.failed(attempt);
-      return invalid();
+    if (!stored || !secret || !isValidSecret(secret, now) || !isValidKey(stored.key, now)) {
+      this.#throttle.recordFailure(attempt);
+      throw invalidCredentials();
     }
-    this.#throttle.succeeded(attempt);
-    this.#touch(stored.key.keyID, now);
+    this.#throttle.recordSuccess(attempt);
+    this.#recordUse(stored.key.keyID, now);
     return { key: stored.key, secret };
   }
 
-  async #bearer(text: string, address: string): Promise<Principal> {
+  async #identifyToken(text: string, address: string): Promise<Principal> {
     this.#throttle.admit({ address });
     const token = await this.#tokens.find(digestOf(text));
     const now = this.#now();
     if (token === undefined) {
-      // One that was good once is no guess: clients learn from its refusal that it has ended.
-      this.#throttle.failed({ address });
-      return invalid();
+      this.#throttle.recordFailure({ address });
+      throw invalidCredentials();
     }
-    if (token.kind !== 'access' || token.revokedOn !== undefined || token.expiresOn <= now) return invalid();
+    // Not a failure for the throttle: the token existed, so it was not guessed. Clients use tokens until they
+    // end.
+    if (token.kind !== 'access' || token.revokedOn !== undefined || token.expiresOn <= now) {
+      throw invalidCredentials();
+    }
     const { key, secrets } = token.owner;
-    // A token is never good for longer than what it was got for.
     const secret = secrets.find(({ digest }) => digest === token.secretDigest);
-    if (secret === undefined || !isCurrent(secret, now) || !isGood(key, now)) return invalid();
-    this.#touch(key.keyID, now);
+    if (secret === undefined || !isValidSecret(secret, now) || !isValidKey(key, now)) {
+      throw invalidCredentials();
+    }
+    this.#recordUse(key.keyID, now);
     const { tokenID } = token;
-    return { ...principalOf(key), tokenID, grants: intersection(token.grants, grantsOf(key)) };
+    return { ...principalOf(key), tokenID, grants: intersectGrants(token.grants, grantsOf(key)) };
   }
 
-  /** @throws AppError `forbidden` if the principal lacks the scope. */
+  /** @throws AppError `forbidden` if the principal does not have the scope. */
   requireScope(principal: Principal, scope: Scope): void {
     if (!principal.grants.has(scope)) {
-      throw new AppError('forbidden', `the credentials lack the scope for ${scope}`);
+      throw new AppError('forbidden', `the credentials lack the scope ${scope}`);
     }
   }
 
-  /** @throws AppError `forbidden` unless the principal holds the scope for all accounts. */
+  /** @throws AppError `forbidden` if the principal does not have the scope for all accounts. */
   requireAllAccounts(principal: Principal, scope: Scope): void {
-    if (principal.grants.get(scope) !== 'all') {
-      throw new AppError('forbidden', 'only credentials for all accounts may do this');
-    }
+    requireAllAccounts(principal.grants, scope);
   }
 
   /**
-   * The canonical ID of an account that the principal holds the scope for.
-   * @throws AppError `forbidden`, the same whether the account does not exist, is another's or is suspended, if the
-   * principal has no rights on it; `not-found` if it may act for all accounts and there is no such one.
+   * Checks that the principal has the scope for this account, and that the account exists.
+   * @returns the account ID in lower case.
+   * @throws AppError `forbidden` without rights on the account. The answer is the same for an unknown
+   * account, an account of another principal and a suspended account. `not-found` if a principal with the
+   * scope for all accounts names an unknown account.
    */
   async requireAccount(principal: Principal, scope: Scope, accountID: string): Promise<string> {
     const canonical = parseUUID(accountID) ?? '';
-    if (!isGranted(principal.grants, scope, canonical)) return noRights();
+    if (!isGranted(principal.grants, scope, canonical)) throw noRightsOnAccount();
     const account = canonical ? await this.#accounts.find(canonical) : undefined;
     if (principal.grants.get(scope) === 'all') {
       if (!account) throw new AppError('not-found', 'account not found');
     } else if (!account || account.suspendedOn !== undefined) {
-      return noRights();
+      throw noRightsOnAccount();
     }
     return canonical;
   }
 
-  /** Notes the use of a key beside the request, which neither waits for it nor fails with it. */
-  #touch(keyID: string, now: Date): void {
-    const unlessAfter = new Date(now.getTime() - TOUCH_INTERVAL);
-    const last = this.#touched.get(keyID);
+  /**
+   * Records the use of a key in the background. The request does not wait for it and does not fail with it.
+   */
+  #recordUse(keyID: string, now: Date): void {
+    const unlessAfter = new Date(now.getTime() - USE_INTERVAL);
+    const last = this.#lastUses.get(keyID);
     if (last !== undefined && last > unlessAfter.getTime() && last <= now.getTime()) return;
-    this.#touched.set(keyID, now.getTime());
-    const touching = this.#keys
+    this.#lastUses.set(keyID, now.getTime());
+    const pending = this.#keys
       .touch(keyID, now, unlessAfter)
-      .catch((error: unknown) => this.#log?.warn({ err: error, keyID }, 'the use of a key was not noted'))
-      .finally(() => this.#touching.delete(touching));
-    this.#touching.add(touching);
+      .catch((error: unknown) =>
+        this.#log?.warn({ err: error, keyID }, 'the last use of a key was not recorded'),
+      )
+      .finally(() => this.#pendingUses.delete(pending));
+    this.#pendingUses.add(pending);
   }
+}
+
+/** The user-id and password of RFC 7617, split at the first colon. Undefined for any other header. */
+export function parseBasic(authorization: string): Credentials | undefined {
+  const encoded = /^basic +([A-Za-z0-9+/_-]+={0,2}) *$/i.exec(authorization)?.[1];
+  if (!encoded) return undefined;
+  const text = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  if (colon < 1) return undefined;
+  const publicKey = text.slice(0, colon);
+  // PostgreSQL does not accept NUL in a text, not even in a query.
+  return publicKey.includes('\0') ? undefined : { publicKey, secretKey: text.slice(colon + 1) };
+}
+
+/** The token of RFC 6750. Undefined for any other header. */
+function parseBearer(authorization: string): string | undefined {
+  return /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i.exec(authorization)?.[1];
 }
 
 function principalOf(key: ApiKey): Principal {
@@ -169,22 +205,10 @@ function principalOf(key: ApiKey): Principal {
   return { keyID, publicKey, ...(expiresOn && { expiresOn }), grants: grantsOf(key) };
 }
 
-function invalid(): never {
-  throw new AppError('unauthenticated', 'the credentials are not valid');
+function invalidCredentials(): AppError {
+  return new AppError('unauthenticated', 'the credentials are not valid');
 }
 
-function noRights(): never {
-  throw new AppError('forbidden', 'the credentials have no rights on this account');
-}
-
-/** The user-id and password of RFC 7617: split at the first colon; undefined if it is no Basic header. */
-export function parseBasic(authorization: string): Credentials | undefined {
-  const match = /^basic +([A-Za-z0-9+/_-]+={0,2}) *$/i.exec(authorization);
-  if (!match?.[1]) return undefined;
-  const text = Buffer.from(match[1], 'base64').toString('utf8');
-  const colon = text.indexOf(':');
-  if (colon < 1) return undefined;
-  const publicKey = text.slice(0, colon);
-  // PostgreSQL cannot even be asked for a text with NUL in it.
-  return publicKey.includes('\0') ? undefined : { publicKey, secretKey: text.slice(colon + 1) };
+function noRightsOnAccount(): AppError {
+  return new AppError('forbidden', 'the credentials have no rights on this account');
 }

@@ -1,12 +1,12 @@
 /**
- * The accounts and keys that a start makes: the first ones of a new installation, and those that the operator names
- * in VITRINE_BOOTSTRAP_ACCOUNT and VITRINE_BOOTSTRAP_KEY.
+ * Creates accounts and keys when the server starts: the first ones of a new installation, and those that the
+ * operator configures with VITRINE_BOOTSTRAP_ACCOUNT and VITRINE_BOOTSTRAP_KEY.
  */
 import { randomUUID } from 'node:crypto';
 import { type ApiKey, SCOPES } from './account.ts';
 import type { Credentials } from './authentication.ts';
 import type { AccountRecords, KeyRecords } from './records.ts';
-import { digestOf, newPublicKey, newSecretKey } from './secrets.ts';
+import { digestOf, generatePublicKey, generateSecretKey } from './secrets.ts';
 
 /** A new key with its secret, which is shown once. */
 export interface IssuedKey extends Credentials {
@@ -18,12 +18,12 @@ export interface BootstrapRecords {
   readonly keys: KeyRecords;
 }
 
-/** Recorded in the audit trail as the actor of what the server does by itself. */
+/** The actor in the audit trail for changes that the start makes. */
 const SERVER = { kind: 'server' } as const;
 
 /**
- * Creates an account, and a key for all accounts with all scopes, unless they exist. Another secret for an existing
- * public key replaces the old secret at once.
+ * Creates an account, and a key for all accounts with all scopes, unless they exist. Another secret for an
+ * existing public key replaces the old secret at once.
  * @returns `revoked` if the key has this secret and was revoked. Only another secret makes it valid again.
  */
 export async function ensureBootstrapKey(
@@ -49,7 +49,7 @@ export async function ensureBootstrapKey(
 
 /**
  * On the very first start, creates an account, and a key for all accounts with all scopes.
- * @returns the key with its secret; undefined if an account exists.
+ * @returns the key with its secret. Undefined if an account exists.
  */
 export async function createFirstKey(
   { accounts, keys }: BootstrapRecords,
@@ -57,9 +57,10 @@ export async function createFirstKey(
 ): Promise<IssuedKey | undefined> {
   if (!(await accounts.isEmpty())) return undefined;
   const accountID = randomUUID();
-  const publicKey = newPublicKey();
-  const secretKey = newSecretKey();
-  // The key comes first. After a crash between the two, the next start still finds no account and tries again.
+  const publicKey = generatePublicKey();
+  const secretKey = generateSecretKey();
+  // The key comes first. After a crash between the two, the next start still finds no account and tries
+  // again.
   await keys.create(newKey('First key', publicKey, createdOn), digestOf(secretKey), SERVER);
   await accounts.create({ accountID, displayName: 'First account', createdOn }, SERVER);
   return { accountID, publicKey, secretKey };

@@ -1,30 +1,30 @@
 /**
- * Owns how secrets are made, recognised and compared. Random secrets of 256 bits need no slow hash: there is nothing to
- * guess. Refuses to know whose they are and where their digests are kept.
+ * Generates public keys, secret keys and tokens, and compares secrets by their digests.
+ * A plain SHA-256 is enough: a random secret of 256 bits cannot be guessed, so a slow hash adds nothing.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
-// The beginnings mark our secrets for leak scanners, and tell people which is which.
+// With these prefixes, leak scanners find our secrets and people see the kind of a secret.
 const PUBLIC_PREFIX = 'vitrine_pk_';
 const SECRET_PREFIX = 'vitrine_sk_';
 const TOKEN_PREFIX = { access: 'vitrine_at_', refresh: 'vitrine_rt_' } as const;
 
-/** What a secret is compared with where there is none, so that it takes as long. */
+/** Stands for a missing digest, so that the comparison takes the same time. */
 const NO_DIGEST = Buffer.alloc(32);
 
-/** A key has at most as many secrets at once; so many comparisons are made whatever there is. */
+/** The number of comparisons, always the same. A key has at most two secrets. */
 const COMPARISONS = 2;
 
-/** A new public key: not secret, but not to be guessed either. */
-export function newPublicKey(): string {
+/** A new public key. It is not secret, but its 128 random bits make it hard to guess. */
+export function generatePublicKey(): string {
   return PUBLIC_PREFIX + randomBytes(16).toString('base64url');
 }
 
-export function newSecretKey(): string {
+export function generateSecretKey(): string {
   return SECRET_PREFIX + randomBytes(32).toString('base64url');
 }
 
-export function newToken(kind: 'access' | 'refresh'): string {
+export function generateToken(kind: 'access' | 'refresh'): string {
   return TOKEN_PREFIX[kind] + randomBytes(32).toString('base64url');
 }
 
@@ -33,17 +33,20 @@ export function digestOf(secret: string): string {
   return createHash('sha256').update(secret, 'utf8').digest('hex');
 }
 
-/** The first of these with the secret's digest. Takes as long whether one, another or none has it. */
-export function matching<T extends { readonly digest: string }>(
+/**
+ * The first candidate with the digest of the secret. The time does not depend on which candidate matches, if
+ * any.
+ */
+export function findBySecret<T extends { readonly digest: string }>(
   secret: string,
   candidates: readonly T[],
 ): T | undefined {
-  const given = Buffer.from(digestOf(secret), 'hex');
-  let found: T | undefined;
+  const digest = Buffer.from(digestOf(secret), 'hex');
+  let match: T | undefined;
   for (let index = 0; index < COMPARISONS; index += 1) {
     const candidate = candidates[index];
-    const equal = timingSafeEqual(given, candidate ? Buffer.from(candidate.digest, 'hex') : NO_DIGEST);
-    if (equal && candidate && found === undefined) found = candidate;
+    const isEqual = timingSafeEqual(digest, candidate ? Buffer.from(candidate.digest, 'hex') : NO_DIGEST);
+    if (isEqual && candidate && match === undefined) match = candidate;
   }
-  return found;
+  return match;
 }

@@ -1,10 +1,11 @@
 /**
- * Owns how the settings of accounts and keys are read from what somebody gave, over HTTP or at the command line, and
- * what their limits are. Pure. Refuses to know who gave them and whether they may.
+ * Reads the settings of accounts and keys from untyped input, and checks their limits.
+ * HTTP and the command line share these rules. The rights of the caller are checked in administration.ts.
  */
 
 import { AppError } from '../errors.ts';
 import { parseUUID } from '../image.ts';
+import { asObject } from '../validation/json.ts';
 import {
   DISABLE_POLICIES,
   type DisablePolicy,
@@ -15,12 +16,15 @@ import {
 } from './account.ts';
 import { parseScope } from './rights.ts';
 
-/** How long the secret before it stays valid when a key is rotated, in seconds: the longest, and if nothing is said. */
+/** How long the previous secret of a rotated key stays valid, in seconds: at most, and by default. */
 export const MAX_OVERLAP = 7 * 24 * 60 * 60;
 export const DEFAULT_OVERLAP = 24 * 60 * 60;
 
-/** A key may act for at most this many accounts by name. */
+/** The most accounts in the list of a key. */
 export const MAX_KEY_ACCOUNTS = 100;
+
+/** The most scopes in a request for a key. */
+const MAX_KEY_SCOPES = 100;
 
 export interface AccountSettings {
   readonly accountID?: string;
@@ -40,69 +44,73 @@ export interface KeySettings {
 }
 
 /**
- * @throws AppError `invalid-request` that names the field and its limit. Fields that are not known are passed over.
+ * Reads the settings of an account. Unknown fields are ignored.
+ * @throws AppError `invalid-request` with the field and its limit.
  */
-export function readAccountSettings(given: unknown): AccountSettings {
-  const fields = objectOf(given);
-  const { accountID, displayName, imageQuota, byteQuota, disablePolicy } = fields;
+export function readAccountSettings(input: unknown): AccountSettings {
+  const { accountID, displayName, imageQuota, byteQuota, disablePolicy } = requireObject(input);
   return {
-    ...(accountID !== undefined && { accountID: uuid('accountID', accountID) }),
-    ...(displayName !== undefined && { displayName: nameOf('displayName', displayName) }),
-    ...(imageQuota !== undefined && { imageQuota: quota('imageQuota', imageQuota, MAX_IMAGE_QUOTA) }),
-    ...(byteQuota !== undefined && { byteQuota: quota('byteQuota', byteQuota, MAX_BYTE_QUOTA) }),
-    ...(disablePolicy !== undefined && { disablePolicy: policyOf(disablePolicy) }),
+    ...(accountID !== undefined && { accountID: readUUID('accountID', accountID) }),
+    ...(displayName !== undefined && { displayName: readName('displayName', displayName) }),
+    ...(imageQuota !== undefined && { imageQuota: readQuota('imageQuota', imageQuota, MAX_IMAGE_QUOTA) }),
+    ...(byteQuota !== undefined && { byteQuota: readQuota('byteQuota', byteQuota, MAX_BYTE_QUOTA) }),
+    ...(disablePolicy !== undefined && { disablePolicy: readDisablePolicy(disablePolicy) }),
   };
 }
 
 /**
- * @param accountID the account that scopes may name, if the key is to be for one.
- * @throws AppError `invalid-request` that names the field and its limit.
+ * Reads the settings of a key. Unknown fields are ignored.
+ * @param accountID the account of the key, which its scopes may name. Absent for a key of the server.
+ * @throws AppError `invalid-request` with the field and its limit.
  */
-export function readKeySettings(given: unknown, now: Date, accountID?: string): KeySettings {
-  const { name, scopes, expiresOn, accounts } = objectOf(given);
-  if (name === undefined) throw invalid('name must be given');
+export function readKeySettings(input: unknown, now: Date, accountID?: string): KeySettings {
+  const { name, scopes, expiresOn, accounts } = requireObject(input);
+  if (name === undefined) throw invalid('name is required');
   return {
-    name: nameOf('name', name),
-    ...(scopes !== undefined && { scopes: scopesOf(scopes, accountID) }),
-    ...(expiresOn !== undefined && expiresOn !== null && { expiresOn: expiry(expiresOn, now) }),
-    ...(accounts !== undefined && accountID === undefined && { accounts: accountsOf(accounts) }),
+    name: readName('name', name),
+    ...(scopes !== undefined && { scopes: readScopes(scopes, accountID) }),
+    ...(expiresOn !== undefined && expiresOn !== null && { expiresOn: readExpiry(expiresOn, now) }),
+    ...(accounts !== undefined && accountID === undefined && { accounts: readAccounts(accounts) }),
   };
 }
 
-/** Seconds. @throws AppError `invalid-request`. */
-export function readOverlap(given: unknown): number {
-  const { overlapSeconds } = given === undefined ? {} : objectOf(given);
+/**
+ * Reads the overlap of a rotation.
+ * @returns seconds. Without input, the default.
+ * @throws AppError `invalid-request`.
+ */
+export function readOverlap(input: unknown): number {
+  const { overlapSeconds } = input === undefined ? {} : requireObject(input);
   if (overlapSeconds === undefined) return DEFAULT_OVERLAP;
   if (isWhole(overlapSeconds) && overlapSeconds <= MAX_OVERLAP) return overlapSeconds;
   throw invalid(`overlapSeconds must be a whole number from 0 to ${MAX_OVERLAP} (7 days)`);
 }
 
-function objectOf(given: unknown): Record<string, unknown> {
-  if (typeof given === 'object' && given !== null && !Array.isArray(given)) {
-    return given as Record<string, unknown>;
-  }
-  throw invalid('the body must be a JSON object');
+function requireObject(input: unknown): Readonly<Record<string, unknown>> {
+  const object = asObject(input);
+  if (object === undefined) throw invalid('the body must be a JSON object');
+  return object;
 }
 
-function nameOf(field: string, value: unknown): string {
-  const parsed = parseName(value);
-  if ('name' in parsed) return parsed.name;
-  throw invalid(`${field} ${parsed.reason}`);
+function readName(field: string, value: unknown): string {
+  const result = parseName(value);
+  if ('name' in result) return result.name;
+  throw invalid(`${field} ${result.reason}`);
 }
 
-function uuid(field: string, value: unknown): string {
-  const parsed = typeof value === 'string' ? parseUUID(value) : undefined;
-  if (parsed === undefined) throw invalid(`${field} must be a UUID`);
-  return parsed;
+function readUUID(field: string, value: unknown): string {
+  const uuid = typeof value === 'string' ? parseUUID(value) : undefined;
+  if (uuid === undefined) throw invalid(`${field} must be a UUID`);
+  return uuid;
 }
 
-function quota(field: string, value: unknown, limit: number): number | null {
+function readQuota(field: string, value: unknown, limit: number): number | null {
   if (value === null || (isWhole(value) && value <= limit)) return value;
   throw invalid(`${field} must be a whole number from 0 to ${limit}, or null for the server's default`);
 }
 
-function policyOf(value: unknown): DisablePolicy {
-  const policy = DISABLE_POLICIES.find((one) => one === value);
+function readDisablePolicy(value: unknown): DisablePolicy {
+  const policy = DISABLE_POLICIES.find((each) => each === value);
   if (policy === undefined) throw invalid(`disablePolicy must be one of ${DISABLE_POLICIES.join(', ')}`);
   return policy;
 }
@@ -111,26 +119,27 @@ function isWhole(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function scopesOf(value: unknown, accountID: string | undefined): Scope[] {
-  const texts = Array.isArray(value) && value.length >= 1 && value.length <= 100 ? value : undefined;
-  if (texts === undefined) throw invalid('scopes must be a list of 1 to 100 scopes');
-  const scopes = texts.map((text: unknown) => {
-    const parsed = typeof text === 'string' ? parseScope(text) : undefined;
-    if (parsed === undefined) {
-      throw invalid('scopes must be such as /accounts/{accountID}/images.read or /ping.read');
+function readScopes(value: unknown, accountID: string | undefined): Scope[] {
+  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_KEY_SCOPES) {
+    throw invalid(`scopes must be a list of 1 to ${MAX_KEY_SCOPES} scopes`);
+  }
+  const scopes = value.map((text: unknown) => {
+    const requested = typeof text === 'string' ? parseScope(text) : undefined;
+    if (requested === undefined) {
+      throw invalid('scopes must have a form such as /accounts/{accountID}/images.read or /ping.read');
     }
-    if (parsed.accountID !== undefined && parsed.accountID !== accountID) {
-      throw invalid('scopes must not name another account than that of the key');
+    if (requested.accountID !== undefined && requested.accountID !== accountID) {
+      throw invalid('scopes must not name another account: {accountID} stands for each account of the key');
     }
-    return parsed.scope;
+    return requested.scope;
   });
   return [...new Set(scopes)];
 }
 
-// RFC 3339, of which every engine reads the same.
+// The form of RFC 3339. JavaScript engines read other forms differently.
 const DATE_TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
 
-function expiry(value: unknown, now: Date): Date {
+function readExpiry(value: unknown, now: Date): Date {
   const time = typeof value === 'string' && DATE_TIME.test(value) ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(time)) {
     throw invalid('expiresOn must be a date and time of RFC 3339, such as 2030-01-31T12:00:00Z');
@@ -139,12 +148,12 @@ function expiry(value: unknown, now: Date): Date {
   return new Date(time);
 }
 
-function accountsOf(value: unknown): 'all' | string[] {
+function readAccounts(value: unknown): 'all' | string[] {
   if (value === 'all') return 'all';
   if (!Array.isArray(value) || value.length < 1 || value.length > MAX_KEY_ACCOUNTS) {
     throw invalid(`accounts must be "all" or a list of 1 to ${MAX_KEY_ACCOUNTS} account IDs`);
   }
-  return [...new Set(value.map((each: unknown) => uuid('accounts', each)))];
+  return [...new Set(value.map((each: unknown) => readUUID('accounts', each)))];
 }
 
 function invalid(message: string): AppError {

@@ -1,29 +1,36 @@
 /**
- * Tokens: what OAuth2 clients get for a key, and how they end. A token is opaque, never allows more than its key, and
- * ends with the key, and with the secret that was shown for it. Refuses to know forms, JSON and the names of RFC 6749.
+ * Access and refresh tokens: how a key gets, refreshes and revokes them. A token never allows more than its
+ * key. It ends at the latest with its key and with the secret that was used to get it.
  */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../errors.ts';
-import { type ApiKey, type Grants, isCurrent, type KeySecret } from './account.ts';
+import { type ApiKey, type Grants, isValidSecret } from './account.ts';
 import type { Actor } from './audit.ts';
-import type { Access, Credentials } from './authentication.ts';
-import type { TokenPair, TokenRecords } from './records.ts';
-import { grantsOf, grantsText, intersection, narrowed, parseScope, type RequestedScope } from './rights.ts';
-import { digestOf, newToken } from './secrets.ts';
+import type { Access, Credentials, KeyLogin } from './authentication.ts';
+import type { Token, TokenPair, TokenRecords } from './records.ts';
+import {
+  formatGrants,
+  grantsOf,
+  intersectGrants,
+  narrowGrants,
+  parseScope,
+  type RequestedScope,
+} from './rights.ts';
+import { digestOf, generateToken } from './secrets.ts';
 
-/** How long an access token is good for, in milliseconds. */
-export const ACCESS_LIFETIME = 60 * 60 * 1000;
-/** How long a refresh token is good for, in milliseconds. Whoever refreshes has the key, and can begin anew with it. */
-export const REFRESH_LIFETIME = 24 * 60 * 60 * 1000;
+/** How long an access token is valid, in milliseconds. */
+const ACCESS_LIFETIME = 60 * 60 * 1000;
+/** How long a refresh token is valid, in milliseconds. After that the client uses its key again. */
+const REFRESH_LIFETIME = 24 * 60 * 60 * 1000;
 
-/** More scopes than there can be reason to ask for. */
+/** The most scopes in one request for a token. It bounds the work for a hostile request. */
 const MAX_SCOPES = 1_000;
 
-/** Where a request comes from, for the audit trail. */
+/** The origin of a request, for the audit trail and the login throttle. */
 export interface Origin {
   readonly requestID: string;
   readonly address: string;
-  /** What failures to authenticate are counted by. */
+  /** The client name for the login throttle. See `clientName`. */
   readonly client: string;
 }
 
@@ -32,7 +39,7 @@ export interface IssuedTokens {
   readonly refreshToken: string;
   /** Whole seconds until the access token expires. */
   readonly expiresIn: number;
-  /** What the access token is good for, separated by spaces. */
+  /** The scopes of the access token, separated by spaces. */
   readonly scope: string;
 }
 
@@ -48,25 +55,28 @@ export class Tokens {
   }
 
   /**
-   * New tokens for a key. Without a scope they allow all that the key does.
-   * @throws AppError `unauthenticated`; `invalid-scope` if more is asked for than the key allows.
+   * Issues the first tokens for a key. Without a scope they allow everything that the key allows.
+   * @throws AppError `unauthenticated`; `rate-limited`; `invalid-scope` for a malformed scope or one that
+   * exceeds the key.
    */
   async issue(
     credentials: Credentials | undefined,
     scope: string | undefined,
     origin: Origin,
   ): Promise<IssuedTokens> {
-    const { key, secret } = await this.#access.identify(credentials, origin.client);
-    const grants = chosen(grantsOf(key), scope);
-    const made = this.#makePair(key, secret, randomUUID(), grants, grants);
-    await this.#tokens.issue(made.pair, actor(key, origin));
-    return made.issued;
+    const login = await this.#access.identifyKey(credentials, origin.client);
+    const grants = narrowToScope(grantsOf(login.key), scope);
+    const { pair, issued } = this.#createPair(login, randomUUID(), { access: grants, refresh: grants });
+    await this.#tokens.issue(pair, actorOf(login.key, origin));
+    return issued;
   }
 
   /**
-   * New tokens for a refresh token, which is used up by it. A scope narrows the access token, not the refresh token.
-   * @throws AppError `unauthenticated`; `invalid-grant` if the refresh token is not, or no longer, good. One that is
-   * shown a second time was stolen, or its answer was lost: nobody can tell, so all that came of it ends.
+   * Uses up a refresh token and issues new tokens. The scope narrows the access token, not the refresh token.
+   * A second use of a refresh token means that it was stolen or that the first answer was lost. The server
+   * cannot distinguish the two, so all tokens of the same family end.
+   * @throws AppError `unauthenticated`; `rate-limited`; `invalid-scope`; `invalid-grant` if the refresh token
+   * is unknown, used, revoked or expired, or if it belongs to another key.
    */
   async refresh(
     credentials: Credentials | undefined,
@@ -74,99 +84,104 @@ export class Tokens {
     scope: string | undefined,
     origin: Origin,
   ): Promise<IssuedTokens> {
-    const { key, secret } = await this.#access.identify(credentials, origin.client);
+    const login = await this.#access.identifyKey(credentials, origin.client);
     const now = this.#now();
     const digest = digestOf(refreshToken);
     const token = await this.#tokens.find(digest);
     const { key: owner, secrets } = token?.owner ?? {};
-    const source = secrets?.find((each) => each.digest === token?.secretDigest);
-    const good =
+    const source = secrets?.find((secret) => secret.digest === token?.secretDigest);
+    const isValid =
       token?.kind === 'refresh' &&
-      owner?.keyID === key.keyID &&
+      owner?.keyID === login.key.keyID &&
       token.expiresOn > now &&
       source !== undefined &&
-      isCurrent(source, now);
-    if (!good) return notGood();
-    const held = intersection(token.grants, grantsOf(key));
-    const made = this.#makePair(key, secret, token.family, chosen(held, scope), held);
-    const outcome = await this.#tokens.refresh(digest, made.pair, actor(key, origin));
-    return outcome === 'refreshed' ? made.issued : notGood();
+      isValidSecret(source, now);
+    if (!isValid) throw invalidRefreshToken();
+    const refreshGrants = intersectGrants(token.grants, grantsOf(login.key));
+    const grants = { access: narrowToScope(refreshGrants, scope), refresh: refreshGrants };
+    const { pair, issued } = this.#createPair(login, token.family, grants);
+    const outcome = await this.#tokens.refresh(digest, pair, actorOf(login.key, origin));
+    if (outcome !== 'refreshed') throw invalidRefreshToken();
+    return issued;
   }
 
   /**
-   * Ends a token of this key; a refresh token with all that came of it. What is no token of this key is no error: its
-   * caller could do nothing about it, and should not learn whose it is.
-   * @throws AppError `unauthenticated`.
+   * Ends an access token of this key, or a refresh token with its whole family. For any other token it does
+   * nothing and reports success, as RFC 7009 requires. So a caller cannot learn whose token it is.
+   * @throws AppError `unauthenticated`; `rate-limited`.
    */
   async revoke(credentials: Credentials | undefined, token: string, origin: Origin): Promise<void> {
-    const { key } = await this.#access.identify(credentials, origin.client);
-    await this.#tokens.revoke(digestOf(token), key.keyID, this.#now(), actor(key, origin));
+    const { key } = await this.#access.identifyKey(credentials, origin.client);
+    await this.#tokens.revoke(digestOf(token), key.keyID, this.#now(), actorOf(key, origin));
   }
 
-  #makePair(
-    key: ApiKey,
-    secret: KeySecret,
+  #createPair(
+    { key, secret }: KeyLogin,
     family: string,
-    access: Grants,
-    refresh: Grants,
+    grants: Readonly<Record<Token['kind'], Grants>>,
   ): { pair: TokenPair; issued: IssuedTokens } {
     const createdOn = this.#now();
     const end = Math.min(key.expiresOn?.getTime() ?? Infinity, secret.validUntil?.getTime() ?? Infinity);
-    const until = (lifetime: number) => new Date(Math.min(createdOn.getTime() + lifetime, end));
-    const accessToken = newToken('access');
-    const refreshToken = newToken('refresh');
-    const expiresOn = until(ACCESS_LIFETIME);
+    const createToken = (kind: Token['kind'], lifetime: number) => {
+      const text = generateToken(kind);
+      const expiresOn = new Date(Math.min(createdOn.getTime() + lifetime, end));
+      const record: Token = {
+        tokenID: randomUUID(),
+        kind,
+        digest: digestOf(text),
+        grants: grants[kind],
+        expiresOn,
+      };
+      return { text, record };
+    };
+    const access = createToken('access', ACCESS_LIFETIME);
+    const refresh = createToken('refresh', REFRESH_LIFETIME);
     return {
       pair: {
         keyID: key.keyID,
         secretDigest: secret.digest,
         family,
         createdOn,
-        access: {
-          tokenID: randomUUID(),
-          kind: 'access',
-          digest: digestOf(accessToken),
-          grants: access,
-          expiresOn,
-        },
-        refresh: {
-          tokenID: randomUUID(),
-          kind: 'refresh',
-          digest: digestOf(refreshToken),
-          grants: refresh,
-          expiresOn: until(REFRESH_LIFETIME),
-        },
+        access: access.record,
+        refresh: refresh.record,
       },
       issued: {
-        accessToken,
-        refreshToken,
-        expiresIn: Math.floor((expiresOn.getTime() - createdOn.getTime()) / 1000),
-        scope: grantsText(access),
+        accessToken: access.text,
+        refreshToken: refresh.text,
+        expiresIn: Math.floor((access.record.expiresOn.getTime() - createdOn.getTime()) / 1000),
+        scope: formatGrants(grants.access),
       },
     };
   }
 }
 
-/** The part of what is held that a scope asks for. */
-function chosen(held: Grants, scope: string | undefined): Grants {
+/** The part of the grants that an OAuth scope requests. Without a scope, all grants. */
+function narrowToScope(grants: Grants, scope: string | undefined): Grants {
   const texts = scope?.split(' ').filter((text) => text !== '') ?? [];
-  if (texts.length === 0) return held;
-  if (texts.length > MAX_SCOPES)
-    throw new AppError('invalid-scope', `scope has more than ${MAX_SCOPES} parts`);
+  if (texts.length === 0) return grants;
+  if (texts.length > MAX_SCOPES) throw invalidScope(`scope must have at most ${MAX_SCOPES} scopes`);
   const requested = texts.map((text): RequestedScope => {
     const parsed = parseScope(text);
-    if (parsed === undefined) throw new AppError('invalid-scope', 'scope has a part that is no scope');
+    if (parsed === undefined) {
+      throw invalidScope(
+        'scope must contain only scopes such as /accounts/{accountID}/images.read or /ping.read',
+      );
+    }
     return parsed;
   });
-  const grants = narrowed(held, requested);
-  if (grants === undefined) throw new AppError('invalid-scope', 'scope asks for more than the key allows');
-  return grants;
+  const narrow = narrowGrants(grants, requested);
+  if (narrow === undefined) throw invalidScope('scope requests more than the key allows');
+  return narrow;
 }
 
-function actor({ keyID }: ApiKey, { requestID, address }: Origin): Actor {
+function actorOf({ keyID }: ApiKey, { requestID, address }: Origin): Actor {
   return { kind: 'key', keyID, requestID, address };
 }
 
-function notGood(): never {
-  throw new AppError('invalid-grant', 'the refresh token is not valid');
+function invalidScope(message: string): AppError {
+  return new AppError('invalid-scope', message);
+}
+
+function invalidRefreshToken(): AppError {
+  return new AppError('invalid-grant', 'the refresh token is not valid');
 }

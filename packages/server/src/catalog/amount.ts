@@ -1,6 +1,6 @@
 /**
- * Owns what an Amount is: a currency and an exact decimal, kept as the text it was written as. Nothing here or
- * elsewhere turns it into a floating-point number.
+ * An amount of money: a currency and an exact decimal. The decimal stays text and never becomes a
+ * floating-point number.
  */
 import { codes } from 'currency-codes';
 import type { Path, Violations } from '../validation/violations.ts';
@@ -8,31 +8,33 @@ import type { Path, Violations } from '../validation/violations.ts';
 export interface Amount {
   /** An ISO 4217 code of three capital letters. */
   readonly currency: string;
-  /** A decimal number of at most 18 digits before the point and 9 after it, exactly as the client wrote it. */
+  /**
+   * A decimal number with at most 18 digits before the point and 9 after it, exactly as the client wrote it.
+   */
   readonly valueDecimal: string;
 }
 
-// The Caribbean guilder came after the edition of ISO 4217 in the package (June 2024).
+// The Caribbean guilder (XCG) is newer than the edition of ISO 4217 in the package (June 2024).
 const CURRENCIES: ReadonlySet<string> = new Set([...codes(), 'XCG']);
 
 // The number grammar of JSON without exponents.
 const DECIMAL = /^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?$/;
 
 export interface AmountRules {
-  /** True where the amount may be below zero. */
+  /** True if the amount may be negative. */
   readonly signed: boolean;
-  /** The currency it must have, where another amount decides that. */
+  /** The required currency, if another amount fixes it. */
   readonly currency?: string | undefined;
 }
 
 /**
- * Reads an amount as a client sent it; what is wrong goes to `violations`, below `path`.
- * What it returns is of use only if nothing was.
+ * Reads an amount from untyped input. Problems go to `violations`, below `path`.
+ * The result is usable only if there are no violations.
  */
 export function parseAmount(value: unknown, path: Path, rules: AmountRules, violations: Violations): Amount {
-  const what = String(path.at(-1));
+  const field = String(path.at(-1));
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    const reason = `${what} must be an object with currency and valueDecimal`;
+    const reason = `${field} must be an object with currency and valueDecimal`;
     violations.add([...path, 'currency'], reason);
     violations.add([...path, 'valueDecimal'], reason);
     return { currency: '', valueDecimal: '' };
@@ -43,12 +45,12 @@ export function parseAmount(value: unknown, path: Path, rules: AmountRules, viol
   if (typeof currency !== 'string' || !CURRENCIES.has(currency)) {
     violations.add(
       [...path, 'currency'],
-      'currency must be an ISO 4217 code of three capital letters, as USD',
+      'currency must be an ISO 4217 code of three capital letters, such as USD',
     );
   } else {
     amount.currency = currency;
     if (rules.currency && currency !== rules.currency) {
-      violations.add([...path, 'currency'], `currency must be that of basePrice, ${rules.currency}`);
+      violations.add([...path, 'currency'], `currency must be ${rules.currency}, the currency of basePrice`);
     }
   }
 
@@ -57,7 +59,7 @@ export function parseAmount(value: unknown, path: Path, rules: AmountRules, viol
   } else if (!DECIMAL.test(valueDecimal)) {
     violations.add(
       [...path, 'valueDecimal'],
-      'valueDecimal must be a decimal number such as 12.987654321, of at most 18 digits before the point and 9 after it',
+      'valueDecimal must be a decimal number such as 12.987654321, with at most 18 digits before the point and 9 after it',
     );
   } else if (!rules.signed && valueDecimal.startsWith('-')) {
     violations.add([...path, 'valueDecimal'], 'valueDecimal must not be negative');
@@ -68,8 +70,8 @@ export function parseAmount(value: unknown, path: Path, rules: AmountRules, viol
 }
 
 /**
- * Reads what an option adds to a price, or takes from it: an amount in the currency of `basePrice`, below zero too;
- * undefined where there is none. Otherwise as `parseAmount`.
+ * Reads the price modifier of an option. It has the currency of `basePrice` and may be negative.
+ * Problems go to `violations`, as in `parseAmount`. Undefined if the input has no modifier.
  */
 export function parsePriceModifier(
   value: unknown,

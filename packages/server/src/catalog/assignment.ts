@@ -1,29 +1,29 @@
 /**
- * Owns the rule of assigning images to products and line items: which may be assigned, where the request named them,
- * and what a refusal says. Refuses to know where images are stored.
+ * The rule for assigning images to products and line items: only enabled images of the same account. A
+ * product may keep a disabled image that it already shows.
  */
 import { parseUUID } from '../image.ts';
 import type { Path, Violations } from '../validation/violations.ts';
 
-/** A list of images has at most this many. */
-export const MAX_IMAGES_A_LIST = 20;
+/** The most images in one list of images. */
+export const MAX_IMAGES_PER_LIST = 20;
 
-/** An image that a request names, and the place in the request where a refusal belongs. */
+/** An image ID in a request, with the place for its error message. */
 export interface ImageReference {
   readonly imageID: string;
   readonly path: Path;
 }
 
-/** Why an image may not be assigned. An image of another account is unknown. */
+/** Why an image cannot be assigned. An image of another account is `unknown`. */
 export type AssignmentRefusal = 'unknown' | 'disabled';
 
-/** The images of a request that may not be assigned, by imageID. */
+/** The images of a request that cannot be assigned, by image ID. */
 export type AssignmentRefusals = ReadonlyMap<string, AssignmentRefusal>;
 
 /**
- * Which of the images may not be assigned.
- * @param disabled What is known of each image that exists: true if it is disabled.
- * @param shown The images that the product shows already: these it may keep.
+ * Finds the images that cannot be assigned.
+ * @param disabled every existing image of the account among `imageIDs`, with true if it is disabled.
+ * @param shown the images that the product already shows. It may keep them.
  */
 export function refusalsOf(
   imageIDs: Iterable<string>,
@@ -32,14 +32,14 @@ export function refusalsOf(
 ): AssignmentRefusals {
   const refusals = new Map<string, AssignmentRefusal>();
   for (const imageID of imageIDs) {
-    const state = disabled.get(imageID);
-    if (state === undefined) refusals.set(imageID, 'unknown');
-    else if (state && !shown.has(imageID)) refusals.set(imageID, 'disabled');
+    const isDisabled = disabled.get(imageID);
+    if (isDisabled === undefined) refusals.set(imageID, 'unknown');
+    else if (isDisabled && !shown.has(imageID)) refusals.set(imageID, 'disabled');
   }
   return refusals;
 }
 
-/** Notes each refused image at the place where the request names it. */
+/** Adds a violation for each refused image at its place in the request. */
 export function addRefusals(
   references: readonly ImageReference[],
   refusals: AssignmentRefusals,
@@ -51,7 +51,8 @@ export function addRefusals(
   }
 }
 
-// The same for an image that never was, one of another account, and what is no imageID at all.
+// One text for unknown IDs, malformed IDs and images of another account. So clients learn nothing about other
+// accounts.
 const UNKNOWN = 'the account has no such image';
 
 const REASONS: Readonly<Record<AssignmentRefusal, string>> = {
@@ -59,7 +60,10 @@ const REASONS: Readonly<Record<AssignmentRefusal, string>> = {
   disabled: 'the image is disabled and cannot be assigned',
 };
 
-/** The canonical form of an imageID in a request; what is none is noted at its place, and undefined. */
+/**
+ * Reads an image ID and returns it in lower case. For any other value, adds a violation and returns
+ * undefined.
+ */
 export function parseImageID(value: unknown, path: Path, violations: Violations): string | undefined {
   if (value === undefined || value === null) violations.add(path, 'imageID is required');
   else if (typeof value !== 'string') violations.add(path, 'imageID must be a string');

@@ -1,6 +1,6 @@
 /**
- * The catalogue of one account: the service behind products and line items. Owns the order in which a request is
- * checked and what each refusal says. Refuses to know HTTP and SQL.
+ * The service of products and line items of one account. A rejected request gets one answer with all
+ * violations: those of its fields and those of its images.
  */
 import { randomUUID } from 'node:crypto';
 import type { Actor } from '../access/audit.ts';
@@ -14,18 +14,18 @@ import { type AssignmentRefusals, addRefusals, type ImageReference } from './ass
 import {
   DISABLED_PRODUCT,
   type LineItems,
-  type LineItemsReading,
-  MAX_IMAGES_A_SET,
+  MAX_IMAGES_PER_SET,
+  type ParsedLineItems,
   parseLineItems,
   UNKNOWN_PRODUCT,
 } from './line-items.ts';
 import { imagesOf, type Product, parseProduct } from './product.ts';
 import type { CatalogRecords } from './records.ts';
 
-/** Images by imageID: all that the products or line items beside them show. */
+/** The images that products or line items show, by image ID. */
 export type ShownImages = ReadonlyMap<string, Image>;
 
-/** Of something that shows images: itself, and the images as they are now. */
+/** A product or a set of line items, with the current state of its images. */
 export interface WithImages<T> {
   readonly record: T;
   readonly images: ShownImages;
@@ -55,35 +55,40 @@ export class Catalog {
   }
 
   /**
-   * Adds a product, as JSON describes it.
-   * @throws AppError `invalid-request` (no object), `invalid-record`, `not-found` (the account).
+   * Adds a product.
+   * @param body the product as parsed JSON.
+   * @throws AppError `invalid-request` (not an object), `invalid-record`, `not-found` (the account).
    */
   async createProduct(accountID: string, by: Actor, body: unknown): Promise<WithImages<Product>> {
     const catalog = this.#records.catalogOf(accountID, by);
-    const reading = parseProduct(object(body, 'title and basePrice'), await descriptionRule());
-    if (reading.violations.any) await this.#refuse(accountID, reading);
+    const parsed = parseProduct(requireObject(body, 'title and basePrice'), await loadDescriptionRule());
+    if (parsed.violations.any) await this.#reject(accountID, parsed);
     const outcome = await catalog.insertProduct({
       productID: randomUUID(),
-      content: reading.content,
+      content: parsed.content,
       createdOn: this.#now(),
     });
     switch (outcome.kind) {
       case 'inserted':
-        return this.#shown(accountID, outcome.product);
+        return this.#withImages(accountID, outcome.product);
       case 'refused':
-        return refusedImages(reading, outcome.refusals);
+        throw invalidImages(parsed, outcome.refusals);
       case 'no-account':
         throw new AppError('not-found', 'account not found');
     }
   }
 
-  /** Also if it is disabled. @throws AppError `not-found`. */
+  /** The product, also if it is disabled. @throws AppError `not-found`. */
   async getProduct(accountID: string, productID: string): Promise<WithImages<Product>> {
-    const product = await this.#records.catalogOf(accountID).findProduct(canonical(productID));
-    return this.#shown(accountID, product ?? unknownProduct());
+    const product = await this.#records.catalogOf(accountID).findProduct(canonicalID(productID));
+    if (product === undefined) throw unknownProduct();
+    return this.#withImages(accountID, product);
   }
 
-  /** Those that are not disabled, newest first; with a title, those that have it in theirs. */
+  /**
+   * The products that are not disabled, newest first.
+   * @param title only products whose title contains this text. Case does not matter.
+   */
   async listProducts(
     accountID: string,
     page: Page,
@@ -91,13 +96,14 @@ export class Catalog {
     signal?: AbortSignal,
   ): Promise<ListWithImages<Product>> {
     const { products, total } = await this.#records.catalogOf(accountID).listProducts(page, title, signal);
-    const shown = products.flatMap(({ content }) => [...imagesOf(content)]);
-    return { records: products, images: await this.#images(accountID, shown), total };
+    const imageIDs = products.flatMap(({ content }) => [...imagesOf(content)]);
+    return { records: products, images: await this.#findImages(accountID, imageIDs), total };
   }
 
   /**
-   * Changes all that a product says of itself. It may keep a disabled image that it shows already.
-   * @throws AppError `invalid-request` (no object), `not-found`, `conflict` (disabled), `invalid-record`.
+   * Replaces the whole content of a product. The product may keep a disabled image that it already shows.
+   * @param body the product as parsed JSON.
+   * @throws AppError `invalid-request` (not an object), `not-found`, `conflict` (disabled), `invalid-record`.
    */
   async updateProduct(
     accountID: string,
@@ -106,58 +112,63 @@ export class Catalog {
     body: unknown,
   ): Promise<WithImages<Product>> {
     const catalog = this.#records.catalogOf(accountID, by);
-    const given = object(body, 'title and basePrice');
-    const before = (await catalog.findProduct(canonical(productID))) ?? unknownProduct();
-    if (before.disabledOn !== undefined) disabledProduct();
-    const reading = parseProduct(given, await descriptionRule());
-    if (reading.violations.any) await this.#refuse(accountID, reading, before.productID);
-    const outcome = await catalog.replaceProduct(before.productID, reading.content, this.#now());
+    const object = requireObject(body, 'title and basePrice');
+    const before = await catalog.findProduct(canonicalID(productID));
+    if (before === undefined) throw unknownProduct();
+    if (before.disabledOn !== undefined) throw disabledProduct();
+    const parsed = parseProduct(object, await loadDescriptionRule());
+    if (parsed.violations.any) await this.#reject(accountID, parsed, before.productID);
+    const outcome = await catalog.replaceProduct(before.productID, parsed.content, this.#now());
     switch (outcome.kind) {
       case 'changed':
-        return this.#shown(accountID, outcome.product);
+        return this.#withImages(accountID, outcome.product);
       case 'refused':
-        return refusedImages(reading, outcome.refusals);
+        throw invalidImages(parsed, outcome.refusals);
       case 'disabled':
-        return disabledProduct();
+        throw disabledProduct();
       case 'not-found':
-        return unknownProduct();
+        throw unknownProduct();
     }
   }
 
-  /** Disables a product: it stays readable, and is no longer listed. Again is a success. @throws AppError `not-found`. */
+  /**
+   * Disables a product. It stays readable, but is not listed any more. Succeeds without a change if it is
+   * disabled.
+   * @throws AppError `not-found`.
+   */
   async disableProduct(accountID: string, by: Actor, productID: string): Promise<void> {
-    const outcome = await this.#records
-      .catalogOf(accountID, by)
-      .disableProduct(canonical(productID), this.#now());
-    if (outcome.kind === 'not-found') unknownProduct();
+    const catalog = this.#records.catalogOf(accountID, by);
+    const outcome = await catalog.disableProduct(canonicalID(productID), this.#now());
+    if (outcome.kind === 'not-found') throw unknownProduct();
   }
 
   /**
-   * Adds a set of line items, as JSON describes it. What its products show now, it shows from now on.
-   * @throws AppError `invalid-request` (no object), `invalid-record`, `not-found` (the account).
+   * Adds a set of line items. The images that its products show now become part of the set.
+   * @param body the set as parsed JSON.
+   * @throws AppError `invalid-request` (not an object), `invalid-record`, `not-found` (the account).
    */
   async createLineItems(accountID: string, by: Actor, body: unknown): Promise<WithImages<LineItems>> {
     const catalog = this.#records.catalogOf(accountID, by);
-    const reading = parseLineItems(object(body, 'items'));
-    if (reading.violations.any) await this.#refuse(accountID, reading);
+    const parsed = parseLineItems(requireObject(body, 'items'));
+    if (parsed.violations.any) await this.#reject(accountID, parsed);
     const outcome = await catalog.insertLineItems({
       lineItemsID: randomUUID(),
-      items: reading.items,
+      items: parsed.items,
       createdOn: this.#now(),
     });
     switch (outcome.kind) {
       case 'inserted':
         return {
           record: outcome.lineItems,
-          images: await this.#images(accountID, imagesOfSet(outcome.lineItems)),
+          images: await this.#findImages(accountID, imagesOfSet(outcome.lineItems)),
         };
       case 'refused':
-        addProductRefusals(reading, outcome.products);
-        return refusedImages(reading, outcome.refusals);
+        addProductRefusals(parsed, outcome.products);
+        throw invalidImages(parsed, outcome.refusals);
       case 'too-many-images': {
-        const reason = `with its product's images, a set of line items must show at most ${MAX_IMAGES_A_SET} images`;
-        reading.violations.add(['items', outcome.item, 'productID'], reason);
-        return refused(reading.violations);
+        const reason = `a set of line items must show at most ${MAX_IMAGES_PER_SET} images, including the images of its products`;
+        parsed.violations.add(['items', outcome.item, 'productID'], reason);
+        throw new InvalidRecordError(parsed.violations);
       }
       case 'no-account':
         throw new AppError('not-found', 'account not found');
@@ -167,48 +178,50 @@ export class Catalog {
   /** @throws AppError `not-found`. */
   async getLineItems(accountID: string, lineItemsID: string): Promise<WithImages<LineItems>> {
     const id = parseUUID(lineItemsID);
-    const found = id === undefined ? undefined : await this.#records.catalogOf(accountID).findLineItems(id);
-    if (found === undefined) throw new AppError('not-found', 'line items not found');
-    return { record: found, images: await this.#images(accountID, imagesOfSet(found)) };
+    const set = id === undefined ? undefined : await this.#records.catalogOf(accountID).findLineItems(id);
+    if (set === undefined) throw new AppError('not-found', 'line items not found');
+    return { record: set, images: await this.#findImages(accountID, imagesOfSet(set)) };
   }
 
-  /** Newest first. */
+  /** The sets of line items, newest first. */
   async listLineItems(accountID: string, page: Page): Promise<ListWithImages<LineItems>> {
     const { sets, total } = await this.#records.catalogOf(accountID).listLineItems(page);
-    return { records: sets, images: await this.#images(accountID, sets.flatMap(imagesOfSet)), total };
+    return { records: sets, images: await this.#findImages(accountID, sets.flatMap(imagesOfSet)), total };
   }
 
-  async #shown(accountID: string, product: Product): Promise<WithImages<Product>> {
-    return { record: product, images: await this.#images(accountID, [...imagesOf(product.content)]) };
+  async #withImages(accountID: string, product: Product): Promise<WithImages<Product>> {
+    return { record: product, images: await this.#findImages(accountID, [...imagesOf(product.content)]) };
   }
 
-  #images(accountID: string, imageIDs: readonly string[]): Promise<ShownImages> {
+  #findImages(accountID: string, imageIDs: readonly string[]): Promise<ShownImages> {
     return this.#imageRecords.forAccount(accountID).findMany([...new Set(imageIDs)]);
   }
 
   /**
-   * Refuses a request that is wrong in itself, and says as well which of its images cannot be assigned, so that one
-   * answer tells of everything.
+   * Rejects a request with violations. It checks the images as well, so that one answer has all violations.
+   * @param productID the product that an update changes. Absent for a new record.
+   * @throws AppError `invalid-record`.
    */
-  async #refuse(accountID: string, reading: Reading, productID?: string): Promise<never> {
-    const imageIDs = [...new Set(reading.references.map(({ imageID }) => imageID))];
-    return refusedImages(reading, await this.#records.catalogOf(accountID).refusals(imageIDs, productID));
+  async #reject(accountID: string, parsed: ParsedRecord, productID?: string): Promise<never> {
+    const imageIDs = [...new Set(parsed.references.map(({ imageID }) => imageID))];
+    throw invalidImages(parsed, await this.#records.catalogOf(accountID).refusals(imageIDs, productID));
   }
 }
 
-/** What a reading of a product and one of line items have in common. */
-interface Reading {
+/** The common part of ParsedProduct and ParsedLineItems. */
+interface ParsedRecord {
   readonly references: readonly ImageReference[];
   readonly violations: Violations;
 }
 
-function refusedImages(reading: Reading, refusals: AssignmentRefusals): never {
-  addRefusals(reading.references, refusals, reading.violations);
-  return refused(reading.violations);
+/** Adds the refused images to the violations of a request. */
+function invalidImages(parsed: ParsedRecord, refusals: AssignmentRefusals): InvalidRecordError {
+  addRefusals(parsed.references, refusals, parsed.violations);
+  return new InvalidRecordError(parsed.violations);
 }
 
 function addProductRefusals(
-  { products, violations }: LineItemsReading,
+  { products, violations }: ParsedLineItems,
   refusals: ReadonlyMap<string, 'unknown' | 'disabled'>,
 ): void {
   for (const { productID, path } of products) {
@@ -218,20 +231,16 @@ function addProductRefusals(
   }
 }
 
-function refused(violations: Violations): never {
-  throw new InvalidRecordError(violations);
-}
-
-function object(body: unknown, fields: string): JSONObject {
-  const given = asObject(body);
-  if (given === undefined) {
-    throw new AppError('invalid-request', `the body must be JSON: an object with ${fields}`);
+function requireObject(body: unknown, fields: string): JSONObject {
+  const object = asObject(body);
+  if (object === undefined) {
+    throw new AppError('invalid-request', `the body must be a JSON object with ${fields}`);
   }
-  return given;
+  return object;
 }
 
-/** Loaded with the first product, because a server that is being started has better things to do. */
-async function descriptionRule(): Promise<DescriptionRule> {
+/** Loads the Markdown parser with the first product, so that it does not slow the start of the server. */
+async function loadDescriptionRule(): Promise<DescriptionRule> {
   const { markdownProblem } = await import('./markdown.ts');
   return markdownProblem;
 }
@@ -243,14 +252,16 @@ function imagesOfSet({ items }: LineItems): string[] {
   ]);
 }
 
-function canonical(productID: string): string {
-  return parseUUID(productID) ?? unknownProduct();
+function canonicalID(productID: string): string {
+  const id = parseUUID(productID);
+  if (id === undefined) throw unknownProduct();
+  return id;
 }
 
-function unknownProduct(): never {
-  throw new AppError('not-found', 'product not found');
+function unknownProduct(): AppError {
+  return new AppError('not-found', 'product not found');
 }
 
-function disabledProduct(): never {
-  throw new AppError('conflict', 'the product is disabled and cannot be changed');
+function disabledProduct(): AppError {
+  return new AppError('conflict', 'the product is disabled and cannot be changed');
 }

@@ -1,6 +1,6 @@
 /**
- * Owns what line items are: one set of them, written once and never changed, and the rules about a request for one.
- * Refuses to know where they are stored.
+ * A set of line items: its fields and their limits. A set is written once and never changes. The rules here
+ * need only the request. The store checks the images and products that the request names.
  */
 
 import { parseUUID } from '../image.ts';
@@ -14,18 +14,20 @@ import {
 } from '../validation/json.ts';
 import { type Path, Violations } from '../validation/violations.ts';
 import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
-import { type ImageReference, MAX_IMAGES_A_LIST, parseImageID } from './assignment.ts';
+import { type ImageReference, MAX_IMAGES_PER_LIST, parseImageID } from './assignment.ts';
 import type { Product } from './product.ts';
 
-/** Limits of a set, in elements. The images are those it shows in all, products' included. */
+/** The most items of a set. */
 export const MAX_LINE_ITEMS = 100;
+/** The most options of an item. */
 export const MAX_LINE_ITEM_OPTIONS = 100;
-export const MAX_IMAGES_A_SET = 500;
+/** The most images that a set shows, including the images of its products. */
+export const MAX_IMAGES_PER_SET = 500;
 
-/** The largest quantity: 2³¹ − 1, the largest whole number that every client's language can hold. */
+/** The largest quantity: 2³¹ − 1, the largest whole number that every client language supports. */
 export const MAX_QUANTITY = 2_147_483_647;
 
-/** Why a product may not be named; the same for one that never was, one of another account, and a malformed ID. */
+/** One text for unknown IDs, malformed IDs and products of another account. */
 export const UNKNOWN_PRODUCT = 'the account has no such product';
 export const DISABLED_PRODUCT = 'the product is disabled';
 
@@ -33,7 +35,7 @@ export interface LineItemOption {
   readonly name: string;
   readonly quantity: number;
   readonly priceModifier?: Amount;
-  /** Puts options together, as `toppings`. */
+  /** Options with the same group belong together, such as `toppings`. */
   readonly group?: string;
   readonly imageIDs: readonly string[];
 }
@@ -43,12 +45,12 @@ export interface LineItem {
   readonly basePrice: Amount;
   readonly quantity: number;
   readonly options: readonly LineItemOption[];
-  /** What the item shows: the images it named, then those of its product that it did not name. */
+  /** The images of the request, then the other images of the product. */
   readonly imageIDs: readonly string[];
   readonly productID?: string;
 }
 
-/** A set of line items. It never changes; what its images show and are called is the images' own. */
+/** A set of line items. The set never changes, but the bytes and the alt text of its images can. */
 export interface LineItems {
   /** UUID, lower case. */
   readonly lineItemsID: string;
@@ -57,32 +59,32 @@ export interface LineItems {
   readonly createdOn: Date;
 }
 
-/** A product that a request names, and the place in the request where a refusal belongs. */
+/** A product ID in a request, with the place for its error message. */
 export interface ProductReference {
   readonly productID: string;
   readonly path: Path;
 }
 
-/** A set as a request has it; `items` are of use only if there are no violations. */
-export interface LineItemsReading {
-  /** Without the images that their products will add. */
+/** A set from a request. `items` is usable only if there are no violations. */
+export interface ParsedLineItems {
+  /** Without the images of their products. */
   readonly items: readonly LineItem[];
   readonly references: readonly ImageReference[];
   readonly products: readonly ProductReference[];
   readonly violations: Violations;
 }
 
-/** Reads a set of line items from JSON, finding all that is wrong with it at once. Unknown fields are passed over. */
-export function parseLineItems(body: JSONObject): LineItemsReading {
-  const reader = new LineItemsReader();
-  const items = reader.items(body.items);
-  return { items, references: reader.references, products: reader.products, violations: reader.violations };
+/** Reads a set of line items from JSON and collects all violations. Unknown fields are ignored. */
+export function parseLineItems(body: JSONObject): ParsedLineItems {
+  const parser = new LineItemsParser();
+  const items = parser.parse(body.items);
+  return { items, references: parser.references, products: parser.products, violations: parser.violations };
 }
 
 /**
- * The items with what their products show added, less what is disabled.
- * @param products The products named, by ID. One that is absent adds nothing.
- * @param disabled Of each image that a product shows, whether it is disabled.
+ * Adds the enabled images of each item's product to the item.
+ * @param products the products of the items, by ID. A missing product adds no images.
+ * @param disabled each image of these products, with true if it is disabled.
  */
 export function withProductImages(
   items: readonly LineItem[],
@@ -97,33 +99,35 @@ export function withProductImages(
   });
 }
 
-/** The index of the item with which a set shows more images than it may; undefined if it does not. */
+/**
+ * The index of the item that exceeds the image limit of the set. Undefined if the set is within the limit.
+ */
 export function itemBeyondLimit(items: readonly LineItem[]): number | undefined {
   let images = 0;
   const index = items.findIndex((item) => {
     images += item.imageIDs.length;
     for (const option of item.options) images += option.imageIDs.length;
-    return images > MAX_IMAGES_A_SET;
+    return images > MAX_IMAGES_PER_SET;
   });
   return index < 0 ? undefined : index;
 }
 
-class LineItemsReader {
+class LineItemsParser {
   readonly violations = new Violations();
   readonly references: ImageReference[] = [];
   readonly products: ProductReference[] = [];
 
-  items(value: unknown): LineItem[] {
+  parse(value: unknown): LineItem[] {
     const { violations } = this;
     const list = readList(value, ['items'], { max: MAX_LINE_ITEMS, field: 'name' }, violations);
     if (list.length === 0) violations.add(['items', 0, 'name'], 'items must have at least one line item');
-    return list.map((item, i) => this.#item(item, ['items', i]));
+    return list.map((item, i) => this.#parseItem(item, ['items', i]));
   }
 
-  #item(value: unknown, path: Path): LineItem {
+  #parseItem(value: unknown, path: Path): LineItem {
     const { violations } = this;
-    const given = asObject(value);
-    if (given === undefined) {
+    const item = asObject(value);
+    if (item === undefined) {
       violations.add([...path, 'name'], 'a line item must be an object');
       return {
         name: '',
@@ -133,16 +137,16 @@ class LineItemsReader {
         imageIDs: [],
       };
     }
-    const name = readName(given.name, [...path, 'name'], violations);
-    const basePrice = parseAmount(given.basePrice, [...path, 'basePrice'], { signed: false }, violations);
-    const quantity = this.#quantity(given.quantity, path);
+    const name = readName(item.name, [...path, 'name'], violations);
+    const basePrice = parseAmount(item.basePrice, [...path, 'basePrice'], { signed: false }, violations);
+    const quantity = this.#parseQuantity(item.quantity, path);
     const optionsPath = [...path, 'options'];
     const rules = { max: MAX_LINE_ITEM_OPTIONS, field: 'name' };
-    const options = readList(given.options, optionsPath, rules, violations).map((option, i) =>
-      this.#option(option, [...optionsPath, i], basePrice),
+    const options = readList(item.options, optionsPath, rules, violations).map((option, i) =>
+      this.#parseOption(option, [...optionsPath, i], basePrice),
     );
-    const imageIDs = this.#imageList(given.imageIDs, [...path, 'imageIDs']);
-    const productID = this.#product(given.productID, [...path, 'productID']);
+    const imageIDs = this.#parseImageIDs(item.imageIDs, [...path, 'imageIDs']);
+    const productID = this.#parseProductID(item.productID, [...path, 'productID']);
     return {
       name,
       basePrice,
@@ -153,18 +157,18 @@ class LineItemsReader {
     };
   }
 
-  #option(value: unknown, path: Path, basePrice: Amount): LineItemOption {
+  #parseOption(value: unknown, path: Path, basePrice: Amount): LineItemOption {
     const { violations } = this;
-    const given = asObject(value);
-    if (given === undefined) {
+    const option = asObject(value);
+    if (option === undefined) {
       violations.add([...path, 'name'], 'an option must be an object');
       return { name: '', quantity: 1, imageIDs: [] };
     }
-    const name = readName(given.name, [...path, 'name'], violations);
-    const quantity = this.#quantity(given.quantity, path);
-    const group = readOptionalName(given.group, [...path, 'group'], violations);
+    const name = readName(option.name, [...path, 'name'], violations);
+    const quantity = this.#parseQuantity(option.quantity, path);
+    const group = readOptionalName(option.group, [...path, 'group'], violations);
     const priceModifier = parsePriceModifier(
-      given.priceModifier,
+      option.priceModifier,
       [...path, 'priceModifier'],
       basePrice,
       violations,
@@ -174,15 +178,15 @@ class LineItemsReader {
       quantity,
       ...(priceModifier && { priceModifier }),
       ...(group !== undefined && { group }),
-      imageIDs: this.#imageList(given.imageIDs, [...path, 'imageIDs']),
+      imageIDs: this.#parseImageIDs(option.imageIDs, [...path, 'imageIDs']),
     };
   }
 
-  #quantity(value: unknown, path: Path): number {
+  #parseQuantity(value: unknown, path: Path): number {
     return readWhole(value, [...path, 'quantity'], { min: 1, max: MAX_QUANTITY }, this.violations) ?? 1;
   }
 
-  #product(value: unknown, path: Path): string | undefined {
+  #parseProductID(value: unknown, path: Path): string | undefined {
     if (value === undefined || value === null || value === '') return undefined;
     if (typeof value !== 'string') {
       this.violations.add(path, 'productID must be a string');
@@ -194,8 +198,8 @@ class LineItemsReader {
     return productID;
   }
 
-  #imageList(value: unknown, path: Path): string[] {
-    return readList(value, path, { max: MAX_IMAGES_A_LIST }, this.violations).flatMap((element, i) => {
+  #parseImageIDs(value: unknown, path: Path): string[] {
+    return readList(value, path, { max: MAX_IMAGES_PER_LIST }, this.violations).flatMap((element, i) => {
       const place = [...path, i];
       const imageID = parseImageID(element, place, this.violations);
       if (imageID === undefined) return [];

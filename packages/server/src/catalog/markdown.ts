@@ -1,32 +1,39 @@
 /**
- * Owns what a description may be: Markdown without HTML. Whether there is any is asked of a real parser, because code
- * spans, autolinks and escapes look like HTML and are none. Refuses to render: descriptions are kept as they came.
+ * The rule for descriptions: Markdown without HTML. A real parser finds the HTML, because code spans,
+ * autolinks and escapes look like HTML and are not. Descriptions are stored as they are and never rendered
+ * here.
  */
 import MarkdownIt, { type Token } from 'markdown-it';
 
-/** Quotes and lists must be less than this deep within each other; a list counts twice, for itself and for its item. */
+/**
+ * Quotes and lists must nest fewer levels deep than this. A list counts as two levels: one for the list, one
+ * for its item.
+ */
 export const MAX_NESTING = 50;
 
-// The parsers do not look into what is deeper than this, so what reaches MAX_NESTING must be refused before.
-const DEPTH_OF_PARSERS = 2 * MAX_NESTING;
+// The parsers do not look deeper than this. So a text that reaches MAX_NESTING must be refused.
+const PARSER_DEPTH = 2 * MAX_NESTING;
 
 let parsers: readonly { parse(text: string, env: object): Token[] }[] | undefined;
 
 /**
- * Why the text is refused as a description, to follow the name of the field; undefined if it is not.
- * Takes up to 6 µs a character, if they are chosen to take long.
+ * Checks a description.
+ * @returns the reason for a refusal, which continues a sentence that starts with the name of the field.
+ * Undefined if the text is allowed. The time is at most about 6 µs per character, for texts that are made to
+ * be slow.
  */
 export function markdownProblem(text: string): string | undefined {
   if (!text.includes('<')) return undefined;
-  // Tables decide where a code span ends, so what is code to one reader can be HTML to another: both are asked.
+  // Tables decide where a code span ends. The same text can be code for one reader and HTML for another, so
+  // both dialects are parsed.
   parsers ??= [
-    new MarkdownIt('commonmark', { html: true, maxNesting: DEPTH_OF_PARSERS }),
-    new MarkdownIt('default', { html: true, maxNesting: DEPTH_OF_PARSERS }),
+    new MarkdownIt('commonmark', { html: true, maxNesting: PARSER_DEPTH }),
+    new MarkdownIt('default', { html: true, maxNesting: PARSER_DEPTH }),
   ];
   for (const parser of text.includes('|') ? parsers : parsers.slice(0, 1)) {
     const tokens = parser.parse(text, {});
-    if (tokens.some(holdsHTML)) return 'must be Markdown without HTML';
-    // The text within the innermost of them is one level deeper.
+    if (tokens.some(containsHTML)) return 'must be Markdown without HTML';
+    // Text inside the innermost block is one level deeper than the block.
     if (tokens.some(({ level }) => level > MAX_NESTING)) {
       return `must nest quotes and lists less than ${MAX_NESTING} levels deep around a <`;
     }
@@ -34,6 +41,6 @@ export function markdownProblem(text: string): string | undefined {
   return undefined;
 }
 
-function holdsHTML({ type, children }: Token): boolean {
-  return type === 'html_block' || type === 'html_inline' || (children ?? []).some(holdsHTML);
+function containsHTML({ type, children }: Token): boolean {
+  return type === 'html_block' || type === 'html_inline' || (children ?? []).some(containsHTML);
 }

@@ -1,6 +1,6 @@
 /**
- * Owns what a Product is and the rules about it that need nothing but a request: its fields, their limits, its option
- * groups. Refuses to know where products are stored and which images may be assigned.
+ * A product: its fields, their limits and its option groups. The rules here need only the request. The store
+ * checks whether the images may be assigned.
  */
 
 import {
@@ -14,21 +14,26 @@ import {
 } from '../validation/json.ts';
 import { type Path, Violations } from '../validation/violations.ts';
 import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
-import { type ImageReference, MAX_IMAGES_A_LIST, parseImageID } from './assignment.ts';
+import { type ImageReference, MAX_IMAGES_PER_LIST, parseImageID } from './assignment.ts';
 
-/** Limits of a product, in elements. The images are those of the product and its options together. */
-export const MAX_IMAGES_A_PRODUCT = 100;
+/** The most images of a product and all of its options together. */
+export const MAX_IMAGES_PER_PRODUCT = 100;
+/** The most option groups of a product. */
 export const MAX_OPTION_GROUPS = 50;
+/** The most options of a group. */
 export const MAX_OPTIONS = 100;
 
-/** All descriptions of a product together, in UTF-16 code units: what bounds the time to look for HTML in them. */
+/**
+ * The most UTF-16 code units of all descriptions of a product together. It bounds the time of the search for
+ * HTML.
+ */
 export const MAX_DESCRIPTIONS_LENGTH = 20_000;
 
-/** One choice of a group, as a size or a colour. */
+/** One choice of a group, such as a size or a colour. */
 export interface ProductOption {
   readonly name: string;
   readonly description?: string;
-  /** What choosing it adds to the base price; in the same currency, possibly below zero. */
+  /** Added to the base price. It has the same currency and may be negative. */
   readonly priceModifier?: Amount;
   readonly imageIDs: readonly string[];
 }
@@ -42,10 +47,10 @@ export interface OptionGroup {
   readonly options: readonly ProductOption[];
 }
 
-/** What a client says about a product. */
+/** The part of a product that a client writes. */
 export interface ProductContent {
   readonly title: string;
-  /** Markdown without HTML, as it was written. */
+  /** Markdown without HTML, exactly as the client wrote it. */
   readonly description?: string;
   readonly basePrice: Amount;
   readonly imageIDs: readonly string[];
@@ -59,81 +64,81 @@ export interface Product {
   readonly content: ProductContent;
   readonly createdOn: Date;
   readonly updatedOn: Date;
-  /** Present once the product is disabled: it is no longer listed, and cannot be changed. */
+  /** Present once the product is disabled. Then it is not listed and cannot be changed. */
   readonly disabledOn?: Date;
 }
 
-/** A product as a request has it; `content` is of use only if there are no violations. */
-export interface ProductReading {
+/** A product from a request. `content` is usable only if there are no violations. */
+export interface ParsedProduct {
   readonly content: ProductContent;
-  /** Every image that the request names in a form that could be one's name, in order. */
+  /** Every well-formed image ID of the request, in order. */
   readonly references: readonly ImageReference[];
   readonly violations: Violations;
 }
 
-/** Reads a product from JSON, finding all that is wrong with it at once. Unknown fields are passed over. */
-export function parseProduct(body: JSONObject, description: DescriptionRule): ProductReading {
-  const reader = new ProductReader(description);
-  const content = reader.product(body);
-  return { content, references: reader.references, violations: reader.violations };
+/** Reads a product from JSON and collects all violations. Unknown fields are ignored. */
+export function parseProduct(body: JSONObject, description: DescriptionRule): ParsedProduct {
+  const parser = new ProductParser(description);
+  const content = parser.parse(body);
+  return { content, references: parser.references, violations: parser.violations };
 }
 
-/** All images that a product shows, its options' included. */
+/** All images that a product shows, including the images of its options. */
 export function imagesOf(content: ProductContent): Set<string> {
-  const shown = new Set(content.imageIDs);
+  const imageIDs = new Set(content.imageIDs);
   for (const { options } of content.optionGroups) {
-    for (const { imageIDs } of options) for (const imageID of imageIDs) shown.add(imageID);
+    for (const option of options) for (const imageID of option.imageIDs) imageIDs.add(imageID);
   }
-  return shown;
+  return imageIDs;
 }
 
-class ProductReader {
+class ProductParser {
   readonly violations = new Violations();
   readonly references: ImageReference[] = [];
-  readonly #description: DescriptionRule;
-  #images = 0;
-  #described = 0;
+  readonly #descriptionRule: DescriptionRule;
+  #imageCount = 0;
+  #descriptionsLength = 0;
 
-  constructor(description: DescriptionRule) {
-    this.#description = description;
+  constructor(descriptionRule: DescriptionRule) {
+    this.#descriptionRule = descriptionRule;
   }
 
-  product(body: JSONObject): ProductContent {
+  parse(body: JSONObject): ProductContent {
     const { violations } = this;
     const title = readName(body.title, ['title'], violations);
-    const description = this.#describe(body.description, []);
+    const description = this.#parseDescription(body.description, []);
     const basePrice = parseAmount(body.basePrice, ['basePrice'], { signed: false }, violations);
-    const imageIDs = this.#imageList(body.images, ['images']);
+    const imageIDs = this.#parseImageIDs(body.images, ['images']);
     const groups = readList(
       body.optionGroups,
       ['optionGroups'],
       { max: MAX_OPTION_GROUPS, field: 'name' },
       violations,
     );
-    const optionGroups = groups.map((group, i) => this.#group(group, ['optionGroups', i], basePrice));
+    const optionGroups = groups.map((group, i) => this.#parseGroup(group, ['optionGroups', i], basePrice));
     if (body.categoryID !== undefined && body.categoryID !== null && body.categoryID !== '') {
-      violations.add(['categoryID'], 'there is no such category: this server has no product taxonomy');
+      violations.add(['categoryID'], 'categoryID must be absent: this server has no product categories');
     }
     return { title, ...(description !== undefined && { description }), basePrice, imageIDs, optionGroups };
   }
 
-  #group(value: unknown, path: Path, basePrice: Amount): OptionGroup {
+  #parseGroup(value: unknown, path: Path, basePrice: Amount): OptionGroup {
     const { violations } = this;
-    const given = asObject(value);
-    if (given === undefined) {
+    const group = asObject(value);
+    if (group === undefined) {
       violations.add([...path, 'name'], 'an option group must be an object');
       return { name: '', minSelect: 0, maxSelect: 0, options: [] };
     }
-    const name = readName(given.name, [...path, 'name'], violations);
-    const description = this.#describe(given.description, path);
+    const name = readName(group.name, [...path, 'name'], violations);
+    const description = this.#parseDescription(group.description, path);
     const optionsPath = [...path, 'options'];
-    const list = readList(given.options, optionsPath, { max: MAX_OPTIONS, field: 'name' }, violations);
+    const list = readList(group.options, optionsPath, { max: MAX_OPTIONS, field: 'name' }, violations);
     if (list.length === 0) violations.add([...optionsPath, 0, 'name'], 'there must be at least one option');
-    const options = list.map((option, i) => this.#option(option, [...optionsPath, i], basePrice));
+    const options = list.map((option, i) => this.#parseOption(option, [...optionsPath, i], basePrice));
 
     const bounds = { min: 0, max: MAX_OPTIONS };
-    const minSelect = readWhole(given.minSelect, [...path, 'minSelect'], bounds, violations);
-    const maxSelect = readWhole(given.maxSelect, [...path, 'maxSelect'], bounds, violations);
+    const minSelect = readWhole(group.minSelect, [...path, 'minSelect'], bounds, violations);
+    const maxSelect = readWhole(group.maxSelect, [...path, 'maxSelect'], bounds, violations);
     if (maxSelect !== undefined && maxSelect > list.length) {
       const reason = `maxSelect must not be more than the number of options, ${list.length}`;
       violations.add([...path, 'maxSelect'], reason);
@@ -150,17 +155,17 @@ class ProductReader {
     };
   }
 
-  #option(value: unknown, path: Path, basePrice: Amount): ProductOption {
+  #parseOption(value: unknown, path: Path, basePrice: Amount): ProductOption {
     const { violations } = this;
-    const given = asObject(value);
-    if (given === undefined) {
+    const option = asObject(value);
+    if (option === undefined) {
       violations.add([...path, 'name'], 'an option must be an object');
       return { name: '', imageIDs: [] };
     }
-    const name = readName(given.name, [...path, 'name'], violations);
-    const description = this.#describe(given.description, path);
+    const name = readName(option.name, [...path, 'name'], violations);
+    const description = this.#parseDescription(option.description, path);
     const priceModifier = parsePriceModifier(
-      given.priceModifier,
+      option.priceModifier,
       [...path, 'priceModifier'],
       basePrice,
       violations,
@@ -169,36 +174,36 @@ class ProductReader {
       name,
       ...(description !== undefined && { description }),
       ...(priceModifier && { priceModifier }),
-      imageIDs: this.#imageList(given.images, [...path, 'images']),
+      imageIDs: this.#parseImageIDs(option.images, [...path, 'images']),
     };
   }
 
-  #describe(value: unknown, path: Path): string | undefined {
-    if (typeof value === 'string') this.#described += value.length;
-    if (this.#described > MAX_DESCRIPTIONS_LENGTH && value) {
+  #parseDescription(value: unknown, path: Path): string | undefined {
+    if (typeof value === 'string') this.#descriptionsLength += value.length;
+    if (this.#descriptionsLength > MAX_DESCRIPTIONS_LENGTH && value) {
       const reason = `the descriptions of a product must have at most ${MAX_DESCRIPTIONS_LENGTH} characters together`;
       this.violations.add([...path, 'description'], reason);
       return undefined;
     }
-    return readDescription(value, [...path, 'description'], this.#description, this.violations);
+    return readDescription(value, [...path, 'description'], this.#descriptionRule, this.violations);
   }
 
-  #imageList(value: unknown, path: Path): string[] {
-    const list = readList(value, path, { max: MAX_IMAGES_A_LIST, field: 'imageID' }, this.violations);
+  #parseImageIDs(value: unknown, path: Path): string[] {
+    const list = readList(value, path, { max: MAX_IMAGES_PER_LIST, field: 'imageID' }, this.violations);
     return list.flatMap((element, i) => {
       const place = [...path, i, 'imageID'];
-      this.#images += 1;
-      if (this.#images > MAX_IMAGES_A_PRODUCT) {
-        const reason = `a product must have at most ${MAX_IMAGES_A_PRODUCT} images, those of its options included`;
+      this.#imageCount += 1;
+      if (this.#imageCount > MAX_IMAGES_PER_PRODUCT) {
+        const reason = `a product must have at most ${MAX_IMAGES_PER_PRODUCT} images, including the images of its options`;
         this.violations.add(place, reason);
         return [];
       }
-      const given = asObject(element);
-      if (given === undefined) {
-        this.violations.add(place, 'an image must be given as an object with imageID');
+      const image = asObject(element);
+      if (image === undefined) {
+        this.violations.add(place, 'an image must be an object with imageID');
         return [];
       }
-      const imageID = parseImageID(given.imageID, place, this.violations);
+      const imageID = parseImageID(image.imageID, place, this.violations);
       if (imageID === undefined) return [];
       this.references.push({ imageID, path: place });
       return [imageID];

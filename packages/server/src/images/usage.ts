@@ -1,15 +1,14 @@
 /**
- * Owns what is said about where an image is used. Refuses to know how that is found out.
+ * The use of an image: the products, options and line items that show it.
  *
- * In use means shown by what is current or cannot change: products that are not disabled, their options, and line
- * items. A disabled product still shows its images to who asks for it, but it is history, as nothing can be done to it;
- * so it does not keep an image in use.
+ * A disabled product does not count as a use. It still shows its images when it is read, but it cannot change
+ * any more.
  */
 
-/** Of each kind of use, at most this many are told, newest first; the totals are of all. */
-export const MAX_USES_TOLD = 100;
+/** The most uses of each kind that are listed, newest first. The totals count all uses. */
+export const MAX_LISTED_USES = 100;
 
-/** An element of a list, by where it stands (from 0) and what it is called. */
+/** An element of a list: its index, from 0, and its name. */
 export interface NamedPlace {
   readonly index: number;
   readonly name: string;
@@ -29,21 +28,21 @@ export interface LineItemUse {
   readonly lineItemsID: string;
   readonly createdOn: Date;
   readonly item: NamedPlace;
-  /** Present if it is this option of the item that shows the image. */
+  /** Present if an option of the item shows the image, and not the item itself. */
   readonly option?: NamedPlace;
 }
 
 export interface ImageUsage {
   readonly imageID: string;
-  /** Products that show the image themselves. */
+  /** Products that show the image in their own list of images. */
   readonly products: readonly ProductUse[];
-  /** Options that show it, of whatever product. */
+  /** Options, of any product, that show the image. */
   readonly options: readonly OptionUse[];
   readonly lineItems: readonly LineItemUse[];
   readonly totals: { readonly products: number; readonly options: number; readonly lineItems: number };
 }
 
-/** True if anything shows the image. */
+/** True if a product, an option or a line item shows the image. */
 export function isInUse({ totals }: ImageUsage): boolean {
   return totals.products + totals.options + totals.lineItems > 0;
 }

@@ -7,37 +7,37 @@ import { openSqlite } from '../../src/database/sqlite/sqlite.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import { basic } from '../support/server.ts';
 
-/** The same store, as one that answers nobody about keys until as many have asked. */
-function slowly(store: MetadataStore, many: number): MetadataStore {
+/** The same store, but lookups of keys return only when `count` of them wait. */
+function withHeldLookups(store: MetadataStore, count: number): MetadataStore {
   const { promise: all, resolve } = Promise.withResolvers<void>();
-  let asked = 0;
+  let waiting = 0;
   const find: MetadataStore['keys']['find'] = async (publicKey) => {
-    asked += 1;
-    if (asked === many) resolve();
+    waiting += 1;
+    if (waiting === count) resolve();
     await all;
     return store.keys.find(publicKey);
   };
-  const but = <T extends object>(target: T, changed: string, change: unknown): T =>
+  const replace = <T extends object>(target: T, property: string, value: unknown): T =>
     new Proxy(target, {
       get(_, name) {
-        if (name === changed) return change;
-        const value: unknown = Reflect.get(target, name);
-        return typeof value === 'function' ? value.bind(target) : value;
+        if (name === property) return value;
+        const original: unknown = Reflect.get(target, name);
+        return typeof original === 'function' ? original.bind(target) : original;
       },
     });
-  return but(store, 'keys', but(store.keys, 'find', find));
+  return replace(store, 'keys', replace(store.keys, 'find', find));
 }
 
-test('however many guesses wait for the database at once, no more are compared than one after another', async (t) => {
+test('compares at most the budget of guesses, also when 250 guesses wait for the database at once', async (t) => {
   const store = await openSqlite({ path: ':memory:' });
   t.after(() => store.close());
   await store.migrate();
   await ensureBootstrapKey(store, randomUUID(), { publicKey: 'victim', secretKey: 'secret' }, new Date());
-  const many = 250;
-  const access = new Access(slowly(store, many));
-  // The right one comes last, when the guesses before it have used up what there was.
-  const guesses = Array.from({ length: many }, (_, n) =>
-    basic('victim', n === many - 1 ? 'secret' : `guess ${n}`),
+  const count = 250;
+  const access = new Access(withHeldLookups(store, count));
+  // The right secret comes last, after the guesses have used up the budget.
+  const guesses = Array.from({ length: count }, (_, n) =>
+    basic('victim', n === count - 1 ? 'secret' : `guess ${n}`),
   );
   const outcomes = await Promise.all(
     guesses.map((guess) =>
@@ -47,9 +47,9 @@ test('however many guesses wait for the database at once, no more are compared t
       ),
     ),
   );
-  const compared = outcomes.filter((outcome) => outcome === 'unauthenticated').length;
-  // One more flows in every five seconds.
-  assert.ok(compared >= 100 && compared <= 105, String(compared));
+  const comparisons = outcomes.filter((outcome) => outcome === 'unauthenticated').length;
+  // The budget gains one every five seconds.
+  assert.ok(comparisons >= 100 && comparisons <= 105, String(comparisons));
   assert.equal(outcomes.at(-1), 'rate-limited');
   assert.equal((await access.authenticate(guesses.at(-1), '192.0.2.2')).publicKey, 'victim');
 });

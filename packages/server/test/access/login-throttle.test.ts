@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Attempt, FailureThrottle } from '../../src/access/login-throttle.ts';
+import { type LoginAttempt, LoginThrottle } from '../../src/access/login-throttle.ts';
 import { isAppError } from '../../src/errors.ts';
 
 const SECOND = 1_000;
@@ -9,9 +9,9 @@ const ELSEWHERE = '192.0.2.2';
 
 function throttleAt(start = 0) {
   let now = start;
-  const throttle = new FailureThrottle(() => now);
+  const throttle = new LoginThrottle(() => now);
   /** Whole seconds to wait; 0 if the attempt is admitted. */
-  const wait = (attempt: Attempt): number => {
+  const wait = (attempt: LoginAttempt): number => {
     try {
       throttle.admit(attempt);
       return 0;
@@ -21,14 +21,14 @@ function throttleAt(start = 0) {
       return error.retryAfter ?? 0;
     }
   };
-  const fail = (times: number, attemptOf: (time: number) => Attempt) => {
-    for (let time = 0; time < times; time += 1) throttle.failed(attemptOf(time));
+  const fail = (times: number, attemptOf: (time: number) => LoginAttempt) => {
+    for (let time = 0; time < times; time += 1) throttle.recordFailure(attemptOf(time));
   };
   return { throttle, wait, fail, pass: (seconds: number) => (now += seconds * SECOND) };
 }
 
-describe('the throttle of failed authentication', () => {
-  test('turns an address away from a public key after a hundred failures, then lets one in every five seconds', () => {
+describe('the login throttle', () => {
+  test('rejects an address with one public key after 100 failures, then admits one attempt in five seconds', () => {
     const { wait, fail, pass } = throttleAt();
     const attempt = { address: HERE, publicKey: 'victim' };
     fail(99, () => attempt);
@@ -43,17 +43,17 @@ describe('the throttle of failed authentication', () => {
     assert.equal(wait(attempt), 5);
   });
 
-  test('never turns away another address, however many fail with the same public key', () => {
+  test('admits another address after 100 000 failures with the same public key', () => {
     const { wait, fail } = throttleAt();
     fail(100_000, (time) => ({ address: `198.51.${time & 255}.${(time >> 8) & 255}`, publicKey: 'victim' }));
     assert.equal(wait({ address: HERE, publicKey: 'victim' }), 0);
   });
 
-  test('turns an address away that fails three hundred times with whatever it tries, then one a second', () => {
+  test('rejects an address after 300 failures with any public keys, then admits one attempt per second', () => {
     const { wait, fail, pass } = throttleAt();
     fail(299, (time) => ({ address: HERE, publicKey: `guess ${time}` }));
     assert.equal(wait({ address: HERE, publicKey: 'another' }), 0);
-    // Credentials that cannot be read count as well.
+    // Unreadable credentials count as well.
     fail(1, () => ({ address: HERE }));
     assert.equal(wait({ address: HERE, publicKey: 'another' }), 1);
     assert.equal(wait({ address: HERE }), 1);
@@ -62,21 +62,21 @@ describe('the throttle of failed authentication', () => {
     assert.equal(wait({ address: HERE, publicKey: 'another' }), 0);
   });
 
-  test('does not hold up who has authenticated from the address for what others fail to do there', () => {
+  test('admits a key that authenticated from an address, in spite of other failures at this address', () => {
     const { throttle, wait, fail } = throttleAt();
     const neighbour = { address: HERE, publicKey: 'neighbour' };
-    throttle.succeeded(neighbour);
+    throttle.recordSuccess(neighbour);
     fail(1_000, (time) => ({ address: HERE, publicKey: `guess ${time}` }));
     assert.ok(wait({ address: HERE, publicKey: 'another' }) > 0);
     assert.equal(wait(neighbour), 0);
     assert.ok(wait({ address: HERE, publicKey: `guess 1` }) > 0);
-    // Nor the other way round: a client that goes on with an old secret turns nobody away but itself.
+    // A client that keeps using an old secret is rejected only at its own address.
     fail(1_000, () => neighbour);
     assert.ok(wait(neighbour) > 0);
     assert.equal(wait({ address: ELSEWHERE, publicKey: 'neighbour' }), 0);
   });
 
-  test('says the same whatever it knows of the public key', () => {
+  test('rejects known, unknown and missing public keys with the same text', () => {
     const { throttle, fail } = throttleAt();
     fail(1_000, () => ({ address: HERE, publicKey: 'known' }));
     const texts = ['known', 'unknown', undefined].map((publicKey) => {

@@ -4,13 +4,13 @@ import fc from 'fast-check';
 import { type AccountSet, type Grants, SCOPES, type Scope } from '../../src/access/account.ts';
 import {
   covers,
-  grantsText,
-  intersection,
+  formatGrants,
+  formatScope,
+  intersectGrants,
   isGranted,
-  narrowed,
+  narrowGrants,
   parseScope,
   type RequestedScope,
-  scopeText,
   soleAccount,
 } from '../../src/access/rights.ts';
 
@@ -29,24 +29,24 @@ const anyGrants: fc.Arbitrary<Grants> = fc
   .uniqueArray(fc.tuple(anyScope, anySet), { selector: ([scope]) => scope })
   .map((pairs) => new Map<Scope, AccountSet>(pairs));
 
-/** Every single thing that can be allowed, and an account that nobody names. */
-const EVERYTHING = SCOPES.flatMap((scope) => [...ACCOUNTS, 'another'].map((id) => [scope, id] as const));
-const allowed = (grants: Grants) => EVERYTHING.map(([scope, id]) => isGranted(grants, scope, id));
+/** Every scope in every account, and in an account that no grant names. */
+const EVERY_RIGHT = SCOPES.flatMap((scope) => [...ACCOUNTS, 'another'].map((id) => [scope, id] as const));
+const allowed = (grants: Grants) => EVERY_RIGHT.map(([scope, id]) => isGranted(grants, scope, id));
 
-describe('rights', () => {
-  test('in both are exactly those in each', () => {
+describe('grants', () => {
+  test('intersect to the rights that are in both', () => {
     fc.assert(
       fc.property(anyGrants, anyGrants, (one, other) => {
         const [inOne, inOther] = [allowed(one), allowed(other)];
         assert.deepEqual(
-          allowed(intersection(one, other)),
+          allowed(intersectGrants(one, other)),
           inOne.map((is, index) => is && inOther[index] === true),
         );
       }),
     );
   });
 
-  test('that are narrowed are what was requested, and never more than what is held', () => {
+  test('narrow to the requested rights, and never to more than the original rights', () => {
     const anyRequest = fc.array(
       fc.record(
         { scope: anyScope, accountID: fc.constantFrom(...ACCOUNTS) },
@@ -55,18 +55,18 @@ describe('rights', () => {
       { minLength: 1 },
     );
     fc.assert(
-      fc.property(anyGrants, anyRequest, (held, request) => {
-        const narrow = narrowed(held, request);
-        const isHeld = request.every(({ scope, accountID }) =>
-          accountID === undefined ? held.has(scope) : isGranted(held, scope, accountID),
+      fc.property(anyGrants, anyRequest, (grants, request) => {
+        const narrow = narrowGrants(grants, request);
+        const isIncluded = request.every(({ scope, accountID }) =>
+          accountID === undefined ? grants.has(scope) : isGranted(grants, scope, accountID),
         );
-        assert.equal(narrow !== undefined, isHeld);
+        assert.equal(narrow !== undefined, isIncluded);
         if (narrow === undefined) return;
         assert.deepEqual(
           allowed(narrow),
-          EVERYTHING.map(
+          EVERY_RIGHT.map(
             ([scope, id]) =>
-              isGranted(held, scope, id) &&
+              isGranted(grants, scope, id) &&
               request.some((each) => each.scope === scope && (each.accountID ?? id) === id),
           ),
         );
@@ -74,27 +74,27 @@ describe('rights', () => {
     );
   });
 
-  test('cover a key only if they allow all that it does', () => {
+  test('cover a key only if they include all rights of the key', () => {
     fc.assert(
-      fc.property(anyGrants, anySet, fc.uniqueArray(anyScope), (held, accounts, scopes) => {
+      fc.property(anyGrants, anySet, fc.uniqueArray(anyScope), (grants, accounts, scopes) => {
         const keys: Grants = new Map(scopes.map((scope) => [scope, accounts]));
-        const may = allowed(held);
-        // An account that is named by nobody stands for all those that there will be.
+        const may = allowed(grants);
+        // The account that no grant names stands for accounts that are created later.
         const isCovered =
           allowed(keys).every((needed, index) => !needed || may[index]) &&
-          (accounts.length > 0 || scopes.every((scope) => held.has(scope)));
-        assert.equal(covers(held, { accounts, scopes }), isCovered);
+          (accounts.length > 0 || scopes.every((scope) => grants.has(scope)));
+        assert.equal(covers(grants, { accounts, scopes }), isCovered);
       }),
     );
   });
 
-  test('are written so that they can be read again', () => {
+  test('format scopes that parse to the same scopes', () => {
     fc.assert(
       fc.property(
         anyScope,
         fc.option(fc.constantFrom(...ACCOUNTS), { nil: undefined }),
         (scope, accountID) => {
-          const text = scopeText(scope, accountID);
+          const text = formatScope(scope, accountID);
           const ofAccount = text.startsWith('/accounts/') && accountID !== undefined;
           assert.deepEqual(parseScope(text), { scope, ...(ofAccount && { accountID }) });
         },
@@ -107,12 +107,12 @@ describe('rights', () => {
     ]);
     const [one, two] = ACCOUNTS;
     assert.equal(
-      grantsText(grants),
+      formatGrants(grants),
       `/accounts/${one}/images.read /accounts/${two}/images.read /accounts/{accountID}/images.write /ping.read`,
     );
   });
 
-  test('are not read from what is no scope', () => {
+  test('do not parse malformed scopes', () => {
     for (const text of [
       '',
       '/',
@@ -130,7 +130,7 @@ describe('rights', () => {
     }
   });
 
-  test('are of one account if all of them are', () => {
+  test('have a sole account if all of them are for the same account', () => {
     const of = (...sets: AccountSet[]) =>
       soleAccount(new Map(sets.map((set, index) => [SCOPES[index] ?? 'ping.read', set])));
     const [one = '', two = ''] = ACCOUNTS;

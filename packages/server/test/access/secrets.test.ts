@@ -1,12 +1,12 @@
 /**
- * Secrets appear nowhere but in the one answer that tells them: not in the log, not in other answers, not in the audit
- * trail, and not in the bytes of the database.
+ * A secret appears only in the one response that creates it. The log, the other responses, the audit trail
+ * and the bytes of the database never contain it.
  */
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { digestOf, matching, newSecretKey } from '../../src/access/secrets.ts';
+import { digestOf, findBySecret, generateSecretKey } from '../../src/access/secrets.ts';
 import {
   basicOf,
   bearer,
@@ -23,12 +23,15 @@ import { basic, KEY, startServer, type TestServer } from '../support/server.ts';
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
-/** Uses secrets in every way they can be used, well and badly. Returns them, and every answer that tells none. */
-async function useSecrets(server: TestServer): Promise<{ secrets: string[]; answers: string[] }> {
-  const answers: string[] = [];
-  const ask = async (method: string, path: string, body?: unknown, authorization?: string) => {
+/**
+ * Uses secrets in every possible way, right and wrong.
+ * @returns the secrets, and every response that must not contain them.
+ */
+async function useSecrets(server: TestServer): Promise<{ secrets: string[]; responses: string[] }> {
+  const responses: string[] = [];
+  const send = async (method: string, path: string, body?: unknown, authorization?: string) => {
     const { status, headers, body: json } = await server.send(method, path, body, authorization);
-    answers.push(JSON.stringify([status, [...headers], json]));
+    responses.push(JSON.stringify([status, [...headers], json]));
   };
   const accountID = await createAccount(server);
   const path = `/accounts/${accountID}/keys`;
@@ -45,47 +48,47 @@ async function useSecrets(server: TestServer): Promise<{ secrets: string[]; answ
     account: accountID,
     headers: { authorization: bearer(access_token) },
   });
-  // Where they are right, where they are wrong, and where they do not belong at all.
-  await ask('GET', '/ping', undefined, bearer(access_token));
-  await ask('GET', '/ping', undefined, bearer(refresh_token));
-  await ask('GET', '/ping', undefined, basic(key.publicKey, access_token));
-  await ask('GET', '/ping', undefined, `Nonsense ${next.secretKey}`);
-  await ask('GET', `/ping?access_token=${access_token}&secret=${next.secretKey}`, undefined, 'Basic');
-  await ask('POST', '/oauth2/token', { ...form, refresh_token }, basic(key.publicKey, 'wrong'));
-  await ask('POST', '/oauth2/token', form, basicOf(next));
-  await ask('POST', '/oauth2/token', { client_id: next.publicKey, client_secret: [next.secretKey] });
-  await ask('POST', '/oauth2/token', { grant_type: next.secretKey, scope: next.secretKey }, basicOf(next));
-  await ask('POST', '/oauth2/revoke', { token: access_token, token_type_hint: access_token }, basicOf(next));
-  await ask('POST', path, { name: 5, secretKey: next.secretKey });
-  await ask('POST', path, { name: 'x', scopes: [next.secretKey] });
-  await ask('GET', path);
-  await ask('GET', `${path}/${key.keyID}`);
-  await ask('GET', '/keys');
-  await ask('GET', '/audit');
-  await ask('GET', `/accounts/${accountID}/audit`);
-  await ask('DELETE', `${path}/${key.keyID}`);
+  // In the right places, with wrong credentials, and in places where no secret belongs.
+  await send('GET', '/ping', undefined, bearer(access_token));
+  await send('GET', '/ping', undefined, bearer(refresh_token));
+  await send('GET', '/ping', undefined, basic(key.publicKey, access_token));
+  await send('GET', '/ping', undefined, `Nonsense ${next.secretKey}`);
+  await send('GET', `/ping?access_token=${access_token}&secret=${next.secretKey}`, undefined, 'Basic');
+  await send('POST', '/oauth2/token', { ...form, refresh_token }, basic(key.publicKey, 'wrong'));
+  await send('POST', '/oauth2/token', form, basicOf(next));
+  await send('POST', '/oauth2/token', { client_id: next.publicKey, client_secret: [next.secretKey] });
+  await send('POST', '/oauth2/token', { grant_type: next.secretKey, scope: next.secretKey }, basicOf(next));
+  await send('POST', '/oauth2/revoke', { token: access_token, token_type_hint: access_token }, basicOf(next));
+  await send('POST', path, { name: 5, secretKey: next.secretKey });
+  await send('POST', path, { name: 'x', scopes: [next.secretKey] });
+  await send('GET', path);
+  await send('GET', `${path}/${key.keyID}`);
+  await send('GET', '/keys');
+  await send('GET', '/audit');
+  await send('GET', `/accounts/${accountID}/audit`);
+  await send('DELETE', `${path}/${key.keyID}`);
   const secrets = [KEY.secretKey, key.secretKey, wide.secretKey, next.secretKey];
   secrets.push(token.access_token, token.refresh_token, access_token, refresh_token);
-  // Also as they travel.
+  // Also in the form of the Authorization header.
   for (const each of [key, next, wide]) secrets.push(basicOf(each).slice('Basic '.length));
-  return { secrets, answers };
+  return { secrets, responses };
 }
 
-function assertAbsent(secrets: readonly string[], where: string, bytes: Buffer | string): void {
+function assertAbsent(secrets: readonly string[], place: string, bytes: Buffer | string): void {
   for (const secret of secrets) {
-    assert.equal(bytes.includes(secret), false, `${secret.slice(0, 14)}… is in ${where}`);
+    assert.equal(bytes.includes(secret), false, `${secret.slice(0, 14)}… is in ${place}`);
   }
 }
 
-describe('secrets', () => {
-  test('are in no log line, no other answer, and no file of a server on SQLite', async () => {
+describe('a secret', () => {
+  test('is in no log line, no other response and no file of a server with SQLite', async () => {
     const lines: string[] = [];
     const server = await startServer({}, { logTo: { write: (line) => lines.push(line) } });
     try {
-      const { secrets, answers } = await useSecrets(server);
-      assertAbsent(secrets, 'an answer', answers.join('\n'));
+      const { secrets, responses } = await useSecrets(server);
+      assertAbsent(secrets, 'a response', responses.join('\n'));
       assert.equal(secrets.length, 11);
-      assert.ok(lines.length >= answers.length);
+      assert.ok(lines.length >= responses.length);
       assertAbsent(secrets, 'the log', lines.join('\n'));
       const names = await readdir(server.folder, { recursive: true, withFileTypes: true });
       const files = names
@@ -100,15 +103,15 @@ describe('secrets', () => {
     }
   });
 
-  test('are in no log line and no row of a server on PostgreSQL', { skip }, async () => {
+  test('is in no log line and no row of a server with PostgreSQL', { skip }, async () => {
     assert.ok(postgres);
     const lines: string[] = [];
     const url = await postgres.createDatabase();
     const logTo = { write: (line: string) => lines.push(line) };
     const server = await startServer({ VITRINE_DATABASE: url }, { logTo });
     try {
-      const { secrets, answers } = await useSecrets(server);
-      assertAbsent(secrets, 'an answer', answers.join('\n'));
+      const { secrets, responses } = await useSecrets(server);
+      assertAbsent(secrets, 'a response', responses.join('\n'));
       assertAbsent(secrets, 'the log', lines.join('\n'));
       const tables = await postgres.query(
         url,
@@ -127,13 +130,13 @@ describe('secrets', () => {
     }
   });
 
-  test('are 256 random bits behind a prefix, and compared as digests', () => {
-    const secret = newSecretKey();
+  test('has 256 random bits after its prefix, and is compared by its digest', () => {
+    const secret = generateSecretKey();
     assert.match(secret, /^vitrine_sk_[A-Za-z0-9_-]{43}$/);
     const candidates = [{ digest: digestOf('another') }, { digest: digestOf(secret) }];
-    assert.equal(matching(secret, candidates), candidates[1]);
-    assert.equal(matching('another', candidates), candidates[0]);
-    assert.equal(matching('', candidates), undefined);
-    assert.equal(matching(secret, []), undefined);
+    assert.equal(findBySecret(secret, candidates), candidates[1]);
+    assert.equal(findBySecret('another', candidates), candidates[0]);
+    assert.equal(findBySecret('', candidates), undefined);
+    assert.equal(findBySecret(secret, []), undefined);
   });
 });

@@ -10,13 +10,13 @@ function item(changes: Record<string, unknown> = {}): Record<string, unknown> {
   return { name: 'Lemonade', basePrice: PRICE, quantity: 1, ...changes };
 }
 
-function refusals(body: Record<string, unknown>): ViolationTree | undefined {
+function errorsOf(body: Record<string, unknown>): ViolationTree | undefined {
   const { violations } = parseLineItems(body);
   return violations.any ? violations.tree : undefined;
 }
 
 describe('a set of line items', () => {
-  test('is read as it was written, with every field', () => {
+  test('is parsed as written, with every field', () => {
     const [imageID, other, productID] = [randomUUID(), randomUUID(), randomUUID()];
     const option = { name: 'Ice', quantity: 2, priceModifier: { currency: 'USD', valueDecimal: '-0.10' } };
     const body = {
@@ -39,7 +39,7 @@ describe('a set of line items', () => {
     assert.deepEqual(products, [{ productID, path: ['items', 0, 'productID'] }]);
   });
 
-  test('is refused for every fault at once, in the shape of the request', () => {
+  test('is refused with all errors at once, in the shape of the request', () => {
     const body = {
       items: [
         item(),
@@ -56,7 +56,7 @@ describe('a set of line items', () => {
       ],
     };
     const unknown = 'the account has no such image';
-    assert.deepEqual(refusals(body), {
+    assert.deepEqual(errorsOf(body), {
       items: {
         1: {
           name: 'name must not be blank',
@@ -74,7 +74,7 @@ describe('a set of line items', () => {
               group: 'group must not hold control characters',
               imageIDs: { 0: unknown },
             },
-            1: { priceModifier: { currency: 'currency must be that of basePrice, USD' } },
+            1: { priceModifier: { currency: 'currency must be USD, the currency of basePrice' } },
             2: { name: 'an option must be an object' },
           },
         },
@@ -83,28 +83,28 @@ describe('a set of line items', () => {
     });
   });
 
-  test('has at least one item, and lists within their limits', () => {
+  test('has at least one item, and no list exceeds its limit', () => {
     const none = { items: { 0: { name: 'items must have at least one line item' } } };
-    assert.deepEqual(refusals({}), none);
-    assert.deepEqual(refusals({ items: [] }), none);
-    assert.deepEqual(refusals({ items: {} }), { items: { 0: { name: 'items must be an array' } } });
+    assert.deepEqual(errorsOf({}), none);
+    assert.deepEqual(errorsOf({ items: [] }), none);
+    assert.deepEqual(errorsOf({ items: {} }), { items: { 0: { name: 'items must be an array' } } });
     const times = <T>(count: number, make: () => T) => Array.from({ length: count }, make);
     const option = () => ({ name: 'Ice', quantity: 1 });
-    assert.equal(refusals({ items: times(100, item) }), undefined);
-    assert.deepEqual(refusals({ items: times(101, item) }), {
+    assert.equal(errorsOf({ items: times(100, item) }), undefined);
+    assert.deepEqual(errorsOf({ items: times(101, item) }), {
       items: { 100: { name: 'items must have at most 100 elements' } },
     });
-    assert.deepEqual(refusals({ items: [item({ imageIDs: times(21, randomUUID) })] }), {
+    assert.deepEqual(errorsOf({ items: [item({ imageIDs: times(21, randomUUID) })] }), {
       items: { 0: { imageIDs: { 20: 'imageIDs must have at most 20 elements' } } },
     });
-    assert.deepEqual(refusals({ items: [item({ options: times(101, option) })] }), {
+    assert.deepEqual(errorsOf({ items: [item({ options: times(101, option) })] }), {
       items: { 0: { options: { 100: { name: 'options must have at most 100 elements' } } } },
     });
   });
 
-  test('has quantities that are whole numbers from 1', () => {
+  test('has whole numbers from 1 as quantities', () => {
     for (const quantity of [undefined, null, 0, -1, 1.5, '1', 1e10, Number.MAX_SAFE_INTEGER]) {
-      assert.match(JSON.stringify(refusals({ items: [item({ quantity })] })), /whole number from 1/);
+      assert.match(JSON.stringify(errorsOf({ items: [item({ quantity })] })), /whole number from 1/);
     }
   });
 });

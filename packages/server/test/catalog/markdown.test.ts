@@ -7,7 +7,7 @@ import { MAX_DESCRIPTION_LENGTH } from '../../src/validation/json.ts';
 const HTML = 'must be Markdown without HTML';
 
 describe('a description', () => {
-  test('may be any Markdown, also where it looks like HTML', () => {
+  test('may be any Markdown, including text that looks like HTML', () => {
     for (const text of [
       '',
       '# Lemonade\n\n- **sweet**\n- _sour_\n\n1. ![lemon](https://example.com/l.png "A lemon")',
@@ -26,7 +26,7 @@ describe('a description', () => {
     }
   });
 
-  test('may hold no HTML, wherever it is', () => {
+  test('must not contain HTML in any place', () => {
     for (const text of [
       '<b>bold</b>',
       '<script>alert(1)</script>',
@@ -44,7 +44,7 @@ describe('a description', () => {
       '![<img src=x onerror=alert(1)>](x)',
       '# <a href="x">heading</a>',
       '| <b> |\n|---|\n| x |',
-      // A code span to readers without tables, HTML to readers with them.
+      // A code span in parsers without tables, HTML in parsers with tables.
       'a | b\n-|-\n`a | <b>` x',
       '`not closed <b>',
       '<IMG SRC=javascript:alert(1)>',
@@ -55,7 +55,7 @@ describe('a description', () => {
     }
   });
 
-  test('cannot hide HTML by nesting', () => {
+  test('cannot hide HTML in deep nesting', () => {
     for (let depth = 1; depth < 300; depth += 7) {
       for (const [open, close] of [
         ['> ', ''],
@@ -74,11 +74,11 @@ describe('a description', () => {
     assert.match(markdownProblem(`${'> '.repeat(MAX_NESTING)}a < b`) ?? '', /50 levels/);
   });
 
-  test('may nest as deep as it likes if nothing in it could begin HTML', () => {
+  test('may nest 2 000 levels deep if it does not contain <', () => {
     assert.equal(markdownProblem(`${'> '.repeat(2_000)}deep`), undefined);
   });
 
-  test('is never more than the parser can bear', () => {
+  test('never makes the parser throw', () => {
     const pieces = [
       '<',
       '[',

@@ -17,10 +17,10 @@ function request(changes: Request = {}): Request {
 
 function read(body: Request) {
   const { content, references, violations } = parseProduct(body, markdownProblem);
-  return { content, references, why: violations.any ? violations.tree : undefined };
+  return { content, references, errors: violations.any ? violations.tree : undefined };
 }
 
-/** A request that is good in every respect, of any size. */
+// The parts of a valid request of any size.
 const name = fc.stringMatching(/^[a-zA-Zäöß🍋][a-zA-Z 🍋%_]{0,30}$/u);
 const decimal = fc.stringMatching(/^(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?$/);
 const description = fc.option(fc.constantFrom('**bold**', 'a < b', '`<b>`'), { nil: undefined });
@@ -45,9 +45,9 @@ const option = fc.record({
 });
 const group = fc
   .record({ name, description, options: fc.array(option, { minLength: 1, maxLength: 4 }) })
-  .chain((given) =>
-    fc.tuple(fc.nat({ max: given.options.length }), fc.nat({ max: given.options.length })).map(([a, b]) => ({
-      ...given,
+  .chain((base) =>
+    fc.tuple(fc.nat({ max: base.options.length }), fc.nat({ max: base.options.length })).map(([a, b]) => ({
+      ...base,
       minSelect: Math.min(a, b),
       maxSelect: Math.max(a, b),
     })),
@@ -61,18 +61,18 @@ const product = fc.record({
 });
 
 describe('a product', () => {
-  test('is read as it was written, whatever it has', () => {
+  test('is parsed as written', () => {
     fc.assert(
-      fc.property(product, (given) => {
-        const { content, references, why } = read(given as Request);
-        assert.equal(why, undefined);
+      fc.property(product, (request) => {
+        const { content, references, errors } = read(request as Request);
+        assert.equal(errors, undefined);
         const ids = (list: { imageID: string }[] | undefined) => (list ?? []).map(({ imageID }) => imageID);
         const expected = JSON.parse(
           JSON.stringify({
-            ...given,
+            ...request,
             images: undefined,
-            imageIDs: ids(given.images),
-            optionGroups: (given.optionGroups ?? []).map((each) => ({
+            imageIDs: ids(request.images),
+            optionGroups: (request.optionGroups ?? []).map((each) => ({
               ...each,
               options: each.options.map(({ images: shown, ...rest }) => ({ ...rest, imageIDs: ids(shown) })),
             })),
@@ -85,19 +85,19 @@ describe('a product', () => {
     );
   });
 
-  test('names each reference to an image by where the request has it', () => {
+  test('has a reference with the right path for each image', () => {
     fc.assert(
-      fc.property(product, (given) => {
-        for (const { imageID, path } of read(given as Request).references) {
-          let found: unknown = given;
-          for (const key of path) found = (found as Record<string | number, unknown>)[key];
-          assert.equal(found, imageID);
+      fc.property(product, (request) => {
+        for (const { imageID, path } of read(request as Request).references) {
+          let value: unknown = request;
+          for (const key of path) value = (value as Record<string | number, unknown>)[key];
+          assert.equal(value, imageID);
         }
       }),
     );
   });
 
-  /** What can be wrong with each kind of field. */
+  /** Invalid values for each kind of field. */
   const faults: Record<string, readonly JSONValue[]> = {
     title: [undefined, null, '', ' ', 7, 'x'.repeat(201), 'two\nlines', 'a\u0000b', '\ud800'],
     name: [undefined, null, '', ' ', {}, 'x'.repeat(201), 'tab\there'],
@@ -111,39 +111,43 @@ describe('a product', () => {
     options: ['x', 7, {}, [], undefined],
     optionGroups: ['x', 7, {}],
   };
-  /** Where the fault of a list as a whole is told. */
-  const told: Record<string, string[]> = {
+  /** The place below a list for an error of the whole list. */
+  const listErrorPath: Record<string, string[]> = {
     images: ['0', 'imageID'],
     options: ['0', 'name'],
     optionGroups: ['0', 'name'],
   };
 
-  test('with one fault in it, anywhere, is refused at that very place and nowhere else', () => {
-    const seen = new Set<string>();
+  test('with one invalid field is refused with an error at exactly this field', () => {
+    const triedFields = new Set<string>();
     fc.assert(
-      fc.property(product, fc.nat(), fc.nat(), (given, place, kind) => {
-        const places = placesOf(given).filter((path) => faults[path.at(-1) ?? ''] !== undefined);
+      fc.property(product, fc.nat(), fc.nat(), (request, place, kind) => {
+        const places = placesOf(request).filter((path) => faults[path.at(-1) ?? ''] !== undefined);
         const path = places[place % places.length] ?? [];
         const field = path.at(-1) ?? '';
         const fault = faults[field]?.[kind % (faults[field]?.length ?? 1)];
-        const { why } = read(withFault(given, path, fault) as Request);
-        seen.add(field);
-        const expected = [...path, ...(told[field] ?? [])].join('/');
-        const found = leavesOf(why ?? {}).map(([at]) => at);
-        // A list that is not there has no number of options to choose from, either.
+        const { errors } = read(withFault(request, path, fault) as Request);
+        triedFields.add(field);
+        const expected = [...path, ...(listErrorPath[field] ?? [])].join('/');
+        const paths = leavesOf(errors ?? {}).map(([at]) => at);
+        // Without options, maxSelect exceeds their number as well.
         const also = field === 'options' ? [[...path.slice(0, -1), 'maxSelect'].join('/')] : [];
         assert.deepEqual(
-          found.filter((at) => !also.includes(at)),
+          paths.filter((at) => !also.includes(at)),
           [expected],
-          JSON.stringify(why),
+          JSON.stringify(errors),
         );
       }),
       { numRuns: 3_000 },
     );
-    assert.deepEqual([...seen].sort(), Object.keys(faults).sort(), 'every kind of fault was tried');
+    assert.deepEqual(
+      [...triedFields].sort(),
+      Object.keys(faults).sort(),
+      'the test tried every kind of invalid field',
+    );
   });
 
-  test('is refused for every fault at once, in the shape of the request', () => {
+  test('is refused with all errors at once, in the shape of the request', () => {
     const body = request({
       title: '',
       description: '<b>',
@@ -165,9 +169,9 @@ describe('a product', () => {
       ],
       categoryID: 'c',
     });
-    const why = read(body).why as Record<string, ViolationTree>;
+    const errors = read(body).errors as Record<string, ViolationTree>;
     assert.deepEqual(
-      leavesOf(why).map(([path]) => path),
+      leavesOf(errors).map(([path]) => path),
       [
         'title',
         'description',
@@ -192,37 +196,43 @@ describe('a product', () => {
       for (let minSelect = 0; minSelect <= 4; minSelect += 1)
         for (let maxSelect = 0; maxSelect <= 4; maxSelect += 1) {
           const list = Array.from({ length: options }, (_, i) => ({ name: `option ${i}` }));
-          const { why } = read(
+          const { errors } = read(
             request({ optionGroups: [{ name: 'x', minSelect, maxSelect, options: list }] }),
           );
-          const good = minSelect <= maxSelect && maxSelect <= options;
-          assert.equal(why === undefined, good, `${minSelect} ${maxSelect} ${options}`);
+          const isValid = minSelect <= maxSelect && maxSelect <= options;
+          assert.equal(errors === undefined, isValid, `${minSelect} ${maxSelect} ${options}`);
         }
   });
 
-  test('has price modifiers in the currency of its price', () => {
+  test('has price modifiers in the currency of its base price', () => {
     const options = [{ name: 'x', priceModifier: { currency: 'EUR', valueDecimal: '1' } }];
-    const { why } = read(request({ optionGroups: [{ name: 'x', minSelect: 0, maxSelect: 1, options }] }));
-    assert.deepEqual(leavesOf(why ?? {}), [
-      ['optionGroups/0/options/0/priceModifier/currency', 'currency must be that of basePrice, USD'],
+    const { errors } = read(request({ optionGroups: [{ name: 'x', minSelect: 0, maxSelect: 1, options }] }));
+    assert.deepEqual(leavesOf(errors ?? {}), [
+      ['optionGroups/0/options/0/priceModifier/currency', 'currency must be USD, the currency of basePrice'],
     ]);
   });
 
-  test('has lists within their limits, and the first element beyond is named', () => {
+  test('has lists within their limits, and the error names the first element beyond the limit', () => {
     const image = () => ({ imageID: randomUUID() });
     const times = <T>(count: number, make: () => T) => Array.from({ length: count }, make);
     const options = (count: number) => times(count, () => ({ name: 'option' }));
     const sized = (count: number) => ({ name: 'x', minSelect: 0, maxSelect: 0, options: options(count) });
-    const shown = (count: number) => [{ ...sized(1), options: [{ name: 'x', images: times(count, image) }] }];
+    const groupsWithImages = (count: number) => [
+      { ...sized(1), options: [{ name: 'x', images: times(count, image) }] },
+    ];
     for (const [body, most, beyond] of [
       [(n: number) => ({ images: times(n, image) }), 20, 'images/20/imageID'],
       [(n: number) => ({ optionGroups: times(n, () => sized(1)) }), 50, 'optionGroups/50/name'],
       [(n: number) => ({ optionGroups: [sized(n)] }), 100, 'optionGroups/0/options/100/name'],
-      [(n: number) => ({ optionGroups: shown(n) }), 20, 'optionGroups/0/options/0/images/20/imageID'],
+      [
+        (n: number) => ({ optionGroups: groupsWithImages(n) }),
+        20,
+        'optionGroups/0/options/0/images/20/imageID',
+      ],
       [
         (n: number) => ({
           images: times(20, image),
-          optionGroups: times(n - 20, () => shown(1))
+          optionGroups: times(n - 20, () => groupsWithImages(1))
             .flat()
             .slice(0, 1)
             .map((each) => ({
@@ -234,26 +244,26 @@ describe('a product', () => {
         'optionGroups/0/options/80/images/0/imageID',
       ],
     ] as const) {
-      assert.equal(read(request(body(most) as Request)).why, undefined);
-      const [found, ...others] = leavesOf(read(request(body(most + 1) as Request)).why ?? {});
-      assert.deepEqual([found?.[0], others], [beyond, []]);
-      assert.match(found?.[1] ?? '', new RegExp(`at most ${most}`));
+      assert.equal(read(request(body(most) as Request)).errors, undefined);
+      const [error, ...others] = leavesOf(read(request(body(most + 1) as Request)).errors ?? {});
+      assert.deepEqual([error?.[0], others], [beyond, []]);
+      assert.match(error?.[1] ?? '', new RegExp(`at most ${most}`));
     }
   });
 
-  test('has descriptions within a limit together, and the one that goes beyond is named', () => {
+  test('has descriptions within a common limit, and the error names the description beyond it', () => {
     const described = (length: number) => {
       const options = [1, 2, 3].map(() => ({ name: 'x', description: 'x'.repeat(5_000) }));
       const group = { name: 'x', minSelect: 0, maxSelect: 1, description: 'x'.repeat(length), options };
       return request({ description: 'x'.repeat(5_000), optionGroups: [group] });
     };
-    assert.equal(read(described(0)).why, undefined);
-    const [found, ...others] = leavesOf(read(described(1)).why ?? {});
-    assert.deepEqual([found?.[0], others], ['optionGroups/0/options/2/description', []]);
-    assert.match(found?.[1] ?? '', /at most 20000 characters together/);
+    assert.equal(read(described(0)).errors, undefined);
+    const [error, ...others] = leavesOf(read(described(1)).errors ?? {});
+    assert.deepEqual([error?.[0], others], ['optionGroups/0/options/2/description', []]);
+    assert.match(error?.[1] ?? '', /at most 20000 characters together/);
   });
 
-  test('takes null and empty for absent where a field is optional, and passes unknown fields over', () => {
+  test('treats null and empty optional fields as absent, and ignores unknown fields', () => {
     const body = request({
       description: '',
       images: null,
@@ -262,18 +272,18 @@ describe('a product', () => {
       productID: 'mine',
       disabledOn: 'never',
     });
-    const { content, why } = read(body);
-    assert.equal(why, undefined);
+    const { content, errors } = read(body);
+    assert.equal(errors, undefined);
     assert.deepEqual(content, { title: 'Lemonade', basePrice: PRICE, imageIDs: [], optionGroups: [] });
   });
 
-  test('tells nothing apart about imageIDs that are malformed: they are as unknown ones', () => {
-    const { why } = read(request({ images: [{ imageID: 'x'.repeat(5_000) }, { imageID: "' or 1=1" }] }));
-    const reasons = new Set(leavesOf(why ?? {}).map(([, reason]) => reason));
+  test('refuses malformed image IDs with the same text as unknown ones', () => {
+    const { errors } = read(request({ images: [{ imageID: 'x'.repeat(5_000) }, { imageID: "' or 1=1" }] }));
+    const reasons = new Set(leavesOf(errors ?? {}).map(([, reason]) => reason));
     assert.deepEqual([...reasons], ['the account has no such image']);
   });
 
-  test('knows imageIDs in whatever case they are written', () => {
+  test('accepts image IDs in upper case', () => {
     const imageID = randomUUID();
     assert.deepEqual(read(request({ images: [{ imageID: imageID.toUpperCase() }] })).content.imageIDs, [
       imageID,
@@ -285,7 +295,7 @@ function order(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Every reason, with its path, in the order of the paths. */
+/** Every error with its path, in the order of the paths. */
 function leavesOf(tree: ViolationTree, path: string[] = []): [string, string][] {
   return Object.entries(tree)
     .flatMap(([key, value]): [string, string][] =>
@@ -294,7 +304,7 @@ function leavesOf(tree: ViolationTree, path: string[] = []): [string, string][] 
     .sort(([a], [b]) => order(a, b));
 }
 
-/** The path of every field that there is, however deep. */
+/** The path of every field, at any depth. */
 function placesOf(value: unknown, path: string[] = []): string[][] {
   if (typeof value !== 'object' || value === null) return [path];
   return [

@@ -113,9 +113,9 @@ async function testAdministration(env: Record<string, string>): Promise<void> {
     'images.read, ping.read',
   );
   assert.deepEqual(reader.scopes, [`/accounts/${accountID}/images.read`, '/ping.read']);
-  const newKey = await run<KeyJSON>('keys', 'rotate', admin.publicKey, '--overlap', '90m');
-  assert.notEqual(newKey.secretKey, admin.secretKey);
-  const overlap = Date.parse(newKey.overlapUntil ?? '') - Date.now();
+  const createKey = await run<KeyJSON>('keys', 'rotate', admin.publicKey, '--overlap', '90m');
+  assert.notEqual(createKey.secretKey, admin.secretKey);
+  const overlap = Date.parse(createKey.overlapUntil ?? '') - Date.now();
   assert.ok(overlap > 89 * 60_000 && overlap <= 90 * 60_000);
   assert.equal((await run<KeyJSON>('keys', 'revoke', key.keyID)).keyID, key.keyID);
   assert.equal((await run<KeyJSON[]>('keys', 'list')).length, 3);
@@ -190,7 +190,11 @@ describe('the vitrine command', () => {
       [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', UNKNOWN_ID, 'never']],
       [2, /It must be a whole number/, ['accounts', 'list', '--count', '-1']],
       [2, /either --account or --all-accounts/, ['keys', 'create', 'x']],
-      [2, /scopes must be such as/, ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense']],
+      [
+        2,
+        /scopes must have a form such as/,
+        ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense'],
+      ],
       [
         2,
         /expiresOn must be in the future/,
@@ -272,14 +276,14 @@ for (const [database, unavailable] of [
         server.send('GET', `/accounts/${ACCOUNT}/images`, undefined, authorization);
       const token = bearer((await createToken(server, key)).access_token);
       assert.deepEqual([(await list(basicOf(key))).status, (await list(token)).status], [200, 200]);
-      const newKey = await runJSON<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
-      const responses = [await list(basicOf(key)), await list(token), await list(basicOf(newKey))];
+      const createKey = await runJSON<KeyJSON>(env, 'keys', 'rotate', key.keyID, '--overlap', '0');
+      const responses = [await list(basicOf(key)), await list(token), await list(basicOf(createKey))];
       assert.deepEqual(
         responses.map(({ status }) => status),
         [401, 401, 200],
       );
       await runJSON(env, 'keys', 'revoke', key.publicKey);
-      assert.equal((await list(basicOf(newKey))).status, 401);
+      assert.equal((await list(basicOf(createKey))).status, 401);
     });
 
     test('suspends and resumes accounts for the next request', async () => {

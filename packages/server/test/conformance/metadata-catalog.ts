@@ -1,11 +1,11 @@
 /**
- * The part of the metadata contract that concerns products and line items, one call after another. What happens at
- * once, and a random walk against a model, is metadata-catalog-races.ts.
+ * The part of the metadata contract that concerns products and line items, one call after another. What
+ * happens at once, and a random walk against a model, is metadata-catalog-races.ts.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
-import { MAX_IMAGES_A_SET } from '../../src/catalog/line-items.ts';
+import { MAX_IMAGES_PER_SET } from '../../src/catalog/line-items.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import {
   contentOf,
@@ -310,7 +310,7 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       const images: string[] = [];
       for (let i = 0; i < 20; i += 1) images.push(await shop.add(`image ${i}`));
       const productID = await shop.sell(contentOf(images));
-      const most = MAX_IMAGES_A_SET / 20;
+      const most = MAX_IMAGES_PER_SET / 20;
       const items = Array.from({ length: most }, () => itemOf({ productID }));
       assert.equal((await shop.catalog.insertLineItems(newLineItems(...items))).kind, 'inserted');
       const beyond = newLineItems(...items, itemOf({ imageIDs: images.slice(0, 1) }));

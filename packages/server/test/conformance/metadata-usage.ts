@@ -1,13 +1,13 @@
 /**
- * The part of the metadata contract that concerns where images are used: usage, the filters of the list, bringing
- * images back, and the policy of an account.
+ * The part of the metadata contract that concerns where images are used: usage, the filters of the list,
+ * bringing images back, and the policy of an account.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
 import type { MetadataStore } from '../../src/database/store.ts';
 import type { ImageFilter } from '../../src/images/records.ts';
-import { MAX_USES_TOLD } from '../../src/images/usage.ts';
+import { MAX_LISTED_USES } from '../../src/images/usage.ts';
 import { contentOf, groupOf, itemOf, openShop, type Shop, setPolicy, upTo } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, later, newImage, START } from './metadata-samples.ts';
@@ -62,7 +62,8 @@ export function metadataUsage(current: () => MetadataHarness): void {
       const shop = await openShop(store);
       const [a, b] = [await shop.add('a'), await shop.add('b')];
       const productID = await shop.sell(contentOf([a], { optionGroups: [groupOf([b])] }));
-      // A set of line items with the sequence of the product: what one shows must not be taken for the other's.
+      // A set of line items with the sequence of the product: what one shows must not be taken for the
+      // other's.
       await shop.write(itemOf({ imageIDs: [a] }));
       const totals = async (imageID: string) => (await shop.images.usage(imageID))?.totals;
       await shop.catalog.replaceProduct(productID, contentOf([b], { title: 'renamed' }), later(1));
@@ -78,11 +79,11 @@ export function metadataUsage(current: () => MetadataHarness): void {
       const shop = await openShop(store);
       const image = await shop.add('a');
       let newest = '';
-      for (let i = 0; i <= MAX_USES_TOLD; i += 1) newest = await shop.sell(contentOf([image]));
+      for (let i = 0; i <= MAX_LISTED_USES; i += 1) newest = await shop.sell(contentOf([image]));
       const usage = await shop.images.usage(image);
-      assert.equal(usage?.products.length, MAX_USES_TOLD);
+      assert.equal(usage?.products.length, MAX_LISTED_USES);
       assert.equal(usage?.products[0]?.productID, newest);
-      assert.equal(usage?.totals.products, MAX_USES_TOLD + 1);
+      assert.equal(usage?.totals.products, MAX_LISTED_USES + 1);
     });
 
     test('is undefined for an image that is unknown or of another account', async () => {

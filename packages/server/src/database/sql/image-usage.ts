@@ -7,7 +7,7 @@ import type { ProductContent } from '../../catalog/product.ts';
 import {
   type ImageUsage,
   type LineItemUse,
-  MAX_USES_TOLD,
+  MAX_LISTED_USES,
   type NamedPlace,
   type OptionUse,
   type ProductUse,
@@ -32,7 +32,7 @@ export async function readUsage(db: Kysely<Schema>, accountID: string, imageID: 
       .orderBy('owner_sequence', 'desc')
       .orderBy('outer_index')
       .orderBy('inner_index')
-      .limit(MAX_USES_TOLD);
+      .limit(MAX_LISTED_USES);
   const byProducts = (kind: UseKind) =>
     newest(kind)
       .innerJoin('products', (join) =>

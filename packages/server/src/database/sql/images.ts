@@ -3,7 +3,7 @@
  * settled. Refuses to know dialects, and every account but its own: each statement names it.
  */
 import type { Kysely, Transaction } from 'kysely';
-import { type Actor, type AuditAction, knownActor } from '../../access/audit.ts';
+import { type Actor, type AuditAction, requireActor } from '../../access/audit.ts';
 import type { Description, Digest, Image } from '../../image.ts';
 import type {
   AccountImages,
@@ -275,7 +275,7 @@ export class SqlAccountImages implements AccountImages {
   ): Promise<void> {
     return record(trx, this.#accountID, {
       on,
-      by: knownActor(this.#by),
+      by: requireActor(this.#by),
       action,
       subjectID: after.image_id,
       ...(before !== undefined && { before: before.digest }),

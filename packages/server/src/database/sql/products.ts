@@ -3,7 +3,7 @@
  * what they show. Refuses to know dialects, and every account but its own: each statement names it.
  */
 import type { Kysely, Transaction } from 'kysely';
-import { type Actor, type AuditAction, knownActor } from '../../access/audit.ts';
+import { type Actor, type AuditAction, requireActor } from '../../access/audit.ts';
 import type { Page } from '../../access/records.ts';
 import { type AssignmentRefusals, refusalsOf } from '../../catalog/assignment.ts';
 import type { LineItems } from '../../catalog/line-items.ts';
@@ -142,7 +142,7 @@ export class SqlAccountCatalog implements AccountCatalog {
   }
 
   insertLineItems(lineItems: NewLineItems): Promise<LineItemsInsertOutcome> {
-    return insertLineItems(this.#database, this.#accountID, knownActor(this.#by), lineItems);
+    return insertLineItems(this.#database, this.#accountID, requireActor(this.#by), lineItems);
   }
 
   findLineItems(lineItemsID: string): Promise<LineItems | undefined> {
@@ -155,7 +155,7 @@ export class SqlAccountCatalog implements AccountCatalog {
 
   /** The line of the audit trail. Comes last in its transaction. */
   #record(trx: Transaction<Schema>, action: AuditAction, on: Date, subjectID: string): Promise<void> {
-    return record(trx, this.#accountID, { on, by: knownActor(this.#by), action, subjectID });
+    return record(trx, this.#accountID, { on, by: requireActor(this.#by), action, subjectID });
   }
 
   #row(db: Kysely<Schema>, productID: string): Promise<ProductRow | undefined> {

@@ -5,7 +5,7 @@
 import type { Transaction } from 'kysely';
 import type { Actor, AuditAction, NewAuditEntry } from '../../access/audit.ts';
 import type { StoredToken, TokenPair, TokenRecords } from '../../access/records.ts';
-import { grantsText, soleAccount } from '../../access/rights.ts';
+import { formatGrants, soleAccount } from '../../access/rights.ts';
 import { type Database, guarded, transact } from '../dialect.ts';
 import { rowFromToken, type Schema, type TokenRow, tokenFromRow } from '../schema/tables.ts';
 import { record } from './audit.ts';
@@ -117,7 +117,7 @@ async function tell(
     by,
     action,
     subjectID: token.tokenID,
-    ...(whole && { details: { scope: grantsText(token.grants) } }),
+    ...(whole && { details: { scope: formatGrants(token.grants) } }),
   };
   await record(trx, soleAccount(token.grants), entry);
 }

@@ -1,6 +1,6 @@
 /**
- * The routes of accounts, and of the audit trail. Refuses to know who may do what: the routes declare it, the
- * administration decides.
+ * The routes of accounts and of the audit trail. Each route declares its scope. `Administration` checks
+ * rights that depend on the request.
  */
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
@@ -14,7 +14,7 @@ import { CONFLICT, responseOf } from './schemas.ts';
 
 export interface AdministrationRoutes {
   readonly administration: Administration;
-  /** The base of links, without a slash at its end. */
+  /** The base of links, without a trailing slash. */
   readonly baseURL: () => string;
   readonly now: () => Date;
 }
@@ -39,7 +39,7 @@ export function addAccountRoutes(
       schema: {
         operationId: 'createAccount',
         summary: 'Create an account',
-        description: 'Takes credentials for all accounts.',
+        description: 'Requires credentials for all accounts.',
         tags,
         headers,
         body: { $ref: 'AccountRequest#' },
@@ -62,7 +62,8 @@ export function addAccountRoutes(
       schema: {
         operationId: 'listAccounts',
         summary: 'List accounts',
-        description: 'All of them, or those that the credentials are good for.',
+        description:
+          'Returns the accounts that the credentials may read. Suspended accounts are included only with credentials for all accounts.',
         tags,
         headers,
         querystring: ListQuery,
@@ -99,13 +100,14 @@ export function addAccountRoutes(
       config: write,
       schema: {
         operationId: 'updateAccount',
-        summary: 'Rename an account, or set its quotas',
-        description: 'What is absent stays. Quotas take credentials for all accounts.',
+        summary: 'Update an account',
+        description:
+          'Changes the name, the quotas or the disable policy. Absent fields stay as they are. Quotas require credentials for all accounts.',
         tags,
         headers,
         params: AccountParams,
         body: { $ref: 'AccountPatch#' },
-        response: responseOf(200, 'The account as it is now.', 'Account'),
+        response: responseOf(200, 'The account after the update.', 'Account'),
       },
     },
     async (request) => {
@@ -122,7 +124,7 @@ export function addAccountRoutes(
         operationId: 'suspendAccount',
         summary: 'Suspend an account',
         description:
-          'Its own keys and tokens are answered as if the account did not exist. Credentials for all accounts go on, and so do public links. Takes credentials for all accounts.',
+          'Keys and tokens of the account get 403, as for an unknown account. Credentials for all accounts still work, and so do public links. Suspending a suspended account succeeds. Requires credentials for all accounts.',
         tags,
         headers,
         params: AccountParams,
@@ -139,8 +141,9 @@ export function addAccountRoutes(
       config: writeAll,
       schema: {
         operationId: 'resumeAccount',
-        summary: 'Resume an account that was suspended',
-        description: 'Takes credentials for all accounts.',
+        summary: 'Resume a suspended account',
+        description:
+          'Its keys and tokens work again. Resuming an account that is not suspended succeeds. Requires credentials for all accounts.',
         tags,
         headers,
         params: AccountParams,
@@ -156,7 +159,8 @@ export function addAccountRoutes(
       config: read,
       schema: {
         operationId: 'listAccountAudit',
-        summary: 'Read what happened in an account',
+        summary: 'List the audit trail of an account',
+        description: 'Returns the changes to the account and everything in it.',
         tags,
         headers,
         params: AccountParams,
@@ -184,8 +188,9 @@ export function addAccountRoutes(
       config: { ...read, allAccounts: true },
       schema: {
         operationId: 'listServerAudit',
-        summary: 'Read what happened to the server as a whole',
-        description: 'Keys and tokens for all accounts. Takes credentials for all accounts.',
+        summary: 'List the audit trail of the server',
+        description:
+          'Returns the changes that are not of a single account, such as keys for all accounts. Requires credentials for all accounts.',
         tags,
         headers,
         querystring: ListQuery,

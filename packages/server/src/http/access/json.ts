@@ -1,14 +1,13 @@
 /**
- * Owns how an Account, an ApiKey and an AuditEntry look on the wire, and in the output of the command line.
- * Refuses to know routes.
+ * The JSON of accounts, keys and audit entries, for HTTP and for the output of the command line.
+ * Absent fields are left out. Times are RFC 3339.
  */
 import type { Static } from 'typebox';
 import type { Account, ApiKey } from '../../access/account.ts';
 import type { AuditEntry } from '../../access/audit.ts';
-import { scopeTextsOf } from '../../access/rights.ts';
+import { formatKeyScopes } from '../../access/rights.ts';
 import type { AccountSchema, ApiKeySchema, AuditEntrySchema } from './schemas.ts';
 
-/** An Account as the contract has it: absent fields are left out, times are RFC 3339. */
 export function accountJSON(account: Account): Static<typeof AccountSchema> {
   const { accountID, displayName, createdOn, suspendedOn, imageQuota, byteQuota, disablePolicy } = account;
   return {
@@ -22,7 +21,6 @@ export function accountJSON(account: Account): Static<typeof AccountSchema> {
   };
 }
 
-/** An ApiKey as the contract has it. */
 export function keyJSON(key: ApiKey): Static<typeof ApiKeySchema> {
   const { keyID, publicKey, name, accounts, createdOn, expiresOn, lastUsedOn, revokedOn } = key;
   return {
@@ -30,7 +28,7 @@ export function keyJSON(key: ApiKey): Static<typeof ApiKeySchema> {
     publicKey,
     name,
     accounts: accounts === 'all' ? 'all' : [...accounts],
-    scopes: scopeTextsOf(key),
+    scopes: formatKeyScopes(key),
     createdOn: createdOn.toISOString(),
     ...(expiresOn && { expiresOn: expiresOn.toISOString() }),
     ...(lastUsedOn && { lastUsedOn: lastUsedOn.toISOString() }),
@@ -38,7 +36,6 @@ export function keyJSON(key: ApiKey): Static<typeof ApiKeySchema> {
   };
 }
 
-/** An AuditEntry as the contract has it. */
 export function auditJSON(entry: AuditEntry): Static<typeof AuditEntrySchema> {
   const { sequence, on, action, accountID, subjectID, by, before, after, details } = entry;
   return {

@@ -1,6 +1,6 @@
 /**
- * The routes of keys: under an account those that name it, under `/keys` all there are. Owns
- * what of a key whom is shown. Refuses to know who may make what of whom: the administration decides.
+ * The routes of keys: the keys of one account, and all keys of the server under `/keys`. Both have the same
+ * operations. An answer shows only the accounts of a key that the request may read.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static, TObject } from 'typebox';
@@ -20,18 +20,19 @@ import {
   ServerKeyParams,
 } from './schemas.ts';
 
-/** What is different about the two places where keys are. */
-interface Place {
+/** The differences between the keys of an account and the keys of the server. */
+interface KeyCollection {
   readonly path: string;
-  /** Ends the names of the operations. */
+  /** The end of each operation ID. */
   readonly suffix: string;
+  /** The schema of the body of `create`. */
   readonly request: string;
   readonly params: TObject | undefined;
   readonly keyParams: TObject;
   readonly allAccounts: boolean;
 }
 
-const OF_ACCOUNT: Place = {
+const ACCOUNT_KEYS: KeyCollection = {
   path: '/accounts/:accountID/keys',
   suffix: 'AccountKey',
   request: 'ApiKeyRequest#',
@@ -40,7 +41,7 @@ const OF_ACCOUNT: Place = {
   allAccounts: false,
 };
 
-const OF_SERVER: Place = {
+const SERVER_KEYS: KeyCollection = {
   path: '/keys',
   suffix: 'Key',
   request: 'ServerKeyRequest#',
@@ -50,23 +51,24 @@ const OF_SERVER: Place = {
 };
 
 export function addKeyRoutes(app: FastifyInstance, routes: AdministrationRoutes): void {
-  addRoutes(app, routes, OF_ACCOUNT);
-  addRoutes(app, routes, OF_SERVER);
+  addRoutes(app, routes, ACCOUNT_KEYS);
+  addRoutes(app, routes, SERVER_KEYS);
 }
 
 function addRoutes(
   app: FastifyInstance,
   { administration, baseURL, now }: AdministrationRoutes,
-  place: Place,
+  collection: KeyCollection,
 ): void {
-  const { path, suffix } = place;
+  const { path, suffix } = collection;
   const common = { tags: ['Keys'], headers: VersionHeader };
-  const ofList = { ...common, ...(place.params && { params: place.params }) };
-  const ofKey = { ...common, params: place.keyParams };
-  const all = place.allAccounts ? ({ allAccounts: true } as const) : {};
+  const listSchema = { ...common, ...(collection.params && { params: collection.params }) };
+  const keySchema = { ...common, params: collection.keyParams };
+  const all = collection.allAccounts ? ({ allAccounts: true } as const) : {};
   const read = { scope: 'accounts.read', ...all } as const;
   const write = { scope: 'accounts.write', ...all } as const;
-  const note = place.allAccounts ? 'Takes credentials for all accounts.' : 'Those that name the account.';
+  const requirement = collection.allAccounts ? ' Requires credentials for all accounts.' : '';
+  const selection = collection.allAccounts ? 'all keys' : 'the keys that name the account';
   const keyIDOf = (request: FastifyRequest) => (request.params as { keyID: string }).keyID;
 
   app.post(
@@ -74,11 +76,11 @@ function addRoutes(
     {
       config: write,
       schema: {
-        ...ofList,
+        ...listSchema,
         operationId: `create${suffix}`,
         summary: 'Create a key',
-        description: `Its secret is told only in this answer. A key is never wider than the credentials that make it: neither in accounts, nor in scopes, nor in time.`,
-        body: { $ref: place.request },
+        description: `Only this response contains the secret key. A new key cannot have more accounts or scopes than the credentials of the request, and cannot expire later.${requirement}`,
+        body: { $ref: collection.request },
         response: responseOf(201, 'The key was created.', 'IssuedApiKey'),
       },
     },
@@ -87,7 +89,7 @@ function addRoutes(
       const settings = readKeySettings(request.body, now(), accountID);
       const accounts = accountID === undefined ? (settings.accounts ?? 'all') : [accountID];
       const { key, secretKey } = await administration.createKey(callerOf(request), accounts, settings);
-      return reply.code(201).send({ ...show(key, request), secretKey });
+      return reply.code(201).send({ ...visibleKeyJSON(key, request), secretKey });
     },
   );
 
@@ -96,10 +98,10 @@ function addRoutes(
     {
       config: read,
       schema: {
-        ...ofList,
+        ...listSchema,
         operationId: `list${suffix}s`,
         summary: 'List keys',
-        description: `${note} Revoked and expired ones too.`,
+        description: `Returns ${selection}, including revoked and expired keys.${requirement}`,
         querystring: ListQuery,
         response: responseOf(200, 'A page of keys, newest first.', 'ApiKey', true),
       },
@@ -114,7 +116,7 @@ function addRoutes(
         length: keys.length,
         total,
       });
-      return keys.map((key) => show(key, request));
+      return keys.map((key) => visibleKeyJSON(key, request));
     },
   );
 
@@ -123,13 +125,15 @@ function addRoutes(
     {
       config: read,
       schema: {
-        ...ofKey,
+        ...keySchema,
         operationId: `get${suffix}`,
         summary: 'Get a key',
+        description: `Also returns revoked and expired keys.${requirement}`,
         response: responseOf(200, 'The key.', 'ApiKey'),
       },
     },
-    async (request) => show(await administration.getKey(request.accountID, keyIDOf(request)), request),
+    async (request) =>
+      visibleKeyJSON(await administration.getKey(request.accountID, keyIDOf(request)), request),
   );
 
   app.post(
@@ -137,11 +141,10 @@ function addRoutes(
     {
       config: write,
       schema: {
-        ...ofKey,
+        ...keySchema,
         operationId: `rotate${suffix}`,
-        summary: 'Give a key another secret',
-        description:
-          'The secret before it, and the tokens that were got with it, stay valid for the overlap (24 hours if nothing is said); a secret from before that ends at once. The new secret is told only in this answer.',
+        summary: 'Rotate the secret of a key',
+        description: `Creates a new secret key, which only this response contains. The previous secret and its tokens stay valid for the overlap, 24 hours by default. An older secret ends at once.${requirement}`,
         body: { $ref: 'RotationRequest#' },
         response: { ...responseOf(200, 'The key with its new secret.', 'RotatedApiKey'), ...CONFLICT },
       },
@@ -155,7 +158,7 @@ function addRoutes(
         overlap,
       );
       const { key, secretKey, overlapUntil } = rotated;
-      return { ...show(key, request), secretKey, overlapUntil: overlapUntil.toISOString() };
+      return { ...visibleKeyJSON(key, request), secretKey, overlapUntil: overlapUntil.toISOString() };
     },
   );
 
@@ -164,10 +167,10 @@ function addRoutes(
     {
       config: write,
       schema: {
-        ...ofKey,
+        ...keySchema,
         operationId: `revoke${suffix}`,
         summary: 'Revoke a key',
-        description: 'For good, and with all of its tokens. Again is a success.',
+        description: `Revokes the key permanently and ends all of its tokens. Revoking a revoked key succeeds.${requirement}`,
         response: emptyResponse('The key is revoked.'),
       },
     },
@@ -178,13 +181,13 @@ function addRoutes(
   );
 }
 
-/** The key as whoever asks may see it: of its accounts only those they have rights on. */
-function show(key: ApiKey, request: FastifyRequest): Static<typeof ApiKeySchema> {
+/** The JSON of a key for this request. It contains only accounts on which the request has rights. */
+function visibleKeyJSON(key: ApiKey, request: FastifyRequest): Static<typeof ApiKeySchema> {
   const { scope } = request.routeOptions.config;
-  const held = scope !== 'public' && scope !== 'client' && scope && request.principal?.grants.get(scope);
-  const visible =
-    held === 'all' || key.accounts === 'all'
+  const granted = scope !== 'public' && scope !== 'client' && scope && request.principal?.grants.get(scope);
+  const accounts =
+    granted === 'all' || key.accounts === 'all'
       ? key.accounts
-      : key.accounts.filter((accountID) => Array.isArray(held) && held.includes(accountID));
-  return keyJSON({ ...key, accounts: visible });
+      : key.accounts.filter((accountID) => Array.isArray(granted) && granted.includes(accountID));
+  return keyJSON({ ...key, accounts });
 }

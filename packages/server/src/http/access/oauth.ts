@@ -1,6 +1,6 @@
 /**
- * `POST /oauth2/token` and `/oauth2/revoke`. Owns the names, forms and error codes of RFC 6749 and RFC 7009; JSON is
- * accepted as well, as the official SDKs send it. Refuses to know what a token is.
+ * The routes `POST /oauth2/token` and `POST /oauth2/revoke` of RFC 6749 and RFC 7009.
+ * They accept a form, as the RFCs require, and JSON, which the official SDKs send.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Credentials, parseBasic } from '../../access/authentication.ts';
@@ -12,7 +12,7 @@ import { clientName } from '../shared/rate-limits.ts';
 import { VersionHeader } from '../shared/schemas.ts';
 import { OAUTH_RESPONSES } from './schemas.ts';
 
-/** Our refusals in the words of RFC 6749, section 5.2. Others keep our common `{error}`. */
+/** Error codes of RFC 6749, section 5.2. Other errors keep the common form `{error}`. */
 const CODES: Partial<Readonly<Record<ErrorCode, string>>> = {
   'invalid-request': 'invalid_request',
   'unsupported-media': 'invalid_request',
@@ -49,7 +49,7 @@ export function addOAuthRoutes(app: FastifyInstance, { tokens }: { readonly toke
         operationId: 'createAccessToken',
         summary: 'Create or refresh an access token',
         description:
-          'Public and secret key come as HTTP Basic or as client_id and client_secret. A refresh token is used up; shown again, it ends all that came of it. Tokens end with their key, and with the secret they were got with.',
+          'Send the public key and the secret key as HTTP Basic, or as client_id and client_secret. An access token is valid for one hour, a refresh token for 24 hours. A refresh token works once: a second use revokes all tokens from the same client_credentials request. Tokens end when their key or their secret ends.',
         body: { $ref: 'AuthTokenRequest#' },
         response: OAUTH_RESPONSES.token,
       },
@@ -58,16 +58,18 @@ export function addOAuthRoutes(app: FastifyInstance, { tokens }: { readonly toke
     async (request, reply) => {
       const fields = fieldsOf(request);
       const credentials = credentialsOf(request, fields);
-      const scope = text(fields, 'scope');
-      const from = originOf(request);
+      const scope = readText(fields, 'scope');
+      const origin = originOf(request);
       reply.header('pragma', 'no-cache');
-      switch (text(fields, 'grant_type')) {
+      switch (readText(fields, 'grant_type')) {
         case 'client_credentials':
-          return tokenJSON(await tokens.issue(credentials, scope, from));
+          return tokenJSON(await tokens.issue(credentials, scope, origin));
         case 'refresh_token':
-          return tokenJSON(await tokens.refresh(credentials, required(fields, 'refresh_token'), scope, from));
+          return tokenJSON(
+            await tokens.refresh(credentials, readRequiredText(fields, 'refresh_token'), scope, origin),
+          );
         case undefined:
-          throw new AppError('invalid-request', 'grant_type must be given');
+          throw new AppError('invalid-request', 'grant_type is required');
         default:
           throw new AppError(
             'unsupported-grant-type',
@@ -85,7 +87,8 @@ export function addOAuthRoutes(app: FastifyInstance, { tokens }: { readonly toke
         ...common,
         operationId: 'revokeAccessToken',
         summary: 'Revoke an access or refresh token',
-        description: 'A token that is unknown, or of another key, is a success too, and stays as it is.',
+        description:
+          'Revoking a refresh token revokes all tokens from the same client_credentials request. An unknown token, or a token of another key, gets 204 and stays as it is.',
         body: { $ref: 'RevokeTokenRequest#' },
         response: OAUTH_RESPONSES.revoke,
       },
@@ -94,8 +97,8 @@ export function addOAuthRoutes(app: FastifyInstance, { tokens }: { readonly toke
     async (request, reply) => {
       const fields = fieldsOf(request);
       const credentials = credentialsOf(request, fields);
-      const from = originOf(request);
-      await tokens.revoke(credentials, required(fields, 'token'), from);
+      const origin = originOf(request);
+      await tokens.revoke(credentials, readRequiredText(fields, 'token'), origin);
       return reply.code(204).send();
     },
   );
@@ -118,11 +121,11 @@ function sendOAuthProblem(
   });
 }
 
-/** @throws AppError `invalid-request` if a parameter comes twice, which RFC 6749 forbids. */
+/** @throws AppError `invalid-request` if a parameter occurs twice, which RFC 6749 forbids. */
 function formFields(body: string): Fields {
   const fields: Record<string, string> = Object.create(null);
   for (const [name, value] of new URLSearchParams(body)) {
-    if (name in fields) throw new AppError('invalid-request', 'a parameter is given more than once');
+    if (name in fields) throw new AppError('invalid-request', 'a parameter occurs more than once');
     fields[name] = value;
   }
   return fields;
@@ -134,47 +137,50 @@ function fieldsOf({ body }: FastifyRequest): Fields {
   throw new AppError('invalid-request', 'the body must be a JSON object or a form');
 }
 
-/** Empty is the same as absent: RFC 6749, section 3.1. */
-function text(fields: Fields, name: string): string | undefined {
+/** A parameter of the request. An empty parameter counts as absent: RFC 6749, section 3.1. */
+function readText(fields: Fields, name: string): string | undefined {
   const value = fields[name];
   if (value === undefined || value === null || value === '') return undefined;
   if (typeof value !== 'string') throw new AppError('invalid-request', `${name} must be a string`);
   return value;
 }
 
-function required(fields: Fields, name: string): string {
-  const value = text(fields, name);
-  if (value === undefined) throw new AppError('invalid-request', `${name} must be given`);
+function readRequiredText(fields: Fields, name: string): string {
+  const value = readText(fields, name);
+  if (value === undefined) throw new AppError('invalid-request', `${name} is required`);
   return value;
 }
 
 /**
- * Credentials from the header, or the body. Clients that send them in both places, as the SDKs can, mean the same ones:
- * the header counts, and a body that says otherwise is refused.
+ * The credentials of the header or the body. The SDKs can send them in both places.
+ * @throws AppError `invalid-request` if the two places have different credentials.
  */
 function credentialsOf(request: FastifyRequest, fields: Fields): Credentials | undefined {
   const { authorization } = request.headers;
-  const publicKey = text(fields, 'client_id');
-  const secretKey = text(fields, 'client_secret');
+  const publicKey = readText(fields, 'client_id');
+  const secretKey = readText(fields, 'client_secret');
   if (authorization === undefined) {
-    // PostgreSQL cannot even be asked for a text with NUL in it.
+    // PostgreSQL does not accept NUL in a text, not even in a query.
     if (publicKey === undefined || secretKey === undefined || publicKey.includes('\0')) return undefined;
     return { publicKey, secretKey };
   }
   const basic = parseBasic(authorization);
-  const agree =
+  const areEqual =
     basic === undefined ||
     ((publicKey === undefined || publicKey === basic.publicKey) &&
       (secretKey === undefined || secretKey === basic.secretKey));
-  if (!agree) {
-    throw new AppError('invalid-request', 'the credentials of the header and of the body are not the same');
+  if (!areEqual) {
+    throw new AppError(
+      'invalid-request',
+      'the credentials in the Authorization header and in the body are different',
+    );
   }
   return basic;
 }
 
 function tokenJSON({ accessToken, refreshToken, expiresIn, scope }: IssuedTokens) {
   return {
-    // RFC 6749 takes it in any case; the official SDK only in this one.
+    // RFC 6749 ignores the case of this value. The official SDK accepts only this case.
     token_type: 'Bearer',
     access_token: accessToken,
     refresh_token: refreshToken,

@@ -1,6 +1,6 @@
 /**
- * The part of the wire contract about accounts, keys, tokens and the audit trail. As in schemas.ts: the one source of
- * the OpenAPI document and the client's types, with no knowledge of entities.
+ * The schemas of accounts, keys, tokens and the audit trail. The OpenAPI document and the types of the client
+ * come from them.
  */
 import { Type } from 'typebox';
 import {
@@ -12,29 +12,29 @@ import {
 } from '../../access/account.ts';
 import { AUDIT_ACTIONS } from '../../access/audit.ts';
 import { DEFAULT_OVERLAP, MAX_KEY_ACCOUNTS, MAX_OVERLAP } from '../../access/settings.ts';
-import { COMMON_RESPONSES, describeResponse } from '../shared/schemas.ts';
+import { COMMON_RESPONSES, DateTime, describeResponse } from '../shared/schemas.ts';
 
-const DateTime = (description: string) => Type.String({ format: 'date-time', description });
 const ID = (description: string) => Type.String({ format: 'uuid', description });
 const Name = (description: string) => Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH, description });
 
-const displayName = Name(`What people call the account, at most ${MAX_NAME_LENGTH} characters.`);
+const displayName = Name(`The name of the account, at most ${MAX_NAME_LENGTH} characters.`);
 const imageQuota = Type.Integer({
   minimum: 0,
   maximum: MAX_IMAGE_QUOTA,
-  description: 'How many images may be enabled at once.',
+  description: 'The most images that may be enabled at the same time.',
 });
 
 const byteQuota = Type.Integer({
   minimum: 0,
   maximum: MAX_BYTE_QUOTA,
-  description: 'Bytes of originals of images that are not disabled; 0 is no limit.',
+  description: 'The most bytes of the originals of all enabled images. 0: no limit.',
 });
 
 const disablePolicy = Type.Unsafe<DisablePolicy>({
   type: 'string',
   enum: [...DISABLE_POLICIES],
-  description: 'What becomes of disabling an image that is in use; absent: `allow`.',
+  description:
+    'What happens when a client disables an image in use: `allow` disables it, `refuse-in-use` returns 409. Absent: `allow`.',
 });
 
 export const AccountSchema = Type.Object(
@@ -42,25 +42,29 @@ export const AccountSchema = Type.Object(
     accountID: ID('Identifies the account.'),
     displayName,
     createdOn: DateTime('When the account was created.'),
-    suspendedOn: Type.Optional(DateTime('When the account was suspended; absent while it is not.')),
+    suspendedOn: Type.Optional(DateTime('When the account was suspended. Absent if it is not suspended.')),
     imageQuota: Type.Optional(imageQuota),
     byteQuota: Type.Optional(byteQuota),
     disablePolicy: Type.Optional(disablePolicy),
   },
-  { $id: 'Account', description: 'A tenant: owns images. A quota that is absent is the server’s default.' },
+  {
+    $id: 'Account',
+    description:
+      'A tenant. It owns images, products and line items. For an absent quota, the default of the server applies.',
+  },
 );
 
 const settings = {
   disablePolicy: Type.Optional(disablePolicy),
   imageQuota: Type.Optional(
     Type.Union([imageQuota, Type.Null()], {
-      description: 'How many images may be enabled at once; null is the server’s default.',
+      description: 'The most images that may be enabled at the same time. null: the default of the server.',
     }),
   ),
   byteQuota: Type.Optional(
     Type.Union([byteQuota, Type.Null()], {
       description:
-        'Bytes of originals of images that are not disabled; 0 is no limit, null the server’s default.',
+        'The most bytes of the originals of all enabled images. 0: no limit. null: the default of the server.',
     }),
   ),
 };
@@ -69,7 +73,7 @@ export const AccountRequest = Type.Object(
   {
     displayName,
     accountID: Type.Optional(
-      ID('The ID to give it, such as that of an account elsewhere. Default: a new one.'),
+      ID('The ID of the account, for example its ID on another server. Default: a new random UUID.'),
     ),
     ...settings,
   },
@@ -80,33 +84,39 @@ export const AccountPatch = Type.Object(
   { displayName: Type.Optional(displayName), ...settings },
   {
     $id: 'AccountPatch',
-    description: 'What to change about an account. Quotas take credentials for all accounts.',
+    description:
+      'The changes to an account. Absent fields stay as they are. Quotas require credentials for all accounts.',
   },
 );
 
 const scopes = Type.Array(Type.String(), {
   minItems: 1,
   description:
-    'What the key may do: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key.',
+    'The operations that the key allows: /accounts/{accountID}/images.read, …/images.write, …/products.read, …/products.write, /accounts.read, /accounts.write, /ping.read. {accountID} stands for each account of the key.',
 });
 const accounts = Type.Union(
   [Type.Literal('all'), Type.Array(Type.String({ format: 'uuid' }), { maxItems: MAX_KEY_ACCOUNTS })],
-  { description: 'The accounts the key may act for, as far as the credentials know of them.' },
+  {
+    description:
+      'The accounts that the key is for. Responses contain only accounts that the credentials of the request may read.',
+  },
 );
-const expiresOn = DateTime('From when on the key is no longer good.');
+const expiresOn = DateTime('When the key expires. From this moment it is not valid.');
 
 const key = {
   keyID: ID('Identifies the key.'),
-  publicKey: Type.String({ description: 'The user name of HTTP Basic, and the client_id of OAuth2.' }),
-  name: Name('What people call the key.'),
+  publicKey: Type.String({ description: 'The user name in HTTP Basic, and the client_id in OAuth2.' }),
+  name: Name('The name of the key.'),
   accounts,
   scopes,
   createdOn: DateTime('When the key was created.'),
   expiresOn: Type.Optional(expiresOn),
-  lastUsedOn: Type.Optional(DateTime('When the key was last used, give or take a minute.')),
-  revokedOn: Type.Optional(DateTime('When the key was revoked; absent while it is not.')),
+  lastUsedOn: Type.Optional(DateTime('When the key was last used, to within a minute.')),
+  revokedOn: Type.Optional(DateTime('When the key was revoked. Absent if it is not revoked.')),
 };
-const secretKey = Type.String({ description: 'The secret. It is told only now: keep it.' });
+const secretKey = Type.String({
+  description: 'The secret key. Only this response contains it, so store it now.',
+});
 
 export const ApiKeySchema = Type.Object(key, { $id: 'ApiKey', description: 'A key, without its secrets.' });
 
@@ -116,12 +126,12 @@ export const IssuedApiKey = Type.Object(
 );
 
 export const RotatedApiKey = Type.Object(
-  { ...key, secretKey, overlapUntil: DateTime('When the secret before it ends.') },
+  { ...key, secretKey, overlapUntil: DateTime('When the previous secret ends.') },
   { $id: 'RotatedApiKey', description: 'A key with its new secret.' },
 );
 
 const keyRequest = {
-  name: Name(`What people call the key, at most ${MAX_NAME_LENGTH} characters.`),
+  name: Name(`The name of the key, at most ${MAX_NAME_LENGTH} characters.`),
   scopes: Type.Optional(scopes),
   expiresOn: Type.Optional(expiresOn),
 };
@@ -129,12 +139,15 @@ const keyRequest = {
 export const ApiKeyRequest = Type.Object(keyRequest, {
   $id: 'ApiKeyRequest',
   description:
-    'A key to create, never wider than the credentials that create it. Without scopes: images, products and ping, as far as these have them.',
+    'A key to create. It cannot have more rights than the credentials of the request. Default scopes: the images, products and ping scopes of these credentials.',
 });
 
 export const ServerKeyRequest = Type.Object(
   { ...keyRequest, accounts: Type.Optional(accounts) },
-  { $id: 'ServerKeyRequest', description: 'A key to create for several accounts, or (the default) for all.' },
+  {
+    $id: 'ServerKeyRequest',
+    description: 'A key to create for some accounts, or for all accounts (the default).',
+  },
 );
 
 export const RotationRequest = Type.Object(
@@ -144,11 +157,11 @@ export const RotationRequest = Type.Object(
         minimum: 0,
         maximum: MAX_OVERLAP,
         default: DEFAULT_OVERLAP,
-        description: 'How long the secret before it stays valid.',
+        description: 'How long the previous secret stays valid, in seconds.',
       }),
     ),
   },
-  { $id: 'RotationRequest', description: 'How a key is to be rotated.' },
+  { $id: 'RotationRequest', description: 'The settings of a rotation.' },
 );
 
 const digest = (description: string) => Type.Optional(Type.String({ description }));
@@ -157,85 +170,92 @@ const optionalText = (description: string) => Type.Optional(Type.String({ descri
 export const AuditEntrySchema = Type.Object(
   {
     sequence: Type.Integer({
-      description: '1 for the first line of its trail, 2 for the second, without gaps.',
+      description: 'The number of the entry in its trail: 1, 2, 3, without gaps.',
     }),
-    on: DateTime('When it happened.'),
-    action: Type.Unsafe<string>({ type: 'string', enum: [...AUDIT_ACTIONS], description: 'What happened.' }),
-    accountID: optionalText('The account it concerns; absent for what concerns the server as a whole.'),
+    on: DateTime('When the change happened.'),
+    action: Type.Unsafe<string>({
+      type: 'string',
+      enum: [...AUDIT_ACTIONS],
+      description: 'The action. The part before the dot is the kind of the subject.',
+    }),
+    accountID: optionalText('The account of the change. Absent if the change affects the server as a whole.'),
     subject: Type.Object(
       { kind: Type.String(), id: Type.String() },
-      { description: 'What it happened to: an image, an account, a key, a token.' },
+      { description: 'The changed image, product, set of line items, account, key or token.' },
     ),
     by: Type.Object(
       {
         kind: Type.Unsafe<string>({ type: 'string', enum: ['key', 'operator', 'server'] }),
-        keyID: optionalText('The key that was used.'),
-        tokenID: optionalText('The access token that was shown for it.'),
+        keyID: optionalText('The key of the request.'),
+        tokenID: optionalText('The access token of the request. Absent if it used the secret key.'),
         requestID: optionalText('The x-request-id of the request.'),
         address: optionalText('The address of the client.'),
-        name: optionalText('The operator’s name at the command line.'),
+        name: optionalText('The user name of the operator at the command line.'),
       },
-      { description: 'Who did it.' },
+      { description: 'The author of the change: a key, an operator at the command line, or the server.' },
     ),
-    before: digest('SHA-256 of the original before.'),
-    after: digest('SHA-256 of the original after.'),
+    before: digest('For images: the SHA-256 of the original before the change.'),
+    after: digest('For images: the SHA-256 of the original after the change.'),
     details: Type.Optional(
       Type.Unsafe<Record<string, unknown>>({
         type: 'object',
         additionalProperties: true,
-        description: 'What else is worth knowing.',
+        description: 'More facts about the change. They never contain a secret.',
       }),
     ),
   },
-  { $id: 'AuditEntry', description: 'A line of the audit trail.' },
+  { $id: 'AuditEntry', description: 'An entry of the audit trail.' },
 );
 
 export const AuthToken = Type.Object(
   {
     token_type: Type.Unsafe<'Bearer'>({ type: 'string', enum: ['Bearer'] }),
-    access_token: Type.String({ description: 'Goes into the header Authorization: Bearer …' }),
-    refresh_token: Type.String({ description: 'Gets new tokens, once.' }),
+    access_token: Type.String({ description: 'Send it in the header Authorization: Bearer …' }),
+    refresh_token: Type.String({ description: 'Use it once, to get new tokens.' }),
     expires_in: Type.Integer({ description: 'Seconds until the access token expires.' }),
-    scope: Type.String({ description: 'What the access token is good for, separated by spaces.' }),
+    scope: Type.String({ description: 'The scopes of the access token, separated by spaces.' }),
   },
-  { $id: 'AuthToken', description: 'An access token and what belongs to it.' },
+  { $id: 'AuthToken', description: 'An access token with its refresh token.' },
 );
 
 const credentials = {
-  client_id: optionalText('The public key, if it is not in HTTP Basic.'),
-  client_secret: optionalText('The secret key, if it is not in HTTP Basic.'),
+  client_id: optionalText('The public key. Not needed with HTTP Basic.'),
+  client_secret: optionalText('The secret key. Not needed with HTTP Basic.'),
 };
 
 export const AuthTokenRequest = Type.Object(
   {
     grant_type: Type.Unsafe<string>({ type: 'string', enum: ['client_credentials', 'refresh_token'] }),
     scope: optionalText(
-      'What to allow, separated by spaces. Default: all that the key, or the refresh token, does.',
+      'Scopes for the access token, separated by spaces. Default: all scopes of the key or of the refresh token.',
     ),
-    refresh_token: optionalText('For refresh_token.'),
+    refresh_token: optionalText('Required for the grant type refresh_token.'),
     ...credentials,
   },
-  { $id: 'AuthTokenRequest', description: 'RFC 6749, as JSON or as a form.' },
+  { $id: 'AuthTokenRequest', description: 'A request for tokens as in RFC 6749, as JSON or as a form.' },
 );
 
 export const RevokeTokenRequest = Type.Object(
   {
-    token: Type.String({ description: 'An access token, or a refresh token with all that came of it.' }),
-    token_type_hint: optionalText('Accepted, and not needed.'),
+    token: Type.String({ description: 'An access token or a refresh token.' }),
+    token_type_hint: optionalText('Ignored. The server finds the kind of the token itself.'),
     ...credentials,
   },
-  { $id: 'RevokeTokenRequest', description: 'RFC 7009, as JSON or as a form.' },
+  {
+    $id: 'RevokeTokenRequest',
+    description: 'A request to revoke a token as in RFC 7009, as JSON or as a form.',
+  },
 );
 
 export const OAuthError = Type.Object(
   {
     error: Type.String({ description: 'A code of RFC 6749, such as invalid_grant.' }),
-    error_description: Type.Optional(Type.String({ description: 'What is wrong, in a sentence.' })),
+    error_description: Type.Optional(Type.String({ description: 'What is wrong, as a sentence.' })),
   },
-  { $id: 'OAuthError', description: 'Why there is no token.' },
+  { $id: 'OAuthError', description: 'An error of the token endpoints.' },
 );
 
-/** Every schema of this part with a name of its own in the document. */
+/** The schemas that become named components of the OpenAPI document. */
 export const ADMINISTRATION_SCHEMAS = [
   AccountSchema,
   AccountRequest,
@@ -259,7 +279,7 @@ export const KeyParams = Type.Object({
 });
 export const ServerKeyParams = Type.Object({ keyID: Type.String({ description: 'The key, a UUID.' }) });
 
-/** A response whose body is one of the named schemas, or a list of it. */
+/** The common responses, and one whose body is a named schema or a page of a list of it. */
 export function responseOf(status: number, description: string, name: string, list = false) {
   const schema = list ? Type.Array(Type.Ref(name)) : Type.Ref(name);
   return {
@@ -267,8 +287,11 @@ export function responseOf(status: number, description: string, name: string, li
       description,
       ...(list && {
         headers: {
-          'X-Total-Count': { schema: { type: 'integer' }, description: 'How many there are in all.' },
-          Link: { schema: { type: 'string' }, description: 'The next page, as rel="next", if there is one.' },
+          'X-Total-Count': { schema: { type: 'integer' }, description: 'The number of all elements.' },
+          Link: {
+            schema: { type: 'string' },
+            description: 'The URL of the next page with rel="next". Absent on the last page.',
+          },
         },
       }),
       content: { 'application/json': { schema } },
@@ -277,14 +300,14 @@ export function responseOf(status: number, description: string, name: string, li
   };
 }
 
-/** That there is nothing to say, and what else the operation answers. */
+/** The common responses, and 204 without a body. */
 export function emptyResponse(description: string) {
   return { 204: describeResponse(description), ...COMMON_RESPONSES };
 }
 
 export const CONFLICT = {
   409: {
-    description: 'The state does not allow it.',
+    description: 'The state of the target does not allow the operation.',
     content: { 'application/json': { schema: Type.Ref('GenericError') } },
   },
 };
@@ -297,11 +320,11 @@ const oauth = (description: string) => ({
 export const OAUTH_RESPONSES = {
   token: {
     ...responseOf(200, 'The tokens.', 'AuthToken'),
-    400: oauth('The request, the scope or the refresh token is not good.'),
+    400: oauth('The request, the scope or the refresh token is not valid.'),
     401: oauth('Credentials are missing or not valid.'),
   },
   revoke: {
-    ...emptyResponse('The token is no longer good, if it ever was.'),
+    ...emptyResponse('The token is not valid any more, or it was not a token of this key.'),
     400: oauth('The request is malformed.'),
     401: oauth('Credentials are missing or not valid.'),
   },

@@ -1,10 +1,10 @@
 /**
- * The wire contract of line items, made of the same parts as that of products.
+ * The schemas of line items. They share parts with the schemas of products.
  */
 import { Type } from 'typebox';
-import { MAX_IMAGES_A_LIST } from '../../catalog/assignment.ts';
+import { MAX_IMAGES_PER_LIST } from '../../catalog/assignment.ts';
 import {
-  MAX_IMAGES_A_SET,
+  MAX_IMAGES_PER_SET,
   MAX_LINE_ITEM_OPTIONS,
   MAX_LINE_ITEMS,
   MAX_QUANTITY,
@@ -13,39 +13,45 @@ import { MAX_NAME_LENGTH } from '../../validation/json.ts';
 import { COMMON_RESPONSES, DateTime, describeResponse, WRITE_RESPONSES } from '../shared/schemas.ts';
 import {
   accountID,
-  byIndex,
-  images,
+  ErrorText,
+  errorsByIndex,
+  imageList,
   list,
   Name,
-  pages,
-  paging,
-  Reason,
-  refs,
-  shown,
+  pageOf,
+  pageQuery,
+  ref,
+  shownImage,
   UUID,
 } from './product-schemas.ts';
 
-/** A page of line items has at most this many sets, as each may show hundreds of images. */
-export const MAX_SETS_A_PAGE = 50;
+/** The most sets on a page. It is small because each set may show hundreds of images. */
+export const MAX_SETS_PER_PAGE = 50;
 
-const LineItemImageMetadata = Type.Object(shown, {
+const LineItemImageMetadata = Type.Object(shownImage, {
   $id: 'LineItemImageMetadata',
-  description: 'An image that a line item or an option shows.',
+  description: 'An image of a line item or of an option.',
 });
 
-const lineItem = { name: Name('What the item is called.'), basePrice: refs('AmountDecimal') };
-const Quantity = Type.Integer({ minimum: 1, maximum: MAX_QUANTITY, description: 'How many.' });
+const lineItem = { name: Name('The name of the item.'), basePrice: ref('AmountDecimal') };
+const Quantity = Type.Integer({ minimum: 1, maximum: MAX_QUANTITY, description: 'The quantity.' });
 const lineItemOption = {
-  name: Name('What the option is called.'),
+  name: Name('The name of the option.'),
   quantity: Quantity,
-  priceModifier: Type.Optional(refs('AmountDecimal')),
-  group: Type.Optional(Type.String({ maxLength: MAX_NAME_LENGTH, description: 'Puts options together.' })),
+  priceModifier: Type.Optional(ref('AmountDecimal')),
+  group: Type.Optional(
+    Type.String({ maxLength: MAX_NAME_LENGTH, description: 'Options with the same group belong together.' }),
+  ),
 };
 const imageIDs = Type.Optional(
-  list(UUID('An image of the account that is not disabled.'), MAX_IMAGES_A_LIST, 'Images to show.'),
+  list(
+    UUID('An enabled image of the account.'),
+    MAX_IMAGES_PER_LIST,
+    'The images of the item or the option.',
+  ),
 );
 const productID = Type.Optional(
-  UUID('A product of the account that is not disabled. Its images are added, less the disabled ones.'),
+  UUID('An enabled product of the account. Its enabled images are added to the item.'),
 );
 const CreateLineItemOption = Type.Object(
   { ...lineItemOption, imageIDs },
@@ -56,7 +62,7 @@ const CreateLineItem = Type.Object(
     ...lineItem,
     quantity: Quantity,
     options: Type.Optional(
-      list(refs('CreateLineItemOption'), MAX_LINE_ITEM_OPTIONS, 'What was chosen with the item.'),
+      list(ref('CreateLineItemOption'), MAX_LINE_ITEM_OPTIONS, 'The chosen options of the item.'),
     ),
     imageIDs,
     productID,
@@ -64,63 +70,63 @@ const CreateLineItem = Type.Object(
   { $id: 'CreateLineItem', description: 'A line item.' },
 );
 const lineItemsOf = (name: string) =>
-  Type.Array(refs(name), { minItems: 1, maxItems: MAX_LINE_ITEMS, description: 'In their order.' });
+  Type.Array(ref(name), { minItems: 1, maxItems: MAX_LINE_ITEMS, description: 'The items, in order.' });
 const CreateLineItems = Type.Object(
   { items: lineItemsOf('CreateLineItem') },
   {
     $id: 'CreateLineItems',
-    description: `A set of line items. It shows at most ${MAX_IMAGES_A_SET} images, those of products included.`,
+    description: `A set of line items. It shows at most ${MAX_IMAGES_PER_SET} images, including the images of its products.`,
   },
 );
 const LineItemOption = Type.Object(
-  { ...lineItemOption, images: images('LineItemImageMetadata') },
+  { ...lineItemOption, images: imageList('LineItemImageMetadata') },
   { $id: 'LineItemOption', description: 'An option of a line item.' },
 );
 const LineItem = Type.Object(
   {
     ...lineItem,
     quantity: Quantity,
-    options: Type.Optional(Type.Array(refs('LineItemOption'))),
-    images: Type.Optional(Type.Array(refs('LineItemImageMetadata'))),
-    productID: Type.Optional(UUID('The product that was named.')),
+    options: Type.Optional(Type.Array(ref('LineItemOption'))),
+    images: Type.Optional(Type.Array(ref('LineItemImageMetadata'))),
+    productID: Type.Optional(UUID('The product of the item.')),
   },
-  { $id: 'LineItem', description: 'A line item, with the images it shows.' },
+  { $id: 'LineItem', description: 'A line item with its images.' },
 );
 const LineItems = Type.Object(
   {
     lineItemsID: UUID('Identifies the set within its account.'),
     items: lineItemsOf('LineItem'),
-    createdOn: DateTime('When the set was written. It never changes.'),
+    createdOn: DateTime('When the set was created.'),
   },
-  { $id: 'LineItems', description: 'A set of line items.' },
+  { $id: 'LineItems', description: 'A set of line items. A set never changes.' },
 );
 const LineItemOptionError = Type.Object(
   {
-    name: Reason('the name, or the list'),
-    quantity: Reason('the quantity'),
-    priceModifier: Type.Optional(refs('AmountDecimalValidationError')),
-    group: Reason('the group'),
-    imageIDs: byIndex(Type.String(), 'images'),
+    name: ErrorText('the name, or of the whole list'),
+    quantity: ErrorText('the quantity'),
+    priceModifier: Type.Optional(ref('AmountDecimalValidationError')),
+    group: ErrorText('the group'),
+    imageIDs: errorsByIndex(Type.String(), 'images'),
   },
-  { $id: 'LineItemOptionValidationError', description: 'Why an option is refused, by field.' },
+  { $id: 'LineItemOptionValidationError', description: 'The errors of an option, by field.' },
 );
 const LineItemError = Type.Object(
   {
-    name: Reason('the name, or the list'),
-    basePrice: Type.Optional(refs('AmountDecimalValidationError')),
-    quantity: Reason('the quantity'),
-    options: byIndex(refs('LineItemOptionValidationError'), 'options'),
-    imageIDs: byIndex(Type.String(), 'images'),
-    productID: Reason('the product'),
+    name: ErrorText('the name, or of the whole list'),
+    basePrice: Type.Optional(ref('AmountDecimalValidationError')),
+    quantity: ErrorText('the quantity'),
+    options: errorsByIndex(ref('LineItemOptionValidationError'), 'options'),
+    imageIDs: errorsByIndex(Type.String(), 'images'),
+    productID: ErrorText('the product'),
   },
-  { $id: 'LineItemValidationError', description: 'Why a line item is refused, by field.' },
+  { $id: 'LineItemValidationError', description: 'The errors of a line item, by field.' },
 );
 const LineItemsError = Type.Object(
-  { items: byIndex(refs('LineItemValidationError'), 'line items') },
-  { $id: 'LineItemsValidationError', description: 'Why a set of line items is refused, in its shape.' },
+  { items: errorsByIndex(ref('LineItemValidationError'), 'line items') },
+  { $id: 'LineItemsValidationError', description: 'The errors of a set, in the shape of the request.' },
 );
 
-/** Every schema of line items with a name of its own in the document. */
+/** The schemas that become named components of the OpenAPI document. */
 export const LINE_ITEM_SCHEMAS = [
   LineItemImageMetadata,
   CreateLineItemOption,
@@ -139,14 +145,14 @@ export const LineItemsParams = Type.Object({
   lineItemsID: Type.String({ description: 'The set of line items, a UUID.' }),
 });
 
-export const LineItemsListQuery = Type.Object(paging('sets of line items', MAX_SETS_A_PAGE));
+export const LineItemsListQuery = Type.Object(pageQuery('sets of line items', MAX_SETS_PER_PAGE));
 
 export const LINE_ITEMS_RESPONSES = {
   create: {
-    201: describeResponse('The set was written.', refs('LineItems')),
+    201: describeResponse('The set was created.', ref('LineItems')),
     ...WRITE_RESPONSES,
-    422: describeResponse('The set is refused.', refs('LineItemsValidationError')),
+    422: describeResponse('The set is not valid.', ref('LineItemsValidationError')),
   },
-  list: { 200: pages('A page of sets, newest first.', 'LineItems'), ...COMMON_RESPONSES },
-  get: { 200: describeResponse('The set.', refs('LineItems')), ...COMMON_RESPONSES },
+  list: { 200: pageOf('A page of sets, newest first.', 'LineItems'), ...COMMON_RESPONSES },
+  get: { 200: describeResponse('The set.', ref('LineItems')), ...COMMON_RESPONSES },
 } as const;

@@ -1,24 +1,22 @@
 /**
- * The operations on an account's line items. Owns how a set of them looks on the wire.
- * Refuses to know what a line item may be and how it is stored.
+ * The routes of line items and their JSON.
  */
 import type { components } from '@vitrine/client';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { ShownImages } from '../../catalog/catalog.ts';
 import type { LineItems } from '../../catalog/line-items.ts';
-import { InvalidRecordError } from '../../validation/violations.ts';
-import { shownJSON } from '../images/json.ts';
+import { shownImagesJSON } from '../images/json.ts';
 import { addPageHeaders, readPage } from '../shared/paging.ts';
-import { sendProblem } from '../shared/problems.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { AccountParams, VersionHeader } from '../shared/schemas.ts';
 import {
   LINE_ITEMS_RESPONSES,
   LineItemsListQuery,
   LineItemsParams,
-  MAX_SETS_A_PAGE,
+  MAX_SETS_PER_PAGE,
 } from './line-item-schemas.ts';
+import { sendRecordProblem } from './problems.ts';
 import type { CatalogRoutes } from './products.ts';
 
 export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: CatalogRoutes): void {
@@ -30,19 +28,16 @@ export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: Ca
       config: { scope: 'products.write' },
       schema: {
         operationId: 'createLineItems',
-        summary: 'Write a set of line items',
+        summary: 'Create a set of line items',
         description:
-          'A set never changes. An item shows the images that it names, then those of its product that are not disabled.',
+          'Stores a set that never changes. An item shows its own images first, then the enabled images of its product.',
         tags,
         params: AccountParams,
         headers: VersionHeader,
         body: { $ref: 'CreateLineItems#' },
         response: LINE_ITEMS_RESPONSES.create,
       },
-      errorHandler: (error, request, reply) =>
-        sendProblem(error, request, reply, (failure) =>
-          failure instanceof InvalidRecordError ? failure.violations : undefined,
-        ),
+      errorHandler: sendRecordProblem,
     },
     async (request, reply) => {
       const { record, images } = await catalog.createLineItems(
@@ -60,7 +55,8 @@ export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: Ca
       config: { scope: 'products.read' },
       schema: {
         operationId: 'listLineItems',
-        summary: 'List the sets of line items',
+        summary: 'List sets of line items',
+        description: 'Returns the sets of the account, newest first.',
         tags,
         params: AccountParams,
         querystring: LineItemsListQuery,
@@ -70,7 +66,7 @@ export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: Ca
     },
     async (request, reply) => {
       const accountID = accountOf(request);
-      const page = readPage(request.query, MAX_SETS_A_PAGE);
+      const page = readPage(request.query, MAX_SETS_PER_PAGE);
       const { records, images, total } = await catalog.listLineItems(accountID, page);
       const url = `${baseURL()}/accounts/${accountID}/line-items`;
       addPageHeaders(reply, { url, page, length: records.length, total });
@@ -85,6 +81,7 @@ export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: Ca
       schema: {
         operationId: 'getLineItems',
         summary: 'Get a set of line items',
+        description: 'Returns the set with the current metadata of its images.',
         tags,
         params: LineItemsParams,
         headers: VersionHeader,
@@ -99,7 +96,7 @@ export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: Ca
   );
 }
 
-/** A set of line items as the contract has it, with its images as they are now. Absent fields are left out. */
+/** The JSON of a set with the current metadata of its images. Absent fields are left out. */
 function lineItemsJSON(
   set: LineItems,
   images: ShownImages,
@@ -110,12 +107,12 @@ function lineItemsJSON(
     items: set.items.map(({ imageIDs, options, ...item }) => ({
       ...item,
       ...(options.length > 0 && {
-        options: options.map(({ imageIDs: shown, ...option }) => ({
+        options: options.map(({ imageIDs: optionImageIDs, ...option }) => ({
           ...option,
-          ...shownJSON(shown, images, baseURL),
+          ...shownImagesJSON(optionImageIDs, images, baseURL),
         })),
       }),
-      ...shownJSON(imageIDs, images, baseURL),
+      ...shownImagesJSON(imageIDs, images, baseURL),
     })),
     createdOn: set.createdOn.toISOString(),
   };

@@ -1,11 +1,11 @@
 /**
- * The wire contract of products, as schemas.ts is of images: the shapes of the published API, from
- * which come `docs/openapi.json` and the client's types. What is required and within limits is not checked by these
- * but read by the entities, which find everything that is wrong at once; a test holds the two together.
+ * The schemas of products, with the shapes of the published API. The OpenAPI document and the types of the
+ * client come from them. They do not validate requests: `parseProduct` does, because it finds all errors at
+ * once. A test checks that both accept the same requests.
  */
 import { type TSchema, Type } from 'typebox';
-import { MAX_IMAGES_A_LIST } from '../../catalog/assignment.ts';
-import { MAX_IMAGES_A_PRODUCT, MAX_OPTION_GROUPS, MAX_OPTIONS } from '../../catalog/product.ts';
+import { MAX_IMAGES_PER_LIST } from '../../catalog/assignment.ts';
+import { MAX_IMAGES_PER_PRODUCT, MAX_OPTION_GROUPS, MAX_OPTIONS } from '../../catalog/product.ts';
 import { MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH } from '../../validation/json.ts';
 import { MAX_SEARCH_LENGTH } from '../shared/paging.ts';
 import { COMMON_RESPONSES, DateTime, describeResponse, WRITE_RESPONSES } from '../shared/schemas.ts';
@@ -13,156 +13,165 @@ import { COMMON_RESPONSES, DateTime, describeResponse, WRITE_RESPONSES } from '.
 export const Name = (description: string) =>
   Type.String({ maxLength: MAX_NAME_LENGTH, minLength: 1, description: `${description} One line.` });
 const Description = Type.Optional(
-  Type.String({ maxLength: MAX_DESCRIPTION_LENGTH, description: 'Markdown. HTML is refused.' }),
+  Type.String({ maxLength: MAX_DESCRIPTION_LENGTH, description: 'Markdown without HTML.' }),
 );
 export const list = (element: TSchema, max: number, description: string) =>
   Type.Array(element, { maxItems: max, description });
 export const UUID = (description: string) => Type.String({ format: 'uuid', description });
-export const Reason = (what: string) =>
-  Type.Optional(Type.String({ description: `What is wrong with ${what}.` }));
-/** Elements of a list that are wrong, by their index. */
-export const byIndex = (element: TSchema, what: string) =>
+export const ErrorText = (subject: string) =>
+  Type.Optional(Type.String({ description: `The error of ${subject}.` }));
+/** The errors of list elements, by index. */
+export const errorsByIndex = (element: TSchema, subject: string) =>
   Type.Optional(
-    Type.Record(Type.String(), element, { description: `What is wrong with the ${what}, by index.` }),
+    Type.Record(Type.String(), element, { description: `The errors of the ${subject}, by index.` }),
   );
-export const refs = (name: string) => Type.Ref(name);
+export const ref = (name: string) => Type.Ref(name);
 
 const Amount = Type.Object(
   {
     currency: Type.String({ pattern: '^[A-Z]{3}$', description: 'An ISO 4217 code.' }),
     valueDecimal: Type.String({
       pattern: '^-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,9})?$',
-      description: 'A decimal number, at most 18 digits before the point and 9 after it. Kept as written.',
+      description:
+        'A decimal number with at most 18 digits before the point and 9 after it. It is stored exactly as written.',
     }),
   },
   { $id: 'AmountDecimal', description: 'An exact amount of money.' },
 );
 
 const AssignProductImage = Type.Object(
-  { imageID: UUID('An image of the account that is not disabled.') },
+  { imageID: UUID('An enabled image of the account.') },
   { $id: 'AssignProductImage', description: 'An image to assign to a product or an option.' },
 );
 
-export const shown = {
+export const shownImage = {
   imageID: UUID('Identifies the image within its account.'),
-  altText: Type.Optional(Type.String({ description: 'Alternative text for the image, as it is now.' })),
+  altText: Type.Optional(Type.String({ description: 'The current alternative text of the image.' })),
   link: Type.String({ format: 'uri', description: 'The public URL of the image.' }),
-  publicID: Type.String({ description: 'Identifies the image at its public link.' }),
+  publicID: Type.String({ description: 'Identifies the image in its public link.' }),
 };
-const ProductImageMetadata = Type.Object(shown, {
+const ProductImageMetadata = Type.Object(shownImage, {
   $id: 'ProductImageMetadata',
-  description: 'An image that a product or an option shows.',
+  description: 'An image of a product or of an option.',
 });
 const Select = (description: string) => Type.Integer({ minimum: 0, maximum: MAX_OPTIONS, description });
 const group = {
-  name: Name('What the group is called.'),
+  name: Name('The name of the group.'),
   description: Description,
-  minSelect: Select('How many options must be chosen. 0: none need be.'),
-  maxSelect: Select('How many options may be chosen; not less than minSelect, not more than there are.'),
+  minSelect: Select('The fewest options that must be chosen. 0: the choice is optional.'),
+  maxSelect: Select('The most options that may be chosen: from minSelect to the number of options.'),
 };
 const option = {
-  name: Name('What the option is called.'),
+  name: Name('The name of the option.'),
   description: Description,
-  priceModifier: Type.Optional(refs('AmountDecimal')),
+  priceModifier: Type.Optional(ref('AmountDecimal')),
 };
 const product = {
-  title: Name('What the product is called.'),
+  title: Name('The title of the product.'),
   description: Description,
-  basePrice: refs('AmountDecimal'),
+  basePrice: ref('AmountDecimal'),
 };
-export const images = (name: string) =>
-  Type.Optional(list(refs(name), MAX_IMAGES_A_LIST, 'In the order in which they are shown.'));
-const groups = (name: string) =>
-  Type.Optional(list(refs(name), MAX_OPTION_GROUPS, 'What can be chosen, as size or colour.'));
-const options = (name: string) =>
-  Type.Array(refs(name), {
+export const imageList = (name: string) =>
+  Type.Optional(list(ref(name), MAX_IMAGES_PER_LIST, 'The images, in display order.'));
+const groupList = (name: string) =>
+  Type.Optional(list(ref(name), MAX_OPTION_GROUPS, 'Groups of options, such as size or colour.'));
+const optionList = (name: string) =>
+  Type.Array(ref(name), {
     minItems: 1,
     maxItems: MAX_OPTIONS,
-    description: 'What there is to choose from.',
+    description: 'The options of the group.',
   });
 
 const CreateProductOption = Type.Object(
-  { ...option, images: images('AssignProductImage') },
-  { $id: 'CreateProductOption', description: 'An option. Its price modifier has the currency of basePrice.' },
+  { ...option, images: imageList('AssignProductImage') },
+  {
+    $id: 'CreateProductOption',
+    description: 'An option. Its price modifier must have the currency of basePrice.',
+  },
 );
 const CreateProductOptionGroup = Type.Object(
-  { ...group, options: options('CreateProductOption') },
+  { ...group, options: optionList('CreateProductOption') },
   { $id: 'CreateProductOptionGroup', description: 'A group of options.' },
 );
 const ProductRequest = Type.Object(
   {
     ...product,
-    images: images('AssignProductImage'),
-    optionGroups: groups('CreateProductOptionGroup'),
-    categoryID: Type.Optional(Type.String({ description: 'Refused: this server has no product taxonomy.' })),
+    images: imageList('AssignProductImage'),
+    optionGroups: groupList('CreateProductOptionGroup'),
+    categoryID: Type.Optional(
+      Type.String({ description: 'Must be absent: this server has no product categories.' }),
+    ),
   },
   {
     $id: 'ProductRequest',
-    description: `What a product is to be. At most ${MAX_IMAGES_A_PRODUCT} images, those of options included.`,
+    description: `A product to store. It has at most ${MAX_IMAGES_PER_PRODUCT} images, including the images of its options.`,
   },
 );
 
 const ProductOption = Type.Object(
-  { ...option, images: images('ProductImageMetadata') },
-  { $id: 'ProductOption', description: 'An option.' },
+  { ...option, images: imageList('ProductImageMetadata') },
+  { $id: 'ProductOption', description: 'An option of a product.' },
 );
 const ProductOptionGroup = Type.Object(
-  { ...group, options: options('ProductOption') },
+  { ...group, options: optionList('ProductOption') },
   { $id: 'ProductOptionGroup', description: 'A group of options.' },
 );
 const Product = Type.Object(
   {
     productID: UUID('Identifies the product within its account.'),
     ...product,
-    images: images('ProductImageMetadata'),
-    optionGroups: groups('ProductOptionGroup'),
-    createdOn: DateTime('When the product was added.'),
+    images: imageList('ProductImageMetadata'),
+    optionGroups: groupList('ProductOptionGroup'),
+    createdOn: DateTime('When the product was created.'),
     updatedOn: DateTime('When the product was last changed.'),
-    disabledOn: Type.Optional(DateTime('When the product was disabled; absent while it is not.')),
+    disabledOn: Type.Optional(DateTime('When the product was disabled. Absent if it is not disabled.')),
   },
   { $id: 'Product', description: 'A product of the catalogue.' },
 );
 
 const AmountError = Type.Object(
-  { currency: Reason('the currency'), valueDecimal: Reason('the value') },
-  { $id: 'AmountDecimalValidationError', description: 'Why an amount is refused, by field.' },
+  { currency: ErrorText('the currency'), valueDecimal: ErrorText('the value') },
+  { $id: 'AmountDecimalValidationError', description: 'The errors of an amount, by field.' },
 );
 const AssignProductImageError = Type.Object(
-  { imageID: Reason('the image') },
-  { $id: 'AssignProductImageValidationError', description: 'Why an image cannot be assigned.' },
+  { imageID: ErrorText('the image') },
+  { $id: 'AssignProductImageValidationError', description: 'The error of an image that cannot be assigned.' },
 );
 const ProductOptionError = Type.Object(
   {
-    name: Reason('the name, or the list'),
-    description: Reason('the description'),
-    priceModifier: Type.Optional(refs('AmountDecimalValidationError')),
-    images: byIndex(refs('AssignProductImageValidationError'), 'images'),
+    name: ErrorText('the name, or of the whole list'),
+    description: ErrorText('the description'),
+    priceModifier: Type.Optional(ref('AmountDecimalValidationError')),
+    images: errorsByIndex(ref('AssignProductImageValidationError'), 'images'),
   },
-  { $id: 'ProductOptionValidationError', description: 'Why an option is refused, by field.' },
+  { $id: 'ProductOptionValidationError', description: 'The errors of an option, by field.' },
 );
 const ProductOptionGroupError = Type.Object(
   {
-    name: Reason('the name, or the list'),
-    description: Reason('the description'),
-    minSelect: Reason('minSelect'),
-    maxSelect: Reason('maxSelect'),
-    options: byIndex(refs('ProductOptionValidationError'), 'options'),
+    name: ErrorText('the name, or of the whole list'),
+    description: ErrorText('the description'),
+    minSelect: ErrorText('minSelect'),
+    maxSelect: ErrorText('maxSelect'),
+    options: errorsByIndex(ref('ProductOptionValidationError'), 'options'),
   },
-  { $id: 'ProductOptionGroupValidationError', description: 'Why an option group is refused, by field.' },
+  { $id: 'ProductOptionGroupValidationError', description: 'The errors of an option group, by field.' },
 );
 const ProductRequestError = Type.Object(
   {
-    title: Reason('the title'),
-    description: Reason('the description'),
-    basePrice: Type.Optional(refs('AmountDecimalValidationError')),
-    images: byIndex(refs('AssignProductImageValidationError'), 'images'),
-    optionGroups: byIndex(refs('ProductOptionGroupValidationError'), 'option groups'),
-    categoryID: Reason('the category'),
+    title: ErrorText('the title'),
+    description: ErrorText('the description'),
+    basePrice: Type.Optional(ref('AmountDecimalValidationError')),
+    images: errorsByIndex(ref('AssignProductImageValidationError'), 'images'),
+    optionGroups: errorsByIndex(ref('ProductOptionGroupValidationError'), 'option groups'),
+    categoryID: ErrorText('the category'),
   },
-  { $id: 'ProductRequestValidationError', description: 'Why a product is refused, in its shape.' },
+  {
+    $id: 'ProductRequestValidationError',
+    description: 'The errors of a product, in the shape of the request.',
+  },
 );
 
-/** Every schema of the catalogue with a name of its own in the document. */
+/** The schemas that become named components of the OpenAPI document. */
 export const PRODUCT_SCHEMAS = [
   Amount,
   AssignProductImage,
@@ -185,15 +194,13 @@ export const ProductParams = Type.Object({
   accountID,
   productID: Type.String({ description: 'The product, a UUID.' }),
 });
-export const paging = (what: string, max: number) => ({
-  skip: Type.Optional(
-    Type.Integer({ minimum: 0, default: 0, description: `How many ${what} to pass over.` }),
-  ),
+export const pageQuery = (subject: string, max: number) => ({
+  skip: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: `How many ${subject} to skip.` })),
   count: Type.Optional(
     Type.Integer({
       minimum: 1,
       default: 20,
-      description: `How many ${what} to return at most. Above ${max} means ${max}.`,
+      description: `The most ${subject} to return. Values above ${max} count as ${max}.`,
     }),
   ),
 });
@@ -201,36 +208,41 @@ export const ProductListQuery = Type.Object({
   title: Type.Optional(
     Type.String({
       maxLength: MAX_SEARCH_LENGTH,
-      description: 'Only products with this in their title, in whatever case. No character is special.',
+      description:
+        'Only products whose title contains this text. Case does not matter. There are no wildcards.',
     }),
   ),
   category: Type.Optional(
     Type.String({
-      description: 'Only products of this category: none, as this server has no product taxonomy.',
+      description:
+        'Only products of this category. This server has no product categories, so any value returns an empty list.',
     }),
   ),
-  ...paging('products', 200),
+  ...pageQuery('products', 200),
 });
-export const pages = (description: string, name: string) =>
-  describeResponse(description, Type.Array(refs(name)), {
-    'X-Total-Count': { description: 'How many there are in all.', type: 'integer' },
-    Link: { description: 'The next page, as rel="next", if there is one.', type: 'string' },
+export const pageOf = (description: string, name: string) =>
+  describeResponse(description, Type.Array(ref(name)), {
+    'X-Total-Count': { description: 'The number of all elements.', type: 'integer' },
+    Link: {
+      description: 'The URL of the next page with rel="next". Absent on the last page.',
+      type: 'string',
+    },
   });
-const refusedProduct = describeResponse('The product is refused.', refs('ProductRequestValidationError'));
+const invalidProduct = describeResponse('The product is not valid.', ref('ProductRequestValidationError'));
 
 export const PRODUCT_RESPONSES = {
   create: {
-    201: describeResponse('The product was added.', refs('Product')),
+    201: describeResponse('The product was created.', ref('Product')),
     ...WRITE_RESPONSES,
-    422: refusedProduct,
+    422: invalidProduct,
   },
-  list: { 200: pages('A page of products, newest first.', 'Product'), ...COMMON_RESPONSES },
-  get: { 200: describeResponse('The product.', refs('Product')), ...COMMON_RESPONSES },
+  list: { 200: pageOf('A page of products, newest first.', 'Product'), ...COMMON_RESPONSES },
+  get: { 200: describeResponse('The product.', ref('Product')), ...COMMON_RESPONSES },
   update: {
-    200: describeResponse('The product was changed.', refs('Product')),
+    200: describeResponse('The product was updated.', ref('Product')),
     ...WRITE_RESPONSES,
-    409: describeResponse('The product is disabled.', refs('GenericError')),
-    422: refusedProduct,
+    409: describeResponse('The product is disabled.', ref('GenericError')),
+    422: invalidProduct,
   },
   disable: { 204: describeResponse('The product is disabled.'), ...COMMON_RESPONSES },
 } as const;

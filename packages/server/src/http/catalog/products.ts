@@ -1,23 +1,21 @@
 /**
- * The five operations on an account's products. Owns how a Product looks on the wire.
- * Refuses to know what a product may be and how it is stored.
+ * The routes of products and their JSON.
  */
 import type { components } from '@vitrine/client';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { Catalog, ShownImages } from '../../catalog/catalog.ts';
 import type { Product } from '../../catalog/product.ts';
-import { InvalidRecordError } from '../../validation/violations.ts';
-import { shownJSON } from '../images/json.ts';
+import { shownImagesJSON } from '../images/json.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
-import { sendProblem } from '../shared/problems.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { AccountParams, VersionHeader } from '../shared/schemas.ts';
+import { sendRecordProblem } from './problems.ts';
 import { PRODUCT_RESPONSES, ProductListQuery, ProductParams } from './product-schemas.ts';
 
 export interface CatalogRoutes {
   readonly catalog: Catalog;
-  /** The base of public links, without a slash at its end. */
+  /** The base of public links, without a trailing slash. */
   readonly baseURL: () => string;
 }
 
@@ -31,17 +29,15 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       config: { scope: 'products.write' },
       schema: {
         operationId: 'createProduct',
-        summary: 'Add a product',
+        summary: 'Create a product',
+        description: 'Images must be enabled images of the account.',
         tags,
         params: AccountParams,
         headers: VersionHeader,
         body,
         response: PRODUCT_RESPONSES.create,
       },
-      errorHandler: (error, request, reply) =>
-        sendProblem(error, request, reply, (failure) =>
-          failure instanceof InvalidRecordError ? failure.violations : undefined,
-        ),
+      errorHandler: sendRecordProblem,
     },
     async (request, reply) => {
       const { record, images } = await catalog.createProduct(
@@ -59,7 +55,8 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       config: { scope: 'products.read' },
       schema: {
         operationId: 'listProducts',
-        summary: 'List the products that are not disabled',
+        summary: 'List products',
+        description: 'Returns the products that are not disabled, newest first.',
         tags,
         params: AccountParams,
         querystring: ProductListQuery,
@@ -72,7 +69,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       const { query } = request;
       const page = readPage(query);
       const title = readSearch('title', query.title);
-      // No product has a category here, so of any category there are none.
+      // This server has no product categories, so a filter by category matches nothing.
       const inCategory = query.category !== undefined && query.category !== '';
       const { records, images, total } = inCategory
         ? { records: [], images: new Map(), total: 0 }
@@ -90,6 +87,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       schema: {
         operationId: 'getProduct',
         summary: 'Get a product',
+        description: 'Also returns a disabled product.',
         tags,
         params: ProductParams,
         headers: VersionHeader,
@@ -108,19 +106,16 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       config: { scope: 'products.write' },
       schema: {
         operationId: 'updateProduct',
-        summary: 'Change a product',
+        summary: 'Update a product',
         description:
-          'Replaces all that the product says of itself. A disabled image may stay, but not be added.',
+          'Replaces the whole product. Absent optional fields are removed. The product may keep a disabled image that it already shows, but cannot add one.',
         tags,
         params: ProductParams,
         headers: VersionHeader,
         body,
         response: PRODUCT_RESPONSES.update,
       },
-      errorHandler: (error, request, reply) =>
-        sendProblem(error, request, reply, (failure) =>
-          failure instanceof InvalidRecordError ? failure.violations : undefined,
-        ),
+      errorHandler: sendRecordProblem,
     },
     async (request) => {
       const { productID } = request.params;
@@ -141,7 +136,8 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       schema: {
         operationId: 'disableProduct',
         summary: 'Disable a product',
-        description: 'A disabled product is still readable, but no longer listed, and cannot be changed.',
+        description:
+          'A disabled product stays readable, but is not listed and cannot be changed. Disabling a disabled product succeeds.',
         tags,
         params: ProductParams,
         headers: VersionHeader,
@@ -155,7 +151,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
   );
 }
 
-/** A Product as the contract has it, with its images as they are now. Absent fields are left out. */
+/** The JSON of a product with the current metadata of its images. Absent fields are left out. */
 function productJSON(
   product: Product,
   images: ShownImages,
@@ -167,13 +163,13 @@ function productJSON(
     title,
     ...(description !== undefined && { description }),
     basePrice,
-    ...shownJSON(imageIDs, images, baseURL),
+    ...shownImagesJSON(imageIDs, images, baseURL),
     ...(optionGroups.length > 0 && {
       optionGroups: optionGroups.map((group) => ({
         ...group,
-        options: group.options.map(({ imageIDs: shown, ...option }) => ({
+        options: group.options.map(({ imageIDs: optionImageIDs, ...option }) => ({
           ...option,
-          ...shownJSON(shown, images, baseURL),
+          ...shownImagesJSON(optionImageIDs, images, baseURL),
         })),
       })),
     }),

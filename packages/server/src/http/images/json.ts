@@ -1,31 +1,44 @@
 /**
- * Owns how images look on the wire within what shows them, and what shows them within their usage.
- * Refuses to know routes.
+ * The JSON of images: alone, inside products and line items, and with their usage.
  */
-import type { components } from '@vitrine/client';
+import type { components, ImageMetadata } from '@vitrine/client';
 import type { ShownImages } from '../../catalog/catalog.ts';
+import type { Image } from '../../image.ts';
 import { type ImageUsage, isInUse } from '../../images/usage.ts';
 
-type ImageJSON = components['schemas']['ProductImageMetadata'];
+type ShownImageJSON = components['schemas']['ProductImageMetadata'];
 
-/** The images of a list, as the contract has them; no field where there are none. */
-export function shownJSON(
+/** The JSON of an image. Absent fields are left out. Times are RFC 3339. */
+export function imageJSON(image: Image, baseURL: string): ImageMetadata {
+  return {
+    imageID: image.imageID,
+    publicID: image.publicID,
+    ...(image.altText !== undefined && { altText: image.altText }),
+    ...(image.focalPoint !== undefined && { focalPoint: image.focalPoint }),
+    link: `${baseURL}/images/${image.publicID}`,
+    createdOn: image.createdOn.toISOString(),
+    updatedOn: image.updatedOn.toISOString(),
+    ...(image.disabledOn && { disabledOn: image.disabledOn.toISOString() }),
+  };
+}
+
+/** The `images` field of a product, a line item or an option. The field is absent for an empty list. */
+export function shownImagesJSON(
   imageIDs: readonly string[],
   images: ShownImages,
   baseURL: string,
-): { images?: ImageJSON[] } {
+): { images?: ShownImageJSON[] } {
   if (imageIDs.length === 0) return {};
-  const shown = imageIDs.flatMap((imageID): ImageJSON[] => {
+  const list = imageIDs.flatMap((imageID): ShownImageJSON[] => {
     const image = images.get(imageID);
     if (image === undefined) return [];
     const { altText, publicID } = image;
     const link = `${baseURL}/images/${publicID}`;
     return [{ imageID, ...(altText !== undefined && { altText }), link, publicID }];
   });
-  return { images: shown };
+  return { images: list };
 }
 
-/** An ImageUsage as the contract has it. */
 export function usageJSON(usage: ImageUsage): components['schemas']['ImageUsage'] {
   return {
     imageID: usage.imageID,

@@ -1,6 +1,6 @@
 /**
- * `GET …/images/{imageID}/original`: the uploaded bytes, to who may read the account's images. Owns the headers that keep
- * a browser from ever showing them as a page. Refuses to know where they are stored.
+ * `GET …/images/{imageID}/original`: the uploaded bytes, for principals with the scope `images.read`.
+ * Its headers make browsers save the file and never show it as a page.
  */
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
@@ -13,27 +13,32 @@ import { accountOf } from '../shared/route-rules.ts';
 import { COMMON_RESPONSES, ConditionalHeaders, describeResponse, VersionHeader } from '../shared/schemas.ts';
 import { ImageParams } from './schemas.ts';
 
-/** Milliseconds in which a client must have taken something: who stopped reading must not keep a file open. */
+/**
+ * Milliseconds without progress after which the response ends. A stalled client must not keep a file open.
+ */
 const STALL_TIMEOUT = 30_000;
 
 const OriginalHeaders = Type.Object({
   ...VersionHeader.properties,
   ...ConditionalHeaders.properties,
   'if-match': Type.Optional(
-    Type.String({ description: 'Entity tags: the answer is 412 if the bytes have none of them.' }),
+    Type.String({ description: 'Entity tags. If the original has none of them, the response is 412.' }),
   ),
 });
 
-const ANSWERED = {
+const HEADERS = {
   ETag: { description: 'Strong entity tag: the SHA-256 of the bytes.', type: 'string' },
-  'Repr-Digest': { description: 'The SHA-256 of the bytes, as RFC 9530 has it.', type: 'string' },
-  'Content-Disposition': { description: 'Always an attachment, with a name made here.', type: 'string' },
+  'Repr-Digest': { description: 'The SHA-256 of the bytes, in the form of RFC 9530.', type: 'string' },
+  'Content-Disposition': {
+    description: 'Always an attachment. The file name is the public ID with an extension.',
+    type: 'string',
+  },
 };
 
 const RESPONSES = {
   200: {
-    description: 'The bytes that were uploaded, in the format that they have.',
-    headers: ANSWERED,
+    description: 'The uploaded bytes, in their own format.',
+    headers: HEADERS,
     content: Object.fromEntries(
       IMAGE_FORMATS.map((format) => [
         FORMATS[format].mediaType,
@@ -42,12 +47,12 @@ const RESPONSES = {
     ),
   },
   304: describeResponse('The bytes have not changed.'),
-  412: describeResponse('The bytes are not those that If-Match names.', Type.Ref('GenericError')),
+  412: describeResponse('The original has none of the entity tags of If-Match.', Type.Ref('GenericError')),
   ...COMMON_RESPONSES,
 } as const;
 
 export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly library: Library }): void {
-  // HEAD is a route of its own, because the framework's reads the whole file to answer it.
+  // The HEAD route of the framework reads the whole file. So HEAD has its own route here.
   for (const method of ['GET', 'HEAD'] as const) {
     app.route<{ Params: Static<typeof ImageParams> }>({
       method,
@@ -56,9 +61,9 @@ export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly 
       config: { scope: 'images.read' },
       schema: {
         operationId: 'getImageOriginal',
-        summary: 'Get the bytes that were uploaded',
+        summary: 'Get the original of an image',
         description:
-          'Exactly these, with all metadata that the file has in it: public links never show those. As an attachment.',
+          'Returns the uploaded bytes unchanged, as an attachment. They include all metadata in the file, such as GPS positions, which public links never contain. Ranges are not supported.',
         tags: ['Images'],
         params: ImageParams,
         headers: OriginalHeaders,
@@ -76,12 +81,13 @@ export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly 
           .header('etag', etag)
           .header('repr-digest', reprDigest(digest))
           .header('content-security-policy', "default-src 'none'; sandbox")
-          // Credentials that a browser remembers must not let another site embed it.
+          // A browser sends stored credentials. This header stops other sites from embedding the original
+          // with them.
           .header('cross-origin-resource-policy', 'same-origin');
         if (!isMatched(request.headers, etag))
           throw new AppError('precondition-failed', 'the original has none of the entity tags of If-Match');
         if (isNotModified(request.headers, { etag, lastModified: undefined })) return reply.code(304).send();
-        // Also for HEAD: it is not to promise bytes that are lost.
+        // Also opened for HEAD, so that HEAD fails in the same way if the bytes are lost.
         const stream = await library.openOriginal(image, request.abortSignal);
         reply
           .type(FORMATS[format].mediaType)
@@ -99,7 +105,7 @@ export function addOriginalRoutes(app: FastifyInstance, { library }: { readonly 
   }
 }
 
-/** Nothing that a client wrote is in it. */
+/** The file name contains nothing from clients, so it needs no escaping. */
 function fileName({ publicID, original }: Image): string {
   return `${publicID}.${FORMATS[original.format].extensions[0]}`;
 }

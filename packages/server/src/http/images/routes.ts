@@ -1,6 +1,5 @@
 /**
- * The six authenticated operations on an account's images. Owns how an Image looks on the wire.
- * Refuses to know how anything is stored, decoded or settled.
+ * The routes that list, upload, read, replace, describe and disable the images of an account.
  */
 import type { Readable } from 'node:stream';
 import type { ImageMetadata } from '@vitrine/client';
@@ -17,25 +16,25 @@ import { sendProblem } from '../shared/problems.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { AccountParams, VersionHeader } from '../shared/schemas.ts';
 import { duplicateNamesExisting } from '../shared/version.ts';
-import { usageJSON } from './json.ts';
+import { imageJSON, usageJSON } from './json.ts';
 import { IMAGE_RESPONSES, ImageListQuery, ImageParams, UploadHeaders } from './schemas.ts';
 import { readDescription, readUploadForm, requireMultipart, type UploadForm } from './upload-form.ts';
 import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
 
 /**
- * Uploads of one account at once, from the first byte to the answer: half the places that pictures can wait in. The rest
- * is for others (docs/adr/0039).
+ * The most uploads of one account at once, from the first byte to the response. It is half the size of the
+ * queue for pictures, so the other accounts always have the other half (docs/adr/0039).
  */
 const MAX_UPLOADS_PER_ACCOUNT = 128;
 
 export interface ImageRoutes {
   readonly library: Library;
-  /** The base of public links, without a slash at its end. */
+  /** The base of public links, without a trailing slash. */
   readonly baseURL: () => string;
 }
 
 export function addImageRoutes(app: FastifyInstance, { library, baseURL }: ImageRoutes): void {
-  const show = (image: Image): ImageMetadata => imageMetadata(image, baseURL());
+  const toJSON = (image: Image): ImageMetadata => imageJSON(image, baseURL());
   const readForm = (request: FastifyRequest): Promise<UploadForm> => {
     requireMultipart(request.headers['content-type']);
     return readUploadForm(request, request.body as Readable, (file) =>
@@ -57,8 +56,9 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       config: { scope: 'images.read' },
       schema: {
         operationId: 'listImageMetadata',
-        summary: 'List the metadata of the images of an account',
-        description: 'Of all, or of those that match every filter given.',
+        summary: 'List the metadata of images',
+        description:
+          'Returns the images of the account that match all filters, newest first. Disabled images are included unless the filter excludes them.',
         tags,
         params: AccountParams,
         querystring: ImageListQuery,
@@ -78,7 +78,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       );
       const url = `${baseURL()}/accounts/${accountID}/images`;
       addPageHeaders(reply, { url, page, length: images.length, total, filters });
-      return images.map(show);
+      return images.map(toJSON);
     },
   );
 
@@ -89,7 +89,8 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       schema: {
         operationId: 'uploadImage',
         summary: `Upload a ${IMAGE_FORMAT_NAMES} image`,
-        description: 'Duplicate images, and files larger than 16 MiB, are refused.',
+        description:
+          'The file may have up to 16 MiB (16 777 216 bytes), and all frames together up to 100 megapixels. A file with the same bytes as an image of the account gets 409.',
         tags,
         params: AccountParams,
         headers: UploadHeaders,
@@ -101,7 +102,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         return sendProblem(error, request, reply, (failure) => {
           const showsExisting = version !== undefined && duplicateNamesExisting(version);
           return showsExisting && failure instanceof DuplicateImageError
-            ? { error: failure.message, ...show(failure.existing) }
+            ? { error: failure.message, ...toJSON(failure.existing) }
             : uploadProblem(failure);
         });
       },
@@ -115,7 +116,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         };
         return library.upload(accountOf(request), actorOf(request), upload, request.abortSignal);
       });
-      return reply.code(201).send(show(image));
+      return reply.code(201).send(toJSON(image));
     },
   );
 
@@ -126,13 +127,14 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       schema: {
         operationId: 'getImageMetadata',
         summary: 'Get the metadata of an image',
+        description: 'Also returns a disabled image.',
         tags,
         params: ImageParams,
         headers: VersionHeader,
         response: IMAGE_RESPONSES.get,
       },
     },
-    async (request) => show(await library.get(accountOf(request), request.params.imageID)),
+    async (request) => toJSON(await library.get(accountOf(request), request.params.imageID)),
   );
 
   app.put<{ Params: Static<typeof ImageParams> }>(
@@ -141,8 +143,9 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       config: { scope: 'images.write', form: true },
       schema: {
         operationId: 'updateImage',
-        summary: 'Replace an image and, optionally, its metadata',
-        description: 'IDs and link stay. Without a metadata part the metadata stays as well.',
+        summary: 'Replace the file of an image',
+        description:
+          'The IDs and the link stay the same. A metadata part changes the metadata as in updateImageMetadata. Without it, the metadata stays as it is.',
         tags,
         params: ImageParams,
         headers: VersionHeader,
@@ -154,13 +157,13 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
     async (request) => {
       const accountID = accountOf(request);
       const { imageID } = request.params;
-      // Before the body: nobody should send 16 MiB to learn that there is no such image.
+      // Before the body is read, so that a client does not send 16 MiB for an unknown or disabled image.
       await library.getChangeable(accountID, imageID);
       const image = await withUploadSlot(request, async () => {
         const form = await readForm(request);
         return library.update(accountID, actorOf(request), imageID, form, request.abortSignal);
       });
-      return show(image);
+      return toJSON(image);
     },
   );
 
@@ -172,7 +175,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         operationId: 'disableImage',
         summary: 'Disable an image',
         description:
-          'A disabled image is still public, listed and readable, but cannot be changed or assigned to products or line items.',
+          'A disabled image stays public, listed and readable. It cannot be changed or assigned to products or line items. Disabling a disabled image succeeds. Nothing is deleted.',
         tags,
         params: ImageParams,
         querystring: DisableQuery,
@@ -204,6 +207,8 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
       schema: {
         operationId: 'updateImageMetadata',
         summary: 'Replace the metadata of an image',
+        description:
+          'Sets the alternative text and the focal point. Without altText, the alternative text is removed. Without focalPoint, the focal point stays as it is.',
         tags,
         params: ImageParams,
         headers: VersionHeader,
@@ -214,24 +219,23 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
     },
     async (request) => {
       if (request.body === undefined) {
-        throw new AppError('invalid-request', 'the body must be JSON: an object with altText');
+        throw new AppError('invalid-request', 'the body must be a JSON object with altText');
       }
-      const said = readDescription(request.body);
-      if (!said.ok) {
-        throw new AppError('invalid-metadata', Object.values(said.fields).join('; '), {
-          fields: said.fields,
-        });
+      const result = readDescription(request.body);
+      if (!result.ok) {
+        const { fields } = result;
+        throw new AppError('invalid-metadata', Object.values(fields).join('; '), { fields });
       }
       const accountID = accountOf(request);
       const { imageID } = request.params;
-      return show(await library.updateMetadata(accountID, actorOf(request), imageID, said.description));
+      return toJSON(await library.updateMetadata(accountID, actorOf(request), imageID, result.description));
     },
   );
 }
 
 type Filters = Pick<Static<typeof ImageListQuery>, 'disabled' | 'unused' | 'altText' | 'search'>;
 
-/** The filters that a request has, as it has them. */
+/** The filters of a request, unchanged, for the link to the next page. */
 function filtersOf({ disabled, unused, altText, search }: Filters): Filters {
   const text = readSearch('search', search);
   return {
@@ -251,21 +255,7 @@ function imageFilter({ disabled, unused, ...filters }: Filters): ImageFilter | u
   return Object.keys(filter).length === 0 ? undefined : filter;
 }
 
-/** An Image as the contract has it: absent fields are left out, times are RFC 3339. */
-export function imageMetadata(image: Image, baseURL: string): ImageMetadata {
-  return {
-    imageID: image.imageID,
-    publicID: image.publicID,
-    ...(image.altText !== undefined && { altText: image.altText }),
-    ...(image.focalPoint !== undefined && { focalPoint: image.focalPoint }),
-    link: `${baseURL}/images/${image.publicID}`,
-    createdOn: image.createdOn.toISOString(),
-    updatedOn: image.updatedOn.toISOString(),
-    ...(image.disabledOn && { disabledOn: image.disabledOn.toISOString() }),
-  };
-}
-
-/** The 422 of upload and update: by part of the form. */
+/** The body of the 422 of upload and update: the errors by part of the form. */
 function uploadProblem({ fields }: AppError): Record<string, unknown> | undefined {
   if (!fields) return undefined;
   const { image, ...metadata } = fields;
@@ -275,7 +265,7 @@ function uploadProblem({ fields }: AppError): Record<string, unknown> | undefine
   };
 }
 
-/** The 422 of update_metadata: by field. */
+/** The body of the 422 of update_metadata: the errors by field. */
 function metadataProblem({ fields }: AppError): Record<string, unknown> | undefined {
   return fields && { ...fields };
 }

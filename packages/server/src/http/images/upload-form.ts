@@ -1,6 +1,6 @@
 /**
- * Owns the multipart form of upload and update: which parts there may be and what they mean. The file goes through as
- * a stream; nothing of it is kept in memory. Refuses to know what becomes of it.
+ * Reads the multipart form of upload and update. The file streams to its receiver and is never in memory as a
+ * whole.
  */
 import type { Readable } from 'node:stream';
 import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy';
@@ -8,19 +8,20 @@ import type { FastifyRequest } from 'fastify';
 import type { StagedBlob } from '../../blobs/staging.ts';
 import { AppError, type FieldErrors } from '../../errors.ts';
 import { type Description, parseAltText, parseFocalPoint } from '../../image.ts';
+import { asObject } from '../../validation/json.ts';
 
 /** The largest metadata part, in bytes. */
 const MAX_METADATA_BYTES = 64 * 1024;
-/** Parts of any name. Two have a meaning. */
+/** The most parts of a form. Only `image` and `metadata` have a meaning, other parts are ignored. */
 const MAX_PARTS = 16;
 export interface UploadForm {
-  /** The received file; whoever gets the form discards it. */
+  /** The received file. The caller must discard it. */
   readonly file: StagedBlob;
   /** Absent if the form has no metadata part. */
   readonly description?: Description;
 }
 
-/** @throws AppError `invalid-request` if the request does not say that it is a multipart form. */
+/** @throws AppError `invalid-request` if the content type is not `multipart/form-data` with a boundary. */
 export function requireMultipart(contentType: string | undefined): void {
   if (!/^multipart\/form-data\s*;.*boundary=./is.test(contentType ?? '')) {
     throw new AppError('invalid-request', 'the body must be multipart/form-data with an image part');
@@ -28,10 +29,10 @@ export function requireMultipart(contentType: string | undefined): void {
 }
 
 /**
- * Reads a form to its end.
- * @param receive takes the file in as it streams.
- * @throws AppError `invalid-request` (not a well-formed form, two `image` parts, metadata that is not JSON),
- * `invalid-image` (no `image` part, wrong metadata), or what `receive` throws. Nothing is left behind then.
+ * Reads a form to its end. After an error, no file is left.
+ * @param receive gets the file as a stream and stores it.
+ * @throws AppError `invalid-request` (malformed form, two `image` parts, metadata that is not JSON),
+ * `invalid-image` (no `image` part, invalid metadata), or any error of `receive`.
  */
 export async function readUploadForm(
   request: FastifyRequest,
@@ -40,15 +41,15 @@ export async function readUploadForm(
 ): Promise<UploadForm> {
   const { image, metadata } = await readParts(request, body, receive);
   try {
-    const said = metadata === undefined ? undefined : readMetadata(metadata);
+    const result = metadata === undefined ? undefined : readMetadata(metadata);
     const fields = {
       ...(!image && { image: 'a file part named "image" is required' }),
-      ...(said?.ok === false && said.fields),
+      ...(result?.ok === false && result.fields),
     };
-    if (!image || said?.ok === false) {
+    if (!image || result?.ok === false) {
       throw new AppError('invalid-image', Object.values(fields).join('; '), { fields });
     }
-    return { file: image, ...(said && { description: said.description }) };
+    return { file: image, ...(result && { description: result.description }) };
   } catch (error) {
     await image?.discard();
     throw error;
@@ -66,22 +67,22 @@ function readParts(
   receive: (file: Readable) => Promise<StagedBlob>,
 ): Promise<Parts> {
   return new Promise((resolve, reject) => {
-    let receiving: Promise<StagedBlob> | undefined;
-    let arriving: Readable | undefined;
+    let stagedImage: Promise<StagedBlob> | undefined;
+    let imagePart: Readable | undefined;
     let metadata: Buffer[] | undefined;
     let settled = false;
 
-    /** What is not ours is the form's fault. */
-    const fail = (error: unknown, ours = error instanceof AppError) => {
+    /** @param keep true: reject with this error. False: reject with "not a well-formed multipart form". */
+    const fail = (error: unknown, keep = error instanceof AppError) => {
       if (settled) return;
       settled = true;
-      const failure = ours ? error : malformed(error);
+      const failure = keep ? error : malformedForm(error);
       body.unpipe(parser);
       body.destroy();
       parser.destroy();
-      // Whoever receives the file must not wait for the rest of it; one that did arrive goes with its form.
-      arriving?.destroy(failure instanceof Error ? failure : undefined);
-      Promise.resolve(receiving)
+      // The receiver must not wait for the rest of the file. A file that is already complete is discarded.
+      imagePart?.destroy(failure instanceof Error ? failure : undefined);
+      Promise.resolve(stagedImage)
         .then((staged) => staged?.discard())
         .catch(() => undefined)
         .finally(() => reject(failure));
@@ -91,18 +92,18 @@ function readParts(
     try {
       parser = new Busboy({
         headers: request.headers as BusboyHeaders,
-        // The file's own limit is kept by who receives it, so that the last byte is still counted exactly.
+        // There is no limit for the file: the receiver counts its bytes exactly.
         limits: { parts: MAX_PARTS, fieldSize: MAX_METADATA_BYTES, fieldNameSize: 100, headerPairs: 32 },
-        // By name alone: clients send the file under any type, and some without a file name.
-        // The metadata comes as bytes as well, since they may not be the UTF-8 that they should be.
+        // By name alone: clients send the file with any content type, and some send no file name.
+        // The metadata arrives as bytes, because the parser would replace invalid UTF-8.
         isPartAFile: (name) => name === 'image' || name === 'metadata',
       });
     } catch (error) {
-      reject(malformed(error));
+      reject(malformedForm(error));
       return;
     }
 
-    const collect = (part: Readable) => {
+    const collectMetadata = (part: Readable) => {
       if (settled || metadata) {
         part.resume();
         fail(new AppError('invalid-request', 'the form has more than one part named "metadata"'));
@@ -119,21 +120,21 @@ function readParts(
     };
 
     parser.on('file', (name, file) => {
-      // The parser's own error says the same; without a listener this one would be thrown.
+      // The parser emits the same error. Without a listener, this copy would be thrown.
       file.on('error', () => undefined);
       if (name === 'metadata') {
-        collect(file);
+        collectMetadata(file);
         return;
       }
-      if (settled || receiving) {
+      if (settled || stagedImage) {
         file.resume();
         fail(new AppError('invalid-request', 'the form has more than one part named "image"'));
         return;
       }
-      arriving = file;
-      receiving = receive(file);
-      // A system call that failed is no fault of the form, whatever it was.
-      receiving.catch((error: unknown) =>
+      imagePart = file;
+      stagedImage = receive(file);
+      // A failed system call, such as a full disk, is not an error of the form.
+      stagedImage.catch((error: unknown) =>
         fail(error, error instanceof Error && (error instanceof AppError || 'syscall' in error)),
       );
     });
@@ -143,7 +144,7 @@ function readParts(
     parser.on('error', (error: unknown) => fail(error));
     parser.on('finish', () => {
       if (settled) return;
-      Promise.resolve(receiving).then((image) => {
+      Promise.resolve(stagedImage).then((image) => {
         if (settled) return;
         settled = true;
         resolve({
@@ -157,13 +158,14 @@ function readParts(
   });
 }
 
-function malformed(cause: unknown): AppError {
+function malformedForm(cause: unknown): AppError {
   return new AppError('invalid-request', 'the body is not a well-formed multipart form', { cause });
 }
 
 /**
- * The text that the bytes are in UTF-8.
- * @throws AppError `invalid-metadata` if they are in none: what is replaced silently would be stored for ever.
+ * Decodes UTF-8.
+ * @throws AppError `invalid-metadata` for invalid UTF-8. A lenient decoder would silently store replacement
+ * characters.
  */
 function decodeUTF8(bytes: Uint8Array): string {
   try {
@@ -174,12 +176,11 @@ function decodeUTF8(bytes: Uint8Array): string {
   }
 }
 
-/** What a metadata part says, or what is wrong with it by field. */
+/** The description of an image, or the errors by field. */
 type DescriptionResult =
   | { readonly ok: true; readonly description: Description }
   | { readonly ok: false; readonly fields: FieldErrors };
 
-/** A metadata part: JSON, flat or (as the published cURL has it) nested under `metadata`. */
 function readMetadata(bytes: Uint8Array): DescriptionResult {
   let value: unknown;
   try {
@@ -191,16 +192,16 @@ function readMetadata(bytes: Uint8Array): DescriptionResult {
   return readDescription(value);
 }
 
-/** What parsed metadata says; both shapes that clients send. */
+/** Reads parsed metadata. It is flat, or nested under `metadata` as in the published cURL examples. */
 export function readDescription(value: unknown): DescriptionResult {
-  // What JSON.parse makes has no fields but its own, whatever they are called.
-  const flat = isRecord(value) && ('altText' in value || !('metadata' in value));
-  const given = isRecord(value) && !flat ? value.metadata : value;
-  if (!isRecord(given)) {
+  const outer = asObject(value);
+  const isNested = outer !== undefined && 'metadata' in outer && !('altText' in outer);
+  const metadata = isNested ? asObject(outer.metadata) : outer;
+  if (metadata === undefined) {
     return { ok: false, fields: { altText: 'metadata must be a JSON object with altText' } };
   }
-  const altText = parseAltText(given.altText);
-  const focalPoint = 'focalPoint' in given ? parseFocalPoint(given.focalPoint) : undefined;
+  const altText = parseAltText(metadata.altText);
+  const focalPoint = 'focalPoint' in metadata ? parseFocalPoint(metadata.focalPoint) : undefined;
   if (!altText.ok || focalPoint?.ok === false) {
     const fields = {
       ...(!altText.ok && { altText: altText.reason }),
@@ -212,8 +213,4 @@ export function readDescription(value: unknown): DescriptionResult {
     ok: true,
     description: { altText: altText.altText, ...(focalPoint && { focalPoint: focalPoint.focalPoint }) },
   };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

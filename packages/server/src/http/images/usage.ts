@@ -1,13 +1,12 @@
 /**
- * The operations on an image that concern its use: where it is used, and bringing it back.
- * Refuses to know how its use is found out.
+ * The routes that read the usage of an image and enable a disabled image.
  */
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { VersionHeader } from '../shared/schemas.ts';
-import { usageJSON } from './json.ts';
-import { type ImageRoutes, imageMetadata } from './routes.ts';
+import { imageJSON, usageJSON } from './json.ts';
+import type { ImageRoutes } from './routes.ts';
 import { ImageParams } from './schemas.ts';
 import { USAGE_RESPONSES } from './usage-schemas.ts';
 
@@ -20,7 +19,8 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       config: { scope: 'images.read' },
       schema: {
         operationId: 'getImageUsage',
-        summary: 'Get where an image is used',
+        summary: 'Get the usage of an image',
+        description: 'Returns the products, options and line items that show the image.',
         tags,
         params: ImageParams,
         headers: VersionHeader,
@@ -37,8 +37,9 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       config: { scope: 'images.write' },
       schema: {
         operationId: 'enableImage',
-        summary: 'Bring a disabled image back',
-        description: 'It counts among the images that the account may have enabled. Again is a success.',
+        summary: 'Enable an image',
+        description:
+          'Makes a disabled image usable again. It counts towards the quotas of the account. Enabling an enabled image succeeds.',
         tags,
         params: ImageParams,
         headers: VersionHeader,
@@ -46,7 +47,7 @@ export function addImageUsageRoutes(app: FastifyInstance, { library, baseURL }: 
       },
     },
     async (request) =>
-      imageMetadata(
+      imageJSON(
         await library.enable(accountOf(request), actorOf(request), request.params.imageID),
         baseURL(),
       ),

@@ -16,14 +16,14 @@ import {
 } from '../../support/server.ts';
 
 const OTHER = '0f0e0d0c-0b0a-4908-8706-050403020100';
-const NOBODY = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
+const UNKNOWN = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
 
 type Body = NonNullable<RequestInit['body']>;
 
 let server: TestServer;
 let image: ImageJSON;
 let foreign: ImageJSON;
-/** Authorization headers by what is peculiar about them. */
+/** Authorization headers of keys with few rights. */
 const keys = {
   readOnly: basic('read-only', 'secret'),
   writeOnly: basic('write-only', 'secret'),
@@ -93,7 +93,7 @@ const calls: Call[] = [
   },
 ];
 
-async function answer(call: Call, account: string, imageID: string, headers: Record<string, string>) {
+async function send(call: Call, account: string, imageID: string, headers: Record<string, string>) {
   const body = await call.body?.();
   const response = await fetch(server.url + call.path(account, imageID), {
     method: call.method,
@@ -103,16 +103,16 @@ async function answer(call: Call, account: string, imageID: string, headers: Rec
   return { status: response.status, text: await response.text(), headers: response.headers };
 }
 
-async function nothingChanged(): Promise<void> {
+async function assertUnchanged(): Promise<void> {
   const now = (await (await server.fetch(`/accounts/${ACCOUNT}/images`)).json()) as ImageJSON[];
   assert.deepEqual(now, [{ ...image }]);
-  const theirs = (await (await server.fetch(`/accounts/${OTHER}/images`)).json()) as ImageJSON[];
-  assert.deepEqual(theirs, [{ ...foreign }]);
+  const others = (await (await server.fetch(`/accounts/${OTHER}/images`)).json()) as ImageJSON[];
+  assert.deepEqual(others, [{ ...foreign }]);
 }
 
 for (const call of calls) {
   describe(`${call.name}`, () => {
-    test('without credentials that hold is 401 in the same words, and says how to give them', async () => {
+    test('returns the same 401 for all invalid credentials, with the accepted schemes', async () => {
       const wrong = {
         'a wrong secret': basic(KEY.publicKey, 'wrong'),
         'a secret of another length': basic(KEY.publicKey, `${KEY.secretKey}x`),
@@ -123,60 +123,60 @@ for (const call of calls) {
         'no base64': 'Basic %%%',
         'another scheme': 'Bearer abc',
         nothing: 'Basic',
-        'a megabyte less a bit': `Basic ${'A'.repeat(10_000)}`,
+        '10 000 characters': `Basic ${'A'.repeat(10_000)}`,
       };
-      const answers = new Set<string>();
+      const responses = new Set<string>();
       for (const [name, authorization] of Object.entries(wrong)) {
-        const { status, text, headers } = await answer(call, ACCOUNT, image.imageID, { authorization });
+        const { status, text, headers } = await send(call, ACCOUNT, image.imageID, { authorization });
         assert.equal(status, 401, name);
         assert.match(headers.get('www-authenticate') ?? '', /^Basic realm=/);
         assert.equal(headers.get('cache-control'), 'no-store');
-        answers.add(text);
+        responses.add(text);
       }
-      assert.equal(answers.size, 1, [...answers].join());
-      assert.equal((await answer(call, ACCOUNT, image.imageID, {})).status, 401);
-      await nothingChanged();
+      assert.equal(responses.size, 1, [...responses].join());
+      assert.equal((await send(call, ACCOUNT, image.imageID, {})).status, 401);
+      await assertUnchanged();
     });
 
-    test('without the scope is 403; write does not imply read', async () => {
+    test('returns 403 without the scope; write does not imply read', async () => {
       const authorization = call.scope === 'read' ? keys.writeOnly : keys.readOnly;
-      assert.equal((await answer(call, ACCOUNT, image.imageID, { authorization })).status, 403);
-      await nothingChanged();
+      assert.equal((await send(call, ACCOUNT, image.imageID, { authorization })).status, 403);
+      await assertUnchanged();
     });
 
-    test('on an account without rights is the same 403 whether or not it exists', async () => {
+    test('returns the same 403 for a foreign account and for an unknown account', async () => {
       const authorization = keys.otherAccount;
-      const answers = new Set<string>();
-      for (const account of [ACCOUNT, NOBODY, 'nonsense']) {
-        const { status, text } = await answer(call, account, image.imageID, { authorization });
-        answers.add(`${status} ${text}`);
+      const responses = new Set<string>();
+      for (const account of [ACCOUNT, UNKNOWN, 'nonsense']) {
+        const { status, text } = await send(call, account, image.imageID, { authorization });
+        responses.add(`${status} ${text}`);
       }
-      assert.deepEqual([...answers].length, 1, [...answers].join());
-      assert.match([...answers][0] ?? '', /^403 /);
-      await nothingChanged();
+      assert.deepEqual([...responses].length, 1, [...responses].join());
+      assert.match([...responses][0] ?? '', /^403 /);
+      await assertUnchanged();
     });
 
-    test('on an account that does not exist is 404 for a key for all accounts', async () => {
-      for (const account of [NOBODY, 'nonsense', '%00']) {
+    test('returns 404 for an unknown account with a key for all accounts', async () => {
+      for (const account of [UNKNOWN, 'nonsense', '%00']) {
         const { authorization } = server;
-        const { status, text } = await answer(call, account, image.imageID, { authorization });
+        const { status, text } = await send(call, account, image.imageID, { authorization });
         assert.deepEqual([status, text], [404, '{"error":"account not found"}'], account);
       }
     });
 
     if (call.path('', 'x').includes('x')) {
-      test('on an image of another account is the same 404 as on one that does not exist', async () => {
+      test('returns the same 404 for an image of another account and for an unknown image', async () => {
         const { authorization } = server;
-        const theirs = await answer(call, ACCOUNT, foreign.imageID, { authorization });
-        const none = await answer(call, ACCOUNT, NOBODY, { authorization });
+        const theirs = await send(call, ACCOUNT, foreign.imageID, { authorization });
+        const none = await send(call, ACCOUNT, UNKNOWN, { authorization });
         assert.equal(theirs.status, 404);
         assert.equal(theirs.text, none.text);
-        await nothingChanged();
+        await assertUnchanged();
       });
     }
 
     if (call.scope === 'write') {
-      test('from a page of another origin is 403, although the browser sends credentials along', async () => {
+      test('returns 403 to a page of another origin, although the browser sends credentials', async () => {
         const { authorization } = server;
         const from: Record<string, string>[] = [
           { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
@@ -185,34 +185,34 @@ for (const call of calls) {
           { origin: 'null' },
         ];
         for (const headers of from) {
-          const { status } = await answer(call, ACCOUNT, image.imageID, { authorization, ...headers });
+          const { status } = await send(call, ACCOUNT, image.imageID, { authorization, ...headers });
           assert.equal(status, 403, JSON.stringify(headers));
         }
-        await nothingChanged();
+        await assertUnchanged();
       });
     }
   });
 }
 
-describe('refusals come in order', () => {
-  test('credentials, scope, account, limits, picture', async () => {
+describe('a request with several errors', () => {
+  test('gets the first error of: credentials, scope, account, limits', async () => {
     const upload = (authorization: string, account: string) =>
-      answer(
+      send(
         { ...(calls[1] as Call), body: async () => 'no form', headers: { 'content-encoding': 'gzip' } },
         account,
         '',
         { authorization },
       );
-    assert.equal((await upload(basic('x', 'y'), NOBODY)).status, 401);
-    assert.match((await upload(keys.readOnly, NOBODY)).text, /scope/);
-    assert.match((await upload(keys.writeOnly, NOBODY)).text, /account/);
-    assert.equal((await upload(server.authorization, NOBODY)).status, 404);
+    assert.equal((await upload(basic('x', 'y'), UNKNOWN)).status, 401);
+    assert.match((await upload(keys.readOnly, UNKNOWN)).text, /scope/);
+    assert.match((await upload(keys.writeOnly, UNKNOWN)).text, /account/);
+    assert.equal((await upload(server.authorization, UNKNOWN)).status, 404);
     assert.equal((await upload(server.authorization, ACCOUNT)).status, 415);
   });
 });
 
-describe('secrets', () => {
-  test('are stored only as digests', async () => {
+describe('a secret', () => {
+  test('is stored only as a digest', async () => {
     const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
     await store.close();
     const files = await Promise.all(
@@ -221,11 +221,11 @@ describe('secrets', () => {
       ),
     );
     const all = Buffer.concat(files);
-    assert.ok(all.includes(KEY.publicKey), 'the database was read');
+    assert.ok(all.includes(KEY.publicKey), 'the test read the database');
     assert.equal(all.includes(KEY.secretKey), false);
   });
 
-  test('are replaced when VITRINE_BOOTSTRAP_KEY has another one for the same public key', async () => {
+  test('is replaced when VITRINE_BOOTSTRAP_KEY has another one for the same public key', async () => {
     server = await server.restart({ VITRINE_BOOTSTRAP_KEY: `${KEY.publicKey}:other:with:colons` });
     const ping = (secret: string) =>
       fetch(`${server.url}/ping`, { headers: { authorization: basic(KEY.publicKey, secret) } });

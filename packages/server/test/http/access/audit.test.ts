@@ -1,5 +1,5 @@
 /**
- * The audit trail as it is read over HTTP: who is told, of each change, what the request was.
+ * The audit trail over HTTP: each entry names the author, the request and the change.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -33,7 +33,7 @@ before(async () => {
 after(() => server.close());
 
 describe('the audit trail', () => {
-  test('names the key, the token, the request and the address, and the digests', async () => {
+  test('contains the key, the token, the request ID, the address and the digests', async () => {
     const accountID = await createAccount(server, 'Audited');
     const key = await createKey(server, accountID);
     const token = await createToken(server, key);
@@ -104,7 +104,7 @@ describe('the audit trail', () => {
     assert.match(page.headers.get('link') ?? '', /audit\?skip=4&count=2>; rel="next"$/);
   });
 
-  test('of the server tells of keys and tokens for all accounts', async () => {
+  test('of the server contains keys and tokens for all accounts', async () => {
     const wide = await successBody(
       server.send<{ keyID: string }>('POST', '/keys', { name: 'Wide', scopes: ['/ping.read'] }),
     );

@@ -1,5 +1,5 @@
 /**
- * Accounts and keys over HTTP: what their fields may be, that nobody makes what they do not hold, and rotation.
+ * Accounts and keys over HTTP: the limits of their fields, the rights of new keys, and rotation.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -30,7 +30,7 @@ interface AccountJSON {
 
 let server: TestServer;
 let clock = new Date('2030-01-01T00:00:00Z');
-const pass = (seconds: number) => {
+const advanceClock = (seconds: number) => {
   clock = new Date(clock.getTime() + seconds * 1000);
 };
 
@@ -41,7 +41,7 @@ after(() => server.close());
 
 const ping = async (key: { publicKey: string; secretKey: string }) =>
   (await server.send('GET', '/ping', undefined, basicOf(key))).status;
-const refused = async (
+const assertRefused = async (
   status: number,
   text: RegExp,
   method: string,
@@ -54,9 +54,11 @@ const refused = async (
   assert.match(answer.body.error, text);
 };
 
+const MORE_RIGHTS = /rights that the credentials of this request do not have/;
+
 describe('accounts', () => {
-  test('are created, shown, listed newest first in pages, renamed, and given quotas', async () => {
-    pass(1);
+  test('are created, read, listed newest first in pages, renamed, and get quotas', async () => {
+    advanceClock(1);
     const created = await successBody(
       server.send<AccountJSON>('POST', '/accounts', { displayName: ' Café  ' }),
     );
@@ -82,22 +84,22 @@ describe('accounts', () => {
     assert.deepEqual(back, { ...created, displayName: 'New' });
   });
 
-  test('may be given an ID, once', async () => {
+  test('can be created with an ID, and only once', async () => {
     const accountID = '0f0e0d0c-0b0a-4908-8706-050403020100';
     const body = { displayName: 'Moved here', accountID: accountID.toUpperCase() };
     const created = await successBody(server.send<AccountJSON>('POST', '/accounts', body));
     assert.equal(created.accountID, accountID);
-    await refused(409, /already/, 'POST', '/accounts', body);
+    await assertRefused(409, /already/, 'POST', '/accounts', body);
   });
 
-  test('are refused with words that name the field and its limit', async () => {
+  test('are refused with the field and its limit', async () => {
     const path = `/accounts/${ACCOUNT}`;
     for (const [body, text] of [
-      [{}, /displayName must be given/],
+      [{}, /displayName is required/],
       [{ displayName: '' }, /displayName must be 1 to 200 characters/],
       [{ displayName: 'x'.repeat(201) }, /1 to 200/],
       [{ displayName: 5 }, /displayName must be a string/],
-      [{ displayName: 'a\nb' }, /displayName must not hold control/],
+      [{ displayName: 'a\nb' }, /displayName must not contain control/],
       [{ displayName: 'a\u202eb' }, /direction/],
       [{ displayName: 'a\u0000' }, /control/],
       [{ displayName: 'x', accountID: 'x' }, /accountID must be a UUID/],
@@ -110,42 +112,42 @@ describe('accounts', () => {
       [[], /JSON object/],
       [null, /JSON object/],
     ] as const) {
-      await refused(400, text, 'POST', '/accounts', body);
-      if (text.source !== /displayName must be given/.source && !text.source.includes('UUID')) {
-        await refused(400, text, 'PATCH', path, body);
+      await assertRefused(400, text, 'POST', '/accounts', body);
+      if (text.source !== /displayName is required/.source && !text.source.includes('UUID')) {
+        await assertRefused(400, text, 'PATCH', path, body);
       }
     }
-    await refused(400, /JSON object/, 'POST', '/accounts');
-    await refused(400, /skip must be/, 'GET', '/accounts?skip=x');
+    await assertRefused(400, /JSON object/, 'POST', '/accounts');
+    await assertRefused(400, /skip must be/, 'GET', '/accounts?skip=x');
   });
 
-  test('are their own keys’ to see and rename, and the operator’s to create, limit, suspend and resume', async () => {
+  test('are read and renamed by their own keys; only keys for all accounts create, limit, suspend and resume them', async () => {
     const accountID = await createAccount(server);
     const mine = basicOf(await createKey(server, accountID));
     const path = `/accounts/${accountID}`;
-    const seen = await server.send<AccountJSON[]>('GET', '/accounts', undefined, mine);
+    const list = await server.send<AccountJSON[]>('GET', '/accounts', undefined, mine);
     assert.deepEqual(
-      seen.body.map((account) => account.accountID),
+      list.body.map((account) => account.accountID),
       [accountID],
     );
-    assert.equal(seen.headers.get('x-total-count'), '1');
+    assert.equal(list.headers.get('x-total-count'), '1');
     await successBody(server.send('PATCH', path, { displayName: 'Mine' }, mine));
-    await refused(403, /for all accounts/, 'PATCH', path, { imageQuota: 1_000 }, mine);
-    await refused(403, /for all accounts/, 'PATCH', path, { byteQuota: null }, mine);
-    await refused(403, /for all accounts/, 'POST', '/accounts', { displayName: 'x' }, mine);
-    await refused(403, /for all accounts/, 'POST', `${path}/suspend`, undefined, mine);
-    await refused(403, /for all accounts/, 'GET', '/keys', undefined, mine);
-    await refused(403, /for all accounts/, 'GET', '/audit', undefined, mine);
+    await assertRefused(403, /for all accounts/, 'PATCH', path, { imageQuota: 1_000 }, mine);
+    await assertRefused(403, /for all accounts/, 'PATCH', path, { byteQuota: null }, mine);
+    await assertRefused(403, /for all accounts/, 'POST', '/accounts', { displayName: 'x' }, mine);
+    await assertRefused(403, /for all accounts/, 'POST', `${path}/suspend`, undefined, mine);
+    await assertRefused(403, /for all accounts/, 'GET', '/keys', undefined, mine);
+    await assertRefused(403, /for all accounts/, 'GET', '/audit', undefined, mine);
     const suspended = await successBody(server.send<AccountJSON>('POST', `${path}/suspend`));
     assert.equal(suspended.suspendedOn, clock.toISOString());
-    await refused(403, /no rights/, 'GET', path, undefined, mine);
+    await assertRefused(403, /no rights/, 'GET', path, undefined, mine);
     assert.deepEqual((await server.send('GET', '/accounts', undefined, mine)).body, []);
     const resumed = await successBody(server.send<AccountJSON>('POST', `${path}/resume`));
     assert.equal(resumed.suspendedOn, undefined);
     await successBody(server.send('GET', path, undefined, mine));
   });
 
-  test('have a quota that counts at once', async () => {
+  test('get a changed quota at once', async () => {
     const accountID = await createAccount(server);
     await successBody(server.send('PATCH', `/accounts/${accountID}`, { imageQuota: 0 }));
     const answer = await server.upload(await picture(1), { account: accountID });
@@ -159,7 +161,7 @@ describe('accounts', () => {
 });
 
 describe('keys', () => {
-  test('are created with a secret that is told once, shown, listed, revoked', async () => {
+  test('are created with a secret that is shown once, read, listed and revoked', async () => {
     const accountID = await createAccount(server);
     const path = `/accounts/${accountID}/keys`;
     const expiresOn = '2031-02-03T04:05:06.000Z';
@@ -191,38 +193,38 @@ describe('keys', () => {
       assert.equal((await server.send('DELETE', `${path}/${created.keyID}`)).status, 204);
     }
     assert.equal(await ping(created), 401);
-    await refused(409, /revoked/, 'POST', `${path}/${created.keyID}/rotate`);
+    await assertRefused(409, /revoked/, 'POST', `${path}/${created.keyID}/rotate`);
     const [ended] = await successBody(server.send<{ revokedOn?: string }[]>('GET', path));
     assert.equal(ended?.revokedOn, clock.toISOString());
   });
 
-  test('take scopes in every way they are written', async () => {
-    for (const written of [
+  test('accept every form of a scope', async () => {
+    for (const texts of [
       ['images.read', 'ping.read'],
       ['/accounts/{accountID}/images.read', '/ping.read'],
       [`/accounts/${ACCOUNT.toUpperCase()}/images.read`, '/ping.read', '/ping.read'],
     ]) {
-      const { scopes } = await createKey(server, ACCOUNT, { scopes: written });
+      const { scopes } = await createKey(server, ACCOUNT, { scopes: texts });
       assert.deepEqual(scopes, [`/accounts/${ACCOUNT}/images.read`, '/ping.read']);
     }
   });
 
-  test('are refused with words that name the field and its limit', async () => {
+  test('are refused with the field and its limit', async () => {
     const other = await createAccount(server);
     const path = `/accounts/${ACCOUNT}/keys`;
     for (const [change, text] of [
-      [{ name: undefined }, /name must be given/],
+      [{ name: undefined }, /name is required/],
       [{ name: ' ' }, /name must be 1 to 200/],
       [{ scopes: [] }, /scopes must be a list of 1 to 100/],
       [{ scopes: 'images.read' }, /scopes must be a list/],
-      [{ scopes: ['images'] }, /scopes must be such as/],
+      [{ scopes: ['images'] }, /scopes must have a form such as/],
       [{ scopes: [`/accounts/${other}/images.read`] }, /another account/],
       [{ expiresOn: '2020-01-01T00:00:00Z' }, /expiresOn must be in the future/],
       [{ expiresOn: clock.toISOString() }, /expiresOn must be in the future/],
       [{ expiresOn: 'tomorrow' }, /expiresOn must be a date and time of RFC 3339/],
       [{ expiresOn: '2031-02-30' }, /RFC 3339/],
     ] as const) {
-      await refused(400, text, 'POST', path, { name: 'x', ...change });
+      await assertRefused(400, text, 'POST', path, { name: 'x', ...change });
     }
     for (const [accounts, text] of [
       [[], /accounts must be "all" or a list of 1 to 100/],
@@ -230,24 +232,24 @@ describe('keys', () => {
       [['x'], /accounts must be a UUID/],
       [['7cec5bd3-6340-4de4-a923-bf6ec0f7e921'], /does not exist/],
     ] as const) {
-      await refused(400, text, 'POST', '/keys', { name: 'x', accounts });
+      await assertRefused(400, text, 'POST', '/keys', { name: 'x', accounts });
     }
     const key = await createKey(server, ACCOUNT);
     for (const overlapSeconds of [-1, 1.5, '60', 604_801]) {
       const rotate = `${path}/${key.keyID}/rotate`;
-      await refused(400, /overlapSeconds must be a whole number from 0 to 604800/, 'POST', rotate, {
+      await assertRefused(400, /overlapSeconds must be a whole number from 0 to 604800/, 'POST', rotate, {
         overlapSeconds,
       });
     }
   });
 
-  test('are never wider than what makes them: in scopes, in accounts, in time', async () => {
+  test('never have more scopes, more accounts or a later expiry than the credentials that create them', async () => {
     const accountID = await createAccount(server);
     const path = `/accounts/${accountID}/keys`;
     const expiresOn = new Date(clock.getTime() + 60_000).toISOString();
     const scopes = ['accounts.write', 'images.read'];
-    const maker = await createKey(server, accountID, { scopes, expiresOn });
-    const by = basicOf(maker);
+    const creator = await createKey(server, accountID, { scopes, expiresOn });
+    const by = basicOf(creator);
     const make = (request: object) => server.send<KeyJSON>('POST', path, { name: 'x', ...request }, by);
     const byDefault = await successBody(make({}));
     assert.deepEqual(byDefault.scopes, [`/accounts/${accountID}/images.read`]);
@@ -255,22 +257,15 @@ describe('keys', () => {
     assert.equal((await make({ scopes: ['images.write'] })).status, 403);
     assert.equal((await make({ scopes: ['accounts.read'] })).status, 403);
     assert.equal((await make({ expiresOn: '2039-01-01T00:00:00Z' })).status, 403);
-    await refused(403, /no rights/, 'POST', `/accounts/${ACCOUNT}/keys`, { name: 'x' }, by);
-    await refused(403, /for all accounts/, 'POST', '/keys', { name: 'x', accounts: [accountID] }, by);
+    await assertRefused(403, /no rights/, 'POST', `/accounts/${ACCOUNT}/keys`, { name: 'x' }, by);
+    await assertRefused(403, /for all accounts/, 'POST', '/keys', { name: 'x', accounts: [accountID] }, by);
 
     const token = await createToken(server, await createKey(server, accountID), '/accounts.write');
     const asToken = bearer(token.access_token);
-    await refused(
-      403,
-      /more than the credentials/,
-      'POST',
-      path,
-      { name: 'x', scopes: ['images.read'] },
-      asToken,
-    );
+    await assertRefused(403, MORE_RIGHTS, 'POST', path, { name: 'x', scopes: ['images.read'] }, asToken);
   });
 
-  test('that may do more cannot be taken over by rotating them, nor be revoked', async () => {
+  test('with more rights than the caller can be neither rotated nor revoked', async () => {
     const accountID = await createAccount(server);
     const path = `/accounts/${accountID}/keys`;
     const weak = basicOf(
@@ -282,14 +277,14 @@ describe('keys', () => {
       server.send<KeyJSON>('POST', '/keys', { name: 'x', accounts, scopes: ['accounts.read', 'ping.read'] }),
     );
     for (const { keyID } of [strong, shared]) {
-      await refused(403, /more than the credentials/, 'POST', `${path}/${keyID}/rotate`, {}, weak);
-      await refused(403, /more than the credentials/, 'DELETE', `${path}/${keyID}`, undefined, weak);
+      await assertRefused(403, MORE_RIGHTS, 'POST', `${path}/${keyID}/rotate`, {}, weak);
+      await assertRefused(403, MORE_RIGHTS, 'DELETE', `${path}/${keyID}`, undefined, weak);
     }
     assert.equal(await ping(strong), 200);
     assert.equal(await ping(shared), 200);
   });
 
-  test('for all accounts are made and ended by keys for all accounts', async () => {
+  test('for all accounts are created, rotated and revoked by keys for all accounts', async () => {
     const wide = await successBody(
       server.send<KeyJSON>('POST', '/keys', { name: 'Admin', scopes: ALL_SCOPES }),
     );
@@ -305,37 +300,37 @@ describe('keys', () => {
     assert.equal(await ping(next), 401);
   });
 
-  test('expire on the millisecond', async () => {
+  test('expire at exactly their expiry', async () => {
     const expiresOn = new Date(clock.getTime() + 1_000).toISOString();
     const key = await createKey(server, ACCOUNT, { expiresOn });
     clock = new Date(clock.getTime() + 999);
     assert.equal(await ping(key), 200);
     clock = new Date(clock.getTime() + 1);
     assert.equal(await ping(key), 401);
-    await refused(409, /expired/, 'POST', `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`);
+    await assertRefused(409, /expired/, 'POST', `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`);
   });
 
-  test('tell when they were last used, noted once a minute', async () => {
+  test('show their last use, which is recorded once a minute', async () => {
     const key = await createKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}`;
-    const noted = async () => (await successBody(server.send<KeyJSON>('GET', path))).lastUsedOn;
-    const used = async (expected: Date) => {
+    const lastUse = async () => (await successBody(server.send<KeyJSON>('GET', path))).lastUsedOn;
+    const assertUsed = async (expected: Date) => {
       assert.equal(await ping(key), 200);
-      // Noted beside the request: it is there a moment after the answer, or soon.
-      while ((await noted()) !== expected.toISOString()) await new Promise(setImmediate);
+      // The use is recorded in the background, so it can appear after the response.
+      while ((await lastUse()) !== expected.toISOString()) await new Promise(setImmediate);
     };
-    assert.equal(await noted(), undefined);
+    assert.equal(await lastUse(), undefined);
     const first = clock;
-    await used(first);
-    pass(59);
-    await used(first);
-    pass(1);
-    await used(clock);
+    await assertUsed(first);
+    advanceClock(59);
+    await assertUsed(first);
+    advanceClock(1);
+    await assertUsed(clock);
   });
 });
 
 describe('a rotated key', () => {
-  test('has two secrets during the overlap, a day if nothing is said, and then one', async () => {
+  test('has two secrets during the overlap, one day by default, and then one', async () => {
     const key = await createKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
     const next = await successBody(server.send<KeyJSON>('POST', path));
@@ -343,13 +338,13 @@ describe('a rotated key', () => {
     assert.notEqual(next.secretKey, key.secretKey);
     assert.equal(next.overlapUntil, new Date(clock.getTime() + 86_400_000).toISOString());
     assert.deepEqual([await ping(key), await ping(next)], [200, 200]);
-    pass(86_400 - 1);
+    advanceClock(86_400 - 1);
     assert.deepEqual([await ping(key), await ping(next)], [200, 200]);
-    pass(1);
+    advanceClock(1);
     assert.deepEqual([await ping(key), await ping(next)], [401, 200]);
   });
 
-  test('without an overlap has its new secret only, and a second rotation ends the oldest', async () => {
+  test('has only the new secret without an overlap, and a second rotation ends the oldest secret', async () => {
     const key = await createKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
     const two = await successBody(server.send<KeyJSON>('POST', path, { overlapSeconds: 0 }));
@@ -359,36 +354,36 @@ describe('a rotated key', () => {
     assert.deepEqual([await ping(two), await ping(three), await ping(four)], [401, 200, 200]);
   });
 
-  test('under load drops no request', async () => {
+  test('fails no request under load', async () => {
     let key = await createKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${key.keyID}/rotate`;
     let rotating = true;
     const statuses = new Set<number>();
-    const answered = new Array<number>(16).fill(0);
-    const clients = answered.map(async (_, client) => {
+    const answerCounts = new Array<number>(16).fill(0);
+    const clients = answerCounts.map(async (_, client) => {
       while (rotating) {
         statuses.add(await ping(key));
-        answered[client] = (answered[client] ?? 0) + 1;
+        answerCounts[client] = (answerCounts[client] ?? 0) + 1;
       }
     });
     for (let round = 0; round < 10; round += 1) {
-      // Clients turn to the new secret once they are told of it; until then the one before it must do.
+      // Clients use the new secret from now on. Requests with the previous secret must still succeed.
       key = await successBody(server.send<KeyJSON>('POST', path, {}));
-      // Whoever was on their way with the old one has arrived before the next rotation makes it one too old.
-      const before = [...answered];
-      while (answered.some((count, client) => count < (before[client] ?? 0) + 2)) {
+      // Requests with the previous secret must arrive before the next rotation ends it.
+      const before = [...answerCounts];
+      while (answerCounts.some((count, client) => count < (before[client] ?? 0) + 2)) {
         await new Promise(setImmediate);
       }
     }
     rotating = false;
     await Promise.all(clients);
     assert.deepEqual([...statuses], [200]);
-    assert.ok(answered.every((count) => count >= 20));
+    assert.ok(answerCounts.every((count) => count >= 20));
   });
 });
 
 describe('the bootstrap key', () => {
-  test('stays revoked with the secret it had, and comes back with another', async () => {
+  test('stays revoked with its old secret, and becomes valid with another secret', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'vitrine-test-'));
     try {
       const first = await startServer({ VITRINE_DATA: folder });

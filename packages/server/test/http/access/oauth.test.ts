@@ -18,7 +18,7 @@ const HOUR = 3_600_000;
 let server: TestServer;
 let key: KeyJSON;
 let clock = new Date('2030-01-01T00:00:00Z');
-const pass = (milliseconds: number) => {
+const advanceClock = (milliseconds: number) => {
   clock = new Date(clock.getTime() + milliseconds);
 };
 
@@ -31,12 +31,12 @@ after(() => server.close());
 const READ = `/accounts/${ACCOUNT}/images.read`;
 const WRITE = `/accounts/${ACCOUNT}/images.write`;
 
-interface Refusal {
+interface OAuthErrorJSON {
   readonly error: string;
   readonly error_description?: string;
 }
 
-/** Sends a form, as RFC 6749 has it. */
+/** Sends a form, as RFC 6749 requires. */
 async function post(path: string, fields: string | Record<string, string>, authorization?: string) {
   const response = await fetch(server.url + path, {
     method: 'POST',
@@ -50,7 +50,7 @@ async function post(path: string, fields: string | Record<string, string>, autho
   return {
     status: response.status,
     headers: response.headers,
-    body: (text === '' ? {} : JSON.parse(text)) as TokenJSON & Refusal,
+    body: (text === '' ? {} : JSON.parse(text)) as TokenJSON & OAuthErrorJSON,
   };
 }
 const token = (fields: string | Record<string, string>, authorization?: string) =>
@@ -61,10 +61,10 @@ const ping = async (access: string) =>
   (await fetch(`${server.url}/ping`, { headers: { authorization: bearer(access) } })).status;
 
 describe('a token', () => {
-  test('is given for credentials in the header or the body, in a form or in JSON', async () => {
+  test('is issued for credentials in the header or the body, as a form or as JSON', async () => {
     const client = { client_id: key.publicKey, client_secret: key.secretKey };
     const grant = { grant_type: 'client_credentials' };
-    const answers = [
+    const responses = [
       await token(grant, basicOf(key)),
       await token({ ...grant, ...client }),
       await token({ ...grant, ...client }, basicOf(key)),
@@ -76,9 +76,9 @@ describe('a token', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ ...grant, ...client }),
     });
-    answers.push({ status: json.status, headers: json.headers, body: await json.json() } as never);
+    responses.push({ status: json.status, headers: json.headers, body: await json.json() } as never);
     const secrets = new Set<string>();
-    for (const { status, headers, body } of answers) {
+    for (const { status, headers, body } of responses) {
       assert.equal(status, 200);
       assert.equal(headers.get('cache-control'), 'no-store');
       assert.equal(headers.get('pragma'), 'no-cache');
@@ -97,10 +97,10 @@ describe('a token', () => {
       assert.equal(await ping(body.access_token), 200);
       secrets.add(body.access_token).add(body.refresh_token);
     }
-    assert.equal(secrets.size, 2 * answers.length);
+    assert.equal(secrets.size, 2 * responses.length);
   });
 
-  test('allows all of its key if no scope is named, else what is named', async () => {
+  test('allows all scopes of its key by default, or exactly the requested scopes', async () => {
     const whole = await createToken(server, key);
     assert.equal(whole.scope, ALL_SCOPES.map((scope) => scope.replace('{accountID}', ACCOUNT)).join(' '));
     const narrow = await createToken(server, key, `${READ} /ping.read`);
@@ -113,7 +113,7 @@ describe('a token', () => {
     assert.equal((await createToken(server, key, 'images.read')).scope, READ);
   });
 
-  test('of a key for all accounts may be for one of them', async () => {
+  test('of a key for all accounts can be for one account', async () => {
     const all = await successBody(server.send<KeyJSON>('POST', '/keys', { name: 'All', scopes: ALL_SCOPES }));
     const other = await createAccount(server);
     const narrow = await createToken(server, all, `/accounts/${other}/images.read ${WRITE}`);
@@ -124,20 +124,20 @@ describe('a token', () => {
     assert.equal((await createToken(server, all)).scope, ALL_SCOPES.join(' '));
   });
 
-  test('ends after an hour, not a millisecond earlier', async () => {
+  test('expires after exactly one hour', async () => {
     const { access_token } = await createToken(server, key);
-    pass(HOUR - 1);
+    advanceClock(HOUR - 1);
     assert.equal(await ping(access_token), 200);
-    pass(1);
+    advanceClock(1);
     assert.equal(await ping(access_token), 401);
   });
 
-  test('ends with its key, be it that it expires or is revoked', async () => {
+  test('ends when its key expires or is revoked', async () => {
     const expiresOn = new Date(clock.getTime() + 60_000).toISOString();
     const brief = await createKey(server, ACCOUNT, { expiresOn });
     const { access_token, expires_in } = await createToken(server, brief);
     assert.equal(expires_in, 60);
-    pass(60_000);
+    advanceClock(60_000);
     assert.equal(await ping(access_token), 401);
     const doomed = await createKey(server, ACCOUNT);
     const theirs = await createToken(server, doomed);
@@ -146,21 +146,21 @@ describe('a token', () => {
     assert.equal((await refresh(theirs.refresh_token, {}, doomed)).body.error, 'invalid_client');
   });
 
-  test('ends with the secret it was got with; refreshing with the next one carries on', async () => {
+  test('ends with its secret, and can be refreshed with the next secret before that', async () => {
     const rotated = await createKey(server, ACCOUNT);
     const path = `/accounts/${ACCOUNT}/keys/${rotated.keyID}/rotate`;
     const [one, two] = [await createToken(server, rotated), await createToken(server, rotated)];
     const next = await successBody(server.send<KeyJSON>('POST', path, { overlapSeconds: 60 }));
     assert.equal((await createToken(server, rotated)).expires_in, 60);
-    const carried = await refresh(two.refresh_token, {}, next);
-    assert.equal(carried.status, 200);
-    pass(60_000);
+    const refreshed = await refresh(two.refresh_token, {}, next);
+    assert.equal(refreshed.status, 200);
+    advanceClock(60_000);
     assert.equal(await ping(one.access_token), 401);
     assert.equal((await refresh(one.refresh_token, {}, next)).body.error, 'invalid_grant');
-    assert.equal(await ping(carried.body.access_token), 200);
+    assert.equal(await ping(refreshed.body.access_token), 200);
   });
 
-  test('is not accepted in a URL, as Basic, or cut short', async () => {
+  test('is refused in a URL, as Basic credentials, or without its last character', async () => {
     const { access_token, refresh_token } = await createToken(server, key);
     assert.equal((await fetch(`${server.url}/ping?access_token=${access_token}`)).status, 401);
     for (const authorization of [
@@ -182,7 +182,7 @@ describe('a token', () => {
 });
 
 describe('a refresh token', () => {
-  test('gets a new pair with the same rights, or fewer', async () => {
+  test('gets new tokens with the same rights or fewer', async () => {
     const first = await createToken(server, key, `${READ} ${WRITE}`);
     const second = await refresh(first.refresh_token, { scope: READ });
     assert.equal(second.status, 200);
@@ -191,10 +191,14 @@ describe('a refresh token', () => {
     assert.equal(third.body.scope, `${READ} ${WRITE}`);
     const wider = await refresh(third.body.refresh_token, { scope: '/ping.read' });
     assert.deepEqual([wider.status, wider.body.error], [400, 'invalid_scope']);
-    assert.equal((await refresh(third.body.refresh_token)).status, 200, 'a refusal does not use it up');
+    assert.equal(
+      (await refresh(third.body.refresh_token)).status,
+      200,
+      'a refused request does not use up the refresh token',
+    );
   });
 
-  test('that is used twice ends all that came of it', async () => {
+  test('that is used twice ends all tokens of its family', async () => {
     const first = await createToken(server, key);
     const second = await refresh(first.refresh_token);
     assert.equal(await ping(second.body.access_token), 200);
@@ -205,17 +209,17 @@ describe('a refresh token', () => {
     assert.equal((await refresh(second.body.refresh_token)).body.error, 'invalid_grant');
   });
 
-  test('is good for a day, for its own key, and for nothing else', async () => {
+  test('is valid for one day and only for its own key', async () => {
     const { refresh_token, access_token } = await createToken(server, key);
     const other = await createKey(server, ACCOUNT);
-    const answers = [
+    const responses = [
       await refresh(refresh_token, {}, other),
       await refresh(access_token),
       await refresh('vitrine_rt_unknown'),
     ];
-    pass(24 * HOUR);
-    answers.push(await refresh(refresh_token));
-    for (const { status, body } of answers) {
+    advanceClock(24 * HOUR);
+    responses.push(await refresh(refresh_token));
+    for (const { status, body } of responses) {
       assert.deepEqual(
         [status, body],
         [400, { error: 'invalid_grant', error_description: 'the refresh token is not valid' }],
@@ -228,11 +232,11 @@ describe('revoking', () => {
   const revoke = (value: string, by: KeyJSON = key) =>
     post('/oauth2/revoke', { token: value, token_type_hint: 'access_token' }, basicOf(by));
 
-  test('ends an access token, or a refresh token with what came of it; again and for the unknown it is 204', async () => {
+  test('ends an access token, or the family of a refresh token, and returns 204 for ended and unknown tokens', async () => {
     const one = await createToken(server, key);
     assert.equal((await revoke(one.access_token)).status, 204);
     assert.equal(await ping(one.access_token), 401);
-    assert.equal((await refresh(one.refresh_token)).status, 200, 'only the access token ended');
+    assert.equal((await refresh(one.refresh_token)).status, 200, 'the refresh token is still valid');
     const two = await createToken(server, key);
     assert.equal((await revoke(two.refresh_token)).status, 204);
     assert.equal(await ping(two.access_token), 401);
@@ -241,7 +245,7 @@ describe('revoking', () => {
     }
   });
 
-  test('a token of another key changes nothing', async () => {
+  test('does not end a token of another key', async () => {
     const { access_token } = await createToken(server, key);
     const other = await createKey(server, ACCOUNT);
     assert.equal((await revoke(access_token, other)).status, 204);
@@ -249,9 +253,9 @@ describe('revoking', () => {
   });
 });
 
-describe('a request for a token that is not good', () => {
+describe('an invalid request for a token', () => {
   const grant = { grant_type: 'client_credentials' };
-  const refused = async (
+  const assertRefused = async (
     fields: string | Record<string, string>,
     authorization: string | undefined,
     status: number,
@@ -263,12 +267,12 @@ describe('a request for a token that is not good', () => {
     return answer;
   };
 
-  test('gets the statuses and codes of RFC 6749', async () => {
-    const good = basicOf(key);
-    await refused({}, good, 400, 'invalid_request');
-    await refused({ grant_type: 'refresh_token' }, good, 400, 'invalid_request');
-    await refused('grant_type=client_credentials&scope=a&scope=b', good, 400, 'invalid_request');
-    await refused({ grant_type: 'password' }, good, 400, 'unsupported_grant_type');
+  test('gets the status and the code of RFC 6749', async () => {
+    const valid = basicOf(key);
+    await assertRefused({}, valid, 400, 'invalid_request');
+    await assertRefused({ grant_type: 'refresh_token' }, valid, 400, 'invalid_request');
+    await assertRefused('grant_type=client_credentials&scope=a&scope=b', valid, 400, 'invalid_request');
+    await assertRefused({ grant_type: 'password' }, valid, 400, 'unsupported_grant_type');
     for (const scope of [
       'nonsense',
       'images',
@@ -276,30 +280,40 @@ describe('a request for a token that is not good', () => {
       '/images.read',
       '/accounts//ping.read',
     ]) {
-      await refused({ ...grant, scope }, good, 400, 'invalid_scope');
+      await assertRefused({ ...grant, scope }, valid, 400, 'invalid_scope');
     }
     const other = await createAccount(server);
-    await refused({ ...grant, scope: `/accounts/${other}/images.read` }, good, 400, 'invalid_scope');
+    await assertRefused({ ...grant, scope: `/accounts/${other}/images.read` }, valid, 400, 'invalid_scope');
     const narrow = await createKey(server, ACCOUNT, { scopes: ['images.read'] });
-    await refused({ ...grant, scope: `${READ} ${WRITE}` }, basicOf(narrow), 400, 'invalid_scope');
-    await refused({ ...grant, client_id: 'another' }, good, 400, 'invalid_request');
-    await refused({ ...grant, client_secret: 'another' }, good, 400, 'invalid_request');
+    await assertRefused({ ...grant, scope: `${READ} ${WRITE}` }, basicOf(narrow), 400, 'invalid_scope');
+    await assertRefused({ ...grant, client_id: 'another' }, valid, 400, 'invalid_request');
+    await assertRefused({ ...grant, client_secret: 'another' }, valid, 400, 'invalid_request');
   });
 
-  test('without good credentials is invalid_client, the same whatever is wrong', async () => {
-    const answers = [
-      await refused(grant, undefined, 401, 'invalid_client'),
-      await refused(grant, basic(key.publicKey, 'wrong'), 401, 'invalid_client'),
-      await refused(grant, basic('unknown', key.secretKey), 401, 'invalid_client'),
-      await refused({ ...grant, client_id: key.publicKey }, undefined, 401, 'invalid_client'),
-      await refused({ ...grant, client_id: 'a\0', client_secret: 'b' }, undefined, 401, 'invalid_client'),
-      await refused(grant, bearer((await createToken(server, key)).access_token), 401, 'invalid_client'),
+  test('gets the same invalid_client for all invalid credentials', async () => {
+    const responses = [
+      await assertRefused(grant, undefined, 401, 'invalid_client'),
+      await assertRefused(grant, basic(key.publicKey, 'wrong'), 401, 'invalid_client'),
+      await assertRefused(grant, basic('unknown', key.secretKey), 401, 'invalid_client'),
+      await assertRefused({ ...grant, client_id: key.publicKey }, undefined, 401, 'invalid_client'),
+      await assertRefused(
+        { ...grant, client_id: 'a\0', client_secret: 'b' },
+        undefined,
+        401,
+        'invalid_client',
+      ),
+      await assertRefused(
+        grant,
+        bearer((await createToken(server, key)).access_token),
+        401,
+        'invalid_client',
+      ),
     ];
-    assert.equal(new Set(answers.map(({ body }) => JSON.stringify(body))).size, 1);
-    for (const { headers } of answers) assert.match(headers.get('www-authenticate') ?? '', /^Basic /);
+    assert.equal(new Set(responses.map(({ body }) => JSON.stringify(body))).size, 1);
+    for (const { headers } of responses) assert.match(headers.get('www-authenticate') ?? '', /^Basic /);
   });
 
-  test('by somebody who keeps guessing is turned away, and the right secret with it, at that address only', async () => {
+  test('gets 429 after 100 wrong secrets, also with the right secret, and does not affect other keys', async () => {
     const victim = await createKey(server, ACCOUNT);
     let last = 0;
     for (let guess = 0; guess <= 110 && last !== 429; guess += 1) {
@@ -310,10 +324,10 @@ describe('a request for a token that is not good', () => {
     assert.equal(right.status, 429);
     assert.match(right.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
     assert.match(right.body.error, /too many failed attempts/);
-    assert.equal((await token(grant, basicOf(key))).status, 200, 'another key goes on');
+    assert.equal((await token(grant, basicOf(key))).status, 200, 'another key still works');
   });
 
-  test('in a shape that is none is refused as such', async () => {
+  test('gets 400 or 415 for a malformed body', async () => {
     for (const [type, body, status] of [
       ['application/json', '[]', 400],
       ['application/json', '{"grant_type": 5}', 400],
@@ -327,7 +341,7 @@ describe('a request for a token that is not good', () => {
         body,
       });
       assert.equal(response.status, status, `${type} ${body}`);
-      assert.equal(typeof ((await response.json()) as Refusal).error, 'string');
+      assert.equal(typeof ((await response.json()) as OAuthErrorJSON).error, 'string');
     }
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Every route there is, with every kind of credentials: the exact status, and that a refusal changes nothing. The routes
- * come from the server itself; one that has no line in the table below fails the test.
+ * Calls every route with every kind of credentials. It checks the exact status, and that a refused request
+ * changes nothing. The server lists its routes: a route without a row in the table below fails the test.
  */
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
@@ -27,23 +27,23 @@ import {
   uploadForm,
 } from '../../support/server.ts';
 
-/** What stands for the parts of a path: all of one account, the one that is walked. */
-interface Things {
+/** The values for the parameters of a path, all of one account. */
+interface Targets {
   accountID: string;
   image: ImageJSON;
   productID: string;
   lineItemsID: string;
-  /** A key that nobody uses but this walk. */
+  /** A key of the account that only this test uses. */
   key: KeyJSON;
-  /** A key for all accounts, likewise. */
+  /** A key for all accounts that only this test uses. */
   serverKey: KeyJSON;
 }
 
-interface Line {
-  /** The status that whoever may do everything gets. */
+interface Row {
+  /** The status for credentials with all rights. */
   readonly ok: number;
   /** JSON, or a form. */
-  readonly body?: (things: Things) => unknown;
+  readonly body?: (targets: Targets) => unknown;
 }
 
 const basePrice = { currency: 'USD', valueDecimal: '9.50' };
@@ -52,8 +52,8 @@ const LINE_ITEMS = { items: [{ name: 'Chair', basePrice, quantity: 1 }] };
 
 const form = (number: number) => async () => uploadForm(await picture(number));
 
-/** By method and path. HEAD is answered as GET is, and needs no line. */
-const TABLE: Readonly<Record<string, Line>> = {
+/** By method and path. HEAD behaves like GET and needs no row. */
+const TABLE: Readonly<Record<string, Row>> = {
   'GET /': { ok: 200 },
   'GET /style.css': { ok: 200 },
   'GET /livez': { ok: 200 },
@@ -108,7 +108,7 @@ const TABLE: Readonly<Record<string, Line>> = {
   'POST /oauth2/revoke': { ok: 204, body: () => ({ token: 'unknown' }) },
 };
 
-/** An Authorization header, and which answer it must get. */
+/** A kind of credentials, and the status that it must get. */
 interface Kind {
   readonly name: string;
   readonly authorization: (keys: Credentials) => string | undefined;
@@ -120,10 +120,10 @@ type Credentials = Record<'revoked' | 'expired' | 'suspended' | 'other', KeyJSON
 
 const isPublic = ({ scope }: RouteDeclaration) => scope === 'public';
 const unauthenticated: Kind['status'] = (route, ok) => (isPublic(route) ? ok : 401);
-/** Good credentials, with every scope, for one other account than the one in the path. */
-const elsewhere: Kind['status'] = (route, ok) =>
+/** Valid credentials with every scope, for a different account. */
+const foreign: Kind['status'] = (route, ok) =>
   route.path.includes(':accountID') || route.allAccounts ? 403 : ok;
-/** A token is no client's credentials. */
+/** The OAuth routes do not accept a token as credentials. */
 const byToken =
   (status: Kind['status']): Kind['status'] =>
   (route, ok) =>
@@ -148,18 +148,18 @@ const KINDS: readonly Kind[] = [
   {
     name: 'a key of a suspended account',
     authorization: ({ suspended }) => basicOf(suspended),
-    status: elsewhere,
+    status: foreign,
   },
   {
     name: 'a token of a suspended account',
     authorization: (all) => bearer(all.suspendedToken),
-    status: byToken(elsewhere),
+    status: byToken(foreign),
   },
-  { name: 'a key of another account', authorization: ({ other }) => basicOf(other), status: elsewhere },
+  { name: 'a key of another account', authorization: ({ other }) => basicOf(other), status: foreign },
   {
     name: 'a token of another account',
     authorization: (all) => bearer(all.otherToken),
-    status: byToken(elsewhere),
+    status: byToken(foreign),
   },
   {
     name: 'a token without the scope',
@@ -169,14 +169,14 @@ const KINDS: readonly Kind[] = [
 ];
 
 let server: TestServer;
-let things: Things;
-let suspendedThings: Things;
+let targets: Targets;
+let suspendedTargets: Targets;
 let credentials: Credentials;
 let clock = new Date();
 
 before(async () => {
   server = await startServer({}, { now: () => clock });
-  const thingsOf = async (accountID: string, number: number): Promise<Things> => ({
+  const targetsOf = async (accountID: string, number: number): Promise<Targets> => ({
     accountID,
     image: await server.addImage(await picture(number), { account: accountID }),
     productID: (
@@ -192,9 +192,9 @@ before(async () => {
     key: await createKey(server, accountID),
     serverKey: await successBody(server.send<KeyJSON>('POST', '/keys', { name: 'For all' })),
   });
-  things = await thingsOf(ACCOUNT, 1);
+  targets = await targetsOf(ACCOUNT, 1);
   const paused = await createAccount(server);
-  suspendedThings = await thingsOf(paused, 11);
+  suspendedTargets = await targetsOf(paused, 11);
   const other = await createKey(server, await createAccount(server));
   const suspended = await createKey(server, paused);
   const bound = await createKey(server, ACCOUNT);
@@ -225,18 +225,18 @@ before(async () => {
 });
 after(() => server.close());
 
-/** The routes to walk. A HEAD goes with its GET, and a preflight carries no credentials. */
+/** The routes to test. HEAD belongs to GET, and a preflight has no credentials. */
 function routes(): RouteDeclaration[] {
   return server.app.http.declarations.filter(({ method }) => method !== 'HEAD' && method !== 'OPTIONS');
 }
 
-function lineOf({ method, path }: RouteDeclaration): Line {
-  const line = TABLE[`${method} ${path}`];
-  assert.ok(line, `${method} ${path} has no line in the table of this test`);
-  return line;
+function rowOf({ method, path }: RouteDeclaration): Row {
+  const row = TABLE[`${method} ${path}`];
+  assert.ok(row, `${method} ${path} has no row in the table of this test`);
+  return row;
 }
 
-async function send(route: RouteDeclaration, authorization: string | undefined, to: Things) {
+async function send(route: RouteDeclaration, authorization: string | undefined, to: Targets) {
   const path = route.path
     .replace(':accountID', to.accountID)
     .replace(':imageID', to.image.imageID)
@@ -244,7 +244,7 @@ async function send(route: RouteDeclaration, authorization: string | undefined, 
     .replace(':productID', to.productID)
     .replace(':lineItemsID', to.lineItemsID)
     .replace(':keyID', route.path.startsWith('/keys') ? to.serverKey.keyID : to.key.keyID);
-  const body = await lineOf(route).body?.(to);
+  const body = await rowOf(route).body?.(to);
   const isForm = body instanceof FormData;
   const response = await fetch(server.url + path, {
     method: route.method,
@@ -258,8 +258,8 @@ async function send(route: RouteDeclaration, authorization: string | undefined, 
   return { status: response.status, text: await response.text() };
 }
 
-/** All that is stored, but for when keys were last used. */
-function stored(): string {
+/** The whole content of the database, without the last use of keys. */
+function readDatabase(): string {
   const database = new DatabaseSync(`${server.folder}/vitrine.db`, { readOnly: true });
   try {
     const tables = database
@@ -276,53 +276,57 @@ function stored(): string {
 }
 
 describe('every route', () => {
-  test('is walked: the table has a line for each, and none for what is not there', () => {
-    const there = routes().map(({ method, path }) => `${method} ${path}`);
-    assert.deepEqual(there.toSorted(), Object.keys(TABLE).toSorted());
+  test('has a row in the table, and the table has no other rows', () => {
+    const paths = routes().map(({ method, path }) => `${method} ${path}`);
+    assert.deepEqual(paths.toSorted(), Object.keys(TABLE).toSorted());
   });
 
   for (const { name, authorization, status } of KINDS) {
-    test(`with ${name} answers as it must, and a refusal changes nothing`, async () => {
-      const to = name.includes('suspended') ? suspendedThings : things;
+    test(`returns the right status with ${name}, and a refused request changes nothing`, async () => {
+      const to = name.includes('suspended') ? suspendedTargets : targets;
       for (const route of routes()) {
-        const expected = status(route, lineOf(route).ok);
-        const before = stored();
+        const expected = status(route, rowOf(route).ok);
+        const before = readDatabase();
         const answer = await send(route, authorization(credentials), to);
-        const said = `${route.method} ${route.path}: ${answer.text}`;
-        assert.equal(answer.status, expected, said);
-        if (expected >= 400) assert.equal(stored(), before, said);
+        const message = `${route.method} ${route.path}: ${answer.text}`;
+        assert.equal(answer.status, expected, message);
+        if (expected >= 400) assert.equal(readDatabase(), before, message);
       }
     });
   }
 
-  test('with a key for all accounts and all scopes does what it is for', async () => {
-    // What takes things away comes last.
+  test('succeeds with a key for all accounts and all scopes', async () => {
+    // DELETE comes last, because other routes need its targets.
     const rank = ({ method }: RouteDeclaration) => (method === 'DELETE' ? 1 : 0);
     for (const route of routes().toSorted((a, b) => rank(a) - rank(b))) {
-      const { status, text } = await send(route, server.authorization, things);
-      assert.equal(status, lineOf(route).ok, `${route.method} ${route.path}: ${text}`);
+      const { status, text } = await send(route, server.authorization, targets);
+      assert.equal(status, rowOf(route).ok, `${route.method} ${route.path}: ${text}`);
     }
   });
 
-  test('under a suspended account goes on for a key for all accounts, and for nobody else once more', async () => {
+  test('of a suspended account works only with a key for all accounts until the account is resumed', async () => {
     const list = { method: 'GET', path: '/accounts/:accountID/images', scope: 'images.read' } as const;
     const route = { ...list, allAccounts: false };
-    assert.equal((await send(route, server.authorization, suspendedThings)).status, 200);
+    assert.equal((await send(route, server.authorization, suspendedTargets)).status, 200);
     const { suspended } = credentials;
-    assert.equal((await send(route, basicOf(suspended), suspendedThings)).status, 403);
-    assert.equal((await fetch(suspendedThings.image.link)).status, 200, 'public links stay');
-    await successBody(server.send('POST', `/accounts/${suspendedThings.accountID}/resume`));
-    assert.equal((await send(route, basicOf(suspended), suspendedThings)).status, 200);
-    await successBody(server.send('POST', `/accounts/${suspendedThings.accountID}/suspend`));
+    assert.equal((await send(route, basicOf(suspended), suspendedTargets)).status, 403);
+    assert.equal((await fetch(suspendedTargets.image.link)).status, 200, 'public links stay');
+    await successBody(server.send('POST', `/accounts/${suspendedTargets.accountID}/resume`));
+    assert.equal((await send(route, basicOf(suspended), suspendedTargets)).status, 200);
+    await successBody(server.send('POST', `/accounts/${suspendedTargets.accountID}/suspend`));
   });
 });
 
-describe('no answer tells', () => {
+describe('no response reveals', () => {
   const MISSING = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
 
-  /** All that a client sees of an answer, but for what is different every time. */
-  async function seen(route: RouteDeclaration, path: string, authorization: string): Promise<string> {
-    const body = await lineOf(route).body?.(things);
+  /** Everything that a client sees of a response, except values that are different each time. */
+  async function visibleResponse(
+    route: RouteDeclaration,
+    path: string,
+    authorization: string,
+  ): Promise<string> {
+    const body = await rowOf(route).body?.(targets);
     const isForm = body instanceof FormData;
     const response = await fetch(server.url + path, {
       method: route.method,
@@ -333,53 +337,53 @@ describe('no answer tells', () => {
       },
       ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
     });
-    // The time, and how often the client may still ask.
-    const own = new Set(['date', 'ratelimit']);
-    const headers = [...response.headers].filter(([name]) => !own.has(name));
+    // The time and the remaining rate limit.
+    const variable = new Set(['date', 'ratelimit']);
+    const headers = [...response.headers].filter(([name]) => !variable.has(name));
     return JSON.stringify([response.status, headers, await response.text()]);
   }
 
-  test('whether another account exists, is suspended, or is not even an ID', async () => {
+  test('whether another account exists, is suspended or has a malformed ID', async () => {
     const { other } = credentials;
     const token = (await createToken(server, other)).access_token;
-    const accounts = [ACCOUNT, suspendedThings.accountID, MISSING, 'nonsense'];
+    const accounts = [ACCOUNT, suspendedTargets.accountID, MISSING, 'nonsense'];
     for (const route of routes().filter(({ path }) => path.includes(':accountID'))) {
       for (const authorization of [basicOf(other), bearer(token)]) {
-        const answers = new Set<string>();
+        const responses = new Set<string>();
         for (const account of accounts) {
           const path = route.path
             .replace(':accountID', account)
-            .replace(':imageID', things.image.imageID)
-            .replace(':productID', things.productID)
-            .replace(':lineItemsID', things.lineItemsID)
-            .replace(':keyID', things.key.keyID);
-          answers.add(await seen(route, path, authorization));
+            .replace(':imageID', targets.image.imageID)
+            .replace(':productID', targets.productID)
+            .replace(':lineItemsID', targets.lineItemsID)
+            .replace(':keyID', targets.key.keyID);
+          responses.add(await visibleResponse(route, path, authorization));
         }
-        assert.equal(answers.size, 1, `${route.method} ${route.path}: ${[...answers].join('\n')}`);
-        assert.match([...answers][0] ?? '', /^\[403,/);
+        assert.equal(responses.size, 1, `${route.method} ${route.path}: ${[...responses].join('\n')}`);
+        assert.match([...responses][0] ?? '', /^\[403,/);
       }
     }
   });
 
   test('whether an image or a key exists in another account', async () => {
     const mine = await createKey(server, ACCOUNT);
-    const theirs = suspendedThings;
+    const others = suspendedTargets;
     for (const route of routes().filter(({ path }) => /accountID.*:(imageID|keyID)/.test(path))) {
-      const answers = new Set<string>();
-      const foreign = route.path.includes(':imageID')
-        ? [theirs.image.imageID]
-        : [theirs.key.keyID, theirs.serverKey.keyID];
-      for (const id of [...foreign, MISSING, 'nonsense']) {
+      const responses = new Set<string>();
+      const foreignIDs = route.path.includes(':imageID')
+        ? [others.image.imageID]
+        : [others.key.keyID, others.serverKey.keyID];
+      for (const id of [...foreignIDs, MISSING, 'nonsense']) {
         const path = route.path.replace(':accountID', ACCOUNT).replace(/:(imageID|keyID)/, id);
-        answers.add(await seen(route, path, basicOf(mine)));
+        responses.add(await visibleResponse(route, path, basicOf(mine)));
       }
-      assert.equal(answers.size, 1, `${route.method} ${route.path}: ${[...answers].join('\n')}`);
-      assert.match([...answers][0] ?? '', /^\[404,/);
+      assert.equal(responses.size, 1, `${route.method} ${route.path}: ${[...responses].join('\n')}`);
+      assert.match([...responses][0] ?? '', /^\[404,/);
     }
   });
 
-  test('which other accounts a key is for', async () => {
-    const accounts = [ACCOUNT, suspendedThings.accountID];
+  test('the other accounts of a key', async () => {
+    const accounts = [ACCOUNT, suspendedTargets.accountID];
     const shared = await successBody(server.send<KeyJSON>('POST', '/keys', { name: 'Shared', accounts }));
     const mine = await createKey(server, ACCOUNT, { scopes: ALL_SCOPES });
     const path = `/accounts/${ACCOUNT}/keys/${shared.keyID}`;

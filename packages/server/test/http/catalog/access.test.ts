@@ -1,5 +1,5 @@
 /**
- * Every route of the catalogue, with every kind of wrong credentials, and with what belongs to another account.
+ * Calls every route of the catalogue with every kind of wrong credentials, and with IDs of another account.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -15,8 +15,8 @@ const PRICE = { currency: 'USD', valueDecimal: '1' };
 const PRODUCT = { title: 'x', basePrice: PRICE };
 const ITEMS = { items: [{ name: 'x', basePrice: PRICE, quantity: 1 }] };
 
-/** By scope; the key of each has that one alone. */
-const SCOPED: readonly Scope[] = ['images.read', 'images.write', 'products.read', 'products.write'];
+/** Each of these scopes has a key with only this scope. */
+const SINGLE_SCOPES: readonly Scope[] = ['images.read', 'images.write', 'products.read', 'products.write'];
 
 interface Route {
   readonly method: string;
@@ -40,8 +40,8 @@ const ROUTES: readonly Route[] = [
 ];
 
 let server: TestServer;
-/** What there is in an account, by the word that stands for it in a path. */
-const things: Record<string, Record<string, string>> = {};
+/** For each account: the IDs in it, by their placeholder in a path. */
+const idsByAccount: Record<string, Record<string, string>> = {};
 
 async function call(
   route: Route,
@@ -68,7 +68,7 @@ before(async () => {
   await store.accounts.create({ accountID: OTHER, displayName: 'Other', createdOn: new Date() }, BY);
   const add = (publicKey: string, accounts: string[], scopes: readonly Scope[]) =>
     store.keys.create(keyOf({ publicKey, accounts, scopes }), digestOf('secret'), BY);
-  for (const scope of SCOPED) await add(scope, [ACCOUNT], [scope]);
+  for (const scope of SINGLE_SCOPES) await add(scope, [ACCOUNT], [scope]);
   await add('other', [OTHER], SCOPES);
   await store.close();
   for (const account of [ACCOUNT, OTHER]) {
@@ -85,15 +85,15 @@ before(async () => {
     const { imageID } = await server.addImage(await picture(1), { account });
     const { productID } = await post('products', { ...PRODUCT, images: [{ imageID }] });
     const { lineItemsID } = await post('line-items', ITEMS);
-    things[account] = { IMAGE: imageID, PRODUCT: productID ?? '', LINEITEMS: lineItemsID ?? '' };
+    idsByAccount[account] = { IMAGE: imageID, PRODUCT: productID ?? '', LINEITEMS: lineItemsID ?? '' };
   }
 });
 after(() => server.close());
 
 describe('the routes of the catalogue', () => {
   for (const route of ROUTES) {
-    test(`${route.method} ${route.path} is for its scope and its account only`, async () => {
-      const mine = things[ACCOUNT] ?? {};
+    test(`${route.method} ${route.path} requires its scope and its account`, async () => {
+      const mine = idsByAccount[ACCOUNT] ?? {};
       for (const authorization of [
         undefined,
         'Basic x',
@@ -102,28 +102,28 @@ describe('the routes of the catalogue', () => {
       ]) {
         assert.equal((await call(route, ACCOUNT, mine, authorization)).status, 401, authorization);
       }
-      for (const scope of SCOPED.filter((each) => each !== route.scope)) {
+      for (const scope of SINGLE_SCOPES.filter((each) => each !== route.scope)) {
         assert.equal((await call(route, ACCOUNT, mine, basic(scope, 'secret'))).status, 403, scope);
       }
       const foreign = await call(route, ACCOUNT, mine, basic('other', 'secret'));
-      const nowhere = await call(route, randomUUID(), mine, basic('other', 'secret'));
+      const unknownAccount = await call(route, randomUUID(), mine, basic('other', 'secret'));
       assert.equal(foreign.status, 403);
-      assert.deepEqual(nowhere, foreign, 'the same whether or not the account exists');
+      assert.deepEqual(unknownAccount, foreign, 'unknown and foreign accounts get the same response');
 
-      // With all rights on one account, and an ID of the other.
+      // A key with all rights on one account, and an ID of the other account.
       if (/[A-Z]{5}/.test(route.path)) {
-        const reached = await call(route, OTHER, mine, basic('other', 'secret'));
+        const foreignID = await call(route, OTHER, mine, basic('other', 'secret'));
         const unknown = { IMAGE: randomUUID(), PRODUCT: randomUUID(), LINEITEMS: randomUUID() };
-        assert.equal(reached.status, 404);
-        assert.deepEqual(reached, await call(route, OTHER, unknown, basic('other', 'secret')));
+        assert.equal(foreignID.status, 404);
+        assert.deepEqual(foreignID, await call(route, OTHER, unknown, basic('other', 'secret')));
       }
-      const right = await call(route, ACCOUNT, mine, basic(route.scope, 'secret'));
-      assert.ok(right.status < 300, `${right.status} with what it takes`);
+      const allowed = await call(route, ACCOUNT, mine, basic(route.scope, 'secret'));
+      assert.ok(allowed.status < 300, `${allowed.status} with the right key`);
     });
   }
 
-  test('neither assign nor list what is of another account, and do not tell it from what never was', async () => {
-    const [mine, theirs] = [things[ACCOUNT] ?? {}, things[OTHER] ?? {}];
+  test('treat images and products of another account like unknown ones, and list only their own', async () => {
+    const [mine, theirs] = [idsByAccount[ACCOUNT] ?? {}, idsByAccount[OTHER] ?? {}];
     const other = basic('other', 'secret');
     const assign = async (imageID = '', productID = '') => {
       const product = { ...PRODUCT, images: [{ imageID }] };

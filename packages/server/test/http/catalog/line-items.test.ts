@@ -27,24 +27,24 @@ async function upload() {
 const item = (changes: object = {}) => ({ name: 'Lemonade', basePrice: PRICE, quantity: 1, ...changes });
 const disable = (imageID: string) => send('DELETE', `/accounts/${ACCOUNT}/images/${imageID}`);
 
-async function written(...items: object[]): Promise<LineItems> {
+async function create(...items: object[]): Promise<LineItems> {
   const { status, body } = await send('POST', PATH, { items });
   assert.equal(status, 201, JSON.stringify(body));
   return body;
 }
 
 describe('line items over HTTP', () => {
-  test('are answered with their images, read again, and listed', async () => {
+  test('are returned with their images, can be read again, and are listed', async () => {
     const { imageID, link, publicID } = await upload();
-    const shown = [{ imageID, link, publicID }];
+    const images = [{ imageID, link, publicID }];
     const option = { name: 'Ice', quantity: 2, group: 'extras' };
-    const set = await written(
+    const set = await create(
       item({ imageIDs: [imageID], options: [{ ...option, imageIDs: [imageID] }] }),
       item(),
     );
-    assert.deepEqual(set.items, [item({ images: shown, options: [{ ...option, images: shown }] }), item()]);
+    assert.deepEqual(set.items, [item({ images, options: [{ ...option, images }] }), item()]);
     assert.deepEqual((await send('GET', `${PATH}/${set.lineItemsID}`)).body, set);
-    const newer = await written(item());
+    const newer = await create(item());
     const { headers, body } = await send('GET', `${PATH}?count=1`);
     assert.deepEqual(body, [newer]);
     const total = Number(headers.get('x-total-count'));
@@ -53,9 +53,9 @@ describe('line items over HTTP', () => {
     assert.deepEqual((await send('GET', next)).body, [set]);
   });
 
-  test('show an image that was disabled after they were written, and its bytes of today', async () => {
+  test('keep showing an image that is replaced and disabled later', async () => {
     const image = await upload();
-    const set = await written(item({ imageIDs: [image.imageID] }));
+    const set = await create(item({ imageIDs: [image.imageID] }));
     await server.addImage(await picture(number++), { replace: image.imageID });
     await disable(image.imageID);
     const { body } = await send('GET', `${PATH}/${set.lineItemsID}`);
@@ -70,13 +70,13 @@ describe('line items over HTTP', () => {
     );
   });
 
-  test('take the images of their product, less the disabled ones, and keep what they took', async () => {
+  test('take the enabled images of their product, and keep them when the product is disabled', async () => {
     const [a, off, b] = [await upload(), await upload(), await upload()];
     const images = [a, off, b].map(({ imageID }) => ({ imageID }));
     const path = `/accounts/${ACCOUNT}/products`;
     const { productID } = (await send('POST', path, { title: 'x', basePrice: PRICE, images })).body;
     await disable(off.imageID);
-    const set = await written(item({ productID }));
+    const set = await create(item({ productID }));
     assert.equal(set.items[0]?.productID, productID);
     const ids = (lineItems: LineItems) => lineItems.items[0]?.images?.map(({ imageID }) => imageID);
     assert.deepEqual(ids(set), [a.imageID, b.imageID]);
@@ -93,7 +93,7 @@ describe('line items over HTTP', () => {
     });
   });
 
-  test('are refused with everything that is wrong with them, in their shape', async () => {
+  test('are refused with all errors at once, in the shape of the request', async () => {
     const unknown = 'the account has no such image';
     const option = { name: 'Ice', quantity: 0, imageIDs: [randomUUID()] };
     const items = [item(), item({ quantity: 0, imageIDs: ['x', randomUUID()], options: [option] })];
@@ -116,19 +116,19 @@ describe('line items over HTTP', () => {
     );
   });
 
-  test('are a 404 when they are unknown or malformed, and cannot be changed', async () => {
+  test('return 404 for an unknown or malformed ID and for every method that would change them', async () => {
     for (const id of [randomUUID(), 'x', '%00']) {
       const { status, body } = await send('GET', `${PATH}/${id}`);
       assert.deepEqual([status, body], [404, { error: 'line items not found' }]);
     }
-    const { lineItemsID } = await written(item());
+    const { lineItemsID } = await create(item());
     for (const method of ['PUT', 'DELETE', 'PATCH']) {
       assert.equal((await send(method, `${PATH}/${lineItemsID}`, { items: [] })).status, 404, method);
     }
   });
 
-  test('are listed fifty sets to a page at most', async () => {
-    for (let i = 0; i < 51; i += 1) await written(item());
+  test('are listed with at most 50 sets per page', async () => {
+    for (let i = 0; i < 51; i += 1) await create(item());
     assert.equal((await send('GET', `${PATH}?count=200`)).body.length, 50);
   });
 });

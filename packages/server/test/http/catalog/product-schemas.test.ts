@@ -1,5 +1,5 @@
 /**
- * The published schemas of requests and what is accepted are two things; here they are held together.
+ * The published schemas do not validate requests. These tests check that both accept the same requests.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -11,11 +11,11 @@ import { parseProduct } from '../../../src/catalog/product.ts';
 import { LINE_ITEM_SCHEMAS } from '../../../src/http/catalog/line-item-schemas.ts';
 import { PRODUCT_SCHEMAS } from '../../../src/http/catalog/product-schemas.ts';
 
-const named: Record<string, TSchema> = {};
+const schemas: Record<string, TSchema> = {};
 for (const schema of [...PRODUCT_SCHEMAS, ...LINE_ITEM_SCHEMAS]) {
-  named[(schema as { $id?: string }).$id ?? ''] = schema;
+  schemas[(schema as { $id?: string }).$id ?? ''] = schema;
 }
-const validator = (name: string) => Compile(named, { $ref: name });
+const validator = (name: string) => Compile(schemas, { $ref: name });
 
 const PRICE = { currency: 'USD', valueDecimal: '1.5' };
 const ID = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';
@@ -32,9 +32,9 @@ const product = (changes: object = {}) => ({ title: 'x', basePrice: PRICE, ...ch
 const item = (changes: object = {}) => ({ name: 'x', basePrice: PRICE, quantity: 1, ...changes });
 
 describe('the published schema', () => {
-  test('of a product accepts and refuses what the server does', () => {
+  test('of a product accepts exactly the requests that the server accepts', () => {
     const schema = validator('ProductRequest');
-    for (const [request, good] of [
+    for (const [request, isValid] of [
       [product(), true],
       [product({ description: 'x', images: images(20), optionGroups: [group()] }), true],
       [
@@ -60,15 +60,15 @@ describe('the published schema', () => {
       [product({ optionGroups: [group({ options: options(101) })] }), false],
       [product({ optionGroups: Array.from({ length: 51 }, () => group()) }), false],
     ] as const) {
-      const what = JSON.stringify(request).slice(0, 200);
-      assert.equal(schema.Check(JSON.parse(JSON.stringify(request))), good, `schema: ${what}`);
-      assert.equal(!parseProduct(request, markdownProblem).violations.any, good, `server: ${what}`);
+      const label = JSON.stringify(request).slice(0, 200);
+      assert.equal(schema.Check(JSON.parse(JSON.stringify(request))), isValid, `schema: ${label}`);
+      assert.equal(!parseProduct(request, markdownProblem).violations.any, isValid, `server: ${label}`);
     }
   });
 
-  test('of line items accepts and refuses what the server does', () => {
+  test('of line items accepts exactly the requests that the server accepts', () => {
     const schema = validator('CreateLineItems');
-    for (const [request, good] of [
+    for (const [request, isValid] of [
       [{ items: [item()] }, true],
       [
         {
@@ -84,9 +84,9 @@ describe('the published schema', () => {
       [{ items: [item({ options: [{ name: 'x' }] })] }, false],
       [{ items: [item({ imageIDs: Array.from({ length: 21 }, () => ID) })] }, false],
     ] as const) {
-      const what = JSON.stringify(request).slice(0, 200);
-      assert.equal(schema.Check(JSON.parse(JSON.stringify(request))), good, `schema: ${what}`);
-      assert.equal(!parseLineItems(request).violations.any, good, `server: ${what}`);
+      const label = JSON.stringify(request).slice(0, 200);
+      assert.equal(schema.Check(JSON.parse(JSON.stringify(request))), isValid, `schema: ${label}`);
+      assert.equal(!parseLineItems(request).violations.any, isValid, `server: ${label}`);
     }
   });
 });

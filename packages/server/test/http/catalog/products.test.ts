@@ -21,7 +21,7 @@ after(() => server.close());
 
 const send = (method: string, path: string, body?: unknown) => server.send(method, path, body);
 
-async function added(changes: object = {}): Promise<Product> {
+async function create(changes: object = {}): Promise<Product> {
   const { status, body } = await send('POST', PATH, { title: 'Lemonade', basePrice: PRICE, ...changes });
   assert.equal(status, 201, JSON.stringify(body));
   return body;
@@ -32,13 +32,13 @@ async function upload(altText?: string) {
 }
 
 describe('a product over HTTP', () => {
-  test('embeds its images as they are, and leaves absent fields out', async () => {
+  test('contains the current metadata of its images, and leaves absent fields out', async () => {
     const [one, two] = [await upload('A lemon'), await upload()];
-    const shown = (image: typeof one) => {
+    const shownJSON = (image: typeof one) => {
       const { imageID, altText, link, publicID } = image;
       return { imageID, ...(altText !== undefined && { altText }), link, publicID };
     };
-    const product = await added({
+    const product = await create({
       description: '**Sweet** `<b>`',
       images: [{ imageID: one.imageID }, { imageID: two.imageID }],
       optionGroups: [
@@ -64,7 +64,7 @@ describe('a product over HTTP', () => {
       title: 'Lemonade',
       description: '**Sweet** `<b>`',
       basePrice: PRICE,
-      images: [shown(one), shown(two)],
+      images: [shownJSON(one), shownJSON(two)],
       optionGroups: [
         {
           name: 'Size',
@@ -75,7 +75,7 @@ describe('a product over HTTP', () => {
             {
               name: 'L',
               priceModifier: { currency: 'USD', valueDecimal: '-0.50' },
-              images: [shown(two)],
+              images: [shownJSON(two)],
             },
           ],
         },
@@ -89,7 +89,7 @@ describe('a product over HTTP', () => {
     assert.equal(later.images?.[1]?.altText, 'Another');
     assert.equal(later.optionGroups?.[0]?.options[1]?.images?.[0]?.altText, 'Another');
 
-    const plain = await added();
+    const plain = await create();
     assert.deepEqual(Object.keys(plain).sort(), [
       'basePrice',
       'createdOn',
@@ -99,8 +99,8 @@ describe('a product over HTTP', () => {
     ]);
   });
 
-  test('is changed as a whole, disabled, still read, and then neither changed nor listed', async () => {
-    const { productID, createdOn } = await added({ title: 'to be changed', description: 'x' });
+  test('is replaced as a whole; once disabled it can be read, but not changed or listed', async () => {
+    const { productID, createdOn } = await create({ title: 'to be changed', description: 'x' });
     const path = `${PATH}/${productID}`;
     const changed = await send('PUT', path, { title: 'was changed', basePrice: PRICE });
     assert.equal(changed.status, 200);
@@ -120,7 +120,7 @@ describe('a product over HTTP', () => {
     assert.ok(!listed.some((product) => product.productID === productID));
   });
 
-  test('is refused with everything that is wrong with it, its images included', async () => {
+  test('is refused with all errors at once, including errors of its images', async () => {
     const [good, off] = [await upload(), await upload()];
     await send('DELETE', `/accounts/${ACCOUNT}/images/${off.imageID}`);
     const images = [
@@ -141,13 +141,18 @@ describe('a product over HTTP', () => {
         0: { options: { 0: { images: { 0: { imageID: 'the image is disabled and cannot be assigned' } } } } },
       },
     };
-    const well = images.slice(0, 3);
+    const wellFormed = images.slice(0, 3);
     const { 3: _malformed, ...others } = wrongImages.images;
-    const onlyImages = await send('POST', PATH, { title: 'x', basePrice: PRICE, images: well, optionGroups });
+    const onlyImages = await send('POST', PATH, {
+      title: 'x',
+      basePrice: PRICE,
+      images: wellFormed,
+      optionGroups,
+    });
     assert.deepEqual(
       [onlyImages.status, onlyImages.body],
       [422, { ...wrongImages, images: others }],
-      'what the database refuses',
+      'images that the database refuses',
     );
     const all = await send('POST', PATH, { title: '', description: '<b>', images, optionGroups });
     const price = 'basePrice must be an object with currency and valueDecimal';
@@ -165,9 +170,9 @@ describe('a product over HTTP', () => {
     );
   });
 
-  test('may keep in an update a disabled image that it shows, and not gain one', async () => {
+  test('may keep a disabled image in an update, but cannot add one', async () => {
     const [kept, off] = [await upload(), await upload()];
-    const { productID } = await added({ images: [{ imageID: kept.imageID }] });
+    const { productID } = await create({ images: [{ imageID: kept.imageID }] });
     for (const { imageID } of [kept, off]) await send('DELETE', `/accounts/${ACCOUNT}/images/${imageID}`);
     const body = {
       title: 'x',
@@ -180,13 +185,17 @@ describe('a product over HTTP', () => {
       [422, { images: { 1: { imageID: 'the image is disabled and cannot be assigned' } } }],
     );
     const wrong = await send('PUT', `${PATH}/${productID}`, { ...body, title: '' });
-    assert.deepEqual(Object.keys(wrong.body.images), ['1'], 'the same while something else is wrong');
+    assert.deepEqual(
+      Object.keys(wrong.body.images),
+      ['1'],
+      'the same error together with an error of another field',
+    );
     const fine = await send('PUT', `${PATH}/${productID}`, { ...body, images: body.images.slice(0, 1) });
     assert.equal(fine.status, 200);
     assert.equal(fine.body.images.length, 1);
   });
 
-  test('is a 404 when it is unknown or malformed', async () => {
+  test('returns 404 for an unknown or malformed ID', async () => {
     for (const id of [randomUUID(), 'x', '%00', '..%2f', "'or 1=1"]) {
       const body = { title: 'x', basePrice: PRICE };
       for (const [method, sent] of [['GET'], ['PUT', body], ['DELETE']] as const) {
@@ -197,7 +206,7 @@ describe('a product over HTTP', () => {
     }
   });
 
-  test('has to be a JSON object within 64 KiB', async () => {
+  test('must be a JSON object of at most 64 KiB', async () => {
     for (const [body, status] of [
       ['[]', 400],
       ['"x"', 400],
@@ -206,8 +215,8 @@ describe('a product over HTTP', () => {
       ['{', 400],
       [JSON.stringify({ title: 'x'.repeat(70_000) }), 413],
     ] as const) {
-      const { status: answered, body: answer } = await send('POST', PATH, body);
-      assert.equal(answered, status, body.slice(0, 20));
+      const { status: actual, body: answer } = await send('POST', PATH, body);
+      assert.equal(actual, status, body.slice(0, 20));
       assert.equal(typeof answer.error, 'string');
     }
     const proto = await send('POST', PATH, '{"__proto__": {"title": "x"}, "constructor": 1}');
@@ -216,27 +225,27 @@ describe('a product over HTTP', () => {
 });
 
 describe('the list of products', () => {
-  test('pages through a search, and links to the next page with it', async () => {
+  test('pages through a search, and keeps the search in the link to the next page', async () => {
     const titles = ['100% Käse', '100% KÄSE & more', '100% kÄSe ', 'käse'];
-    for (const title of titles) await added({ title });
-    const seen: string[] = [];
+    for (const title of titles) await create({ title });
+    const listedTitles: string[] = [];
     let next: string | undefined = `${PATH}?title=${encodeURIComponent('% käse')}&count=1`;
     while (next !== undefined) {
       const { headers, body }: Awaited<ReturnType<typeof send>> = await send('GET', next);
       assert.equal(headers.get('x-total-count'), '3');
-      seen.push(...body.map(({ title }: Product) => title));
+      listedTitles.push(...body.map(({ title }: Product) => title));
       next = /<([^>]+)>; rel="next"/.exec(headers.get('link') ?? '')?.[1];
     }
-    assert.deepEqual(seen, titles.slice(0, 3).reverse());
+    assert.deepEqual(listedTitles, titles.slice(0, 3).reverse());
   });
 
-  test('has no products of any category, as none has one', async () => {
+  test('is empty for any category, because no product has one', async () => {
     const { status, headers, body } = await send('GET', `${PATH}?category=food`);
     assert.deepEqual([status, body, headers.get('x-total-count')], [200, [], '0']);
     assert.equal((await send('GET', `${PATH}?category=&title=`)).body.length > 0, true);
   });
 
-  test('refuses what is no page and no text', async () => {
+  test('refuses invalid pages and search texts', async () => {
     for (const query of [
       'count=0',
       'skip=-1',

@@ -1,5 +1,5 @@
 /**
- * A focal point from where it is given to the crop that keeps it.
+ * A focal point from the upload to the crop that keeps it.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -9,24 +9,24 @@ import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../../sup
 const IMAGES = `/accounts/${ACCOUNT}/images`;
 
 let server: TestServer;
-let made = 0;
+let count = 0;
 before(async () => {
   server = await startServer();
 });
 after(() => server.close());
 
-/** Red on its left half, blue on its right; each one other bytes. */
+/** A picture with a red left half and a blue right half. Each call returns different bytes. */
 function halves(width = 200, height = 50): Promise<Buffer> {
-  made += 1;
+  count += 1;
   const half = { width: width / 2, height, channels: 3 as const, background: '#0000ff' };
   return sharp({ create: { width, height, channels: 3, background: '#ff0000' } })
     .composite([{ input: { create: half }, left: width / 2, top: 0 }])
-    .withExif({ IFD0: { ImageDescription: String(made) } })
+    .withExif({ IFD0: { ImageDescription: String(count) } })
     .png()
     .toBuffer();
 }
 
-/** The first pixel of the image's square crop, with the ETag. */
+/** The colour of the first pixel of a square crop, with the ETag. */
 async function crop({ link }: ImageJSON, query = 'position=focal') {
   const response = await fetch(`${link}?size=40x40&format=png&${query}`);
   assert.equal(response.status, 200);
@@ -47,7 +47,7 @@ async function describeImage(imageID: string, metadata: unknown) {
 }
 
 describe('a focal point', () => {
-  test('is given with an upload, shown in the metadata, and kept by crops at once', async () => {
+  test('is set by an upload, appears in the metadata, and stays in crops', async () => {
     for (const [x, colour] of [
       [0.1, 'red'],
       [0.9, 'blue'],
@@ -60,7 +60,7 @@ describe('a focal point', () => {
     }
   });
 
-  test('that nobody gave is the middle: the same rendition as position=center', async () => {
+  test('that is absent means the centre: the same rendition as position=center', async () => {
     const image = await server.addImage(await halves());
     assert.equal('focalPoint' in image, false);
     const centre = await crop(image, 'position=center');
@@ -68,7 +68,7 @@ describe('a focal point', () => {
     assert.deepEqual(await crop(image, ''), centre);
   });
 
-  test('changes with the metadata, and the next request for the same link is cropped anew', async () => {
+  test('changes with the metadata, and the next request for the same link gets the new crop', async () => {
     const image = await server.addImage(await halves(), { metadata: { focalPoint: { x: 0, y: 0 } } });
     const before = await crop(image);
     assert.equal(before.colour, 'red');
@@ -79,22 +79,25 @@ describe('a focal point', () => {
     assert.notEqual(after.etag, before.etag);
   });
 
-  test('is kept by metadata that does not speak of it, and by other bytes; null takes it away', async () => {
+  test('stays when metadata does not name it and when the file is replaced; null removes it', async () => {
     const image = await server.addImage(await halves(), { metadata: { focalPoint: { x: 0.25, y: 0.75 } } });
-    const kept = await describeImage(image.imageID, {
-      altText: 'said by a client that knows of no focal points',
+    const response = await describeImage(image.imageID, {
+      altText: 'from a client without focal points',
     });
-    assert.deepEqual(kept.body.focalPoint, { x: 0.25, y: 0.75 });
+    assert.deepEqual(response.body.focalPoint, { x: 0.25, y: 0.75 });
     const replaced = await server.upload(await halves(), { replace: image.imageID });
     assert.deepEqual(((await replaced.json()) as ImageJSON).focalPoint, { x: 0.25, y: 0.75 });
     const form = { replace: image.imageID, metadata: { metadata: { focalPoint: { x: 0.5, y: 1 / 3 } } } };
     const nested = (await (await server.upload(await halves(), form)).json()) as ImageJSON;
     assert.deepEqual([nested.focalPoint, nested.altText], [{ x: 0.5, y: 0.333333 }, undefined]);
-    const gone = await describeImage(image.imageID, { altText: 'a lamp', focalPoint: null });
-    assert.deepEqual([gone.status, 'focalPoint' in gone.body, gone.body.altText], [200, false, 'a lamp']);
+    const removed = await describeImage(image.imageID, { altText: 'a lamp', focalPoint: null });
+    assert.deepEqual(
+      [removed.status, 'focalPoint' in removed.body, removed.body.altText],
+      [200, false, 'a lamp'],
+    );
   });
 
-  test('that is none is a 422 that names it, and nothing changes', async () => {
+  test('that is invalid returns 422 with its field, and changes nothing', async () => {
     const image = await server.addImage(await halves(), {
       metadata: { altText: 'x', focalPoint: { x: 0, y: 0 } },
     });

@@ -24,7 +24,7 @@ const put = (imageID: string, body: unknown, headers: Record<string, string> = {
   });
 
 describe('upload', () => {
-  test('answers 201 with the whole metadata, and nothing else', async () => {
+  test('returns 201 with exactly the metadata', async () => {
     const response = await server.upload(await picture(1), { metadata: { altText: 'A lamp' } });
     assert.equal(response.status, 201);
     const image = (await response.json()) as ImageJSON;
@@ -50,7 +50,7 @@ describe('upload', () => {
     assert.equal('disabledOn' in image, false);
   });
 
-  test('takes metadata flat and nested, and without alt text', async () => {
+  test('accepts flat and nested metadata, with and without alt text', async () => {
     const altText = async (seed: number, metadata: unknown) =>
       (await server.addImage(await picture(seed), { metadata })).altText;
     assert.equal(await altText(3, { altText: 'flat' }), 'flat');
@@ -60,7 +60,7 @@ describe('upload', () => {
     assert.equal(await altText(7, { altText: null }), undefined);
   });
 
-  test('refuses metadata that is not JSON with 400, and of wrong types with 422 that names the field', async () => {
+  test('refuses metadata that is not JSON with 400, and wrong types with 422 and the field', async () => {
     const bytes = await picture(8);
     for (const metadata of ['{altText: 1}', '', 'A lamp']) {
       const response = await server.upload(bytes, { metadata });
@@ -82,14 +82,10 @@ describe('upload', () => {
       assert.deepEqual(Object.keys(body), ['metadata']);
       assert.equal(typeof body.metadata?.altText, 'string');
     }
-    assert.equal(
-      (await server.upload(bytes)).status,
-      201,
-      'none of the refused uploads left anything behind',
-    );
+    assert.equal((await server.upload(bytes)).status, 201, 'the refused uploads left no image');
   });
 
-  test('refuses alt text that is too long, or has NUL or lone surrogates, with 422', async () => {
+  test('refuses alt text that is too long or contains control characters or lone surrogates with 422', async () => {
     const bytes = await picture(9);
     for (const altText of ['x'.repeat(2001), 'a\u0000b', 'a\ud800b', '\u001b[31m']) {
       const response = await server.upload(bytes, { metadata: { altText } });
@@ -103,7 +99,7 @@ describe('upload', () => {
 });
 
 describe('a duplicate', () => {
-  test('is the same bytes in the same account, disabled ones included, and is 409', async () => {
+  test('has the same bytes as an image of the account, disabled or not, and gets 409', async () => {
     const bytes = await picture(20);
     const first = await server.addImage(bytes);
     const again = await server.upload(bytes, { metadata: { altText: 'other' } });
@@ -113,7 +109,7 @@ describe('a duplicate', () => {
     assert.equal((await server.upload(bytes)).status, 409);
   });
 
-  test('names the existing image from v2026.10.00 on, beside a mandatory error', async () => {
+  test('gets the existing image next to the error from v2026.10.00 on', async () => {
     const bytes = await picture(21);
     const first = await server.addImage(bytes, { metadata: { altText: 'first' } });
     const response = await server.upload(bytes, { headers: { 'x-moov-version': 'v2026.10.00' } });
@@ -128,7 +124,7 @@ describe('a duplicate', () => {
     }
   });
 
-  test('of another image refuses an update with 409 and {error} at every version', async () => {
+  test('of another image gets 409 with only {error} in an update, at every version', async () => {
     const taken = await picture(22);
     await server.addImage(taken);
     const other = await server.addImage(await picture(23));
@@ -140,14 +136,14 @@ describe('a duplicate', () => {
     assert.deepEqual(Object.keys(await json(response)), ['error']);
   });
 
-  test('is no longer one once its image has other bytes', async () => {
+  test('is accepted again once its image has other bytes', async () => {
     const old = await picture(24);
     const image = await server.addImage(old);
     assert.equal((await server.upload(await picture(25), { replace: image.imageID })).status, 200);
     assert.equal((await server.upload(old)).status, 201);
   });
 
-  test('sent twenty times at once gives one 201 and nineteen 409', async () => {
+  test('that is sent 20 times at once gets one 201 and nineteen 409', async () => {
     const bytes = await picture(26);
     const responses = await Promise.all(Array.from({ length: 20 }, () => server.upload(bytes)));
     const statuses = responses.map(({ status }) => status).sort();
@@ -169,7 +165,7 @@ describe('list', () => {
   });
   after(() => own.close());
 
-  test('is newest first, disabled ones included, twenty unless asked otherwise', async () => {
+  test('is newest first, includes disabled images, and has 20 images by default', async () => {
     const expected = images.map(({ imageID }) => imageID);
     assert.deepEqual(await ids(''), expected.slice(0, 20));
     assert.deepEqual(await ids('?count=200'), expected);
@@ -177,7 +173,7 @@ describe('list', () => {
     assert.deepEqual(await ids('?skip=99999'), []);
   });
 
-  test('says how many there are and where the next page is', async () => {
+  test('returns the total number and the link to the next page', async () => {
     const response = await list('?skip=5&count=10');
     assert.equal(response.headers.get('x-total-count'), '25');
     const next = /^<([^>]+)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1] ?? '';
@@ -187,7 +183,7 @@ describe('list', () => {
     assert.equal(last.headers.get('link'), null);
   });
 
-  test('refuses a skip or count that is no whole number, empty, or given twice, and a count of 0, with 400', async () => {
+  test('refuses a skip or count that is not a whole number, empty or repeated, and a count of 0, with 400', async () => {
     for (const query of [
       '?count=0',
       '?count=-1',
@@ -207,7 +203,7 @@ describe('list', () => {
     assert.equal((await list('?unknown=1')).status, 200);
   });
 
-  test('takes whole numbers of any length: no list is that long, and no page', async () => {
+  test('accepts whole numbers of any length', async () => {
     const large = '9'.repeat(400);
     for (const skip of ['9'.repeat(15), '9'.repeat(16), large]) {
       const response = await list(`?skip=${skip}`);
@@ -218,7 +214,7 @@ describe('list', () => {
   });
 });
 
-test('a page of a list has at most 200 images, however many are asked for', async () => {
+test('a page of a list has at most 200 images', async () => {
   const own = await startServer();
   try {
     const numbers = Array.from({ length: 201 }, (_, index) => 1_000 + index);
@@ -236,7 +232,7 @@ test('a page of a list has at most 200 images, however many are asked for', asyn
 });
 
 describe('get_metadata', () => {
-  test('answers 200 with what upload answered', async () => {
+  test('returns 200 with the metadata that upload returned', async () => {
     const image = await server.addImage(await picture(70), { metadata: { altText: 'Eine Lampe — 灯' } });
     const response = await server.fetch(path(image.imageID));
     assert.equal(response.status, 200);
@@ -244,7 +240,7 @@ describe('get_metadata', () => {
     assert.equal((await server.fetch(path(image.imageID.toUpperCase()))).status, 200);
   });
 
-  test('answers 404 for an unknown and for a malformed image ID, in the same words', async () => {
+  test('returns the same 404 for unknown and malformed image IDs', async () => {
     const answers = new Set<string>();
     for (const id of [
       '7cec5bd3-6340-4de4-a923-bf6ec0f7e921',
@@ -270,7 +266,7 @@ describe('get_metadata', () => {
 });
 
 describe('update', () => {
-  test('keeps imageID, publicID, link, createdOn and, without a metadata part, the alt text', async () => {
+  test('keeps imageID, publicID, link and createdOn, and the alt text if there is no metadata part', async () => {
     const image = await server.addImage(await picture(80), { metadata: { altText: 'kept' } });
     const response = await server.upload(await picture(81), { replace: image.imageID });
     assert.equal(response.status, 200);
@@ -288,7 +284,7 @@ describe('update', () => {
     assert.equal(await changed(84, {}), undefined);
   });
 
-  test('to the image’s own current bytes is a success, so that PUT stays idempotent', async () => {
+  test('with the current bytes of the image succeeds, so that PUT is idempotent', async () => {
     const bytes = await picture(85);
     const image = await server.addImage(bytes);
     assert.equal((await server.upload(bytes, { replace: image.imageID })).status, 200);
@@ -298,7 +294,7 @@ describe('update', () => {
     );
   });
 
-  test('with a picture that is refused changes nothing', async () => {
+  test('with a refused picture changes nothing', async () => {
     const image = await server.addImage(await picture(86), { metadata: { altText: 'stays' } });
     const before = await (await server.fetch(`/images/${image.publicID}`)).arrayBuffer();
     const response = await server.upload(Buffer.from('no picture'), { replace: image.imageID, metadata: {} });
@@ -308,14 +304,14 @@ describe('update', () => {
     assert.deepEqual(Buffer.from(after), Buffer.from(before));
   });
 
-  test('of an unknown image is 404', async () => {
+  test('of an unknown image returns 404', async () => {
     const response = await server.upload(await picture(87), {
       replace: '7cec5bd3-6340-4de4-a923-bf6ec0f7e921',
     });
     assert.equal(response.status, 404);
   });
 
-  test('shows its new picture at the old link at once', async () => {
+  test('shows the new picture at the same link at once', async () => {
     const image = await server.addImage(await picture(88));
     const etag = async () => (await server.fetch(`/images/${image.publicID}`)).headers.get('etag');
     const before = await etag();
@@ -325,7 +321,7 @@ describe('update', () => {
 });
 
 describe('delete', () => {
-  test('disables: the image is still public, listed and readable, and cannot be changed', async () => {
+  test('disables the image: it stays public, listed and readable, and cannot be changed', async () => {
     const image = await server.addImage(await picture(100), { metadata: { altText: 'off' } });
     const response = await server.fetch(path(image.imageID), { method: 'DELETE' });
     assert.equal(response.status, 204);
@@ -339,7 +335,7 @@ describe('delete', () => {
     assert.equal((await put(image.imageID, { altText: 'on' })).status, 409);
   });
 
-  test('again is 204 and keeps the first time', async () => {
+  test('of a disabled image returns 204 and keeps disabledOn', async () => {
     const image = await server.addImage(await picture(102));
     const disable = async () => {
       assert.equal((await server.fetch(path(image.imageID), { method: 'DELETE' })).status, 204);
@@ -348,13 +344,13 @@ describe('delete', () => {
     assert.equal(await disable(), await disable());
   });
 
-  test('works for clients that send a content type with it', async () => {
+  test('accepts a content type without a body', async () => {
     const image = await server.addImage(await picture(103));
     const headers = { 'content-type': 'application/json' };
     assert.equal((await server.fetch(path(image.imageID), { method: 'DELETE', headers })).status, 204);
   });
 
-  test('of an unknown image is 404', async () => {
+  test('of an unknown image returns 404', async () => {
     const response = await server.fetch(path('7cec5bd3-6340-4de4-a923-bf6ec0f7e921'), { method: 'DELETE' });
     assert.equal(response.status, 404);
   });
@@ -376,7 +372,7 @@ describe('update_metadata', () => {
     assert.equal(await set({ altText: null }), undefined);
   });
 
-  test('refuses wrong types and texts with 422 {altText}, and what is not JSON with 400', async () => {
+  test('refuses wrong types and texts with 422 {altText}, and invalid JSON with 400', async () => {
     const image = await server.addImage(await picture(111), { metadata: { altText: 'stays' } });
     for (const body of [
       { altText: 1 },
@@ -399,8 +395,8 @@ describe('update_metadata', () => {
   });
 });
 
-describe('quota', () => {
-  test('counts the images that are not disabled; beyond it uploads are 400 with the limit named', async () => {
+describe('the quota of images', () => {
+  test('counts enabled images; above it, uploads get 400 with the limit', async () => {
     const small = await startServer({ VITRINE_IMAGE_QUOTA: '3' });
     try {
       const added: ImageJSON[] = [];
@@ -411,9 +407,13 @@ describe('quota', () => {
       assert.equal(
         (await small.upload(await picture(122))).status,
         409,
-        'a duplicate is refused as one first',
+        'the duplicate is found before the quota is checked',
       );
-      assert.equal((await small.upload(Buffer.from('x'))).status, 422, 'and so is a bad picture');
+      assert.equal(
+        (await small.upload(Buffer.from('x'))).status,
+        422,
+        'the invalid picture is found before the quota is checked',
+      );
       await small.fetch(path(added[0]?.imageID ?? ''), { method: 'DELETE' });
       assert.equal((await small.upload(await picture(123))).status, 201);
     } finally {
@@ -423,7 +423,7 @@ describe('quota', () => {
 });
 
 describe('the quota of bytes', () => {
-  test('counts the originals of images that are not disabled; beyond it uploads and updates are 400 with the limit named', async () => {
+  test('counts the originals of enabled images; above it, uploads and updates get 400 with the limit', async () => {
     const pictures = await Promise.all([160, 161, 162].map(picture));
     const [three, one, two] = pictures.sort((a, b) => a.length - b.length) as [Buffer, Buffer, Buffer];
     const limit = one.length + two.length;
@@ -435,7 +435,11 @@ describe('the quota of bytes', () => {
       assert.equal(refused.status, 400);
       const text = `byte quota exceeded: limit ${limit} bytes of images that are not disabled`;
       assert.deepEqual(await json(refused), { error: text });
-      assert.equal((await small.upload(two)).status, 409, 'a duplicate is refused as one first');
+      assert.equal(
+        (await small.upload(two)).status,
+        409,
+        'the duplicate is found before the quota is checked',
+      );
 
       const large = await sharp({ create: { width: 300, height: 300, channels: 3, background: 'teal' } })
         .png({ compressionLevel: 0 })
@@ -457,7 +461,7 @@ describe('the quota of bytes', () => {
 describe('idempotency', () => {
   const keyed = (key: string) => ({ headers: { 'x-idempotency-key': key } });
 
-  test('gives a retry of the same upload its first answer', async () => {
+  test('returns the first response to a retry of the same upload', async () => {
     const bytes = await picture(130);
     const options = { metadata: { altText: 'once' }, ...keyed('retry-1') };
     const first = await server.upload(bytes, options);
@@ -479,14 +483,16 @@ describe('idempotency', () => {
     );
   });
 
-  test('lets concurrent twins wait for the first, and all get its answer', async () => {
+  test('makes concurrent retries wait for the first upload and returns its response to all', async () => {
     const bytes = await picture(133);
-    const twins = await Promise.all(Array.from({ length: 5 }, () => server.upload(bytes, keyed('retry-3'))));
+    const retries = await Promise.all(
+      Array.from({ length: 5 }, () => server.upload(bytes, keyed('retry-3'))),
+    );
     assert.deepEqual(
-      twins.map(({ status }) => status),
+      retries.map(({ status }) => status),
       [201, 201, 201, 201, 201],
     );
-    assert.equal(new Set(await Promise.all(twins.map((twin) => twin.text()))).size, 1);
+    assert.equal(new Set(await Promise.all(retries.map((retry) => retry.text()))).size, 1);
   });
 
   test('remembers only a 201', async () => {
@@ -502,7 +508,7 @@ describe('idempotency', () => {
 });
 
 describe('every response', () => {
-  test('carries x-request-id, its own unless the client sent a harmless one', async () => {
+  test('has an x-request-id: a valid one of the client, or a new one', async () => {
     for (const target of [path(), '/images/unknown', '/nowhere', '/livez', '/ping']) {
       assert.match((await server.fetch(target)).headers.get('x-request-id') ?? '', UUID, target);
     }
@@ -512,11 +518,11 @@ describe('every response', () => {
     assert.match(replaced.headers.get('x-request-id') ?? '', UUID);
   });
 
-  test('of the API names the version that answers; public links and probes do not', async () => {
-    const version = async (target: string, asked?: string) => {
+  test('of the API has the version that answered; public links and probes have none', async () => {
+    const version = async (target: string, requested?: string) => {
       const response = await server.fetch(
         target,
-        asked === undefined ? {} : { headers: { 'x-moov-version': asked } },
+        requested === undefined ? {} : { headers: { 'x-moov-version': requested } },
       );
       return [response.status, response.headers.get('x-moov-version')];
     };
@@ -529,7 +535,7 @@ describe('every response', () => {
     assert.deepEqual(await version(`/images/${image.publicID}`, 'nonsense'), [200, null]);
   });
 
-  test('to a version that is none is 404 {error}, once the credentials are good', async () => {
+  test('to a malformed version is 404 {error}, after the credentials are checked', async () => {
     const headers = { 'x-moov-version': '2024' };
     const without = await fetch(`${server.url}${path()}`, { headers });
     assert.equal(without.status, 401);
@@ -539,7 +545,7 @@ describe('every response', () => {
     assert.match(String((await json(response)).error), /X-Moov-Version must be/);
   });
 
-  test('to an unknown path is 404 {error} as JSON that is not stored', async () => {
+  test('to an unknown path is 404 {error} as JSON with no-store', async () => {
     const response = await server.fetch('/nowhere/at/all');
     assert.equal(response.status, 404);
     assert.match(response.headers.get('content-type') ?? '', /^application\/json/);
@@ -548,7 +554,7 @@ describe('every response', () => {
   });
 });
 
-test('the original is kept bit for bit', async () => {
+test('the original is stored unchanged', async () => {
   const bytes = await picture(150);
   await server.addImage(bytes);
   const digest = createHash('sha256').update(bytes).digest('hex');

@@ -1,5 +1,6 @@
 /**
- * The route for originals: every byte as it came, to who may have it, and never as a page.
+ * The route of originals: the unchanged bytes, for principals with the scope, and never as a page in a
+ * browser.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
@@ -31,15 +32,15 @@ describe('the original of an image', () => {
     const digest = digestOf(bytes);
     return join(server.folder, 'blobs/originals', digest.slice(0, 2), digest);
   };
-  async function added(make = () => picture(number++)): Promise<{ image: ImageJSON; bytes: Buffer }> {
+  async function upload(make = () => picture(number++)): Promise<{ image: ImageJSON; bytes: Buffer }> {
     const bytes = await make();
     return { image: await server.addImage(bytes), bytes };
   }
 
-  test('is every byte that was uploaded, in its own format, as an attachment only', async () => {
+  test('has exactly the uploaded bytes, in its own format, as an attachment', async () => {
     const square = () => sharp({ create: { width: 40, height: 40, channels: 3, background: '#abc' } });
     const makes = {
-      // With what public links strip.
+      // With metadata that public links strip.
       jpg: () =>
         square()
           .withExif({ IFD0: { Artist: 'marker' } })
@@ -49,7 +50,7 @@ describe('the original of an image', () => {
       webp: () => square().webp().toBuffer(),
     };
     for (const [extension, make] of Object.entries(makes)) {
-      const { image, bytes } = await added(make);
+      const { image, bytes } = await upload(make);
       const response = await server.fetch(pathOf(image));
       assert.equal(response.status, 200);
       assert.deepEqual(Buffer.from(await response.arrayBuffer()), bytes);
@@ -70,8 +71,8 @@ describe('the original of an image', () => {
     }
   });
 
-  test('stays the same for who has it already, and for who only asks about it', async () => {
-    const { image, bytes } = await added();
+  test('returns 304 for a matching If-None-Match, no body for HEAD, and ignores ranges', async () => {
+    const { image, bytes } = await upload();
     const etag = `"${digestOf(bytes)}"`;
     for (const tag of [etag, `W/${etag}`, `"x", ${etag}`, '*']) {
       const response = await server.fetch(pathOf(image), { headers: { 'if-none-match': tag } });
@@ -88,26 +89,26 @@ describe('the original of an image', () => {
     assert.deepEqual([range.status, (await range.arrayBuffer()).byteLength], [200, bytes.length]);
   });
 
-  test('is not given to who asks for other bytes', async () => {
-    const { image, bytes } = await added();
+  test('returns 412 if If-Match has other entity tags', async () => {
+    const { image, bytes } = await upload();
     const etag = `"${digestOf(bytes)}"`;
-    const asked = (tags: string, more: Record<string, string> = {}) =>
+    const request = (tags: string, more: Record<string, string> = {}) =>
       server.fetch(pathOf(image), { headers: { 'if-match': tags, ...more } });
-    for (const tags of [etag, `"x", ${etag}`, '*']) assert.equal((await asked(tags)).status, 200, tags);
-    // A weak tag stands for what looks the same, and that is not enough.
+    for (const tags of [etag, `"x", ${etag}`, '*']) assert.equal((await request(tags)).status, 200, tags);
+    // If-Match requires strong comparison, so a weak tag never matches.
     for (const tags of ['"x"', `W/${etag}`, '']) {
-      const response = await asked(tags, { 'if-none-match': etag });
+      const response = await request(tags, { 'if-none-match': etag });
       assert.equal(response.status, 412, tags);
       assert.equal(response.headers.get('etag'), null);
       assert.deepEqual(await response.json(), {
         error: 'the original has none of the entity tags of If-Match',
       });
     }
-    assert.equal((await asked(etag, { 'if-none-match': etag })).status, 304);
+    assert.equal((await request(etag, { 'if-none-match': etag })).status, 304);
   });
 
-  test('is that of disabled images too, and the new one once it is replaced', async () => {
-    const { image } = await added();
+  test('can be read for a disabled image, and has the new bytes after a replacement', async () => {
+    const { image } = await upload();
     const next = await picture(number++);
     assert.equal((await server.upload(next, { replace: image.imageID })).status, 200);
     await server.fetch(`/accounts/${ACCOUNT}/images/${image.imageID}`, { method: 'DELETE' });
@@ -115,8 +116,8 @@ describe('the original of an image', () => {
     assert.deepEqual(Buffer.from(await response.arrayBuffer()), next);
   });
 
-  test('is a 404 for no image, and for that of another account', async () => {
-    const { image } = await added();
+  test('returns 404 for an unknown image and for an image of another account', async () => {
+    const { image } = await upload();
     const other = await createAccount(server);
     for (const path of [
       `/accounts/${ACCOUNT}/images/${randomUUID()}/original`,
@@ -129,12 +130,12 @@ describe('the original of an image', () => {
     }
   });
 
-  test('that is lost or cut short is a 503 that the log explains, and no half of a picture', async () => {
-    const lost = await added();
+  test('that is lost or truncated returns 503, sends no bytes, and explains the fault in the log', async () => {
+    const lost = await upload();
     await rm(fileOf(lost.bytes));
-    const short = await added();
+    const short = await upload();
     await writeFile(fileOf(short.bytes), short.bytes.subarray(1));
-    for (const [{ image, bytes }, why] of [
+    for (const [{ image, bytes }, fault] of [
       [lost, 'is not stored'],
       [short, 'bytes and not'],
     ] as const) {
@@ -147,16 +148,16 @@ describe('the original of an image', () => {
         assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8');
         if (method === 'GET')
           assert.deepEqual(await response.json(), { error: 'the original of the image cannot be read now' });
-        const told = JSON.stringify(logged.find(({ code }) => code === 'unavailable'));
-        assert.ok(told.includes(`The original ${digestOf(bytes)} of image ${image.imageID}`), told);
-        assert.ok(told.includes(why), told);
+        const line = JSON.stringify(logged.find(({ code }) => code === 'unavailable'));
+        assert.ok(line.includes(`The original ${digestOf(bytes)} of image ${image.imageID}`), line);
+        assert.ok(line.includes(fault), line);
       }
     }
   });
 
-  test('closes its file when the client goes away in the middle', async () => {
-    // More than any buffer on the way holds, and nothing to decode for long.
-    const { image, bytes } = await added(async () => {
+  test('closes its file when the client disconnects in the middle', async () => {
+    // Larger than all buffers on the way, and quick to decode.
+    const { image, bytes } = await upload(async () => {
       const noise = { create: { width: 2_200, height: 2_200, channels: 3, background: '#888' } } as const;
       return sharp({
         ...noise,
@@ -176,7 +177,7 @@ describe('the original of an image', () => {
       });
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
     await once(socket, 'connect');
-    const answered = new Promise<void>((resolve) => {
+    const responseClosed = new Promise<void>((resolve) => {
       server.app.http.server.once('request', (_request, response) => response.once('close', () => resolve()));
     });
     socket.write(
@@ -186,7 +187,7 @@ describe('the original of an image', () => {
     socket.pause();
     assert.ok(isOpen());
     socket.destroy();
-    await answered;
+    await responseClosed;
     while (isOpen()) await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(await readFile(fileOf(bytes)), bytes);
   });

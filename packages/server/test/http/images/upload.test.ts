@@ -25,13 +25,13 @@ before(async () => {
 });
 after(() => server.close());
 
-const count = async () => Number((await server.fetch(IMAGES)).headers.get('x-total-count'));
-const staged = () => readdir(`${server.folder}/blobs/staging`);
+const countImages = async () => Number((await server.fetch(IMAGES)).headers.get('x-total-count'));
+const listStaged = () => readdir(`${server.folder}/blobs/staging`);
 
-/** Nothing that was refused may leave anything behind. */
-async function unchanged(): Promise<void> {
-  assert.equal(await count(), total);
-  assert.deepEqual(await staged(), []);
+/** A refused upload leaves neither an image nor a staged file. */
+async function assertUnchanged(): Promise<void> {
+  assert.equal(await countImages(), total);
+  assert.deepEqual(await listStaged(), []);
 }
 
 interface Part {
@@ -41,7 +41,7 @@ interface Part {
   content: Buffer | string;
 }
 
-/** A form byte by byte, so that it can be wrong in any way. */
+/** The bytes of a form. The parts can be invalid in any way. */
 function rawForm(parts: Part[], end = `--${BOUNDARY}--\r\n`): Buffer {
   const chunks = parts.flatMap(({ name, fileName, type, content }) => [
     Buffer.from(
@@ -58,13 +58,13 @@ function rawForm(parts: Part[], end = `--${BOUNDARY}--\r\n`): Buffer {
 const post = (body: Body | Buffer, headers: Record<string, string> = { 'content-type': TYPE }) =>
   server.fetch(IMAGES, { method: 'POST', body: body as Body, headers });
 
-async function refused(response: Response, status: number, words: RegExp): Promise<void> {
+async function assertRefused(response: Response, status: number, pattern: RegExp): Promise<void> {
   const text = await response.text();
   assert.equal(response.status, status, text);
-  assert.match(text, words);
+  assert.match(text, pattern);
 }
 
-/** A valid PNG of exactly this many bytes: noise, and an ancillary chunk to fill up. */
+/** A valid PNG of exactly this many bytes. An ancillary chunk fills it up. */
 async function pngOfSize(size: number): Promise<Buffer> {
   const png = await flat(32, 32, size % 2 === 0 ? 'teal' : 'navy')
     .png()
@@ -75,43 +75,43 @@ async function pngOfSize(size: number): Promise<Buffer> {
 
 describe('a form', () => {
   beforeEach(async () => {
-    total = await count();
+    total = await countImages();
   });
 
-  test('without an image part is 422 {image}', async () => {
+  test('without an image part gets 422 {image}', async () => {
     const form = new FormData();
     form.append('metadata', '{"altText":"alone"}');
     const response = await post(form, {});
     assert.equal(response.status, 422);
     assert.deepEqual(Object.keys((await response.json()) as object), ['image']);
-    await unchanged();
+    await assertUnchanged();
   });
 
-  test('that is wrong in both parts says so of both', async () => {
+  test('with errors in both parts gets both errors', async () => {
     const form = new FormData();
     form.append('metadata', '{"altText":1}');
     const body = (await (await post(form, {})).json()) as Record<string, unknown>;
     assert.deepEqual(Object.keys(body).sort(), ['image', 'metadata']);
   });
 
-  test('with two image parts is 400, and neither is stored', async () => {
+  test('with two image parts gets 400, and neither is stored', async () => {
     const [one, two] = [await picture(1), await picture(2)];
     const parts = [one, two].map((content) => ({ name: 'image', fileName: 'a.jpg', content }));
-    await refused(await post(rawForm(parts)), 400, /more than one part named \\"image\\"/);
-    await unchanged();
+    await assertRefused(await post(rawForm(parts)), 400, /more than one part named \\"image\\"/);
+    await assertUnchanged();
   });
 
-  test('with two metadata parts is 400', async () => {
+  test('with two metadata parts gets 400', async () => {
     const parts = [
       { name: 'metadata', content: '{}' },
       { name: 'metadata', content: '{}' },
       { name: 'image', fileName: 'a', content: await picture(3) },
     ];
-    await refused(await post(rawForm(parts)), 400, /more than one part named \\"metadata\\"/);
-    await unchanged();
+    await assertRefused(await post(rawForm(parts)), 400, /more than one part named \\"metadata\\"/);
+    await assertUnchanged();
   });
 
-  test('may have its parts in any order, under any type, without a file name, with others beside them', async () => {
+  test('may have its parts in any order, with any type, without a file name, and next to other parts', async () => {
     const shapes: Part[][] = [
       [
         { name: 'metadata', type: 'application/json', content: '{}' },
@@ -136,38 +136,42 @@ describe('a form', () => {
       const response = await post(rawForm(parts));
       assert.equal(response.status, 201, await response.text());
     }
-    assert.deepEqual(await staged(), []);
+    assert.deepEqual(await listStaged(), []);
   });
 
-  test('with 50 000 fields is 400', async () => {
+  test('with 50 000 fields gets 400', async () => {
     const parts = Array.from({ length: 50_000 }, (_, index) => ({ name: `f${index}`, content: 'x' }));
-    await refused(await post(rawForm(parts)), 400, /more than 16 parts/);
-    await unchanged();
+    await assertRefused(await post(rawForm(parts)), 400, /more than 16 parts/);
+    await assertUnchanged();
   });
 
-  test('with more than 64 KiB of metadata is 413', async () => {
+  test('with more than 64 KiB of metadata gets 413', async () => {
     const form = uploadForm(await picture(9), `{"altText":"x","junk":"${'y'.repeat(66_000)}"}`);
-    await refused(await post(form, {}), 413, /metadata part is larger than 65536 bytes/);
-    await unchanged();
+    await assertRefused(await post(form, {}), 413, /metadata part is larger than 65536 bytes/);
+    await assertUnchanged();
   });
 
-  test('that is no form is 400', async () => {
+  test('that is not a multipart form gets 400', async () => {
     const bytes = await picture(10);
-    await refused(await post(bytes, { 'content-type': 'multipart/form-data' }), 400, /must be multipart/);
-    await refused(await post(bytes), 400, /not a well-formed multipart form/);
+    await assertRefused(
+      await post(bytes, { 'content-type': 'multipart/form-data' }),
+      400,
+      /must be multipart/,
+    );
+    await assertRefused(await post(bytes), 400, /not a well-formed multipart form/);
     for (const type of [
       'application/json',
       'application/octet-stream',
       'text/plain',
       'multipart/mixed; boundary=x',
     ]) {
-      await refused(await post('{', { 'content-type': type }), 400, /must be multipart/);
+      await assertRefused(await post('{', { 'content-type': type }), 400, /must be multipart/);
     }
-    await refused(await post('', { 'content-type': TYPE }), 400, /multipart/);
-    await unchanged();
+    await assertRefused(await post('', { 'content-type': TYPE }), 400, /multipart/);
+    await assertUnchanged();
   });
 
-  test('whose metadata is not UTF-8 is 422', async () => {
+  test('with metadata that is not UTF-8 gets 422', async () => {
     const metadata = Buffer.concat([
       Buffer.from('{"altText":"'),
       Buffer.from([0xff, 0xfe]),
@@ -177,40 +181,40 @@ describe('a form', () => {
       { name: 'metadata', content: metadata },
       { name: 'image', fileName: 'a', content: await picture(40) },
     ];
-    await refused(await post(rawForm(parts)), 422, /"metadata":\{"altText":"[^"]*UTF-8/);
+    await assertRefused(await post(rawForm(parts)), 422, /"metadata":\{"altText":"[^"]*UTF-8/);
     const typed = [
       { ...parts[0], type: 'application/json; charset=utf-8', content: '{"altText":"灯"}' },
       parts[1],
     ] as Part[];
     const accepted = await post(rawForm(typed));
     assert.match(await accepted.text(), /"altText":"灯"/);
-    total = await count();
+    total = await countImages();
   });
 
-  test('under any Content-Encoding is 415', async () => {
+  test('with any Content-Encoding gets 415', async () => {
     for (const encoding of ['gzip', 'br', 'deflate', 'zstd', 'gzip, br']) {
       const headers = { 'content-type': TYPE, 'content-encoding': encoding };
-      await refused(await post(rawForm([]), headers), 415, /Content-Encoding/);
+      await assertRefused(await post(rawForm([]), headers), 415, /Content-Encoding/);
     }
   });
 
-  test('that is cut off at any byte is 400 and leaves nothing behind', async () => {
+  test('that is truncated at any byte gets 400 and leaves no file', async () => {
     const whole = rawForm([
       { name: 'metadata', content: '{"altText":"cut"}' },
       { name: 'image', fileName: 'a.jpg', type: 'image/jpeg', content: await picture(11) },
     ]);
-    // The last line break is not needed, and neither is the second dash to see the end coming.
+    // The last line break and the dash before it are not needed to see the end.
     for (let length = 0; length < whole.length - 4; length += length < 400 ? 1 : 97) {
       const response = await post(whole.subarray(0, length));
       assert.equal(response.status, 400, `${length} bytes: ${await response.text()}`);
     }
-    await unchanged();
+    await assertUnchanged();
   });
 
-  test('whose sender goes away in the middle leaves nothing behind', async () => {
+  test('whose client disconnects in the middle leaves no file', async () => {
     const whole = rawForm([{ name: 'image', fileName: 'a.jpg', content: await picture(12) }]);
     for (const length of [10, 150, 300, whole.length - 30]) {
-      const begun = once(server.app.http.server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
+      const started = once(server.app.http.server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
       const sender = httpRequest(`${server.url}${IMAGES}`, {
         method: 'POST',
         headers: {
@@ -219,25 +223,25 @@ describe('a form', () => {
           'content-length': whole.length,
         },
       });
-      const gone = new Promise((resolve) => sender.once('close', resolve));
+      const senderClosed = new Promise((resolve) => sender.once('close', resolve));
       sender.on('error', () => undefined);
       await new Promise<void>((resolve) => sender.write(whole.subarray(0, length), () => resolve()));
-      const [, response] = await begun;
-      const over = once(response, 'close');
+      const [, response] = await started;
+      const responseClosed = once(response, 'close');
       sender.destroy();
-      await Promise.all([gone, over]);
+      await Promise.all([senderClosed, responseClosed]);
     }
-    while ((await staged()).length > 0) await new Promise(setImmediate);
-    await unchanged();
+    while ((await listStaged()).length > 0) await new Promise(setImmediate);
+    await assertUnchanged();
   });
 });
 
 describe('a picture', () => {
   beforeEach(async () => {
-    total = await count();
+    total = await countImages();
   });
 
-  test('that is truncated, of each format, is 422 {image: why}', async () => {
+  test('of any format that is truncated gets 422 {image}', async () => {
     for (const format of ['jpeg', 'png', 'webp'] as const) {
       const bytes = await photo().toFormat(format).toBuffer();
       for (const share of [0.1, 0.5, 0.9]) {
@@ -248,10 +252,10 @@ describe('a picture', () => {
         assert.ok((body.image ?? '').length > 10);
       }
     }
-    await unchanged();
+    await assertUnchanged();
   });
 
-  test('of any other format is 422, whatever its name says', async () => {
+  test('of any other format gets 422', async () => {
     for (const [name, bytes] of Object.entries(await otherFormats())) {
       const response = await server.upload(bytes);
       assert.equal(response.status, 422, name);
@@ -261,32 +265,32 @@ describe('a picture', () => {
         name,
       );
     }
-    await unchanged();
+    await assertUnchanged();
   });
 
-  test('of too many pixels is 422 before it is decoded', async () => {
+  test('with too many pixels gets 422 before it is decoded', async () => {
     const bytes = blackPng(10_001, 10_000);
     const response = await server.upload(bytes);
     assert.equal(response.status, 422);
     assert.match(((await response.json()) as { image: string }).image, /100/);
-    await unchanged();
+    await assertUnchanged();
   });
 });
 
 describe('the limit of 16 MiB', () => {
-  test('is in the file: exactly 16 777 216 bytes are 201, one more is 413', async () => {
+  test('applies to the file: 16 777 216 bytes get 201, one byte more gets 413', async () => {
     const exact = await pngOfSize(MAX_ORIGINAL_BYTES);
     assert.equal(exact.length, 16_777_216);
     const accepted = await server.upload(exact, { metadata: { altText: 'x'.repeat(2_000) } });
     assert.equal(accepted.status, 201, await accepted.text());
-    total = await count();
+    total = await countImages();
     const over = await server.upload(await pngOfSize(MAX_ORIGINAL_BYTES + 1));
-    await refused(over, 413, /16777216 bytes/);
-    await unchanged();
+    await assertRefused(over, 413, /16777216 bytes/);
+    await assertUnchanged();
   });
 
-  test('refuses 200 MB before they are read', async () => {
-    total = await count();
+  test('refuses a Content-Length of 200 MB before reading the body', async () => {
+    total = await countImages();
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
     const answer = new Promise<string>((resolve, reject) => {
       let text = '';
@@ -296,7 +300,7 @@ describe('the limit of 16 MiB', () => {
         if (text.includes('\r\n\r\n')) resolve(text);
       });
     });
-    // Not one byte of the body is sent: the answer comes all the same.
+    // The client sends no byte of the body. The answer still comes.
     socket.write(
       `POST ${IMAGES} HTTP/1.1\r\nHost: x\r\nAuthorization: ${server.authorization}\r\n` +
         `Content-Type: ${TYPE}\r\nContent-Length: 200000000\r\n\r\n`,
@@ -305,11 +309,11 @@ describe('the limit of 16 MiB', () => {
     socket.destroy();
     assert.match(text, /^HTTP\/1\.1 413 /);
     assert.doesNotMatch(text, /connection: close/i);
-    await unchanged();
+    await assertUnchanged();
   });
 
-  test('does not ask a client to go on that asks first', async () => {
-    const expecting = httpRequest(`${server.url}${IMAGES}`, {
+  test('sends 413 and not 100 Continue for a Content-Length of 200 MB', async () => {
+    const request = httpRequest(`${server.url}${IMAGES}`, {
       method: 'POST',
       headers: {
         authorization: server.authorization,
@@ -318,22 +322,22 @@ describe('the limit of 16 MiB', () => {
         expect: '100-continue',
       },
     });
-    let asked = false;
-    expecting.on('continue', () => {
-      asked = true;
+    let continued = false;
+    request.on('continue', () => {
+      continued = true;
     });
     const status = await new Promise((resolve, reject) => {
-      expecting.on('response', (response) => resolve(response.statusCode));
-      expecting.on('error', reject);
-      expecting.flushHeaders();
+      request.on('response', (response) => resolve(response.statusCode));
+      request.on('error', reject);
+      request.flushHeaders();
     });
-    expecting.destroy();
-    assert.deepEqual([status, asked], [413, false]);
+    request.destroy();
+    assert.deepEqual([status, continued], [413, false]);
   });
 
-  test('asks a client to go on whose headers are good', async () => {
+  test('sends 100 Continue to a client with valid headers', async () => {
     const whole = rawForm([{ name: 'image', fileName: 'a.jpg', content: await picture(30) }]);
-    const asking = httpRequest(`${server.url}${IMAGES}`, {
+    const request = httpRequest(`${server.url}${IMAGES}`, {
       method: 'POST',
       headers: {
         authorization: server.authorization,
@@ -343,16 +347,16 @@ describe('the limit of 16 MiB', () => {
       },
     });
     const status = await new Promise((resolve, reject) => {
-      asking.on('continue', () => asking.end(whole));
-      asking.on('response', (response) => resolve(response.resume().statusCode));
-      asking.on('error', reject);
-      asking.flushHeaders();
+      request.on('continue', () => request.end(whole));
+      request.on('response', (response) => resolve(response.resume().statusCode));
+      request.on('error', reject);
+      request.flushHeaders();
     });
     assert.equal(status, 201);
   });
 
-  test('holds for a chunked body without a length, also an endless one', async () => {
-    total = await count();
+  test('applies to an endless chunked body', async () => {
+    total = await countImages();
     const chunk = Buffer.alloc(1024 * 1024, 'x');
     async function* endless() {
       yield Buffer.from(
@@ -366,13 +370,13 @@ describe('the limit of 16 MiB', () => {
       headers: { 'content-type': TYPE },
       duplex: 'half',
     } as RequestInit);
-    await refused(response, 413, /16777216 bytes/);
-    await unchanged();
+    await assertRefused(response, 413, /16777216 bytes/);
+    await assertUnchanged();
   });
 });
 
-describe('clients that send too much see the 413 and not a broken pipe', () => {
-  // 40 MB: more than the sockets hold, less than what would be slow to make.
+describe('a client that sends too much gets the 413 instead of a broken pipe', () => {
+  // 40 MB: more than the socket buffers, and quick to create.
   const SIZE = 40_000_000;
   const run = promisify(execFile);
 
@@ -393,7 +397,7 @@ describe('clients that send too much see the 413 and not a broken pipe', () => {
     assert.match(stdout, /larger than .*413$/s);
   });
 
-  test('and one that goes on sending nonetheless is held up, and then cut off', async () => {
+  test('with a raw socket that never stops sending, and is disconnected', async () => {
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
     let answer = '';
     socket.on('data', (data: Buffer) => {
@@ -403,13 +407,13 @@ describe('clients that send too much see the 413 and not a broken pipe', () => {
       `POST ${IMAGES} HTTP/1.1\r\nHost: x\r\nAuthorization: ${server.authorization}\r\n` +
         `Content-Type: ${TYPE}\r\nContent-Length: 4000000000\r\n\r\n`,
     );
-    const gone = await sendEndlessly(socket);
+    const sent = await sendEndlessly(socket);
     assert.match(answer, /^HTTP\/1\.1 413 /);
-    // 4 MiB are read on; the rest is what lies between the two in the memory of the system.
-    assert.ok(gone < 48 * 1024 * 1024, `${gone} bytes went out`);
+    // The server reads 4 MiB more. The rest is in the buffers of the operating system.
+    assert.ok(sent < 48 * 1024 * 1024, `the client sent ${sent} bytes`);
   });
 
-  // As requests and httpx do: when the pipe breaks, they look at what the server had to say.
+  // Like requests and httpx: after a broken pipe, the client reads the response of the server.
   test('Python', async (t) => {
     const script = `
 import http.client, sys, urllib.parse
@@ -422,11 +426,11 @@ try: c.request("POST", u.path, body=body, headers=headers)
 except BrokenPipeError: pass
 r = c.getresponse(); print(r.status, r.read().decode())
 `;
-    const found = await run('python3', ['-c', 'pass']).then(
+    const hasPython = await run('python3', ['-c', 'pass']).then(
       () => true,
       () => false,
     );
-    if (!found) {
+    if (!hasPython) {
       t.skip('python3 is not installed');
       return;
     }

@@ -21,7 +21,7 @@ async function upload(altText?: string): Promise<ImageJSON> {
   return server.addImage(await picture(number++), altText === undefined ? {} : { metadata: { altText } });
 }
 
-async function sell(changes: object): Promise<string> {
+async function createProduct(changes: object): Promise<string> {
   const { status, body } = await send('POST', `/accounts/${ACCOUNT}/products`, {
     title: 'Lemonade',
     basePrice: PRICE,
@@ -32,11 +32,11 @@ async function sell(changes: object): Promise<string> {
 }
 
 describe('the usage of an image over HTTP', () => {
-  test('says what shows it, also to who would disable it and does not', async () => {
+  test('lists what shows it, and DELETE with dryRun returns the same list', async () => {
     const { imageID } = await upload();
     const images = [{ imageID }];
     const options = [{ name: 'S' }, { name: 'L', images }];
-    const productID = await sell({
+    const productID = await createProduct({
       images,
       optionGroups: [{ name: 'Size', minSelect: 0, maxSelect: 1, options }],
     });
@@ -66,10 +66,14 @@ describe('the usage of an image over HTTP', () => {
     assert.equal((await send('GET', `${PATH}/${imageID}`)).body.disabledOn, undefined);
     assert.equal((await send('DELETE', `${PATH}/${imageID}?dryRun=false`)).status, 204);
     assert.ok((await send('GET', `${PATH}/${imageID}`)).body.disabledOn);
-    assert.deepEqual((await send('GET', `${PATH}/${imageID}/usage`)).body, expected, 'it is still shown');
+    assert.deepEqual(
+      (await send('GET', `${PATH}/${imageID}/usage`)).body,
+      expected,
+      'a disabled image is still shown',
+    );
   });
 
-  test('is a 404 for an unknown image, and a 400 for a dryRun that is neither', async () => {
+  test('returns 404 for an unknown image, and 400 for a dryRun that is not true or false', async () => {
     for (const id of [randomUUID(), 'x']) {
       for (const [method, path] of [
         ['GET', 'usage'],
@@ -89,13 +93,13 @@ describe('the usage of an image over HTTP', () => {
     assert.equal((await send('GET', `${PATH}/${imageID}`)).body.disabledOn, undefined);
   });
 
-  test('is the answer of an account that does not disable what is in use', async () => {
+  test('is in the 409 of an account that does not allow disabling images in use', async () => {
     const policy = async (disablePolicy: string) =>
       (await send('PATCH', `/accounts/${ACCOUNT}`, { disablePolicy })).status;
     assert.equal(await policy('refuse'), 400);
     assert.equal(await policy('refuse-in-use'), 200);
     const [used, free] = [await upload(), await upload()];
-    await sell({ images: [{ imageID: used.imageID }] });
+    await createProduct({ images: [{ imageID: used.imageID }] });
     const usage = (await send('GET', `${PATH}/${used.imageID}/usage`)).body;
     const refused = await send('DELETE', `${PATH}/${used.imageID}`);
     const error =
@@ -109,7 +113,7 @@ describe('the usage of an image over HTTP', () => {
 });
 
 describe('enabling an image over HTTP', () => {
-  test('brings it back as it was, again and again, within the quota', async () => {
+  test('restores it unchanged, can be repeated, and respects the quota', async () => {
     const image = await upload('text');
     const path = `${PATH}/${image.imageID}/enable`;
     await send('DELETE', `${PATH}/${image.imageID}`);
@@ -129,26 +133,26 @@ describe('enabling an image over HTTP', () => {
 });
 
 describe('the filters of the list of images', () => {
-  test('compose with each other and with paging, and stay in the link to the next page', async () => {
-    const shop = await startServer();
+  test('combine with each other and with paging, and stay in the link to the next page', async () => {
+    const own = await startServer();
     try {
-      const fetched = async (query: string) => {
-        const response = await shop.fetch(query.startsWith('http') ? query : `${PATH}?${query}`);
+      const list = async (query: string) => {
+        const response = await own.fetch(query.startsWith('http') ? query : `${PATH}?${query}`);
         const images = (await response.json()) as ImageJSON[];
         return { ids: images.map(({ imageID }) => imageID), headers: response.headers };
       };
       const ids: string[] = [];
       for (let i = 0; i < 8; i += 1) {
         const metadata = i < 6 ? { altText: `${i % 2 ? 'GRÜNE Straße' : '100%'} ${i}` } : {};
-        ids.unshift((await shop.addImage(await picture(4_000 + i), { metadata })).imageID);
+        ids.unshift((await own.addImage(await picture(4_000 + i), { metadata })).imageID);
       }
       const [seven, six, five, four, three, two, one, zero] = ids;
-      await shop.fetch(`/accounts/${ACCOUNT}/products`, {
+      await own.fetch(`/accounts/${ACCOUNT}/products`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ title: 'x', basePrice: PRICE, images: [{ imageID: one }, { imageID: six }] }),
       });
-      for (const id of [three, six]) await shop.fetch(`${PATH}/${id}`, { method: 'DELETE' });
+      for (const id of [three, six]) await own.fetch(`${PATH}/${id}`, { method: 'DELETE' });
       for (const [query, expected] of [
         ['altText=missing', [seven, six]],
         ['altText=missing&disabled=true', [six]],
@@ -164,19 +168,19 @@ describe('the filters of the list of images', () => {
         ['unused=true&altText=missing&search=x', []],
         ['unknown=parameter', ids],
       ] as const) {
-        const { ids: found, headers } = await fetched(query);
-        assert.deepEqual(found, expected, query);
+        const { ids: actual, headers } = await list(query);
+        assert.deepEqual(actual, expected, query);
         assert.equal(headers.get('x-total-count'), String(expected.length), query);
         assert.equal(headers.get('link'), null, query);
 
         const paged: string[] = [];
         let next: string | undefined = `${query}&count=2`;
         while (next !== undefined) {
-          const page: Awaited<ReturnType<typeof fetched>> = await fetched(next);
+          const page: Awaited<ReturnType<typeof list>> = await list(next);
           paged.push(...page.ids);
           next = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1];
         }
-        assert.deepEqual(paged, expected, `${query} by pages`);
+        assert.deepEqual(paged, expected, `${query} in pages`);
       }
       for (const query of [
         'disabled=1',
@@ -185,13 +189,13 @@ describe('the filters of the list of images', () => {
         'search=%00',
         `search=${'x'.repeat(201)}`,
       ]) {
-        const response = await shop.fetch(`${PATH}?${query}`);
+        const response = await own.fetch(`${PATH}?${query}`);
         assert.equal(response.status, 400, query);
         const { error } = (await response.json()) as { error: string };
         assert.match(error, new RegExp(`^${query.split('=')[0]} must`));
       }
     } finally {
-      await shop.close();
+      await own.close();
     }
   });
 });
