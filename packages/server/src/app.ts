@@ -109,10 +109,10 @@ export async function createApp(
 
     const processor = createPool({ ...workers, size: config.renderConcurrency, log, telemetry });
     opened.push(processor);
-    telemetry.watch('tasksWaiting', {}, () => processor.waiting());
-    telemetry.watch('costWaiting', {}, () => processor.waitingCost() / 1_000);
-    telemetry.watch('tasksRunning', {}, () => processor.running());
-    telemetry.watch('workers', {}, () => processor.workerPids().length);
+    telemetry.addGauge('tasksWaiting', {}, () => processor.waiting());
+    telemetry.addGauge('costWaiting', {}, () => processor.waitingCost() / 1_000);
+    telemetry.addGauge('tasksRunning', {}, () => processor.running());
+    telemetry.addGauge('workers', {}, () => processor.workerPids().length);
 
     const access = new Access({ accounts, keys, tokens, now, log });
     opened.push(access);
@@ -125,8 +125,8 @@ export async function createApp(
     const disk = DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
     opened.push(disk);
     const memory = new MemoryCache(config.memoryCacheBytes);
-    telemetry.watch('cacheBytes', { tier: 'memory' }, () => memory.bytes);
-    telemetry.watch('cacheBytes', { tier: 'disk' }, () => disk.bytes);
+    telemetry.addGauge('cacheBytes', { tier: 'memory' }, () => memory.bytes);
+    telemetry.addGauge('cacheBytes', { tier: 'disk' }, () => disk.bytes);
     const renditions = new RenditionCache({ memory, disk });
     const ladders = new Ladders({ blobs, processor, log });
     const publicImages = new PublicImages(metadata);
