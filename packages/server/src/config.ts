@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
 import type { BlobsConfig } from './blobs/open.ts';
 import type { DatabaseConfig } from './database/open.ts';
-import { parseUUID } from './image.ts';
+import { parseUUID } from './validation/uuid.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

@@ -140,13 +140,7 @@ export interface Image {
   readonly original: Original;
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const PUBLIC_ID = /^[A-Za-z0-9_-]{21}$/;
-
-/** The canonical (lower-case) form of a UUID, or undefined if the text is none. */
-export function parseUUID(text: string): string | undefined {
-  return UUID.test(text) ? text.toLowerCase() : undefined;
-}
 
 /** True if the text has the form of a public ID. */
 export function isPublicID(text: string): boolean {

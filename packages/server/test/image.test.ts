@@ -10,7 +10,6 @@ import {
   MAX_ALT_TEXT_LENGTH,
   OUTPUT_FORMATS,
   parseAltText,
-  parseUUID,
 } from '../src/image.ts';
 
 const reason = (value: unknown) => {
@@ -60,24 +59,6 @@ describe('alt text', () => {
   test('is refused, with a reason that names it, if it is of another type', () => {
     for (const value of [1, true, [], {}, ['a']])
       assert.match(reason(value) ?? '', /altText must be a string/);
-  });
-});
-
-describe('a UUID', () => {
-  test('is read in either case and written in lower case', () => {
-    assert.equal(parseUUID('3A4ED2D9-03E1-4B0E-B45F-2A9CA72F8ADB'), '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb');
-  });
-
-  test('is nothing else', () => {
-    for (const text of [
-      '',
-      '3a4ed2d9',
-      '{3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb}',
-      '3a4ed2d903e14b0eb45f2a9ca72f8adb',
-      '../..',
-    ]) {
-      assert.equal(parseUUID(text), undefined);
-    }
   });
 });
 

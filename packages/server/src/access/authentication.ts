@@ -5,8 +5,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
-import { parseUUID } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import { type ApiKey, isCurrent, isGood, type KeySecret, type Principal, type Scope } from './account.ts';
 import { FailureThrottle } from './login-throttle.ts';
 import type { AccountRecords, KeyRecords, TokenRecords } from './records.ts';

@@ -3,7 +3,7 @@
  * and how scopes are written. Pure. Refuses to know who asks and what for.
  */
 
-import { parseUUID } from '../image.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import { type AccountSet, type ApiKey, type Grants, SCOPES, type Scope } from './account.ts';
 import type { Actor } from './audit.ts';
 

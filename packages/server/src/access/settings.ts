@@ -4,7 +4,7 @@
  */
 
 import { AppError } from '../errors.ts';
-import { parseUUID } from '../image.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import {
   DISABLE_POLICIES,
   type DisablePolicy,

@@ -2,7 +2,7 @@
  * Owns the rule of assigning images to products and line items: which may be assigned, where the request named them,
  * and what a refusal says. Refuses to know where images are stored.
  */
-import { parseUUID } from '../image.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import type { Path, Violations } from '../validation/violations.ts';
 
 /** A list of images has at most this many. */

@@ -3,7 +3,6 @@
  * Refuses to know where they are stored.
  */
 
-import { parseUUID } from '../image.ts';
 import {
   asObject,
   type JSONObject,
@@ -12,6 +11,7 @@ import {
   readOptionalName,
   readWhole,
 } from '../validation/json.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import { type Path, Violations } from '../validation/violations.ts';
 import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
 import { type ImageReference, MAX_IMAGES_A_LIST, parseImageID } from './assignment.ts';
