@@ -9,7 +9,7 @@ import {
   readList,
   readName,
   readOptionalName,
-  readWhole,
+  readWholeNumber,
 } from '../validation/json.ts';
 import { parseUUID } from '../validation/uuid.ts';
 import { type Path, Violations } from '../validation/violations.ts';
@@ -179,7 +179,7 @@ class LineItemsReader {
   }
 
   #quantity(value: unknown, path: Path): number {
-    return readWhole(value, [...path, 'quantity'], { min: 1, max: MAX_QUANTITY }, this.violations) ?? 1;
+    return readWholeNumber(value, [...path, 'quantity'], { min: 1, max: MAX_QUANTITY }, this.violations) ?? 1;
   }
 
   #product(value: unknown, path: Path): string | undefined {

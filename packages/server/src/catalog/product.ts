@@ -10,7 +10,7 @@ import {
   readDescription,
   readList,
   readName,
-  readWhole,
+  readWholeNumber,
 } from '../validation/json.ts';
 import { type Path, Violations } from '../validation/violations.ts';
 import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
@@ -132,8 +132,8 @@ class ProductReader {
     const options = list.map((option, i) => this.#option(option, [...optionsPath, i], basePrice));
 
     const bounds = { min: 0, max: MAX_OPTIONS };
-    const minSelect = readWhole(given.minSelect, [...path, 'minSelect'], bounds, violations);
-    const maxSelect = readWhole(given.maxSelect, [...path, 'maxSelect'], bounds, violations);
+    const minSelect = readWholeNumber(given.minSelect, [...path, 'minSelect'], bounds, violations);
+    const maxSelect = readWholeNumber(given.maxSelect, [...path, 'maxSelect'], bounds, violations);
     if (maxSelect !== undefined && maxSelect > list.length) {
       const reason = `maxSelect must not be more than the number of options, ${list.length}`;
       violations.add([...path, 'maxSelect'], reason);
