@@ -42,7 +42,9 @@ const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
 /** The rooms that imaging may import, so that it can become a package of its own. */
 const IMAGING_IMPORTS = ['imaging', 'errors.ts', 'image.ts', 'concurrency', 'telemetry'];
 
-/** The files of the capabilities that an adapter may import: ports, entities and their rules, but no service. */
+/**
+ * The files of the capabilities that an adapter may import: ports, entities and their rules, but no service.
+ */
 const PORTS =
   /^(access\/(account|audit|records|rights)|catalog\/(amount|assignment|line-items|product|records)|delivery\/public-images|images\/(records|usage)|maintenance\/records)\.ts$/;
 const CAPABILITIES = /^(access|catalog|delivery|images|maintenance)\//;

@@ -27,7 +27,7 @@ export const COUNTERS: Readonly<Record<CounterName, Definition>> = {
   },
   errors: {
     name: 'vitrine_http_errors_total',
-    help: 'Requests answered with 429 or 5xx, by status and reason. The reason is the limit that rejected a valid request, or the error code.',
+    help: 'Requests answered with 429 or 5xx, by status and reason. The reason says why a valid request was rejected, or is the error code of a failure.',
     labels: ['status', 'reason'],
   },
   malformed: {

@@ -89,7 +89,7 @@ it('removes a staged file when its scope ends', async (t) => {
   assert.deepEqual(await staging(), []);
 });
 
-it('accepts exactly the limit, and rejects the first byte beyond it without reading further', async (t) => {
+it('accepts exactly the limit, and rejects the first byte beyond it without reading the rest', async (t) => {
   const { store, staging } = await setUp(t);
   await using exact = await store.stage(Readable.from([Buffer.alloc(600), Buffer.alloc(400)]), {
     limit: 1000,

@@ -57,7 +57,7 @@ const expectedEnds = (reason: string, times: number) => [
   `vitrine_worker_ends_total{reason="${reason}"} ${times}`,
 ];
 
-test('counts each worker that a task ended, once and with its reason', async () => {
+test('the pool counts each worker that a task ended, once and with its reason', async () => {
   await withPool({ deadlineMs: 100 }, async (pool, read) => {
     await assert.rejects(pool.render(large, SLOW), { code: 'unavailable', rejection: 'worker-deadline' });
     await pool.check();
@@ -70,7 +70,7 @@ test('counts each worker that a task ended, once and with its reason', async () 
   });
 });
 
-test('counts a worker that ended while it was idle, and no worker when the pool closes', async () => {
+test('the pool counts a worker that ended while it was idle, and no worker when the pool closes', async () => {
   await withPool({}, async (pool, read) => {
     await pool.check();
     const [pid = 0] = pool.workerPids();
@@ -83,7 +83,7 @@ test('counts a worker that ended while it was idle, and no worker when the pool 
   });
 });
 
-test('reports how long each task waited and ran, and the number and cost of waiting tasks', async () => {
+test('the pool reports how long each task waited and ran, and the number and cost of waiting tasks', async () => {
   await withPool({}, async (pool, read) => {
     const results = Promise.all([pool.render(small, PLAN), pool.render(small, PLAN)]);
     assert.equal(pool.waiting(), 2);
@@ -96,7 +96,7 @@ test('reports how long each task waited and ran, and the number and cost of wait
   });
 });
 
-test('gives the reason for rejecting a task', async () => {
+test('the pool gives the reason for rejecting a task', async () => {
   await withPool({ maxWaiting: 1, maxWaitMs: { render: 1 } }, async (pool) => {
     const outcomes = await Promise.allSettled([pool.render(small, PLAN), pool.render(small, PLAN)]);
     const reasons = outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.rejection);
@@ -106,7 +106,7 @@ test('gives the reason for rejecting a task', async () => {
   });
 });
 
-test('is ready when a worker is idle, and also when a worker is busy and tasks wait', async () => {
+test('the pool is ready when a worker is idle, and also when a worker is busy and tasks wait', async () => {
   await withPool({}, async (pool) => {
     await pool.check();
     assert.equal(pool.workerPids().length, 1);
@@ -120,7 +120,7 @@ test('is ready when a worker is idle, and also when a worker is busy and tasks w
   });
 });
 
-test('is not ready after it closed, and ends a check that is cancelled', async () => {
+test('the pool is not ready after it closed, and ends a check that is cancelled', async () => {
   await withPool({}, async (pool) => {
     const controller = new AbortController();
     const checking = pool.check(controller.signal);
