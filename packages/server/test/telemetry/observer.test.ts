@@ -12,8 +12,8 @@ test('a failure is counted if the client received it, and not if the client had 
     request.failed('unavailable', new Error('a disk'));
     request.ended({ method: 'GET', route: '/images/:publicID', status });
   }
-  const readings = parseMetrics((await telemetry.metrics()).text);
-  assert.deepEqual(readings.all('vitrine_http_errors_total'), [
+  const metrics = parseMetrics((await telemetry.metrics()).text);
+  assert.deepEqual(metrics.all('vitrine_http_errors_total'), [
     'vitrine_http_errors_total{status="503",reason="unavailable"} 1',
   ]);
 });

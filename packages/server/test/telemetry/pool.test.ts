@@ -6,12 +6,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Plan } from '../../src/imaging/plan.ts';
 import { createPool, type Pool, type PoolOptions } from '../../src/imaging/pool/pool.ts';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
 import { type MetricValues, parseMetrics } from '../support/metrics.ts';
 import * as pictures from '../support/pictures.ts';
+import { until } from '../support/waiting.ts';
 
 const PLAN: Plan = {
   ...{ width: 100, height: 100, fit: 'cover', position: 'center' },
@@ -48,11 +48,7 @@ async function withPool(
   }
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
-}
-
-const workerEnds = (readings: MetricValues) => readings.all('vitrine_worker_ends_total');
+const workerEnds = (metrics: MetricValues) => metrics.all('vitrine_worker_ends_total');
 const expectedEnds = (reason: string, times: number) => [
   `vitrine_worker_ends_total{reason="${reason}"} ${times}`,
 ];
