@@ -71,25 +71,25 @@ export async function createApp(
   limits: Partial<ServerLimits> = {},
   workers: Pick<PoolOptions, 'memoryLimitBytes'> = {},
 ): Promise<App> {
-  const opened: { close(): Promise<void> }[] = [];
+  const parts: { close(): Promise<void> }[] = [];
   const closeAll = async () => {
-    for (const part of opened.reverse()) await part.close();
+    for (const part of parts.reverse()) await part.close();
   };
   try {
     const telemetry = await openTelemetry(DOCUMENT.info.version);
-    const database = await starting(databaseName(config), openMetadata(config.database));
-    opened.push(database);
+    const database = await openPart(databaseName(config), openMetadata(config.database));
+    parts.push(database);
     const metadata = observeMetadata(database, telemetry);
     const { accounts, keys, tokens, audit, maintenance } = metadata;
-    await starting(databaseName(config), metadata.migrate());
+    await openPart(databaseName(config), metadata.migrate());
 
     const { folder } = config.blobs;
     const driver = await openFileBlobs({ folder }).catch((error: unknown) => {
       throw new StartError(`${String((error as Error).message)}. See VITRINE_BLOBS and VITRINE_DATA.`);
     });
     const blobs = new BlobStore(observeBlobs(driver, telemetry));
-    opened.push(blobs);
-    await starting(databaseName(config), joinLibrary({ records: maintenance, blobs }));
+    parts.push(blobs);
+    await openPart(databaseName(config), joinLibrary({ records: maintenance, blobs }));
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
     // A killed collector may have left originals that a new image references. A failure must not stop the
@@ -105,17 +105,17 @@ export async function createApp(
       sweep().catch((error: unknown) => log.warn({ err: error }, 'left-over files could not be removed'));
     }, SWEEP_INTERVAL);
     sweeping.unref();
-    opened.push({ close: async () => clearInterval(sweeping) });
+    parts.push({ close: async () => clearInterval(sweeping) });
 
     const processor = createPool({ ...workers, size: config.renderConcurrency, log, telemetry });
-    opened.push(processor);
-    telemetry.watch('tasksWaiting', {}, () => processor.waiting());
-    telemetry.watch('costWaiting', {}, () => processor.waitingCost() / 1_000);
-    telemetry.watch('tasksRunning', {}, () => processor.running());
-    telemetry.watch('workers', {}, () => processor.workerPids().length);
+    parts.push(processor);
+    telemetry.addGauge('tasksWaiting', {}, () => processor.waiting());
+    telemetry.addGauge('costWaiting', {}, () => processor.waitingCost() / 1_000);
+    telemetry.addGauge('tasksRunning', {}, () => processor.running());
+    telemetry.addGauge('workers', {}, () => processor.workerPids().length);
 
     const access = new Access({ accounts, keys, tokens, now, log });
-    opened.push(access);
+    parts.push(access);
     if (config.bootstrap) {
       const { accountID } = config.bootstrap;
       const outcome = await ensureBootstrapKey({ accounts, keys }, accountID, config.bootstrap, now());
@@ -123,10 +123,10 @@ export async function createApp(
     }
 
     const disk = DiskCache.open(join(config.dataFolder, 'cache'), config.cacheBytes);
-    opened.push(disk);
+    parts.push(disk);
     const memory = new MemoryCache(config.memoryCacheBytes);
-    telemetry.watch('cacheBytes', { tier: 'memory' }, () => memory.bytes);
-    telemetry.watch('cacheBytes', { tier: 'disk' }, () => disk.bytes);
+    telemetry.addGauge('cacheBytes', { tier: 'memory' }, () => memory.bytes);
+    telemetry.addGauge('cacheBytes', { tier: 'disk' }, () => disk.bytes);
     const renditions = new RenditionCache({ memory, disk });
     const ladders = new Ladders({ blobs, processor, log });
     const publicImages = new PublicImages(metadata);
@@ -170,7 +170,7 @@ export async function createApp(
       telemetry,
       metrics: () => telemetry.metrics(),
     });
-    opened.push(http);
+    parts.push(http);
     await http.ready();
 
     return {
@@ -190,7 +190,7 @@ export async function createApp(
 }
 
 /** The opened part, or a StartError that names what could not be opened. */
-async function starting<T>(subject: string, opening: Promise<T>): Promise<T> {
+async function openPart<T>(subject: string, opening: Promise<T>): Promise<T> {
   try {
     return await opening;
   } catch (error) {

@@ -1,71 +1,75 @@
 /**
- * Owns the configuration: what each environment variable means, its default, and how a wrong one is reported.
- * Every variable is declared once, as a descriptor beside the field that it fills; `docs/config.md` is generated
- * from the same descriptors. Refuses to know process.env, the file system and what the values are used for.
+ * The configuration from environment variables. Each variable is one descriptor with its default, its parser
+ * and its documentation; `docs/config.md` is generated from the descriptors.
  */
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
 import type { BlobsConfig } from './blobs/open.ts';
 import type { DatabaseConfig } from './database/open.ts';
-import { parseUUID } from './image.ts';
+import { parseUUID } from './validation/uuid.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** The whole configuration. Paths are as they were given, relative ones to the working folder. */
+/** The whole configuration. Paths are unchanged; relative paths start at the working folder. */
 export interface Config {
   readonly host: string;
-  /** 0: the system picks a free one. */
+  /** 0: the system selects a free port. */
   readonly port: number;
   readonly dataFolder: string;
   readonly database: DatabaseConfig;
   readonly blobs: BlobsConfig;
-  /** Base of public links, without a trailing slash; undefined: the address that the server listens on. */
+  /**
+   * The base of public links, without a trailing slash; undefined: the address that the server listens on.
+   */
   readonly publicURL: string | undefined;
   readonly bootstrap:
     | { readonly accountID: string; readonly publicKey: string; readonly secretKey: string }
     | undefined;
-  /** Requests per second per key and address; 0: no limit. */
+  /** The most requests per second of each key and each address; 0: no limit. */
   readonly rateLimit: number;
-  /** Images that are not disabled, per account that sets no quota of its own. */
+  /** The most images that are not disabled, for each account without its own quota. */
   readonly imageQuota: number;
-  /** Bytes of originals of images that are not disabled, per account that sets no quota of its own; 0: no limit. */
+  /**
+   * The most bytes of originals of images that are not disabled, for each account without its own quota; 0:
+   * no limit.
+   */
   readonly byteQuota: number;
   readonly cacheBytes: number;
   readonly memoryCacheBytes: number;
-  /** Renditions of one image that may be made at once, and again in the course of an hour; 0: no limit. */
+  /** The most different renditions of one image in a burst, and per hour; 0: no limit. */
   readonly sizeBudget: number;
   readonly renderConcurrency: number;
   readonly logLevel: LogLevel;
-  /** As Fastify's `trustProxy`: all or none, a number of hops, or addresses and networks. */
+  /** A value for Fastify's `trustProxy`: all or none, a number of proxies, or addresses and networks. */
   readonly trustProxy: boolean | number | readonly string[];
   readonly corsOrigins: '*' | readonly string[];
   readonly cacheControl: string;
 }
 
-// What each variable gives on its own; `bootstrap` takes two.
+/** The value of each variable. `bootstrap` has two variables. */
 type Settings = Omit<Config, 'bootstrap'> & {
   readonly bootstrapAccount: string | undefined;
   readonly bootstrapKey: { readonly publicKey: string; readonly secretKey: string } | undefined;
 };
 
-/** One environment variable: all that the loader and the documentation need to know about it. */
+/** An environment variable, for the loader and the documentation. */
 export interface Variable<T> {
   readonly name: `VITRINE_${string}`;
-  /** What is accepted, to follow "must be". Markdown. */
+  /** The accepted values, in Markdown. It completes the sentence that begins with "must be". */
   readonly format: string;
-  /** The text that is parsed when the variable is unset. `<data>` and `<cores>` stand for values of the start. */
+  /** The text that is parsed if the variable is unset. `<data>` and `<cores>` are replaced at the start. */
   readonly default: string;
   readonly description: string;
   readonly example: string;
-  /** True if the text may hold a secret, which must not appear in a problem. */
+  /** True if the text may contain a secret. Then problems do not show it. */
   readonly secret?: boolean;
   /** The value, or a Refusal. */
   readonly parse: (text: string) => T | Refusal;
 }
 
-/** Why a text is refused, if there is more to say than the format. */
+/** The result of a parser for an invalid text. `reason` adds to the format. */
 class Refusal {
   readonly reason: string | undefined;
   constructor(reason?: string) {
@@ -73,7 +77,7 @@ class Refusal {
   }
 }
 
-/** Every variable, by the field it fills, in the order of the documentation. */
+/** All variables by their field, in the order of the documentation. */
 const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
   host: {
     name: 'VITRINE_HOST',
@@ -88,7 +92,8 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_PORT',
     format: 'a whole number from 0 to 65535',
     default: '4100',
-    description: 'The TCP port to listen on. 0 picks a free one; the log says which.',
+    description:
+      'The TCP port to listen on. With 0 the system selects a free port, and the log has its number.',
     example: '8080',
     parse: wholeNumber(0, 65_535),
   },
@@ -97,7 +102,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: 'a path',
     default: './data',
     description:
-      'The folder for everything that has no place of its own. Created at start, for this user only (mode 0700, files 0600); a folder or database that exists keeps its permissions.',
+      'The default folder for the database, the blobs and the cache. The server creates it for its own user only (folders 0700, files 0600). An existing folder or database keeps its permissions.',
     example: '/var/lib/vitrine',
     parse: parsePath,
   },
@@ -106,7 +111,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: '`sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`',
     default: 'sqlite:<data>/vitrine.db',
     description:
-      'Where records live. SQLite is one file and serves one process; with PostgreSQL (`postgres://` or `postgresql://`) several processes can share a library.',
+      'The database of the records. SQLite is one file and serves one process. With PostgreSQL (`postgres://` or `postgresql://`), several processes can share a library.',
     example: 'postgres://vitrine:password@db.example/vitrine',
     secret: true,
     parse: parseDatabase,
@@ -116,7 +121,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: '`file:PATH`',
     default: 'file:<data>/blobs',
     description:
-      'Where originals live. The form `s3://BUCKET/PREFIX?endpoint=URL&region=REGION` is reserved: this version recognises and refuses it.',
+      'The storage of originals and rungs. The form `s3://BUCKET/PREFIX?endpoint=URL&region=REGION` is reserved, and this version rejects it.',
     example: 'file:/mnt/pictures',
     parse: parseBlobs,
   },
@@ -125,7 +130,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: 'an http or https URL without credentials, query and fragment',
     default: '',
     description:
-      'The base of public links, as clients reach it. Unset, links name the address that the server listens on.',
+      'The base of public links, as clients reach it. If it is unset, links have the address that the server listens on.',
     example: 'https://images.example.com',
     parse: parsePublicURL,
   },
@@ -133,7 +138,8 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_BOOTSTRAP_ACCOUNT',
     format: 'a UUID',
     default: '',
-    description: 'An account that is created at start if it is absent. Needs `VITRINE_BOOTSTRAP_KEY`.',
+    description:
+      'The ID of an account that is created at the start if it does not exist. Needs `VITRINE_BOOTSTRAP_KEY`.',
     example: 'c0a80164-5d6c-4c3a-9a55-2f2f6e0b7c11',
     parse: (text) => (text === '' ? undefined : (parseUUID(text) ?? new Refusal())),
   },
@@ -142,7 +148,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: '`PUBLIC:SECRET`, split at the first colon, neither part empty',
     default: '',
     description:
-      'A key for all accounts with all scopes, created at start if it is absent; another secret for the same public key replaces it. Needs `VITRINE_BOOTSTRAP_ACCOUNT`.',
+      'A key for all accounts with all scopes. It is created at the start if it does not exist. A different secret for the same public key replaces the stored secret. Needs `VITRINE_BOOTSTRAP_ACCOUNT`.',
     example: 'ci:a-long-random-secret',
     secret: true,
     parse: parseKey,
@@ -152,7 +158,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: 'a whole number from 0 to 1000000',
     default: '1000',
     description:
-      'Requests per second for each key and each address, and twice as many at once; beyond it requests are answered with 429. Public links that are in a cache, and probes, are not counted. 0 sets no limit.',
+      'The maximum number of requests per second for each key and for each address. A burst may have twice the number. Requests beyond the limit get 429. Cached public links and probes are not counted. 0 sets no limit.',
     example: '50',
     parse: wholeNumber(0, 1_000_000),
   },
@@ -160,34 +166,35 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_IMAGE_QUOTA',
     format: 'a whole number from 1 to 1000000000',
     default: String(DEFAULT_IMAGE_QUOTA),
-    description: 'Images that are not disabled, for each account that has no quota of its own.',
+    description:
+      'The maximum number of images that are not disabled, for each account without its own quota.',
     example: '10000',
     parse: wholeNumber(1, 1_000_000_000),
   },
   byteQuota: {
     name: 'VITRINE_BYTE_QUOTA',
-    format: 'a number of bytes, or one of `KiB`, `MiB`, `GiB`',
+    format: 'a number of bytes, or a number with the unit `KiB`, `MiB` or `GiB`',
     default: '0',
     description:
-      'Bytes that the originals of images that are not disabled may have, for each account that has no quota of its own. 0 sets no limit.',
+      'The maximum number of bytes of originals of images that are not disabled, for each account without its own quota. 0 sets no limit.',
     example: '20GiB',
     parse: parseBytes,
   },
   cacheBytes: {
     name: 'VITRINE_CACHE_BYTES',
-    format: 'a number of bytes, or one of `KiB`, `MiB`, `GiB`',
+    format: 'a number of bytes, or a number with the unit `KiB`, `MiB` or `GiB`',
     default: '1GiB',
     description:
-      'The size of the cache of renditions on disk, in `<data>/cache`. It survives a restart; the least recently used go first. 0 keeps none.',
+      'The size of the rendition cache on disk, in `<data>/cache`. The cache survives a restart. The least recently used renditions are evicted first. 0 disables it.',
     example: '10GiB',
     parse: parseBytes,
   },
   memoryCacheBytes: {
     name: 'VITRINE_MEMORY_CACHE_BYTES',
-    format: 'a number of bytes, or one of `KiB`, `MiB`, `GiB`',
+    format: 'a number of bytes, or a number with the unit `KiB`, `MiB` or `GiB`',
     default: '64MiB',
     description:
-      'The size of the cache of renditions in memory; the least recently used go first. 0 keeps none.',
+      'The size of the rendition cache in memory. The least recently used renditions are evicted first. 0 disables it.',
     example: '256MiB',
     parse: parseBytes,
   },
@@ -196,7 +203,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: 'a whole number from 0 to 1000000',
     default: '256',
     description:
-      'Different renditions that may be made of one image at once, and as many again in the course of an hour. Beyond it, new ones are answered with 429; those in a cache are not counted. 0 sets no limit.',
+      'The maximum number of different renditions of one image in a burst, and per hour. Requests for more new renditions get 429. Cached renditions are not counted. 0 sets no limit.',
     example: '1000',
     parse: wholeNumber(0, 1_000_000),
   },
@@ -204,7 +211,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_RENDER_CONCURRENCY',
     format: 'a whole number from 1 to 256',
     default: '<cores>',
-    description: 'Pictures that are decoded at the same time, each in a process of its own.',
+    description: 'The maximum number of worker processes. Each decodes one image at a time.',
     example: '4',
     parse: wholeNumber(1, 256),
   },
@@ -212,7 +219,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_LOG_LEVEL',
     format: `one of ${LOG_LEVELS.map((level) => `\`${level}\``).join(', ')}`,
     default: 'info',
-    description: 'The least severe messages that are logged.',
+    description: 'The lowest level of messages that are logged.',
     example: 'warn',
     parse: (text) => LOG_LEVELS.find((level) => level === text) ?? new Refusal(),
   },
@@ -221,7 +228,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: '`true`, `false`, a number of proxies, or IP addresses and networks separated by commas',
     default: 'false',
     description:
-      'Whose `X-Forwarded-*` headers are believed. `true` believes everyone, and takes the first address of the header, which may be what a stranger wrote there: a number of proxies or their addresses is better. With any of them, and answers logged (`VITRINE_LOG_LEVEL` of `info` and below), pictures in memory take the way through the router, which alone knows whose address to log; at `warn` they do not.',
+      'The proxies whose `X-Forwarded-*` headers are trusted. `true` trusts every client and takes the first address of the header, which a client can forge. A number of proxies, or their addresses, is safer. If proxies are trusted and answers are logged (`VITRINE_LOG_LEVEL` is `info`, `debug` or `trace`), images in memory are sent through the router. Only the router knows the client address for the log. At higher levels they take a faster path without the router.',
     example: '10.0.0.0/8, 127.0.0.1',
     parse: parseTrustProxy,
   },
@@ -230,7 +237,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: '`*`, or origins such as `https://shop.example` separated by commas',
     default: '',
     description:
-      'Web pages that may call the API from a browser. Public links may be read by every page, whatever this says. `*` is for a server whose users give no credentials to browsers: with it, a page of any site can have a browser send those that it remembers.',
+      'The origins of web pages that may call the API from a browser. Every page may read public links. Use `*` only if users give no credentials to browsers. With `*`, a page of any site can make a browser send its stored credentials.',
     example: 'https://shop.example, https://admin.example',
     parse: parseOrigins,
   },
@@ -238,16 +245,16 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_CACHE_CONTROL',
     format: 'the value of a `Cache-Control` header',
     default: 'public, max-age=3600, stale-while-revalidate=86400',
-    description: 'What public links tell caches.',
+    description: 'The `Cache-Control` header of public links.',
     example: 'public, max-age=86400',
     parse: (text) => (/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(text) ? text : new Refusal()),
   },
 };
 
-/** What the documentation shows: every variable, in order. */
+/** All variables in the order of the documentation. */
 export const CONFIG_VARIABLES: readonly Variable<unknown>[] = Object.values(VARIABLES);
 
-/** The environment holds values that cannot be used; `problems` has a line for each of them. */
+/** The environment has invalid values or names. `problems` has one line for each. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly string[];
@@ -261,9 +268,9 @@ export class ConfigError extends Error {
 }
 
 /**
- * The configuration that an environment describes. Variables that are unset or empty take their defaults, so the
- * empty environment is a good one. Pure; `cores` is the default of the render concurrency.
- * @throws ConfigError with every problem at once. Secrets appear in none.
+ * Reads the configuration from an environment. Unset and empty variables have their defaults.
+ * @param cores the default of the render concurrency.
+ * @throws ConfigError with all problems. No problem contains a secret.
  */
 export function loadConfig(
   env: Readonly<Record<string, string | undefined>>,
@@ -273,17 +280,17 @@ export function loadConfig(
   const concurrency = String(Math.min(256, Math.max(1, cores)));
   let dataFolder = VARIABLES.dataFolder.default;
   const read = <T>(variable: Variable<T>): T => {
-    const given = env[variable.name]?.trim() ?? '';
-    if (given !== '') {
-      const value = variable.parse(given);
+    const text = env[variable.name]?.trim() ?? '';
+    if (text !== '') {
+      const value = variable.parse(text);
       if (!(value instanceof Refusal)) return value;
-      problems.push(problem(variable, given, value));
+      problems.push(describeProblem(variable, text, value));
     }
-    // After a problem the default only fills the place until all problems are known.
+    // After a problem, the default is a placeholder until all variables are checked.
     const value = variable.parse(
       variable.default.replace('<data>', () => dataFolder).replace('<cores>', concurrency),
     );
-    if (value instanceof Refusal) throw new Error(`The default of ${variable.name} does not parse`);
+    if (value instanceof Refusal) throw new Error(`the default of ${variable.name} is invalid`);
     return value;
   };
   dataFolder = read(VARIABLES.dataFolder);
@@ -309,18 +316,20 @@ export function loadConfig(
     corsOrigins: read(VARIABLES.corsOrigins),
     cacheControl: read(VARIABLES.cacheControl),
   };
-  const alone = [VARIABLES.bootstrapAccount, VARIABLES.bootstrapKey].filter(({ name }) => env[name]?.trim());
-  if (alone.length === 1) {
-    const other = alone[0] === VARIABLES.bootstrapKey ? VARIABLES.bootstrapAccount : VARIABLES.bootstrapKey;
-    problems.push(`${alone[0]?.name} is set without ${other.name}: they go together`);
+  const [set, ...rest] = [VARIABLES.bootstrapAccount, VARIABLES.bootstrapKey].filter(({ name }) =>
+    env[name]?.trim(),
+  );
+  if (set && rest.length === 0) {
+    const other = set === VARIABLES.bootstrapKey ? VARIABLES.bootstrapAccount : VARIABLES.bootstrapKey;
+    problems.push(`${set.name} is set without ${other.name}: set both or neither`);
   }
   problems.push(...unknownNames(Object.keys(env)));
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
 
-function problem(variable: Variable<unknown>, given: string, { reason }: Refusal): string {
-  const subject = variable.secret ? variable.name : `${variable.name} is ${JSON.stringify(given)}, but`;
+function describeProblem(variable: Variable<unknown>, text: string, { reason }: Refusal): string {
+  const subject = variable.secret ? variable.name : `${variable.name} is ${JSON.stringify(text)}, but`;
   return `${subject} must be ${variable.format.replaceAll('`', '')}${reason ? ` (${reason})` : ''}`;
 }
 
@@ -349,20 +358,20 @@ function parseDatabase(text: string): DatabaseConfig | Refusal {
     return path instanceof Refusal ? path : { kind: 'sqlite', path };
   }
   if (!/^postgres(?:ql)?:\/\//.test(text)) return new Refusal();
-  return URL.canParse(text) ? { kind: 'postgres', url: text } : new Refusal('this is not a valid URL');
+  return URL.canParse(text) ? { kind: 'postgres', url: text } : new Refusal('it is not a valid URL');
 }
 
 function parseBlobs(text: string): BlobsConfig | Refusal {
   if (text.startsWith('file:')) {
     const folder = text.slice('file:'.length);
-    // file://… reads as a URL with a host, and would silently become a folder of that name.
+    // The text after `file:` is a path, so file://… would become a folder with that host as its name.
     if (folder.startsWith('//')) return new Refusal('write file:/path with one slash');
     const path = parsePath(folder);
     return path instanceof Refusal ? path : { kind: 'file', folder: path };
   }
   if (!text.startsWith('s3://')) return new Refusal();
   const bucket = URL.canParse(text) ? new URL(text).hostname : '';
-  return new Refusal(bucket === '' ? 's3:// needs a bucket' : 's3:// is not in this version');
+  return new Refusal(bucket === '' ? 's3:// needs a bucket' : 'this version does not support s3://');
 }
 
 function parsePublicURL(text: string): string | undefined | Refusal {
@@ -387,7 +396,7 @@ function parseTrustProxy(text: string): Config['trustProxy'] | Refusal {
     const [, address = '', prefix = '0'] = /^([0-9a-f.:]+)(?:\/(\d{1,3}))?$/i.exec(network) ?? [];
     const version = isIP(address);
     if (version === 0 || Number(prefix) > (version === 4 ? 32 : 128)) {
-      return new Refusal(`${JSON.stringify(network)} is neither`);
+      return new Refusal(`${JSON.stringify(network)} is not an IP address or network`);
     }
   }
   return networks;
@@ -397,28 +406,28 @@ function parseOrigins(text: string): Config['corsOrigins'] | Refusal {
   if (text === '') return [];
   if (text === '*') return '*';
   const origins = text.split(',').map((origin) => origin.trim());
-  const wrong = origins.find(
+  const invalid = origins.find(
     (origin) => !/^https?:\/\//.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin,
   );
-  return wrong === undefined ? origins : new Refusal(`${JSON.stringify(wrong)} is no origin`);
+  return invalid === undefined ? origins : new Refusal(`${JSON.stringify(invalid)} is not an origin`);
 }
 
-/** A problem for each name that starts like ours and is not: a typo would otherwise change nothing, silently. */
+/** A problem for each unknown name with the prefix `VITRINE_`, so that a typo is not ignored silently. */
 function unknownNames(names: readonly string[]): string[] {
-  const known = CONFIG_VARIABLES.map(({ name }) => name);
+  const validNames = CONFIG_VARIABLES.map(({ name }) => name);
   const unknown = names.filter(
-    (name) => name.startsWith('VITRINE_') && !known.some((other) => other === name),
+    (name) => name.startsWith('VITRINE_') && !validNames.some((other) => other === name),
   );
   return unknown.map((name) => {
-    const [nearest] = known
+    const [nearest] = validNames
       .map((other) => ({ other, distance: editDistance(name, other) }))
       .sort((a, b) => a.distance - b.distance);
-    const close = nearest !== undefined && nearest.distance <= Math.max(2, (name.length - 8) / 3);
-    return `${name} is not a variable of this version${close ? `; did you mean ${nearest.other}?` : ''}`;
+    const isClose = nearest !== undefined && nearest.distance <= Math.max(2, (name.length - 8) / 3);
+    return `${name} is not a variable of this version${isClose ? `; did you mean ${nearest.other}?` : ''}`;
   });
 }
 
-/** Levenshtein's: the fewest insertions, deletions and substitutions that make `b` of `a`. */
+/** The Levenshtein distance: the fewest insertions, deletions and substitutions that change `a` to `b`. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (const [i, letter] of [...a].entries()) {

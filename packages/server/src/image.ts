@@ -1,11 +1,10 @@
 /**
- * Owns what an Image is and the rules about it that need nothing but its values.
- * Refuses to know where images are stored, how they are decoded, or how they look on the wire.
+ * The Image, its Original, and the rules that need only their values.
  */
 
 import { textProblem } from './validation/text.ts';
 
-/** The largest original that is accepted, in bytes: exactly 16 MiB; one byte more is refused. */
+/** The largest accepted original, in bytes: exactly 16 MiB. */
 export const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;
 
 /** The longest alt text, in Unicode code points. */
@@ -19,7 +18,7 @@ interface Format {
   readonly extensions: readonly [string, ...string[]];
   /** Whether an original may have the format. A rendition may have any of them. */
   readonly original: boolean;
-  /** Whether a rendition loses detail, so that a quality from 1 to 100 means something. */
+  /** Whether a rendition loses detail. Only such formats have a quality from 1 to 100. */
   readonly lossy: boolean;
   /** Whether a rendition keeps transparent pixels. */
   readonly transparency: boolean;
@@ -100,75 +99,74 @@ export function isDigest(text: string): boolean {
   return DIGEST.test(text);
 }
 
-/** The uploaded bytes, never altered, and what one full decode found out about them. */
+/** The uploaded bytes, which are never changed, with the results of one full decode. */
 export interface Original {
   readonly digest: Digest;
   /** Length in bytes. */
   readonly size: number;
   readonly format: ImageFormat;
-  /** Width in pixels as shown, that is, after the EXIF orientation is applied. One frame's. */
+  /** Width of one frame in pixels, after the EXIF orientation is applied. */
   readonly width: number;
-  /** Height in pixels as shown, that is, after the EXIF orientation is applied. One frame's. */
+  /** Height of one frame in pixels, after the EXIF orientation is applied. */
   readonly height: number;
-  /** 1 for a still picture; more for an animated WebP. */
+  /** 1 for a still image, more for an animated WebP. */
   readonly frames: number;
-  /** True if at least one pixel is not fully opaque. An alpha channel alone does not make it so. */
+  /**
+   * True if at least one pixel is not fully opaque. An alpha channel with only opaque pixels does not count.
+   */
   readonly transparent: boolean;
 }
 
-/** What matters most in a picture, as shares of its width and height as shown: 0 is left and top, 1 right and bottom. */
+/**
+ * The most important point of an image, in shares of its shown width and height: 0 is left or top, 1 right or
+ * bottom.
+ */
 export interface FocalPoint {
   readonly x: number;
   readonly y: number;
 }
 
-/** The record of a picture in an account's library. */
+/** The record of an image in the library of an account. */
 export interface Image {
   /** UUID, lower case. */
   readonly imageID: string;
   readonly accountID: string;
-  /** 21 URL-safe characters; the only name that the public knows. */
+  /** 21 URL-safe characters. The name in public links. */
   readonly publicID: string;
-  /** Absent when the image has none. Never empty. */
+  /** Absent if the image has none. Never empty. */
   readonly altText?: string;
-  /** What crops with `position=focal` keep. Absent until somebody says. */
+  /** The point that crops with `position=focal` keep. Absent if none is set. */
   readonly focalPoint?: FocalPoint;
   readonly createdOn: Date;
   readonly updatedOn: Date;
-  /** Present once the image is disabled. It stays public, listed and readable. */
+  /** Present if the image is disabled. A disabled image stays public, listed and readable. */
   readonly disabledOn?: Date;
   readonly original: Original;
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const PUBLIC_ID = /^[A-Za-z0-9_-]{21}$/;
-
-/** The canonical (lower-case) form of a UUID, or undefined if the text is none. */
-export function parseUUID(text: string): string | undefined {
-  return UUID.test(text) ? text.toLowerCase() : undefined;
-}
 
 /** True if the text has the form of a public ID. */
 export function isPublicID(text: string): boolean {
   return PUBLIC_ID.test(text);
 }
 
-/** What people say about a picture, as it is set: alt text always, undefined for none. */
+/** A change of the texts and the focal point of an image. Alt text is always set; undefined means none. */
 export interface Description {
   readonly altText: string | undefined;
-  /** Absent: as it is. Null: none. */
+  /** Absent: unchanged. Null: none. */
   readonly focalPoint?: FocalPoint | null;
 }
 
-/** A checked focal point (null: none), or the reason why it is refused. */
+/** A valid focal point (null: none), or the reason why it is rejected. */
 export type FocalPointResult =
   | { readonly ok: true; readonly focalPoint: FocalPoint | null }
   | { readonly ok: false; readonly reason: string };
 
-/** The finest a focal point is told apart: a millionth of a side. */
+/** The precision of a focal point: steps per side. */
 const FOCAL_STEPS = 1_000_000;
 
-/** Checks a focal point as a client gave it: two numbers from 0 to 1, kept to the millionth. `null` means "none". */
+/** Checks a focal point from a client: two numbers from 0 to 1, rounded to a millionth. `null` means none. */
 export function parseFocalPoint(value: unknown): FocalPointResult {
   if (value === null) return { ok: true, focalPoint: null };
   const { x, y } = (typeof value === 'object' ? value : {}) as Record<string, unknown>;
@@ -178,22 +176,22 @@ export function parseFocalPoint(value: unknown): FocalPointResult {
       reason: 'focalPoint must be null or an object with x and y, each a number from 0 to 1',
     };
   }
-  const kept = (share: number) => Math.round(share * FOCAL_STEPS) / FOCAL_STEPS;
-  return { ok: true, focalPoint: { x: kept(x), y: kept(y) } };
+  const round = (share: number) => Math.round(share * FOCAL_STEPS) / FOCAL_STEPS;
+  return { ok: true, focalPoint: { x: round(x), y: round(y) } };
 }
 
 function isShare(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value <= 1;
 }
 
-/** A checked alt text (undefined: none), or the reason why it is refused. */
+/** A valid alt text (undefined: none), or the reason why it is rejected. */
 export type AltTextResult =
   | { readonly ok: true; readonly altText: string | undefined }
   | { readonly ok: false; readonly reason: string };
 
 /**
- * Checks an alt text as a client gave it. Absent, `null` and the empty string all mean "none".
- * Limits: 2 000 code points, well-formed Unicode, no control characters but newline and tab.
+ * Checks an alt text from a client. Absent, `null` and the empty string mean none.
+ * Limits: 2 000 code points, well-formed Unicode, no control characters except newline and tab.
  */
 export function parseAltText(value: unknown): AltTextResult {
   if (value === undefined || value === null || value === '') return { ok: true, altText: undefined };

@@ -6,7 +6,7 @@ import { ConfigError, loadConfig } from './config.ts';
 import { IMAGE_FORMAT_NAMES } from './image.ts';
 import { createLog } from './telemetry/log.ts';
 
-/** Milliseconds that running requests get to finish after SIGTERM. */
+/** The time that running requests have after SIGTERM, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 30_000;
 
 async function main(): Promise<void> {
@@ -21,7 +21,7 @@ async function main(): Promise<void> {
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1);
     stopping = true;
-    log.info({ signal }, 'stopping: finishing what runs');
+    log.info({ signal }, 'stopping: waiting for running requests');
     const timeout = setTimeout(() => {
       log.warn('some requests did not finish in time');
       process.exit(0);
@@ -39,10 +39,10 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop);
 }
 
-/** What a newcomer sees once: credentials, a line that uploads, and where the result will be. */
+/** The message of the first start: credentials, an upload command and the link. */
 function greeting(url: string, key: { accountID: string; publicKey: string; secretKey: string }): string {
   return `
-Welcome to Vitrine. This account and key were made just now; the secret is shown only this once.
+Welcome to Vitrine. This is your new account with its key. The secret key is shown only once.
 
   account     ${key.accountID}
   public key  ${key.publicKey}
@@ -52,17 +52,18 @@ Upload a picture (${IMAGE_FORMAT_NAMES}):
 
   curl -u '${key.publicKey}:${key.secretKey}' -F image=@photo.jpg ${url}/accounts/${key.accountID}/images
 
-The answer's "link" is public; open it in a browser, add ?size=800x0 for another size.
+The "link" in the answer is public. Open it in a browser, or add ?size=800x0 for another size.
 API reference: ${url}/docs/api
 
 `;
 }
 
-/** What is the operator's to mend is a sentence; anything else a stack. */
+/** Errors that the operator can fix print one line. Other errors print a stack. */
 function explain(error: unknown): string {
   if (error instanceof ConfigError || error instanceof StartError) return error.message;
   const { code, message, stack } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE') return `${message}: something else listens there. Choose another VITRINE_PORT.`;
+  if (code === 'EADDRINUSE')
+    return `${message}: another program uses this port. Choose another VITRINE_PORT.`;
   if (code === 'EACCES' || code === 'EADDRNOTAVAIL') return `${message}: see VITRINE_HOST and VITRINE_PORT.`;
   return stack ?? String(error);
 }

@@ -1,6 +1,6 @@
 /**
- * The rules of the source tree, as tests: imports run only downward, there are no import circles, and native packages
- * stay in their rooms. ARCHITECTURE.md explains the rooms.
+ * The rules of the source tree, as tests: imports run only downward, there are no import circles, and native
+ * packages stay in their rooms. ARCHITECTURE.md explains the rooms.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -42,12 +42,14 @@ const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
 /** The rooms that imaging may import, so that it can become a package of its own. */
 const IMAGING_IMPORTS = ['imaging', 'errors.ts', 'image.ts', 'concurrency', 'telemetry'];
 
-/** The files of the capabilities that an adapter may import: ports, entities and their rules, but no service. */
+/**
+ * The files of the capabilities that an adapter may import: ports, entities and their rules, but no service.
+ */
 const PORTS =
   /^(access\/(account|audit|records|rights)|catalog\/(amount|assignment|line-items|product|records)|delivery\/public-images|images\/(records|usage)|maintenance\/records)\.ts$/;
 const CAPABILITIES = /^(access|catalog|delivery|images|maintenance)\//;
 
-/** Implementations of one port, which do not know each other. */
+/** Implementations of one port. They must not import each other. */
 const SIBLINGS = [
   /^database\/(sqlite\/|postgres\.ts)/,
   /^blobs\/(fs|s3)\.ts$/,

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../errors.ts';
-import { parseUUID } from '../image.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import type { Account, AccountSet, ApiKey, Scope } from './account.ts';
 import { isValidKey } from './account.ts';
 import type { AuditEntry } from './audit.ts';

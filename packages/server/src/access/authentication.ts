@@ -4,8 +4,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
-import { parseUUID } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import {
   type ApiKey,
   isValidKey,

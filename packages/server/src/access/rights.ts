@@ -3,7 +3,7 @@
  * scopes.
  */
 import { AppError } from '../errors.ts';
-import { parseUUID } from '../image.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import { type AccountSet, type ApiKey, type Grants, SCOPES, type Scope } from './account.ts';
 import type { Actor } from './audit.ts';
 

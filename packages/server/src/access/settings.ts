@@ -4,8 +4,8 @@
  */
 
 import { AppError } from '../errors.ts';
-import { parseUUID } from '../image.ts';
 import { asObject } from '../validation/json.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import {
   DISABLE_POLICIES,
   type DisablePolicy,

@@ -1,13 +1,13 @@
 /**
- * Owns what failures of the local file system mean, for blobs and for files on their way in. Refuses to know what was done.
+ * The meaning of errors of the local file system, for blobs and for staged files.
  */
 import { AppError } from '../errors.ts';
 
 /**
- * Maps a failure of the local file system by its code: no room is `storage-full`, a disk, a permission or a lack
- * of descriptors or of memory is `unavailable`. Anything else comes back as it is.
+ * Maps an error of the local file system by its code. A full disk is `storage-full`. A failed disk, a missing
+ * permission and a lack of descriptors or memory are `unavailable`. Other values are returned unchanged.
  */
-export function fileFault(error: unknown): unknown {
+export function toStorageError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error) || !('code' in error)) return error;
   switch (error.code) {
     case 'ENOSPC':
@@ -34,17 +34,17 @@ export function fileFault(error: unknown): unknown {
     case 'ENOTCONN':
       break;
     default:
-      // Codes that libuv has no name for, such as EUCLEAN: a file system that found itself damaged.
+      // libuv has no name for some codes, such as EUCLEAN of a damaged file system.
       if (!String(error.code).startsWith('Unknown system error')) return error;
   }
   return new AppError('unavailable', 'The storage cannot be used now', { cause: error });
 }
 
-/** The same work, whose failures mean something. */
-export async function onFile<T>(work: Promise<T>): Promise<T> {
+/** Runs the work, and throws its file system errors as `toStorageError` maps them. */
+export async function withStorageErrors<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    throw fileFault(error);
+    throw toStorageError(error);
   }
 }

@@ -1,9 +1,8 @@
 /**
- * Blobs as files in a folder: the BlobDriver of one machine. Owns the order of writes that makes a blob durable
- * and whole, and the mapping of file system errors. Refuses to know digests and what the blobs are.
+ * The BlobDriver for a local folder. A blob is the file at its key under the root.
  *
- * A blob is the file at its key under the root. It gets there by one atomic step, from a complete and synced file:
- * link(2), which fails if the name is taken, or rename(2), which replaces. Then its folder is synced.
+ * A complete and synced file gets its key in one atomic step: link(2), which fails if the name exists, or
+ * rename(2), which replaces. Then the folder is synced.
  */
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
@@ -14,30 +13,31 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { AppError, cancellation, throwIfFired } from '../errors.ts';
 import { type BlobDriver, type BlobStat, isBlobKey } from './driver.ts';
-import { fileFault, onFile } from './file-errors.ts';
+import { toStorageError, withStorageErrors } from './file-errors.ts';
 import { stagingName } from './staging.ts';
 
 const READ_CHUNK_BYTES = 64 * 1024;
-// Temporary files that must be on the same disk as the blob. `~` is in no key, so none of them is ever a blob.
-const BESIDE_PREFIX = '~';
-const CRUMB_AGE_MS = 24 * 60 * 60 * 1000;
-const CLAIM_AGE_MS = 60 * 1000;
+// Temporary files must be on the same disk as the blob. No key contains `~`, so they are never taken for
+// blobs.
+const TEMPORARY_PREFIX = '~';
+const TEMPORARY_LIFETIME_MS = 24 * 60 * 60 * 1000;
+const CLAIM_LIFETIME_MS = 60 * 1000;
 const CLAIM_POLL_MS = 20;
-const REMEMBERED_FOLDERS = 4_096;
+const MAX_KNOWN_FOLDERS = 4_096;
 const FOLDER_ATTEMPTS = 3;
-/** Folders down to this level fan out what is in them, and stay when they are empty: `originals/4f`. */
-const LASTING_LEVELS = 2;
+/** The number of folder levels that stay when they are empty: `originals/4f`. */
+const PERMANENT_LEVELS = 2;
 
 /**
- * Opens the folder as a BlobDriver, creating it if it is absent.
- * @throws Error with a message for the operator, if it cannot be created or written.
+ * Opens the folder as a BlobDriver. Creates the folder if it does not exist.
+ * @throws Error with a message for the operator, if the folder cannot be created or written.
  */
 export async function openFileBlobs(options: { folder: string }): Promise<BlobDriver> {
   const root = resolve(options.folder);
   const driver = new FileBlobs(root);
   try {
-    const made = await fs.mkdir(driver.stagingFolder, { recursive: true, mode: 0o700 });
-    if (made !== undefined) await syncParents(driver.stagingFolder, dirname(made));
+    const firstCreated = await fs.mkdir(driver.stagingFolder, { recursive: true, mode: 0o700 });
+    if (firstCreated !== undefined) await syncParents(driver.stagingFolder, dirname(firstCreated));
     await driver.probe();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -49,9 +49,9 @@ export async function openFileBlobs(options: { folder: string }): Promise<BlobDr
 class FileBlobs implements BlobDriver {
   readonly stagingFolder: string;
   readonly #root: string;
-  // Folders that this process has made durable, or is about to: an entry may be used once it resolves. Those of rungs are
-  // as many as there are originals: what is forgotten is only made durable once more.
-  readonly #folders = new LRUCache<string, Promise<void>>({ max: REMEMBERED_FOLDERS });
+  // Folders that are durable when their promise resolves. There are as many folders as originals, so the
+  // number is limited. An evicted folder is made durable again, which is harmless.
+  readonly #folders = new LRUCache<string, Promise<void>>({ max: MAX_KNOWN_FOLDERS });
 
   constructor(root: string) {
     this.#root = root;
@@ -64,10 +64,10 @@ class FileBlobs implements BlobDriver {
     signal?: AbortSignal,
   ): Promise<'created' | 'exists'> {
     const target = this.#path(key);
-    return guard(signal, async () => {
+    return runOperation(signal, async () => {
       await sync(file.path);
-      const outcome = await this.#inFolder(dirname(target), () => this.#createAt(target, file.path));
-      // Also when it exists: the twin that created it may not have come as far as this.
+      const outcome = await this.#withFolder(dirname(target), () => this.#createAt(target, file.path));
+      // Also for an existing blob, because its creator may not have synced the folder yet.
       await sync(dirname(target));
       return outcome;
     });
@@ -75,10 +75,11 @@ class FileBlobs implements BlobDriver {
 
   async replace(key: string, file: { path: string; size: number }, signal?: AbortSignal): Promise<void> {
     const target = this.#path(key);
-    await guard(signal, async () => {
-      await this.#inFolder(dirname(target), async () => {
-        // A copy, not a link to the file: then `storedOn` is now, and a rename onto a link to itself does nothing.
-        const copy = await copyBeside(file.path, target);
+    await runOperation(signal, async () => {
+      await this.#withFolder(dirname(target), async () => {
+        // A copy and not a link: it sets `storedOn` to now, and a rename onto a link of the same file does
+        // nothing.
+        const copy = await copyToFolderOf(target, file.path);
         await renameOrRemove(copy, target);
       });
       await sync(dirname(target));
@@ -87,8 +88,8 @@ class FileBlobs implements BlobDriver {
 
   async open(key: string, signal?: AbortSignal): Promise<{ size: number; stream: Readable } | undefined> {
     const path = this.#path(key);
-    return guard(signal, async () => {
-      const handle = await unlessAbsent(fs.open(path, constants.O_RDONLY));
+    return runOperation(signal, async () => {
+      const handle = await undefinedIfAbsent(fs.open(path, constants.O_RDONLY));
       if (handle === undefined) return undefined;
       try {
         const stats = await handle.stat();
@@ -105,27 +106,28 @@ class FileBlobs implements BlobDriver {
 
   async stat(key: string, signal?: AbortSignal): Promise<BlobStat | undefined> {
     const path = this.#path(key);
-    return guard(signal, async () => {
-      const stats = await unlessAbsent(fs.stat(path));
+    return runOperation(signal, async () => {
+      const stats = await undefinedIfAbsent(fs.stat(path));
       return stats?.isFile() ? blobStat(key, stats) : undefined;
     });
   }
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     const path = this.#path(key);
-    await guard(signal, async () => {
-      const gone = await unlessAbsent(fs.unlink(path).then(() => true));
-      if (!gone) return;
+    await runOperation(signal, async () => {
+      const isDeleted = await undefinedIfAbsent(fs.unlink(path).then(() => true));
+      if (!isDeleted) return;
       const folder = dirname(path);
       const levels = key.split('/').length - 1;
-      if (levels > LASTING_LEVELS && (await this.#removeIfEmpty(folder))) await sync(dirname(folder));
-      // A twin that removed the last file of it has removed it as well.
-      else await unlessAbsent(sync(folder));
+      if (levels > PERMANENT_LEVELS && (await this.#removeIfEmpty(folder))) await sync(dirname(folder));
+      // A concurrent delete of the last file may have removed the folder.
+      else await undefinedIfAbsent(sync(folder));
     });
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<BlobStat, void, undefined> {
-    // Whole segments of the prefix say where to start; the rest is compared, so `..` leads nowhere.
+    // The listing starts at the whole segments of the prefix. The rest is only compared, so `..` has no
+    // effect.
     const start = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     if (start !== '' && !isBlobKey(start.slice(0, -1))) return;
     yield* this.#walk(start, prefix, signal);
@@ -136,18 +138,18 @@ class FileBlobs implements BlobDriver {
   }
 
   async check(signal?: AbortSignal): Promise<void> {
-    await guard(signal, () => this.probe());
+    await runOperation(signal, () => this.probe());
   }
 
   async close(): Promise<void> {
     this.#folders.clear();
   }
 
-  /** Writes and removes a small file. Errors are the file system's own. */
+  /** Writes and removes a small file. Throws errors of the file system unchanged. */
   async probe(): Promise<void> {
     const path = join(this.stagingFolder, stagingName());
     try {
-      // Its content matters: an empty file can still be created on a full disk.
+      // The file needs content, because a full disk may still accept an empty file.
       await fs.writeFile(path, 'probe', { flag: 'wx', mode: 0o600 });
     } finally {
       await fs.rm(path, { force: true });
@@ -160,29 +162,29 @@ class FileBlobs implements BlobDriver {
     return join(this.#root, key);
   }
 
-  // `folder` holds keys that start with `under`, which is empty or ends with a slash.
+  /** @param folderKey the keys below start with it; empty or with a slash at its end. */
   async *#walk(
-    under: string,
+    folderKey: string,
     prefix: string,
     signal?: AbortSignal,
   ): AsyncGenerator<BlobStat, void, undefined> {
-    const folder = join(this.#root, under);
-    const entries = await guard(signal, () => unlessAbsent(fs.opendir(folder)));
+    const folder = join(this.#root, folderKey);
+    const entries = await runOperation(signal, () => undefinedIfAbsent(fs.opendir(folder)));
     if (entries === undefined) return;
     try {
       for (;;) {
-        const entry = await guard(signal, () => entries.read());
+        const entry = await runOperation(signal, () => entries.read());
         if (entry === null) return;
-        const key = under + entry.name;
+        const key = folderKey + entry.name;
         const path = join(folder, entry.name);
-        if (entry.name.startsWith(BESIDE_PREFIX)) await removeCrumb(path);
+        if (entry.name.startsWith(TEMPORARY_PREFIX)) await removeIfLeftOver(path);
         else if (!isBlobKey(key)) continue;
         else if (entry.isDirectory()) {
-          const inside = `${key}/`;
-          if (inside.startsWith(prefix) || prefix.startsWith(inside))
-            yield* this.#walk(inside, prefix, signal);
+          const subfolderKey = `${key}/`;
+          if (subfolderKey.startsWith(prefix) || prefix.startsWith(subfolderKey))
+            yield* this.#walk(subfolderKey, prefix, signal);
         } else if (key.startsWith(prefix)) {
-          const stats = await guard(signal, () => unlessAbsent(fs.stat(path)));
+          const stats = await runOperation(signal, () => undefinedIfAbsent(fs.stat(path)));
           if (stats?.isFile()) yield blobStat(key, stats);
         }
       }
@@ -191,8 +193,10 @@ class FileBlobs implements BlobDriver {
     }
   }
 
-  /** Runs the work in a folder that is there and durable. Made again if somebody removes it meanwhile. */
-  async #inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs the work after the folder exists and is durable. Retries if the folder is removed during the work.
+   */
+  async #withFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       await this.#ensureFolder(folder);
       try {
@@ -204,7 +208,10 @@ class FileBlobs implements BlobDriver {
     }
   }
 
-  /** True if it was. Whoever stores in it at the same time makes it anew. */
+  /**
+   * A concurrent `put` into the folder creates it again.
+   * @returns true if the folder was empty and is removed.
+   */
   async #removeIfEmpty(folder: string): Promise<boolean> {
     this.#folders.delete(folder);
     return fs.rmdir(folder).then(
@@ -214,47 +221,51 @@ class FileBlobs implements BlobDriver {
   }
 
   async #ensureFolder(folder: string): Promise<void> {
-    let made = this.#folders.get(folder);
-    if (made === undefined) {
-      made = this.#makeFolder(folder);
-      this.#folders.set(folder, made);
-      made.catch(() => this.#folders.delete(folder));
+    let creation = this.#folders.get(folder);
+    if (creation === undefined) {
+      creation = this.#createFolder(folder);
+      this.#folders.set(folder, creation);
+      creation.catch(() => this.#folders.delete(folder));
     }
-    await made;
+    await creation;
   }
 
-  async #makeFolder(folder: string): Promise<void> {
+  async #createFolder(folder: string): Promise<void> {
     await fs.mkdir(folder, { recursive: true, mode: 0o700 });
-    // Every level, not only those that were made here: a twin, or a crash, may have made the others unsynced.
+    // Syncs each level, because another call, or a process that crashed, may have created a level without a
+    // sync.
     await syncParents(folder, this.#root);
   }
 
   async #createAt(target: string, source: string): Promise<'created' | 'exists'> {
-    const linked = await link(source, target);
-    if (linked === 'created' || linked === 'exists') return linked;
-    // On another disk than staging, or on one that has no links: a copy on the same disk first.
-    const copy = await copyBeside(source, target);
-    const second = await link(copy, target);
-    if (second !== 'created' && second !== 'exists') return this.#claimAndRename(copy, target);
+    const outcome = await link(source, target);
+    if (outcome === 'created' || outcome === 'exists') return outcome;
+    // Staging is on another disk, or the disk has no links. A copy on the same disk is needed first.
+    const copy = await copyToFolderOf(target, source);
+    const copyOutcome = await link(copy, target);
+    if (copyOutcome !== 'created' && copyOutcome !== 'exists') return this.#claimAndRename(copy, target);
     await fs.rm(copy, { force: true });
-    return second;
+    return copyOutcome;
   }
 
   /**
-   * Put-if-absent without links: whoever creates the claim file may rename. A claim that a crash left behind ages
-   * out; should two then rename at once, both rename a whole file.
+   * Put-if-absent for disks without links: the call that creates the claim file may rename. The claim of a
+   * crashed process expires. If two calls then rename at the same time, each renames a complete file.
    */
   async #claimAndRename(copy: string, target: string): Promise<'created' | 'exists'> {
-    const claim = join(dirname(target), `${BESIDE_PREFIX}claim-${target.slice(dirname(target).length + 1)}`);
+    const claim = join(
+      dirname(target),
+      `${TEMPORARY_PREFIX}claim-${target.slice(dirname(target).length + 1)}`,
+    );
     try {
       while (!(await createEmpty(claim))) {
-        const held = await unlessAbsent(fs.stat(claim));
-        if (held !== undefined && Date.now() - held.mtimeMs > CLAIM_AGE_MS)
+        const stats = await undefinedIfAbsent(fs.stat(claim));
+        if (stats !== undefined && Date.now() - stats.mtimeMs > CLAIM_LIFETIME_MS)
           await fs.rm(claim, { force: true });
         else await delay(CLAIM_POLL_MS);
       }
       try {
-        if ((await unlessAbsent(fs.stat(target))) !== undefined) return 'exists';
+        if ((await undefinedIfAbsent(fs.stat(target))) !== undefined) return 'exists';
         await fs.rename(copy, target);
         return 'created';
       } finally {
@@ -266,7 +277,7 @@ class FileBlobs implements BlobDriver {
   }
 }
 
-/** Reads exactly `size` bytes of an open file, and fails if it ends before. Closes the file in any case. */
+/** Reads exactly `size` bytes of an open file, and fails if the file is shorter. Always closes the file. */
 class BlobStream extends Readable {
   readonly #handle: FileHandle;
   readonly #size: number;
@@ -292,9 +303,9 @@ class BlobStream extends Readable {
       ({ bytesRead, buffer }) => {
         this.#position += bytesRead;
         if (bytesRead > 0) this.push(buffer.subarray(0, bytesRead));
-        else this.destroy(new AppError('unavailable', 'A stored file is cut short'));
+        else this.destroy(new AppError('unavailable', 'A stored file is truncated'));
       },
-      (error: unknown) => this.destroy(asError(fileFault(error))),
+      (error: unknown) => this.destroy(asError(toStorageError(error))),
     );
   }
 
@@ -306,9 +317,9 @@ class BlobStream extends Readable {
   }
 }
 
-async function guard<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+async function runOperation<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   throwIfFired(signal);
-  return onFile(work());
+  return withStorageErrors(work());
 }
 
 function hasCode(error: unknown, ...codes: string[]): boolean {
@@ -319,8 +330,8 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-/** Undefined if there is no such file. ENOTDIR: a parent of it is a file, so it is not there either. */
-async function unlessAbsent<T>(work: Promise<T>): Promise<T | undefined> {
+/** Undefined if the file does not exist. With ENOTDIR a parent is a file, so the file cannot exist. */
+async function undefinedIfAbsent<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work;
   } catch (error) {
@@ -342,7 +353,7 @@ async function sync(path: string): Promise<void> {
   }
 }
 
-/** Makes the entry of the folder durable, and those of its parents up to the ones in `top`. */
+/** Makes the entry of the folder and of its parents below `top` durable. */
 async function syncParents(folder: string, top: string): Promise<void> {
   for (let level = folder; level !== top; level = dirname(level)) await sync(dirname(level));
 }
@@ -357,14 +368,15 @@ async function link(
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return 'exists';
     if (hasCode(error, 'EXDEV')) return 'other-disk';
-    // EMLINK: the source has as many links as its disk can count.
+    // EMLINK: the source has the maximum number of links.
     if (hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) return 'no-links';
     throw error;
   }
 }
 
-async function copyBeside(source: string, target: string): Promise<string> {
-  const copy = join(dirname(target), `${BESIDE_PREFIX}${stagingName()}`);
+/** Copies the source to a temporary file in the folder of the target, and syncs it. */
+async function copyToFolderOf(target: string, source: string): Promise<string> {
+  const copy = join(dirname(target), `${TEMPORARY_PREFIX}${stagingName()}`);
   try {
     await fs.copyFile(source, copy, constants.COPYFILE_EXCL);
     await sync(copy);
@@ -384,6 +396,7 @@ async function renameOrRemove(copy: string, target: string): Promise<void> {
   }
 }
 
+/** @returns false if the file exists. */
 async function createEmpty(path: string): Promise<boolean> {
   try {
     await (await fs.open(path, 'wx', 0o600)).close();
@@ -394,8 +407,9 @@ async function createEmpty(path: string): Promise<boolean> {
   }
 }
 
-/** What a crash left beside the blobs goes when a listing meets it, once it can be nobody's any more. */
-async function removeCrumb(path: string): Promise<void> {
+/** Removes a temporary file that is too old to be in use: a crash left it. */
+async function removeIfLeftOver(path: string): Promise<void> {
   const stats = await fs.stat(path).catch(() => undefined);
-  if (stats && Date.now() - stats.mtimeMs > CRUMB_AGE_MS) await fs.rm(path, { force: true }).catch(() => {});
+  if (stats && Date.now() - stats.mtimeMs > TEMPORARY_LIFETIME_MS)
+    await fs.rm(path, { force: true }).catch(() => {});
 }

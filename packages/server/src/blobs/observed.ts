@@ -5,7 +5,7 @@ import { instrument } from '../telemetry/observed.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { BlobDriver } from './driver.ts';
 
-/** `list` takes as long as its reader; `close` happens once; `localPath` does no work. */
+/** The reader decides the duration of `list`, `close` runs once, and `localPath` does no work. */
 const EXCLUDED = new Set(['list', 'localPath', 'close']);
 
 export function observeBlobs(driver: BlobDriver, telemetry: Telemetry): BlobDriver {

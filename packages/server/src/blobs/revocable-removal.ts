@@ -1,110 +1,87 @@
 /**
- * Owns how originals are removed so that it can be taken back: their bytes stay under another key until it is known that
- * nobody can have named them meanwhile. Refuses to know who names them, and who may remove.
+ * Removals of originals that can be undone. Until a removal is finished, the bytes stay under a second key.
+ * A new upload may reference the bytes during a garbage collection; the collector then undoes the removal.
  */
 import { randomUUID } from 'node:crypto';
 import { DIGEST_PATTERN, type Digest } from '../image.ts';
 import type { BlobDriver } from './driver.ts';
-import type { StagedBlob } from './staging.ts';
+import { withLocalFile } from './staging.ts';
 
-/** The removal of one original by one collector, which can be taken back until `finish`. */
+/** The removal of one original by one collector. It can be undone until `finish`. */
 export interface RevocableRemoval {
-  /** Keeps what could be taken back. Comes first, and before any lock. False: there is nothing to remove, nor may it be tried. */
+  /**
+   * Copies the bytes to the second key. Must be the first call, before any lock.
+   * @returns false if no original exists.
+   */
   prepare(): Promise<boolean>;
-  /** Removes the original, and not its rungs: one call of the driver. Succeeds also if there is none, and when called again. */
+  /** Removes the original but not its rungs, with one call of the driver. May be called again. */
   remove(): Promise<void>;
-  /** The original is there again, unless somebody stored it anew, or there was none. */
+  /** Restores the original, unless it was stored again meanwhile or never existed. */
   undo(): Promise<void>;
-  /** Lets go of what could be taken back. */
+  /** Removes the second key. After that the removal cannot be undone. */
   finish(): Promise<void>;
 }
 
-export interface RevocableRemovalsDependencies {
-  readonly driver: BlobDriver;
-  /** The key of an original. TypeError if the digest is none. */
-  readonly keyOf: (digest: Digest) => string;
-  /** Removes an original, for good. */
-  readonly drop: (digest: Digest) => Promise<void>;
-  /** A blob as a file in staging. */
-  readonly fetch: (blob: NonNullable<Awaited<ReturnType<BlobDriver['open']>>>) => Promise<StagedBlob>;
-}
-
 const PREFIX = 'removed/';
-// The digest, when the removal began in milliseconds, and something that no other collector has.
+// The digest, the start of the removal in milliseconds, and a part that is unique to the collector.
 const REMOVED = new RegExp(`^removed/(${DIGEST_PATTERN})\\.(\\d+)\\.[0-9a-f-]+$`);
 
-// Far longer than one removal can take: who removes must still find what it could take back.
-const MEMORY_MS = 24 * 60 * 60 * 1000;
+/** How long a second key is kept, in milliseconds. A running removal may need it, and takes far less time. */
+const MAX_DURATION = 24 * 60 * 60 * 1000;
 
 export class RevocableRemovals {
   readonly #driver: BlobDriver;
-  readonly #keyOf: RevocableRemovalsDependencies['keyOf'];
-  readonly #drop: RevocableRemovalsDependencies['drop'];
-  readonly #fetch: RevocableRemovalsDependencies['fetch'];
+  readonly #keyOf: (digest: Digest) => string;
 
-  constructor({ driver, keyOf, drop, fetch }: RevocableRemovalsDependencies) {
+  /** @param keyOf the key of an original. It throws a TypeError for a text that is no digest. */
+  constructor(driver: BlobDriver, keyOf: (digest: Digest) => string) {
     this.#driver = driver;
     this.#keyOf = keyOf;
-    this.#drop = drop;
-    this.#fetch = fetch;
   }
 
-  /** A process that ends before it is finished leaves the bytes where they are kept: see `undoUnfinished`. */
+  /** If the process ends before `finish`, `undoUnfinished` restores the original later. */
   create(digest: Digest): RevocableRemoval {
     const key = this.#keyOf(digest);
-    const kept = `${PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
+    const removedKey = `${PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
     return {
       prepare: async () => {
-        await this.#copy(key, kept);
-        return (await this.#driver.stat(kept)) !== undefined;
+        await this.#copy(key, removedKey);
+        return (await this.#driver.stat(removedKey)) !== undefined;
       },
-      remove: () => this.#drop(digest),
+      remove: () => this.#driver.delete(key),
       undo: async () => {
-        await this.#copy(kept, key);
-        await this.#driver.delete(kept);
+        await this.#copy(removedKey, key);
+        await this.#driver.delete(removedKey);
       },
-      finish: () => this.#driver.delete(kept),
+      finish: () => this.#driver.delete(removedKey),
     };
   }
 
   /**
-   * Takes back every removal that was not finished. Safe at any time, beside collectors too: bytes come back only to
-   * where there are none, and what nothing names is collected one day. A removal that may still be going on keeps what it
-   * could take back by itself, for a day.
-   * @returns how many there were.
+   * Undoes each unfinished removal. Safe at any time, also while collectors run: it never replaces bytes, and
+   * a later collection removes the original again if it is unreferenced. The second key stays for a day,
+   * because the removal may still be running.
+   * @returns the number of removals.
    */
   async undoUnfinished(now: Date): Promise<number> {
     let count = 0;
     for await (const { key } of this.#driver.list(PREFIX)) {
-      const [, digest, begunOn] = REMOVED.exec(key) ?? [];
+      const [, digest, startedOn] = REMOVED.exec(key) ?? [];
       if (digest === undefined) continue;
       await this.#copy(key, this.#keyOf(digest));
-      if (now.getTime() - Number(begunOn) > MEMORY_MS) await this.#driver.delete(key);
+      if (now.getTime() - Number(startedOn) > MAX_DURATION) await this.#driver.delete(key);
       count += 1;
     }
     return count;
   }
 
-  /** Puts a blob under another key as well, if it is there and the other is not. */
+  /** Copies a blob to another key, if the source exists and the target does not. */
   async #copy(from: string, to: string): Promise<void> {
     try {
-      const path = this.#driver.localPath?.(from);
-      const stored = await this.#driver.stat(from);
-      if (stored === undefined || (await this.#driver.stat(to)) !== undefined) return;
-      if (path !== undefined) {
-        await this.#driver.put(to, { path, size: stored.size });
-        return;
-      }
-      const blob = await this.#driver.open(from);
-      if (blob === undefined) return;
-      try {
-        await using fetched = await this.#fetch(blob);
-        await this.#driver.put(to, fetched);
-      } finally {
-        blob.stream.destroy();
-      }
+      if ((await this.#driver.stat(to)) !== undefined) return;
+      await withLocalFile(this.#driver, from, (file) => this.#driver.put(to, file));
     } catch (error) {
-      // Whoever was removing it has finished meanwhile.
+      // Another process may have removed the source during the copy.
       if ((await this.#driver.stat(from)) !== undefined) throw error;
     }
   }

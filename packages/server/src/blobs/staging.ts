@@ -1,35 +1,40 @@
 /**
- * Owns files on their way in: their names, how a stream becomes one, and how those that a crash left are swept. Refuses to
- * know what becomes of them.
+ * Files in the staging folder: uploads on their way to the blobs, and local copies of blobs.
+ * A crash may leave files there; `sweepStaged` removes them.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { lstat, open, opendir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { AppError, cancellation, throwIfFired } from '../errors.ts';
+import { AppError, cancellation, isAppError, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
-import { onFile } from './file-errors.ts';
+import type { BlobDriver } from './driver.ts';
+import { withStorageErrors } from './file-errors.ts';
 
-/** A staged file that is older than this, in milliseconds, is left over from a crash. No upload takes as long. */
+/** The age in milliseconds at which a staged file is a left-over of a crash. Every upload takes less time. */
 export const STALE_UPLOAD = 60 * 60 * 1000;
 
-/** A complete file in staging, with what was learnt on its way in. Its owner discards it. */
-export interface StagedBlob extends AsyncDisposable {
+/** A complete local file, only to be read. */
+export interface LocalFile {
   readonly path: string;
   /** Length in bytes. */
   readonly size: number;
+}
+
+/** A complete file in staging. Its owner discards it. */
+export interface StagedBlob extends LocalFile, AsyncDisposable {
   readonly digest: Digest;
   /**
-   * Removes the file. May be called any number of times; what was kept of it stays. Never rejects: a file that cannot
-   * be removed is swept later, and what was done with it is done.
+   * Removes the file; blobs that were stored from it stay. May be called again. Never rejects: a file that
+   * cannot be removed is swept later.
    */
   discard(): Promise<void>;
 }
 
 const STAGED_SUFFIX = '.part';
 
-/** A new, unused name for a file in staging, of the form that `sweepStaged` recognises. */
+/** A new, unused file name in the form that `sweepStaged` recognises. */
 export function stagingName(): string {
   return `${randomUUID()}${STAGED_SUFFIX}`;
 }
@@ -40,18 +45,18 @@ export async function stageFile(
   source: Readable | AsyncIterable<Uint8Array>,
   options: { limit: number; signal?: AbortSignal | undefined },
 ): Promise<StagedBlob> {
-  // From here on the source may fail at any time, also while nobody iterates: that must not end the process.
+  // The source may fail at any time, also while it is not read. That must not end the process.
   if (source instanceof Readable) source.on('error', () => {});
   throwIfFired(options.signal);
   const path = join(folder, stagingName());
   const discard = () => rm(path, { force: true }).catch(() => {});
   try {
-    const handle = await onFile(open(path, 'wx', 0o600));
+    const handle = await withStorageErrors(open(path, 'wx', 0o600));
     let received: { size: number; digest: Digest };
     try {
       received = await receive(source, handle, options.limit, options.signal);
     } finally {
-      await onFile(handle.close());
+      await withStorageErrors(handle.close());
     }
     return { path, ...received, discard, [Symbol.asyncDispose]: discard };
   } catch (error) {
@@ -60,38 +65,89 @@ export async function stageFile(
   }
 }
 
-/** Runs `use` with a file in the folder that has these bytes. */
+/** Runs `use` with a new file in the folder that has these bytes. Removes the file afterwards. */
 export async function withStagedFile(
   folder: string,
   bytes: Uint8Array,
-  use: (file: { path: string; size: number }) => Promise<unknown>,
+  use: (file: LocalFile) => Promise<unknown>,
 ): Promise<void> {
   const path = join(folder, stagingName());
   try {
-    await onFile(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
+    await withStorageErrors(writeFile(path, bytes, { flag: 'wx', mode: 0o600 }));
     await use({ path, size: bytes.byteLength });
   } finally {
-    // A leftover is swept later.
+    // A file that cannot be removed is swept later.
     await rm(path, { force: true }).catch(() => {});
   }
 }
 
-/** Removes what was left in the folder and last written before the date: see `BlobStore.sweepStaging`. */
+/**
+ * Runs `use` with a local file that holds the blob, until `use` settles: the file of the driver, or a copy in
+ * staging.
+ * @param digest if it is given, a copy is verified by length and SHA-256. A file of the driver is never
+ * verified.
+ * @returns undefined, without a call of `use`, if the blob does not exist.
+ * @throws AppError `unavailable` if the blob cannot be copied or does not match the digest; any error of
+ * `use`.
+ */
+export async function withLocalFile<T>(
+  driver: BlobDriver,
+  key: string,
+  use: (file: LocalFile) => Promise<T>,
+  { digest, signal }: { digest?: Digest; signal?: AbortSignal | undefined } = {},
+): Promise<T | undefined> {
+  const path = driver.localPath?.(key);
+  if (path !== undefined) {
+    const stat = await driver.stat(key, signal);
+    return stat && use({ path, size: stat.size });
+  }
+  const blob = await driver.open(key, signal);
+  if (blob === undefined) return undefined;
+  try {
+    await using copy = await copyToStaging(driver.stagingFolder, blob, signal);
+    if (digest !== undefined && (copy.size !== blob.size || copy.digest !== digest)) {
+      throw new AppError('unavailable', 'The original cannot be read now', {
+        cause: new Error(`The bytes of the blob ${key} do not match its digest`),
+      });
+    }
+    return await use(copy);
+  } finally {
+    blob.stream.destroy();
+  }
+}
+
+async function copyToStaging(
+  folder: string,
+  { size, stream }: { size: number; stream: Readable },
+  signal: AbortSignal | undefined,
+): Promise<StagedBlob> {
+  try {
+    return await stageFile(folder, stream, { limit: size, signal });
+  } catch (error) {
+    // `stageFile` reports a broken source as cancelled by the client. Here the source is the backend.
+    if (signal?.aborted || !(isAppError(error, 'cancelled') || isAppError(error, 'too-large'))) throw error;
+    throw new AppError('unavailable', 'The stored file cannot be read now', { cause: error });
+  }
+}
+
+/** Removes left-over files that were last written before the date: see `BlobStore.sweepStaging`. */
 export async function sweepStaged(folder: string, olderThan: Date, onlyCount: boolean): Promise<number> {
-  let removed = 0;
-  for await (const entry of await onFile(opendir(folder))) {
+  let count = 0;
+  for await (const entry of await withStorageErrors(opendir(folder))) {
     if (!entry.isFile() || !entry.name.endsWith(STAGED_SUFFIX)) continue;
     const path = join(folder, entry.name);
     const { mtime } = await lstat(path).catch(() => ({ mtime: undefined }));
-    // Without a time it is gone already: its owner discarded it meanwhile.
+    // The time is undefined if the owner has discarded the file since the listing.
     if (mtime === undefined || mtime >= olderThan) continue;
-    if (!onlyCount) await onFile(rm(path, { force: true }));
-    removed += 1;
+    if (!onlyCount) await withStorageErrors(rm(path, { force: true }));
+    count += 1;
   }
-  return removed;
+  return count;
 }
 
-/** Copies the source into the file until it ends, counting and digesting. Errors are as `stage` has them. */
+/**
+ * Copies the source into the file until its end. Counts and hashes the bytes. Throws the errors of `stage`.
+ */
 async function receive(
   source: Readable | AsyncIterable<Uint8Array>,
   handle: FileHandle,
@@ -101,7 +157,8 @@ async function receive(
   const hash = createHash('sha256');
   let size = 0;
   const chunks = iterate(source);
-  // One listener for the whole, not a race per chunk: a client that drips single bytes would pile up reactions.
+  // One listener for all chunks. A race for each chunk would pile up reactions if a client sends single
+  // bytes.
   let interrupt = (_error: unknown): void => {};
   const onAbort = () => signal && interrupt(cancellation(signal));
   signal?.addEventListener('abort', onAbort);
@@ -110,19 +167,19 @@ async function receive(
       throwIfFired(signal);
       const next = await new Promise<IteratorResult<unknown, unknown>>((resolve, reject) => {
         interrupt = reject;
-        chunks.next().then(resolve, (error: unknown) => reject(sourceFault(error)));
+        chunks.next().then(resolve, (error: unknown) => reject(toSourceError(error)));
       });
       if (next.done) return { size, digest: hash.digest('hex') };
       const chunk = next.value;
-      if (!(chunk instanceof Uint8Array)) throw new TypeError('A source of a blob must give bytes');
+      if (!(chunk instanceof Uint8Array)) throw new TypeError('The source of a blob must yield bytes');
       size += chunk.byteLength;
       if (size > limit) throw new AppError('too-large', `The file is larger than ${limit} bytes`);
       hash.update(chunk);
-      await onFile(handle.writeFile(chunk));
+      await withStorageErrors(handle.writeFile(chunk));
     }
   } finally {
     signal?.removeEventListener('abort', onAbort);
-    // Not awaited: it would queue behind a chunk that may never come.
+    // Not awaited, because it would wait for a chunk that may never arrive.
     chunks.return?.()?.catch(() => {});
   }
 }
@@ -133,11 +190,11 @@ function iterate(source: Readable | AsyncIterable<Uint8Array>): AsyncIterator<un
     : source[Symbol.asyncIterator]();
 }
 
-// A connection that breaks off under an upload is the client's doing and nobody's defect.
-function sourceFault(error: unknown): unknown {
+/** A connection that the client closes during an upload is `cancelled`, and no defect of the server. */
+function toSourceError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error) || !('code' in error)) return error;
-  const brokenOff = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ABORT_ERR'];
-  return brokenOff.includes(String(error.code))
-    ? new AppError('cancelled', 'The upload broke off', { cause: error })
+  const codes = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ABORT_ERR'];
+  return codes.includes(String(error.code))
+    ? new AppError('cancelled', 'The upload was interrupted', { cause: error })
     : error;
 }

@@ -1,19 +1,24 @@
 /**
- * The BlobStore: where originals and rungs live. Owns digests and keys, once for all backends; a BlobDriver is the thin
- * part that each backend brings. Refuses to know records, accounts and HTTP. staging.ts has how bytes come in, removals.ts
- * what can be taken back.
- * `test/conformance/blobs.ts` is the driver's contract in executable form and runs whole against every driver.
+ * The BlobStore: originals and rungs by digest, over any BlobDriver. It makes the keys and checks the
+ * digests, so that drivers need to do neither.
  */
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { AppError, isAppError } from '../errors.ts';
+import { AppError } from '../errors.ts';
 import { type Digest, isDigest } from '../image.ts';
 import type { BlobDriver } from './driver.ts';
 import { type RevocableRemoval, RevocableRemovals } from './revocable-removal.ts';
-import { type StagedBlob, stageFile, sweepStaged, withStagedFile } from './staging.ts';
+import {
+  type LocalFile,
+  type StagedBlob,
+  stageFile,
+  sweepStaged,
+  withLocalFile,
+  withStagedFile,
+} from './staging.ts';
 
-/** An original as it is stored. */
+/** A stored original. */
 export interface StoredOriginal {
   readonly digest: Digest;
   /** Length in bytes. */
@@ -21,55 +26,51 @@ export interface StoredOriginal {
   readonly storedOn: Date;
 }
 
-/** A rung as it is stored. */
+/** A stored rung. `digest` is that of its original. */
 export interface StoredRung extends StoredOriginal {
   readonly name: string;
 }
 
-/** The blob that says whose these are. */
+/** The key of the blob that holds the ID of the library. */
 const LIBRARY_KEY = 'library';
 
-// A blob that is met again at this age is stored anew, so that a collector of unnamed blobs whose grace period is
-// longer than this never takes away what a twin upload has just been told exists.
+// An older blob is stored again when its bytes are uploaded again. Otherwise a garbage collection with a
+// longer grace period could remove it before the record of the new upload is written.
 const RENEW_AFTER_MS = 60 * 60 * 1000;
 
-/** The key of an original. TypeError if the digest is none. */
+/** The key of an original. @throws TypeError if the text is no digest. */
 export function originalKey(digest: Digest): string {
   if (!isDigest(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
-  // 256 folders keep each of them small up to millions of originals.
+  // With 256 folders, a folder stays small up to millions of originals.
   return `originals/${digest.slice(0, 2)}/${digest}`;
 }
 
-/** The key of a rung of an original, by the rung's name: `[a-z0-9.-]`. TypeError if the digest is none. */
+/** The key of a rung. @param name of the rung: `[a-z0-9.-]`. @throws TypeError if the text is no digest. */
 export function rungKey(digest: Digest, name: string): string {
   if (!isDigest(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
-  // The digest first, so that whoever collects what no record names finds all of an original's rungs together.
+  // The digest comes first, so that a listing has all rungs of an original together.
   return `rungs/${digest.slice(0, 2)}/${digest}/${name}`;
 }
 
-/** Originals and their rungs by digest, over any driver. One instance serves the whole process. */
+/** One instance serves the whole process. */
 export class BlobStore {
   readonly #driver: BlobDriver;
   readonly #removals: RevocableRemovals;
 
   constructor(driver: BlobDriver) {
     this.#driver = driver;
-    this.#removals = new RevocableRemovals({
-      driver,
-      keyOf: originalKey,
-      drop: (digest) => this.dropOriginal(digest),
-      fetch: (blob) => this.#fetch(blob, undefined),
-    });
+    this.#removals = new RevocableRemovals(driver, originalKey);
   }
 
   /**
-   * Streams the source into a new file in staging, at the pace of the disk, digesting on the way. The whole is
-   * never in memory. `limit` is in bytes: exactly that many are accepted, and `AppError('too-large')` is thrown
-   * the moment one more is seen. Errors of the source pass unchanged, but for a source that breaks off, which is
-   * `cancelled`, as is a fired signal. After any failure nothing is left in staging.
+   * Streams the source into a new file in staging, at the speed of the disk, and hashes it on the way. Only
+   * one chunk is in memory.
    *
-   * On failure a Readable is left as it is, neither drained nor destroyed: what becomes of the connection behind
-   * it is the caller's business. Its later errors are swallowed.
+   * After a failure nothing is left in staging. A Readable is neither drained nor destroyed, because the
+   * caller decides about its connection. Later errors of the source are ignored.
+   * @param options `limit` is in bytes, inclusive.
+   * @throws AppError `too-large` at the first byte beyond the limit. `cancelled` if the source ends early or
+   * the signal fires. Other errors of the source are thrown unchanged.
    */
   async stage(
     source: Readable | AsyncIterable<Uint8Array>,
@@ -79,21 +80,21 @@ export class BlobStore {
   }
 
   /**
-   * Keeps a staged file as an original. When it resolves, the bytes are durable under their digest, whoever
-   * stored them first, and not older than an hour by `storedOn`. A blob that holds other bytes is damaged and is
-   * replaced. A failure deletes nothing. The staged file remains, its owner's to discard.
+   * Stores a staged file as an original. When it resolves, the bytes are durable under their digest, and
+   * their `storedOn` is at most one hour ago. A damaged blob is replaced. A failure deletes nothing. The
+   * caller discards the staged file.
    */
   async storeOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     const key = originalKey(staged.digest);
     if ((await this.#driver.put(key, staged, signal)) === 'created') return;
     const stored = await this.#driver.stat(key, signal);
-    const recent = stored && Date.now() - stored.storedOn.getTime() < RENEW_AFTER_MS;
-    if (recent && stored.size === staged.size && (await this.#holds(key, staged.digest, signal))) return;
+    const isRecent = stored && Date.now() - stored.storedOn.getTime() < RENEW_AFTER_MS;
+    if (isRecent && stored.size === staged.size && (await this.#isIntact(key, staged.digest, signal))) return;
     await this.#driver.replace(key, staged, signal);
   }
 
-  /** True if the blob can be read, and is what its name says. */
-  async #holds(key: string, digest: Digest, signal?: AbortSignal): Promise<boolean> {
+  /** True if the blob can be read and its bytes match the digest. */
+  async #isIntact(key: string, digest: Digest, signal?: AbortSignal): Promise<boolean> {
     const blob = await this.#driver.open(key, signal);
     if (!blob) return false;
     const hash = createHash('sha256');
@@ -105,15 +106,15 @@ export class BlobStore {
     return hash.digest('hex') === digest;
   }
 
-  /** Keeps a staged file as an original if there is none of its digest and size: what was lost and comes again. */
+  /** Stores a staged file as an original, unless an original of its digest and size is stored. */
   async storeOriginalIfMissing(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     const stored = await this.#driver.stat(originalKey(staged.digest), signal);
     if (stored?.size !== staged.size) await this.storeOriginal(staged, signal);
   }
 
   /**
-   * The bytes of an original and their number, or undefined if it is not stored. The stream errors if the blob is
-   * cut short; the caller must read it to its end or destroy it.
+   * The bytes of an original and their number, or undefined if it is not stored. The stream fails if the blob
+   * is truncated. The caller must read the stream to its end or destroy it.
    */
   async openOriginal(
     digest: Digest,
@@ -123,52 +124,42 @@ export class BlobStore {
   }
 
   /**
-   * Runs `use` with the path of a local file that holds the original, only to be read, and only until `use`
-   * settles. A file that had to be fetched is verified (length and SHA-256) before and removed afterwards.
-   * `AppError('unavailable')` if the original is not stored or does not verify: a record without its bytes is a
-   * fault of the storage, not of the request.
+   * Runs `use` with the path of a local file that holds the original. The file may only be read, and only
+   * until `use` settles. A copy from a remote backend is verified by length and SHA-256.
+   * @throws AppError `unavailable` if the original is not stored or is damaged; any error of `use`.
    */
   async withOriginalFile<T>(
     digest: Digest,
     use: (path: string) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
-    const key = originalKey(digest);
-    const localPath = this.#driver.localPath?.(key);
-    if (localPath !== undefined) {
-      if ((await this.#driver.stat(key, signal)) === undefined) throw missing(digest);
-      return use(localPath);
-    }
-    const blob = await this.#driver.open(key, signal);
-    if (blob === undefined) throw missing(digest);
-    try {
-      await using fetched = await this.#fetch(blob, signal);
-      if (fetched.size !== blob.size || fetched.digest !== digest) {
-        throw new AppError('unavailable', 'The original cannot be read now', {
-          cause: new Error(`The blob ${key} holds other bytes than its name says`),
-        });
-      }
-      return await use(fetched.path);
-    } finally {
-      blob.stream.destroy();
-    }
+    const outcome = await withLocalFile(
+      this.#driver,
+      originalKey(digest),
+      async ({ path }) => ({ result: await use(path) }),
+      { digest, signal },
+    );
+    // A missing original of a record is a fault of the storage, not of the request.
+    if (outcome === undefined) throw missingOriginal(digest);
+    return outcome.result;
   }
 
   /**
-   * Keeps rungs of an original, in place of those of the same names. They are derived data: whoever makes them goes
-   * on if this fails. Throws what the driver throws; some of them may be stored then.
+   * Stores rungs of an original, and replaces stored rungs of the same names. Rungs can be made again, so
+   * callers may ignore a failure.
+   * @throws errors of the driver. Some of the rungs may be stored then.
    */
   async storeRungs(
     digest: Digest,
     rungs: readonly { readonly name: string; readonly bytes: Uint8Array }[],
     signal?: AbortSignal,
   ): Promise<void> {
-    // All are waited for, so that none is still being written when this ends.
+    // Waits for all of them, so that no write runs after the return.
     const outcomes = await Promise.allSettled(
       rungs.map(async ({ name, bytes }) => {
         const key = rungKey(digest, name);
         await withStagedFile(this.#driver.stagingFolder, bytes, async (file) => {
-          // What is there may be damaged, and cannot be told from what is sound.
+          // An existing rung may be damaged, and has no digest to check.
           if ((await this.#driver.put(key, file, signal)) === 'exists') {
             await this.#driver.replace(key, file, signal);
           }
@@ -179,9 +170,9 @@ export class BlobStore {
   }
 
   /**
-   * Runs `use` with the path of a local file that holds the rung, only to be read, and only until `use` settles.
-   * Undefined, and `use` is not run, if the rung is not stored. Its bytes are not verified: a damaged one does not
-   * decode, or decodes to what the damage shows.
+   * Runs `use` with the path of a local file that holds the rung. The file may only be read, and only until
+   * `use` settles. The bytes are not verified: a damaged rung does not decode, or shows the damage.
+   * @returns undefined, without a call of `use`, if the rung is not stored.
    */
   async withRungFile<T>(
     digest: Digest,
@@ -189,123 +180,102 @@ export class BlobStore {
     use: (path: string) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T | undefined> {
-    const key = rungKey(digest, name);
-    const localPath = this.#driver.localPath?.(key);
-    if (localPath !== undefined) {
-      return (await this.#driver.stat(key, signal)) === undefined ? undefined : use(localPath);
-    }
-    const blob = await this.#driver.open(key, signal);
-    if (blob === undefined) return undefined;
-    try {
-      await using fetched = await this.#fetch(blob, signal);
-      return await use(fetched.path);
-    } finally {
-      blob.stream.destroy();
-    }
+    return withLocalFile(this.#driver, rungKey(digest, name), ({ path }) => use(path), { signal });
   }
 
-  /** Removes a rung that is damaged. Succeeds also if it is not stored. */
+  /** Removes a damaged rung. Succeeds if it is not stored. */
   async dropRung(digest: Digest, name: string, signal?: AbortSignal): Promise<void> {
     await this.#driver.delete(rungKey(digest, name), signal);
   }
 
-  // To `stage` a source that breaks off is a client that left; here it is the backend that failed.
-  async #fetch(
-    blob: { size: number; stream: Readable },
-    signal: AbortSignal | undefined,
-  ): Promise<StagedBlob> {
-    try {
-      return await this.stage(blob.stream, { limit: blob.size, signal });
-    } catch (error) {
-      if (signal?.aborted || !(isAppError(error, 'cancelled') || isAppError(error, 'too-large'))) throw error;
-      throw new AppError('unavailable', 'The stored file cannot be read now', { cause: error });
-    }
-  }
-
-  /** What is known of an original without reading it; undefined if it is not stored. */
+  /** The size and time of an original; undefined if it is not stored. Does not read the bytes. */
   async statOriginal(digest: Digest, signal?: AbortSignal): Promise<StoredOriginal | undefined> {
     const stat = await this.#driver.stat(originalKey(digest), signal);
     return stat && { digest, size: stat.size, storedOn: stat.storedOn };
   }
 
-  /** True if the rung is stored, in whatever condition. */
+  /** True if the rung is stored, even if it is damaged. */
   async hasRung(digest: Digest, name: string, signal?: AbortSignal): Promise<boolean> {
     return (await this.#driver.stat(rungKey(digest, name), signal)) !== undefined;
   }
 
-  /** Every original that is stored, in no order. Those that come or go meanwhile may be missed. */
+  /** All stored originals, in any order. Changes during the listing may be missing. */
   async *listOriginals(signal?: AbortSignal): AsyncGenerator<StoredOriginal, void, undefined> {
     for await (const { key, size, storedOn } of this.#driver.list('originals/', signal)) {
       const [, folder, digest, ...rest] = key.split('/');
-      if (digest !== undefined && isPlaceOf(digest, folder, rest, 0)) yield { digest, size, storedOn };
+      if (digest !== undefined && isWellFormed(digest, folder, rest, 0)) yield { digest, size, storedOn };
     }
   }
 
-  /** Every rung that is stored, in no order but with those of an original together. As above. */
+  /** All stored rungs. Rungs of one original are together; otherwise the same as `listOriginals`. */
   async *listRungs(signal?: AbortSignal): AsyncGenerator<StoredRung, void, undefined> {
     for await (const { key, size, storedOn } of this.#driver.list('rungs/', signal)) {
       const [, folder, digest, ...rest] = key.split('/');
       const [name] = rest;
-      if (digest === undefined || name === undefined || !isPlaceOf(digest, folder, rest, 1)) continue;
+      if (digest === undefined || name === undefined || !isWellFormed(digest, folder, rest, 1)) continue;
       yield { digest, name, size, storedOn };
     }
   }
 
   /**
-   * Removes an original, and none of its rungs; succeeds also if there is none. It is the caller's to know that nothing
-   * names it, and that nothing will. A collector beside uploads cannot know: see `createRemoval`.
+   * Removes an original but not its rungs. Succeeds if it is not stored. The caller must know that no record
+   * references it, now and later. A garbage collector cannot know that while uploads run, and uses
+   * `createRemoval`.
    */
   async dropOriginal(digest: Digest, signal?: AbortSignal): Promise<void> {
     await this.#driver.delete(originalKey(digest), signal);
   }
 
-  /** Removes all rungs of an original. They are made anew if they are missed. */
+  /** Removes all rungs of an original. They are made again when they are needed. */
   async dropRungs(digest: Digest, signal?: AbortSignal): Promise<void> {
     for await (const { key } of this.#driver.list(rungKey(digest, ''), signal)) {
       await this.#driver.delete(key, signal);
     }
   }
 
-  /** The removal of an original, for MaintenanceRecords.collect. */
+  /** A removal of an original that can be undone, for garbage collection. Removes nothing yet. */
   createRemoval(digest: Digest): RevocableRemoval {
     return this.#removals.create(digest);
   }
 
-  /** Takes back every removal that was not finished. Safe at any time. @returns how many there were. */
+  /** Undoes each unfinished removal. Safe at any time. @returns the number of removals. */
   undoUnfinishedRemovals(now = new Date()): Promise<number> {
     return this.#removals.undoUnfinished(now);
   }
 
-  /** Which library these blobs belong to; undefined: nobody has said. */
+  /** The ID of the library that the blobs belong to; undefined if none is stored. */
   async readLibraryID(): Promise<string | undefined> {
     const blob = await this.#driver.open(LIBRARY_KEY);
     return blob && (await text(blob.stream)).trim();
   }
 
-  /** Says whose they are, if nobody has: of several that do so at once, one does. @returns whose they are. */
+  /**
+   * Stores the ID of the library if none is stored. Of concurrent calls one succeeds.
+   * @returns the stored ID.
+   */
   async storeLibraryIDIfMissing(libraryID: string): Promise<string> {
     await this.#withLibraryFile(libraryID, (file) => this.#driver.put(LIBRARY_KEY, file));
     return (await this.readLibraryID()) ?? libraryID;
   }
 
-  /** Says whose they are, whatever anybody said before. */
+  /** Stores the ID of the library, and replaces a stored one. */
   async storeLibraryID(libraryID: string): Promise<void> {
     await this.#withLibraryFile(libraryID, (file) => this.#driver.replace(LIBRARY_KEY, file));
   }
 
-  #withLibraryFile(libraryID: string, use: Parameters<typeof withStagedFile>[2]): Promise<void> {
+  #withLibraryFile(libraryID: string, use: (file: LocalFile) => Promise<unknown>): Promise<void> {
     return withStagedFile(this.#driver.stagingFolder, Buffer.from(`${libraryID}\n`), use);
   }
 
   /**
-   * Removes what a crash left in staging and was last written before the date; what is still being written is
-   * younger. Returns the number of files removed; or with `onlyCount`, of those that would be.
+   * Removes files in staging that a crash left and that were last written before the date. Files of running
+   * uploads are younger. @returns the number of removed files; with `onlyCount` it removes none.
    */
   async sweepStaging(olderThan: Date, onlyCount = false): Promise<number> {
     return sweepStaged(this.#driver.stagingFolder, olderThan, onlyCount);
   }
 
-  /** Resolves if the backend can be read and written; `AppError('unavailable' | 'storage-full')` if not. */
+  /** @throws AppError `unavailable` or `storage-full` if the backend cannot be read and written. */
   async check(signal?: AbortSignal): Promise<void> {
     await this.#driver.check(signal);
   }
@@ -315,18 +285,18 @@ export class BlobStore {
   }
 }
 
-/** True if the parts of a key are as the keys of originals (`more` 0) and rungs (1) have them. */
-function isPlaceOf(
+/** True if the parts of a key have the form of `originalKey` (`restLength` 0) or `rungKey` (1). */
+function isWellFormed(
   digest: string,
   folder: string | undefined,
   rest: readonly string[],
-  more: number,
+  restLength: number,
 ): boolean {
-  return isDigest(digest) && folder === digest.slice(0, 2) && rest.length === more;
+  return isDigest(digest) && folder === digest.slice(0, 2) && rest.length === restLength;
 }
 
-function missing(digest: Digest): AppError {
+function missingOriginal(digest: Digest): AppError {
   return new AppError('unavailable', 'The original cannot be read now', {
-    cause: new Error(`No blob is stored under ${originalKey(digest)}`),
+    cause: new Error(`no blob is stored under ${originalKey(digest)}`),
   });
 }

@@ -2,7 +2,7 @@
  * The rule for assigning images to products and line items: only enabled images of the same account. A
  * product may keep a disabled image that it already shows.
  */
-import { parseUUID } from '../image.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import type { Path, Violations } from '../validation/violations.ts';
 
 /** The most images in one list of images. */

@@ -6,9 +6,10 @@ import { randomUUID } from 'node:crypto';
 import type { Actor } from '../access/audit.ts';
 import type { Page } from '../access/records.ts';
 import { AppError } from '../errors.ts';
-import { type Image, parseUUID } from '../image.ts';
+import type { Image } from '../image.ts';
 import type { ImageRecords } from '../images/records.ts';
 import { asObject, type DescriptionRule, type JSONObject } from '../validation/json.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import { InvalidRecordError, type Violations } from '../validation/violations.ts';
 import { type AssignmentRefusals, addRefusals, type ImageReference } from './assignment.ts';
 import {

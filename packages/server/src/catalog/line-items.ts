@@ -3,15 +3,15 @@
  * need only the request. The store checks the images and products that the request names.
  */
 
-import { parseUUID } from '../image.ts';
 import {
   asObject,
   type JSONObject,
   readList,
   readName,
   readOptionalName,
-  readWhole,
+  readWholeNumber,
 } from '../validation/json.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import { type Path, Violations } from '../validation/violations.ts';
 import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
 import { type ImageReference, MAX_IMAGES_PER_LIST, parseImageID } from './assignment.ts';
@@ -183,7 +183,7 @@ class LineItemsParser {
   }
 
   #parseQuantity(value: unknown, path: Path): number {
-    return readWhole(value, [...path, 'quantity'], { min: 1, max: MAX_QUANTITY }, this.violations) ?? 1;
+    return readWholeNumber(value, [...path, 'quantity'], { min: 1, max: MAX_QUANTITY }, this.violations) ?? 1;
   }
 
   #parseProductID(value: unknown, path: Path): string | undefined {

@@ -10,7 +10,7 @@ import {
   readDescription,
   readList,
   readName,
-  readWhole,
+  readWholeNumber,
 } from '../validation/json.ts';
 import { type Path, Violations } from '../validation/violations.ts';
 import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
@@ -137,8 +137,8 @@ class ProductParser {
     const options = list.map((option, i) => this.#parseOption(option, [...optionsPath, i], basePrice));
 
     const bounds = { min: 0, max: MAX_OPTIONS };
-    const minSelect = readWhole(group.minSelect, [...path, 'minSelect'], bounds, violations);
-    const maxSelect = readWhole(group.maxSelect, [...path, 'maxSelect'], bounds, violations);
+    const minSelect = readWholeNumber(group.minSelect, [...path, 'minSelect'], bounds, violations);
+    const maxSelect = readWholeNumber(group.maxSelect, [...path, 'maxSelect'], bounds, violations);
     if (maxSelect !== undefined && maxSelect > list.length) {
       const reason = `maxSelect must not be more than the number of options, ${list.length}`;
       violations.add([...path, 'maxSelect'], reason);

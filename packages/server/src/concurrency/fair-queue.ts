@@ -1,6 +1,6 @@
 /**
- * A queue for a limited number of slots. Waiting requests are grouped by key, and the keys get slots in rotation.
- * So many requests of one key delay that key, and not the others.
+ * A queue for a limited number of slots. Waiting requests are grouped by key, and the keys get slots in
+ * rotation. A key with many requests delays only itself.
  */
 import { AppError, cancellation } from '../errors.ts';
 
@@ -15,7 +15,10 @@ export interface FairQueueOptions {
 
 /** A requested slot. */
 export interface Slot {
-  /** Passes the slot to the next request. Before the slot is granted, leaves the queue. Later calls do nothing. */
+  /**
+   * Passes the slot to the next request. Before the slot is granted, leaves the queue. Later calls do
+   * nothing.
+   */
   release(): void;
 }
 
@@ -58,8 +61,8 @@ export class FairQueue {
   }
 
   /**
-   * Requests a slot. Calls `onGranted` when the slot is granted: within this call if a slot is free, and never after
-   * the release.
+   * Requests a slot. Calls `onGranted` when the slot is granted: within this call if a slot is free, and
+   * never after the release.
    * @throws AppError `unavailable` if the queue is full.
    */
   request(onGranted: () => void, key = ''): Slot {
@@ -89,7 +92,8 @@ export class FairQueue {
 
   /**
    * Resolves when the slot is granted.
-   * @throws AppError `unavailable` if the queue is full or after the timeout; `cancelled` when the signal fires.
+   * @throws AppError `unavailable` if the queue is full or after the timeout; `cancelled` when the signal
+   * fires.
    */
   async acquire({ key, timeout, signal }: SlotRequest = {}): Promise<Slot> {
     if (signal?.aborted) throw cancellation(signal);

@@ -20,9 +20,10 @@ export class SingleFlight<T> {
   }
 
   /**
-   * Runs the work, or joins the run under the same key. A caller whose signal fires stops waiting. The signal of the
-   * work fires only when no caller waits any more.
-   * @throws what the work throws, to each waiting caller; AppError `cancelled` when the caller's signal fires.
+   * Runs the work, or joins the run under the same key. A caller whose signal fires stops waiting. The signal
+   * of the work fires only when no caller waits any more.
+   * @throws what the work throws, to each waiting caller; AppError `cancelled` when the caller's signal
+   * fires.
    */
   async run(key: string, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) throw cancellation(signal);

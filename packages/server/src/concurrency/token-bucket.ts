@@ -33,8 +33,8 @@ export class TokenBucket {
   }
 
   /**
-   * Takes one token from the bucket of the name. Names stay in memory, so callers must limit the length of names that
-   * clients choose.
+   * Takes one token from the bucket of the name. Names stay in memory, so callers must limit the length of
+   * names that clients choose.
    * @param now milliseconds of a monotonic clock.
    * @returns 0 if there was a token; else the whole seconds, at least 1, until the next token.
    */

@@ -84,8 +84,9 @@ export class Delivery {
    * The bytes of the rendition, from the nearest source. Concurrent requests share one render.
    * @param charge called before a render for this caller; it refuses the render by throwing. A cache hit and
    * a render that is already running cost the caller nothing.
-   * @throws AppError `rate-limited` if too many different renditions of the image were made lately,
-   * `unavailable` if it cannot be made now, `cancelled` when the signal fires; any error of `charge`.
+   * @throws AppError `rate-limited` if too many different renditions of the image were made recently.
+   * @throws AppError `unavailable` if the rendition cannot be made now; `cancelled` when the signal fires.
+   * @throws any error of `charge`.
    */
   async deliver(
     planned: PlannedRendition,

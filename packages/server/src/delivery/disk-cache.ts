@@ -1,14 +1,14 @@
 /**
- * Renditions on disk: the second tier, that a restart keeps. Owns the files' form, their order of use and the bound in
- * bytes. A file is `<folder>/<2 hex>/<digest>/<plan>`: a header, then the bytes. Nothing is synced: what a crash
- * damages is seen by its checksum and made again.
+ * The disk tier of the rendition cache, which survives a restart. A file is `<folder>/<2
+ * hex>/<digest>/<plan>`: a header, then the bytes. Files are not synced. A checksum detects files that a
+ * crash damaged, and they are rendered again.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Digest } from '../image.ts';
-import { Entries } from './lru-index.ts';
+import { LRUIndex } from './lru-index.ts';
 import {
   type DamagedRendition,
   type RenditionKey,
@@ -16,101 +16,103 @@ import {
   renditionKey,
 } from './rendition-cache.ts';
 
-/** Magic, length of the bytes, their CRC-32; big endian, 4 bytes each. */
+/** A magic number, the length of the bytes and their CRC-32: 4 bytes each, big endian. */
 const HEADER_BYTES = 12;
 const MAGIC = 0x56545231;
-/** What a file costs beside its bytes: a block on average, and its entry in a folder. */
+/** The overhead of a file in bytes: a block on average, and its entry in a folder. */
 const OVERHEAD = 4096;
-/** Files that may be on their way to the disk; what is made beyond that is not kept. */
+/** The most concurrent writes and removals. Renditions beyond it are not written. */
 const MAX_PENDING = 64;
 const TEMPORARY = '.tmp';
 
 export class DiskCache implements RenditionTier {
   readonly #folder: string;
-  readonly #entries: Entries<number>;
-  /** Begins the names of this cache's own files on their way, which are no leftovers. */
+  readonly #index: LRUIndex<number>;
+  /** The prefix of this cache's temporary files. Files without it are left over from another process. */
   readonly #id = randomUUID();
-  #takingUp: Promise<void> | undefined;
-  #closed = false;
+  /** Undefined when the folder is loaded. */
+  #loading: Promise<void> | undefined;
+  #isClosed = false;
+  /** Running writes and removals, with the digest of their original. */
   readonly #pending = new Map<Promise<void>, Digest>();
-  /** Originals that were forgotten while files of theirs were on their way. */
-  readonly #withdrawn = new Set<Digest>();
+  /** Originals that were forgotten during a write of one of their files. */
+  readonly #forgotten = new Set<Digest>();
 
   private constructor(folder: string, maxBytes: number) {
     this.#folder = folder;
-    this.#entries = new Entries<number>({
+    this.#index = new LRUIndex<number>({
       maxBytes,
       sizeOf: (size) => size + OVERHEAD,
-      onGone: (key) => void this.#track(key.digest, rm(this.#path(key), { force: true }).catch(ignore)),
+      onRemove: (key) => void this.#track(key.digest, rm(this.#path(key), { force: true }).catch(ignore)),
     });
   }
 
   /**
-   * Opens the folder and takes up what is in it, least recently used first; what is more than `maxBytes` goes.
-   * A folder that cannot be used is an empty cache. Nobody need wait for it: a start should not take longer because
-   * there is more in the cache. `settled` resolves when all is taken up.
+   * Opens the folder. Its files are loaded in the background, so a large cache does not slow the start.
+   * `whenSettled` resolves when they are loaded. The least recently used files beyond `maxBytes` are removed.
+   * A folder that cannot be used is an empty cache.
    */
   static open(folder: string, maxBytes: number): DiskCache {
     const cache = new DiskCache(folder, maxBytes);
-    cache.#takingUp = cache
-      .#takeUp()
+    cache.#loading = cache
+      .#load()
       .catch(ignore)
       .then(() => {
-        cache.#takingUp = undefined;
+        cache.#loading = undefined;
       });
     return cache;
   }
 
   get bytes(): number {
-    return this.#entries.bytes;
+    return this.#index.bytes;
   }
 
-  /** What is not taken up yet is looked for where it would be. */
+  /** During the load, any rendition may be on disk. */
   mayHave(key: RenditionKey): boolean {
-    return this.#entries.has(key) || this.#takingUp !== undefined;
+    return this.#index.has(key) || this.#loading !== undefined;
   }
 
   async get(key: RenditionKey): Promise<Buffer | undefined> {
-    const known = this.#entries.get(key) !== undefined;
-    if (!known && this.#takingUp === undefined) return undefined;
+    const isIndexed = this.#index.get(key) !== undefined;
+    if (!isIndexed && this.#loading === undefined) return undefined;
     const file = await readFile(this.#path(key)).catch(ignore);
-    const bytes = file && unwrap(file);
+    const bytes = file && readContent(file);
     if (!bytes) {
-      this.#entries.delete(key);
+      this.#index.delete(key);
       return undefined;
     }
-    if (!known) this.#entries.set(key, bytes.length);
-    // The order of use must outlive the process.
+    if (!isIndexed) this.#index.set(key, bytes.length);
+    // The next process reads the order of use from the times of the files.
     const now = new Date();
     void utimes(this.#path(key), now, now).catch(ignore);
     return bytes;
   }
 
   async put(key: RenditionKey, bytes: Buffer): Promise<void> {
-    if (this.#pending.size >= MAX_PENDING || bytes.length + OVERHEAD > this.#entries.maxBytes) return;
+    if (this.#pending.size >= MAX_PENDING || bytes.length + OVERHEAD > this.#index.maxBytes) return;
     await this.#track(key.digest, this.#write(key, bytes).catch(ignore));
   }
 
   async forget(digest: Digest): Promise<void> {
-    if ([...this.#pending.values()].includes(digest)) this.#withdrawn.add(digest);
-    this.#entries.deleteAll(digest);
-    await this.#written();
-    this.#withdrawn.delete(digest);
+    if ([...this.#pending.values()].includes(digest)) this.#forgotten.add(digest);
+    this.#index.deleteAll(digest);
+    await this.#waitForPending();
+    this.#forgotten.delete(digest);
     await rm(this.#folderOf(digest), { recursive: true, force: true }).catch(ignore);
   }
 
-  /** Resolves when all is taken up, and nothing is on its way to the disk. */
-  async settled(): Promise<void> {
-    await this.#takingUp;
-    await this.#written();
+  /** Resolves when the folder is loaded and all writes and removals are done. */
+  async whenSettled(): Promise<void> {
+    await this.#loading;
+    await this.#waitForPending();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.settled();
+    this.#isClosed = true;
+    await this.whenSettled();
   }
 
-  async #written(): Promise<void> {
+  async #waitForPending(): Promise<void> {
     while (this.#pending.size > 0) await Promise.all(this.#pending.keys());
   }
 
@@ -119,47 +121,47 @@ export class DiskCache implements RenditionTier {
     const temporary = join(this.#folder, `${this.#id}-${randomUUID()}${TEMPORARY}`);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     try {
-      await writeFile(temporary, [wrap(bytes), bytes], { flag: 'wx', mode: 0o600 });
+      await writeFile(temporary, [createHeader(bytes), bytes], { flag: 'wx', mode: 0o600 });
       await rename(temporary, path);
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
-    if (this.#withdrawn.has(key.digest)) {
+    if (this.#forgotten.has(key.digest)) {
       await rm(path, { force: true });
       return;
     }
-    this.#entries.set(key, bytes.length);
+    this.#index.set(key, bytes.length);
   }
 
-  async #takeUp(): Promise<void> {
+  async #load(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const found: { key: RenditionKey; size: number; used: number }[] = [];
+    const files: { key: RenditionKey; size: number; usedAt: number }[] = [];
     for (const entry of await readdir(this.#folder, { recursive: true, withFileTypes: true })) {
-      if (this.#closed) return;
+      if (this.#isClosed) return;
       if (!entry.isFile() || entry.name.startsWith(this.#id)) continue;
       const path = join(entry.parentPath, entry.name);
       if (entry.name.endsWith(TEMPORARY)) {
         await rm(path, { force: true });
         continue;
       }
-      const file = await stat(path).catch(ignore);
-      // It may have been let go of since the folder was read.
-      if (!file) continue;
-      const { size, mtimeMs } = file;
+      const stats = await stat(path).catch(ignore);
+      // The file may have been evicted since the folder was read.
+      if (!stats) continue;
+      const { size, mtimeMs } = stats;
       const digest = entry.parentPath.slice(-64);
-      found.push({
+      files.push({
         key: renditionKey(digest, entry.name),
         size: Math.max(0, size - HEADER_BYTES),
-        used: mtimeMs,
+        usedAt: mtimeMs,
       });
     }
-    found.sort((one, other) => one.used - other.used);
-    for (const { key, size } of found) {
-      // One that was used or made meanwhile has its place.
-      if (!this.#entries.has(key)) this.#entries.set(key, size);
+    files.sort((one, other) => one.usedAt - other.usedAt);
+    for (const { key, size } of files) {
+      // A rendition that was read or written during the load is in the index.
+      if (!this.#index.has(key)) this.#index.set(key, size);
     }
-    await this.#written();
+    await this.#waitForPending();
   }
 
   #track(digest: Digest, work: Promise<void>): Promise<void> {
@@ -177,29 +179,29 @@ export class DiskCache implements RenditionTier {
   }
 }
 
-/** Every file in the folder of a disk cache that is damaged. A server may use the folder meanwhile. */
+/** The damaged files in the folder of a disk cache. A server may use the folder at the same time. */
 export async function* damagedRenditions(folder: string): AsyncGenerator<DamagedRendition> {
-  // Folder by folder: a cache may hold a million files.
-  for (const group of await foldersIn(folder)) {
-    for (const digest of await foldersIn(join(folder, group))) {
-      const own = join(folder, group, digest);
-      for (const plan of await readdir(own).catch(() => [])) {
-        const path = join(own, plan);
+  // Reads folder by folder, because a cache may have a million files.
+  for (const group of await listFolders(folder)) {
+    for (const digest of await listFolders(join(folder, group))) {
+      const subfolder = join(folder, group, digest);
+      for (const plan of await readdir(subfolder).catch(() => [])) {
+        const path = join(subfolder, plan);
         const file = await readFile(path).catch(ignore);
-        // It may have been let go of meanwhile.
-        if (!file || unwrap(file)) continue;
+        // The file may have been evicted since the folder was read.
+        if (!file || readContent(file)) continue;
         yield { digest, plan, drop: () => rm(path, { force: true }) };
       }
     }
   }
 }
 
-async function foldersIn(folder: string): Promise<string[]> {
+async function listFolders(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
-function wrap(bytes: Buffer): Buffer {
+function createHeader(bytes: Buffer): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32BE(MAGIC, 0);
   header.writeUInt32BE(bytes.length, 4);
@@ -207,8 +209,8 @@ function wrap(bytes: Buffer): Buffer {
   return header;
 }
 
-/** The bytes of a file, or undefined if it is not what it should be. */
-function unwrap(file: Buffer): Buffer | undefined {
+/** The bytes of a file without its header; undefined if the file is damaged. */
+function readContent(file: Buffer): Buffer | undefined {
   if (file.length < HEADER_BYTES || file.readUInt32BE(0) !== MAGIC) return undefined;
   const bytes = file.subarray(HEADER_BYTES);
   return bytes.length === file.readUInt32BE(4) && crc32(bytes) === file.readUInt32BE(8) ? bytes : undefined;

@@ -1,25 +1,25 @@
 /**
- * What a cache of renditions holds: a bound in bytes, the order of use, and which entries belong to one original.
- * Owns that bookkeeping once for all caches. Refuses to know where the bytes are.
+ * The index of a rendition cache: a limit in bytes, the order of use, and the entries of each original.
+ * The tiers keep the bytes.
  */
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../image.ts';
 import { type RenditionKey, renditionKey } from './rendition-cache.ts';
 
-export interface EntriesOptions<Value> {
-  /** 0: nothing is kept. */
+export interface LRUIndexOptions<Value> {
+  /** 0: no entry is stored. */
   readonly maxBytes: number;
-  /** What an entry takes, in bytes, with all that it costs beside the rendition's own. */
+  /** The size of an entry in bytes, including its overhead. */
   readonly sizeOf: (value: Value) => number;
-  /** Called for every entry that goes, for whatever reason but a new value in its place. */
-  readonly onGone?: (key: RenditionKey) => void;
+  /** Called for each removed or evicted entry, but not for a replaced one. */
+  readonly onRemove?: (key: RenditionKey) => void;
 }
 
-export class Entries<Value extends object | number> {
+export class LRUIndex<Value extends object | number> {
   readonly #entries: LRUCache<string, Value>;
   readonly #plans = new Map<Digest, Set<string>>();
 
-  constructor({ maxBytes, sizeOf, onGone }: EntriesOptions<Value>) {
+  constructor({ maxBytes, sizeOf, onRemove }: LRUIndexOptions<Value>) {
     this.#entries = new LRUCache<string, Value>({
       maxSize: Math.max(1, maxBytes),
       sizeCalculation: sizeOf,
@@ -29,12 +29,12 @@ export class Entries<Value extends object | number> {
         const plans = this.#plans.get(digest);
         plans?.delete(plan);
         if (plans?.size === 0) this.#plans.delete(digest);
-        onGone?.(renditionKey(digest, plan));
+        onRemove?.(renditionKey(digest, plan));
       },
     });
   }
 
-  /** Bytes that all entries take. */
+  /** The size of all entries in bytes. */
   get bytes(): number {
     return this.#entries.calculatedSize;
   }
@@ -53,7 +53,7 @@ export class Entries<Value extends object | number> {
     return this.#entries.has(key.name);
   }
 
-  /** An entry larger than all there is room for is not kept. */
+  /** Does not store an entry that is larger than `maxBytes`. */
   set(key: RenditionKey, value: Value): void {
     this.#entries.set(key.name, value);
     if (!this.has(key)) return;
@@ -65,6 +65,7 @@ export class Entries<Value extends object | number> {
     this.#entries.delete(key.name);
   }
 
+  /** Removes all entries of an original. */
   deleteAll(digest: Digest): void {
     for (const plan of [...(this.#plans.get(digest) ?? [])]) this.delete(renditionKey(digest, plan));
   }

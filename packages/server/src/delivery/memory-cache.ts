@@ -1,32 +1,32 @@
 /**
- * Renditions in memory: the first tier.
+ * The memory tier of the rendition cache.
  */
 import type { Digest } from '../image.ts';
-import { Entries } from './lru-index.ts';
+import { LRUIndex } from './lru-index.ts';
 import type { MemoryTier, RenditionKey } from './rendition-cache.ts';
 
-/** What an entry costs beside its bytes: the key, the entry, the Buffer object. */
+/** The overhead of an entry in bytes: the key, the entry, the Buffer object. */
 const OVERHEAD = 512;
 
 export class MemoryCache implements MemoryTier {
-  readonly #entries: Entries<Buffer>;
+  readonly #index: LRUIndex<Buffer>;
 
-  /** @param maxBytes 0: nothing is kept. */
+  /** @param maxBytes 0: no rendition is stored. */
   constructor(maxBytes: number) {
-    this.#entries = new Entries({ maxBytes, sizeOf: (bytes) => bytes.length + OVERHEAD });
+    this.#index = new LRUIndex({ maxBytes, sizeOf: (bytes) => bytes.length + OVERHEAD });
   }
 
   get bytes(): number {
-    return this.#entries.bytes;
+    return this.#index.bytes;
   }
 
-  /** As get, at once. */
+  /** The same as `get`, synchronously. */
   peek(key: RenditionKey): Buffer | undefined {
-    return this.#entries.get(key);
+    return this.#index.get(key);
   }
 
   mayHave(key: RenditionKey): boolean {
-    return this.#entries.has(key);
+    return this.#index.has(key);
   }
 
   async get(key: RenditionKey): Promise<Buffer | undefined> {
@@ -34,12 +34,12 @@ export class MemoryCache implements MemoryTier {
   }
 
   async put(key: RenditionKey, bytes: Buffer): Promise<void> {
-    // A slice of something larger would hold all of it.
-    const own = bytes.buffer.byteLength > bytes.length + OVERHEAD ? Buffer.from(bytes) : bytes;
-    this.#entries.set(key, own);
+    // A slice of a larger buffer would keep the whole buffer in memory.
+    const copy = bytes.buffer.byteLength > bytes.length + OVERHEAD ? Buffer.from(bytes) : bytes;
+    this.#index.set(key, copy);
   }
 
   async forget(digest: Digest): Promise<void> {
-    this.#entries.deleteAll(digest);
+    this.#index.deleteAll(digest);
   }
 }

@@ -11,8 +11,9 @@ import type { BlobStore } from '../blobs/store.ts';
 import type { PublicImages } from '../delivery/public-images.ts';
 import type { RenditionCache } from '../delivery/rendition-cache.ts';
 import { AppError } from '../errors.ts';
-import { type Description, type Digest, type Image, type Original, parseUUID } from '../image.ts';
+import type { Description, Digest, Image, Original } from '../image.ts';
 import { type Telemetry, UNOBSERVED } from '../telemetry/telemetry.ts';
+import { parseUUID } from '../validation/uuid.ts';
 import type { Ingest } from './ingest.ts';
 import type { Collected, ImageFilter, ImageRecords, ReadableImages, ReplaceOutcome } from './records.ts';
 import {

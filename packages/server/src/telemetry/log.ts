@@ -1,36 +1,42 @@
 /**
- * Owns how the log looks: one JSON object a line, with a time in ISO 8601, and what may never stand in it.
- * Refuses to know what is worth logging, and where request IDs come from (callers bind them with `log.child`).
+ * The log: one JSON object per line, with the time in ISO 8601. It redacts credentials and escapes control
+ * characters. Callers bind request IDs with `log.child`.
  */
 import type { DestinationStream, LevelWithSilent, Logger } from 'pino';
 import { pino, stdSerializers, stdTimeFunctions } from 'pino';
 
 export type Log = Logger;
 
-/** The one method of a log that those need who only ever warn. */
+/** The part of a log that services need. */
 export interface WarnLog {
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
-/** Longer strings are cut to this many UTF-16 units: what clients send must not fill the disk. */
+/**
+ * The longest string, in UTF-16 units. Longer ones are cut, so that data from clients cannot fill the disk.
+ */
 const MAX_STRING = 256;
-/** Stack traces are ours, and useless when cut as short. */
+/**
+ * The longest stack trace, in UTF-16 units. Stack traces come from the server and are useless when cut early.
+ */
 const MAX_STACK = 4_096;
 
-// Any field whose name says that it may hold a credential, at any depth.
+// Names of fields that may hold a credential, at any depth.
 const SENSITIVE = /authorization|cookie|secret|token|password|credential/i;
 const SENSITIVE_FIELD = new RegExp(`"[^"]*(?:${SENSITIVE.source})[^"]*":`, 'i');
 
-// JSON leaves these as they are: DEL and C1 (a terminal obeys U+009B like ESC [), line separators, and the marks
-// that turn the direction of what follows. In JSON they only occur inside strings, where an escape means the same.
+// Characters that JSON does not escape: DEL and C1 (terminals treat U+009B like ESC [), line separators and
+// marks that change the text direction. In JSON they occur only inside strings, where an escape has the same
+// meaning.
 const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 /**
- * A log that writes to standard output, or to `destination`. Errors go under `err` and are written with their
- * chain of causes. Fields named like credentials are written as `[redacted]`, and long strings are cut.
+ * A log that writes to standard output, or to `destination`. The field `err` takes an error, which is written
+ * with its chain of causes. Fields with names of credentials are written as `[redacted]`, and long strings
+ * are cut.
  */
 export function createLog(options: { level: LevelWithSilent; destination?: DestinationStream }): Log {
-  // Synchronous, so that the last words before a crash are not lost.
+  // Synchronous, so that the last lines before a crash are not lost.
   const destination = options.destination ?? pino.destination({ dest: 1, sync: true });
   return pino(
     {
@@ -39,14 +45,16 @@ export function createLog(options: { level: LevelWithSilent; destination?: Desti
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: stdSerializers.errWithCause },
-      // The finished line is the one place through which every field passes, bindings of children included.
+      // Only the finished line has all fields, including bindings of child logs.
       hooks: { streamWrite: cleanLine },
     },
     destination,
   );
 }
 
-/** The line as it may be written. Most lines need no second look: they are short and name nothing sensitive. */
+/**
+ * Redacts, cuts and escapes a line. Most lines skip the rewrite: they are short and have no sensitive field.
+ */
 function cleanLine(line: string): string {
   const clean = line.length <= MAX_STRING && !SENSITIVE_FIELD.test(line) ? line : rewrite(line);
   return clean.replace(UNSAFE, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`);
@@ -60,6 +68,6 @@ function cleanField(name: string, value: unknown): unknown {
   if (SENSITIVE.test(name)) return '[redacted]';
   if (typeof value !== 'string') return value;
   const limit = name === 'stack' ? MAX_STACK : MAX_STRING;
-  // A cut through a surrogate pair would leave half a character.
+  // `toWellFormed` repairs a cut inside a surrogate pair.
   return value.length <= limit ? value : `${value.slice(0, limit).toWellFormed()}…`;
 }

@@ -1,6 +1,5 @@
 /**
- * Owns the names, the meanings and the labels of all metrics, as data: what is told, what /metrics shows and what
- * docs/metrics.md says are made from the same table. Refuses to know how they are kept and written.
+ * The names, help texts and labels of all metrics. `/metrics` and docs/metrics.md are made from these tables.
  */
 import type { CounterName, DurationName, GaugeName, Step } from './telemetry.ts';
 
@@ -10,12 +9,12 @@ export interface Definition {
   readonly labels: readonly string[];
 }
 
-/** With the upper bounds of its buckets, in seconds. */
 export interface DurationDefinition extends Definition {
+  /** The upper bounds of the buckets, in seconds. */
   readonly bounds: readonly number[];
 }
 
-/** From what is in memory to what is given up on. */
+/** From answers out of memory to timeouts. */
 const REQUEST_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const WORK_BOUNDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60];
 const STORE_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5];
@@ -23,27 +22,27 @@ const STORE_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5]
 export const COUNTERS: Readonly<Record<CounterName, Definition>> = {
   requests: {
     name: 'vitrine_http_requests_total',
-    help: 'Requests that were answered, by method, pattern of the route and class of the status; those from memory included. 4xx includes clients that went away before their answer.',
+    help: 'Answered requests, by method, route pattern and status class. Answers from memory ahead of the router are included. 4xx includes requests whose client disconnected before the answer.',
     labels: ['method', 'route', 'status'],
   },
   errors: {
     name: 'vitrine_http_errors_total',
-    help: 'Requests that were answered with 429 or 5xx, by status and reason: why a good request was turned away, or the code of the failure.',
+    help: 'Requests answered with 429 or 5xx, by status and reason. The reason says why a valid request was rejected, or is the error code of a failure.',
     labels: ['status', 'reason'],
   },
   malformed: {
     name: 'vitrine_http_malformed_total',
-    help: 'Requests that never came as far as a route: not HTTP, too large or too slow in their headers, or without a host.',
+    help: 'Requests that did not reach a route: not HTTP, without a Host header, or with headers that are too large or too slow.',
     labels: [],
   },
   deliveries: {
     name: 'vitrine_deliveries_total',
-    help: 'Renditions that were sent, by where they came from: warm (memory, ahead of the router), memory, disk, rung and original (rendered). 304 are not among them.',
+    help: 'Renditions sent, by source: warm (memory, ahead of the router), memory, disk, rung and original (rendered from it). Answers with 304 are not included.',
     labels: ['from'],
   },
   workerEnds: {
     name: 'vitrine_worker_ends_total',
-    help: 'Decoding processes that ended and had not been told to, by reason: crash, deadline, memory, start (it never became ready).',
+    help: 'Worker processes that ended unexpectedly, by reason: crash, deadline, memory, start (it never became ready).',
     labels: ['reason'],
   },
 };
@@ -51,81 +50,81 @@ export const COUNTERS: Readonly<Record<CounterName, Definition>> = {
 export const GAUGES: Readonly<Record<GaugeName, Definition>> = {
   tasksWaiting: {
     name: 'vitrine_tasks_waiting',
-    help: 'Tasks that wait for a decoding process.',
+    help: 'Tasks that wait for a worker process.',
     labels: [],
   },
   costWaiting: {
     name: 'vitrine_tasks_waiting_cost_seconds',
-    help: 'What the waiting tasks are estimated to take one decoding process.',
+    help: 'Estimated time that one worker process needs for all waiting tasks.',
     labels: [],
   },
   tasksRunning: {
     name: 'vitrine_tasks_running',
-    help: 'Tasks that a decoding process works on.',
+    help: 'Tasks that run in a worker process.',
     labels: [],
   },
-  workers: { name: 'vitrine_workers', help: 'Decoding processes that are alive.', labels: [] },
+  workers: { name: 'vitrine_workers', help: 'Worker processes that are alive.', labels: [] },
   cacheBytes: {
     name: 'vitrine_cache_bytes',
-    help: 'Bytes of renditions that are kept, by tier: memory, disk.',
+    help: 'Bytes of cached renditions, by tier: memory, disk.',
     labels: ['tier'],
   },
 };
 
-const OUTCOME = 'the outcome is ok, or the code of the error';
+const OUTCOME = 'The outcome is ok or the error code.';
 
 export const DURATIONS: Readonly<Record<DurationName | Step['kind'], DurationDefinition>> = {
   requestDuration: {
     name: 'vitrine_http_request_duration_seconds',
-    help: 'From the headers of a request to the last byte of its answer, as vitrine_http_requests_total but for answers ahead of the router, which take microseconds.',
+    help: 'Time from the headers of a request to the last byte of its answer. Answers ahead of the router take microseconds and are not included.',
     labels: ['method', 'route', 'status'],
     bounds: REQUEST_BOUNDS,
   },
   receive: {
     name: 'vitrine_upload_receive_duration_seconds',
-    help: `From the first byte of an uploaded file to its last; ${OUTCOME}.`,
+    help: `Time from the first byte of an uploaded file to its last. ${OUTCOME}`,
     labels: ['outcome'],
     bounds: WORK_BOUNDS,
   },
   ingest: {
     name: 'vitrine_ingest_duration_seconds',
-    help: `From the last byte of an uploaded file until it is stored or refused; ${OUTCOME}, such as duplicate or invalid-image.`,
+    help: 'Time from the last byte of an uploaded file until it is stored or rejected. The outcome is ok or the error code, such as duplicate or invalid-image.',
     labels: ['operation', 'outcome'],
     bounds: WORK_BOUNDS,
   },
   decode: {
     name: 'vitrine_decode_duration_seconds',
-    help: `The full decode of an upload with its ladder, the wait for a decoding process included; ${OUTCOME}.`,
+    help: `Time to decode an upload and to make its ladder, including the wait for a worker process. ${OUTCOME}`,
     labels: ['outcome'],
     bounds: WORK_BOUNDS,
   },
   render: {
     name: 'vitrine_render_duration_seconds',
-    help: `The making of a rendition from a rung or the original, the wait for a decoding process included; ${OUTCOME}.`,
+    help: `Time to render from a rung or the original, including the wait for a worker process. ${OUTCOME}`,
     labels: ['from', 'format', 'outcome'],
     bounds: WORK_BOUNDS,
   },
   taskWait: {
     name: 'vitrine_task_wait_duration_seconds',
-    help: 'How long tasks waited for a decoding process.',
+    help: 'Time that tasks waited for a worker process.',
     labels: ['task'],
     bounds: WORK_BOUNDS,
   },
   database: {
     name: 'vitrine_database_duration_seconds',
-    help: `Calls of the database, each with all its statements and its transaction; ${OUTCOME}.`,
+    help: `Time of a database call, with all its statements and its whole transaction. ${OUTCOME}`,
     labels: ['operation', 'outcome'],
     bounds: STORE_BOUNDS,
   },
   blob: {
     name: 'vitrine_blob_duration_seconds',
-    help: `Calls of the blob storage; of open, until the first byte can be read; ${OUTCOME}.`,
+    help: `Time of a blob storage call. The time of open ends when the first byte can be read. ${OUTCOME}`,
     labels: ['operation', 'outcome'],
     bounds: STORE_BOUNDS,
   },
 };
 
-/** Counted along with the durations of `ingest`. */
+/** Increases together with `ingest` durations whose outcome is ok. */
 export const INGESTED_BYTES: Definition = {
   name: 'vitrine_ingested_bytes_total',
   help: 'Bytes of uploaded files that were stored.',
@@ -134,12 +133,12 @@ export const INGESTED_BYTES: Definition = {
 
 export const IN_FLIGHT: Definition = {
   name: 'vitrine_http_requests_in_flight',
-  help: 'Requests that a route is answering.',
+  help: 'Requests that a route handles now.',
   labels: [],
 };
 
 export const BUILD: Definition = {
   name: 'vitrine_build_info',
-  help: 'Always 1; the labels say which version of Vitrine runs on which Node.',
+  help: 'Always 1. The labels are the versions of Vitrine and Node.',
   labels: ['version', 'node'],
 };

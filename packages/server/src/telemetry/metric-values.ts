@@ -1,31 +1,30 @@
 /**
- * Numbers with labels, kept as plain numbers: what is counted between two looks costs an addition. Pure; refuses to know
- * names, formats and who looks.
+ * Metric values in memory: counters, gauges and histograms, each by labels. A count between two scrapes costs
+ * one addition.
  */
 import type { Count, Labels } from './telemetry.ts';
 
-/** A number and what it is about. `suffix` tells the parts of a histogram apart. */
-export interface Reading {
+/** One value of a metric. `suffix` distinguishes the parts of a histogram. */
+export interface Sample {
   readonly suffix: '' | '_bucket' | '_sum' | '_count';
   readonly labels: Readonly<Record<string, string | number>>;
   readonly value: number;
 }
 
-/** Counts by labels. */
-export class Counts {
+export class Counters {
   readonly #counts = new Map<string, { readonly labels: Labels; readonly count: Count }>();
 
-  /** The count with these labels, from 0; the same one every time. */
-  of(labels: Labels): Count {
+  /** The count with these labels. It starts at 0, and each call returns the same object. */
+  get(labels: Labels): Count {
     const key = keyOf(labels);
-    const known = this.#counts.get(key);
-    if (known) return known.count;
+    const existing = this.#counts.get(key);
+    if (existing) return existing.count;
     const count = { value: 0 };
     this.#counts.set(key, { labels, count });
     return count;
   }
 
-  read(): Reading[] {
+  read(): Sample[] {
     return [...this.#counts.values()].map(({ labels, count }) => ({
       suffix: '',
       labels,
@@ -34,54 +33,53 @@ export class Counts {
   }
 }
 
-/** Numbers that others keep, by labels. */
-export class Watched {
-  readonly #readers = new Map<string, { readonly labels: Labels; readonly read: () => number }>();
+/** Values that are read from their source at each scrape. */
+export class Gauges {
+  readonly #gauges = new Map<string, { readonly labels: Labels; readonly read: () => number }>();
 
-  /** The last reader of the same labels stays. */
+  /** Replaces a gauge with the same labels. */
   add(labels: Labels, read: () => number): void {
-    this.#readers.set(keyOf(labels), { labels, read });
+    this.#gauges.set(keyOf(labels), { labels, read });
   }
 
-  read(): Reading[] {
-    return [...this.#readers.values()].map(({ labels, read }) => ({ suffix: '', labels, value: read() }));
+  read(): Sample[] {
+    return [...this.#gauges.values()].map(({ labels, read }) => ({ suffix: '', labels, value: read() }));
   }
 }
 
-interface Distribution {
+interface Histogram {
   readonly labels: Labels;
-  /** How many fell into each bucket alone, and above the last. */
+  /** The number of values in each bucket, not cumulative. The last one is above all bounds. */
   readonly counts: number[];
   sum: number;
 }
 
-/** How values are distributed, by labels. */
-export class Distributions {
+export class Histograms {
   readonly #bounds: readonly number[];
-  readonly #distributions = new Map<string, Distribution>();
+  readonly #histograms = new Map<string, Histogram>();
 
-  /** @param bounds the upper bounds of the buckets, rising. */
+  /** @param bounds the upper bounds of the buckets, in ascending order. */
   constructor(bounds: readonly number[]) {
     this.#bounds = bounds;
   }
 
   add(labels: Labels, value: number): void {
     const key = keyOf(labels);
-    let distribution = this.#distributions.get(key);
-    if (!distribution) {
-      distribution = { labels, counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
-      this.#distributions.set(key, distribution);
+    let histogram = this.#histograms.get(key);
+    if (!histogram) {
+      histogram = { labels, counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
+      this.#histograms.set(key, histogram);
     }
     let index = 0;
     while (index < this.#bounds.length && value > (this.#bounds[index] ?? 0)) index += 1;
-    distribution.counts[index] = (distribution.counts[index] ?? 0) + 1;
-    distribution.sum += value;
+    histogram.counts[index] = (histogram.counts[index] ?? 0) + 1;
+    histogram.sum += value;
   }
 
-  read(): Reading[] {
-    return [...this.#distributions.values()].flatMap(({ labels, counts, sum }) => {
+  read(): Sample[] {
+    return [...this.#histograms.values()].flatMap(({ labels, counts, sum }) => {
       let total = 0;
-      const buckets = counts.map((count, index): Reading => {
+      const buckets = counts.map((count, index): Sample => {
         total += count;
         return { suffix: '_bucket', labels: { ...labels, le: this.#bounds[index] ?? '+Inf' }, value: total };
       });

@@ -1,7 +1,6 @@
 /**
- * Owns the metrics of one process, and how they are written for Prometheus. Counts in plain numbers; the library that
- * knows the text format and the metrics of the process itself is loaded by the first look, since it takes longer to load
- * than a start may. Refuses to know what is measured: the table does.
+ * The metrics of one process in the text format of Prometheus. The first scrape loads prom-client, which
+ * would make a start too slow. It adds the metrics of the process and of Node.
  */
 import type { MetricObjectWithValues, MetricValueWithName, Registry } from 'prom-client';
 import {
@@ -13,18 +12,18 @@ import {
   IN_FLIGHT,
   INGESTED_BYTES,
 } from './metric-definitions.ts';
-import { Counts, Distributions, type Reading, Watched } from './metric-values.ts';
+import { Counters, Gauges, Histograms, type Sample } from './metric-values.ts';
 import type { Count, CounterName, DurationName, GaugeName, Labels, Step } from './telemetry.ts';
 
-/** Milliseconds between two looks at how far the event loop is behind. */
+/** The interval at which the event loop lag is measured, in milliseconds. */
 const LOOP_PRECISION = 20;
 
 type MetricType = 'counter' | 'gauge' | 'histogram';
 
-interface Kept {
+interface Metric {
   readonly type: MetricType;
   readonly definition: Definition;
-  read(): Reading[];
+  read(): Sample[];
 }
 
 export interface MetricsText {
@@ -33,51 +32,51 @@ export interface MetricsText {
 }
 
 export class Metrics {
-  readonly #counters = byName(COUNTERS, () => new Counts());
-  readonly #gauges = byName(GAUGES, () => new Watched());
-  readonly #durations = byName(DURATIONS, ({ bounds }) => new Distributions(bounds));
-  readonly #ingestedBytes = new Counts();
-  readonly #build: Reading;
+  readonly #counters = byName(COUNTERS, () => new Counters());
+  readonly #gauges = byName(GAUGES, () => new Gauges());
+  readonly #durations = byName(DURATIONS, ({ bounds }) => new Histograms(bounds));
+  readonly #ingestedBytes = new Counters();
+  readonly #build: Sample;
   #inFlight = 0;
   #registry: Promise<Registry> | undefined;
   #writing: Promise<MetricsText> | undefined;
 
-  /** @param version of this program. */
+  /** @param version of Vitrine. */
   constructor(version: string) {
     this.#build = { suffix: '', labels: { version, node: process.versions.node }, value: 1 };
   }
 
   counter(name: CounterName, labels: Labels): Count {
-    return this.#counters[name].of(labels);
+    return this.#counters[name].get(labels);
   }
 
-  watch(name: GaugeName, labels: Labels, read: () => number): void {
+  addGauge(name: GaugeName, labels: Labels, read: () => number): void {
     this.#gauges[name].add(labels, read);
   }
 
-  duration(name: DurationName, labels: Labels, seconds: number): void {
+  recordDuration(name: DurationName, labels: Labels, seconds: number): void {
     this.#durations[name].add(labels, seconds);
   }
 
-  /** @param outcome `ok`, or the code of the error. */
-  step(step: Step, outcome: string, seconds: number): void {
+  /** @param outcome `ok` or the error code. */
+  recordStep(step: Step, outcome: string, seconds: number): void {
     this.#durations[step.kind].add(labelsOf(step, outcome), seconds);
     if (step.kind === 'ingest' && outcome === 'ok') {
-      this.#ingestedBytes.of({ operation: step.operation }).value += step.bytes;
+      this.#ingestedBytes.get({ operation: step.operation }).value += step.bytes;
     }
   }
 
-  requestBegan(): void {
+  startRequest(): void {
     this.#inFlight += 1;
   }
 
-  requestEnded(labels: Labels, seconds: number): void {
+  endRequest(labels: Labels, seconds: number): void {
     this.#inFlight -= 1;
     this.counter('requests', labels).value += 1;
-    this.duration('requestDuration', labels, seconds);
+    this.recordDuration('requestDuration', labels, seconds);
   }
 
-  /** All of them, as Prometheus reads them. Who asks while they are being written gets the same. */
+  /** All metrics in the text format of Prometheus. Concurrent calls share one result. */
   write(): Promise<MetricsText> {
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined;
@@ -94,24 +93,24 @@ export class Metrics {
   async #register(): Promise<Registry> {
     const { collectDefaultMetrics, Registry } = await import('prom-client');
     const registry = new Registry();
-    for (const kept of this.#all()) {
-      const { type, definition } = kept;
+    for (const { type, definition, read } of this.#listMetrics()) {
       const { name, help } = definition;
       const metric = {
         name,
         help,
         type,
-        get: async () => ({ name, help, type, aggregator: 'sum', values: kept.read().map(asValue(name)) }),
+        get: async () => ({ name, help, type, aggregator: 'sum', values: read().map(asValue(name)) }),
       };
-      // Of a metric the registry only asks its name and what `get` says; the library's own would count all over again.
+      // The registry uses only the name and `get` of a metric. The metric classes of prom-client would count
+      // again.
       registry.registerMetric(metric as unknown as Parameters<Registry['registerMetric']>[0]);
     }
     collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION });
     return registry;
   }
 
-  #all(): Kept[] {
-    const one = (type: MetricType, definition: Definition, read: () => Reading[]): Kept => ({
+  #listMetrics(): Metric[] {
+    const one = (type: MetricType, definition: Definition, read: () => Sample[]): Metric => ({
       type,
       definition,
       read,
@@ -119,8 +118,8 @@ export class Metrics {
     const several = <N extends string>(
       type: MetricType,
       definitions: Readonly<Record<N, Definition>>,
-      kept: Readonly<Record<N, { read(): Reading[] }>>,
-    ) => namesOf(definitions).map((name) => one(type, definitions[name], () => kept[name].read()));
+      values: Readonly<Record<N, { read(): Sample[] }>>,
+    ) => namesOf(definitions).map((name) => one(type, definitions[name], () => values[name].read()));
     return [
       one('gauge', BUILD, () => [this.#build]),
       ...several('counter', COUNTERS, this.#counters),
@@ -151,7 +150,7 @@ function asValue(name: string) {
     suffix,
     labels,
     value,
-  }: Reading): MetricObjectWithValues<MetricValueWithName<string>>['values'][number] => ({
+  }: Sample): MetricObjectWithValues<MetricValueWithName<string>>['values'][number] => ({
     metricName: name + suffix,
     labels,
     value,

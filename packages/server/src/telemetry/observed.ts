@@ -5,7 +5,7 @@
 import type { Step, Telemetry } from './telemetry.ts';
 
 /**
- * The object with each method call measured as the step that `stepOf` names.
+ * Returns the object with each method call measured as the step that `stepOf` names.
  * @param excluded methods whose calls are not measured.
  */
 export function instrument<T extends object>(

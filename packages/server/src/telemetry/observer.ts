@@ -1,6 +1,5 @@
 /**
- * The Telemetry that a server has: metrics always, spans where an SDK is registered. Owns how the two are told of the
- * same thing. Refuses to know how either is kept.
+ * The Telemetry of a server: metrics always, and spans if an OpenTelemetry SDK is registered.
  */
 import { isAppError } from '../errors.ts';
 import { Metrics, type MetricsText } from './metrics.ts';
@@ -8,14 +7,14 @@ import type { ObservedRequest, Step, Telemetry } from './telemetry.ts';
 import { openTraces, type Traces } from './traces.ts';
 
 export interface Observer extends Telemetry {
-  /** The metrics, as Prometheus reads them. */
+  /** All metrics in the text format of Prometheus. */
   metrics(): Promise<MetricsText>;
 }
 
-/** Methods that have a label of their own; there are dozens more. */
+/** The values of the label `method`. All other methods have the value `other`. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-/** @param version of this program. */
+/** @param version of Vitrine. */
 export async function openTelemetry(version: string): Promise<Observer> {
   return new MetricsAndTraces(new Metrics(version), await openTraces(version));
 }
@@ -34,7 +33,7 @@ class MetricsAndTraces implements Observer {
   }
 
   async step<T>(step: Step, work: () => Promise<T>): Promise<T> {
-    const began = performance.now();
+    const start = performance.now();
     let outcome = 'ok';
     try {
       return await (this.#traces ? this.#traces.step(step, work) : work());
@@ -42,34 +41,35 @@ class MetricsAndTraces implements Observer {
       outcome = isAppError(error) ? error.code : 'internal';
       throw error;
     } finally {
-      this.#metrics.step(step, outcome, secondsSince(began));
+      this.#metrics.recordStep(step, outcome, secondsSince(start));
     }
   }
 
-  request(begun: Parameters<Telemetry['request']>[0]): ObservedRequest {
+  request(head: Parameters<Telemetry['request']>[0]): ObservedRequest {
     const metrics = this.#metrics;
     const traces = this.#traces;
-    const traced = traces?.request(begun);
-    const began = performance.now();
-    metrics.requestBegan();
-    let reason: string | undefined;
-    let failure: unknown;
+    const active = traces?.startRequest(head);
+    const start = performance.now();
+    metrics.startRequest();
+    let failure: { readonly reason: string; readonly error: unknown } | undefined;
     return {
-      traceID: traced?.span.spanContext().traceId,
-      within: (work) => (traces && traced ? traces.within(traced, work) : work()),
-      failed(why, error) {
-        reason = why;
-        failure = error;
+      traceID: active?.span.spanContext().traceId,
+      within: (work) => (traces && active ? traces.within(active, work) : work()),
+      failed(reason, error) {
+        failure = { reason, error };
       },
       ended({ method, route, status }) {
-        const known = METHODS.has(method) ? method : 'other';
-        const labels = { method: known, route, status: `${Math.floor(status / 100)}xx` };
-        metrics.requestEnded(labels, secondsSince(began));
-        // Whose client went away meanwhile was told nothing.
-        const told = status === 429 || status >= 500;
-        if (reason !== undefined && told)
-          metrics.counter('errors', { status: String(status), reason }).value += 1;
-        if (traces && traced) traces.answered(traced, status, failure);
+        const labels = {
+          method: METHODS.has(method) ? method : 'other',
+          route,
+          status: `${Math.floor(status / 100)}xx`,
+        };
+        metrics.endRequest(labels, secondsSince(start));
+        // A client that disconnected received no error.
+        const isError = status === 429 || status >= 500;
+        if (failure && isError)
+          metrics.counter('errors', { status: String(status), reason: failure.reason }).value += 1;
+        if (traces && active) traces.endRequest(active, status, failure?.error);
       },
     };
   }
@@ -78,15 +78,16 @@ class MetricsAndTraces implements Observer {
     return this.#metrics.counter(...call);
   }
 
-  watch(...call: Parameters<Telemetry['watch']>): void {
-    this.#metrics.watch(...call);
+  addGauge(...call: Parameters<Telemetry['addGauge']>): void {
+    this.#metrics.addGauge(...call);
   }
 
-  duration(...call: Parameters<Telemetry['duration']>): void {
-    this.#metrics.duration(...call);
+  recordDuration(...call: Parameters<Telemetry['recordDuration']>): void {
+    this.#metrics.recordDuration(...call);
   }
 }
 
-function secondsSince(began: number): number {
-  return (performance.now() - began) / 1_000;
+/** @param start milliseconds, from `performance.now()`. */
+function secondsSince(start: number): number {
+  return (performance.now() - start) / 1_000;
 }

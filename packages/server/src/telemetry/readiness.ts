@@ -1,6 +1,6 @@
 /**
- * Owns whether the server can do its work now: every dependency is really tried, within a deadline, and at most once a
- * second however often anybody asks. Pure logic; refuses to know what the dependencies are, and HTTP.
+ * The readiness of the server: checks every dependency, with a deadline. A report is reused for a second, so
+ * frequent probes cause no load.
  */
 import type { WarnLog } from './log.ts';
 
@@ -8,7 +8,7 @@ export type Check = (signal: AbortSignal) => Promise<void>;
 
 export interface DependencyReport {
   readonly status: 'ok' | 'failed';
-  /** Milliseconds that it took to answer, or to fail; those of the deadline if it did neither. */
+  /** Milliseconds until the check succeeded or failed, at most the deadline. */
   readonly latencyMs: number;
 }
 
@@ -18,26 +18,29 @@ export interface ReadinessReport {
 }
 
 export interface ReadinessOptions {
-  /** Resolves if the named dependency can be used now. Told to stop at the deadline; what comes later is not waited for. */
+  /**
+   * Each check resolves if its dependency can be used now. Its signal fires at the deadline; later results
+   * are ignored.
+   */
   readonly checks: Readonly<Record<string, Check>>;
   readonly log?: WarnLog;
-  /** Milliseconds that a dependency may take to say that it is there. */
+  /** The most milliseconds for one check. */
   readonly deadlineMs?: number;
-  /** Milliseconds for which an answer is given again. */
+  /** Milliseconds for which a result is reused. */
   readonly freshMs?: number;
-  /** Milliseconds of a clock that does not jump. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
 
 const DEADLINE_MS = 2_000;
 const FRESH_MS = 1_000;
 
-interface Trial {
+interface Attempt {
   readonly report: Promise<DependencyReport>;
-  /** When it was begun. */
+  /** The start, in milliseconds. */
   readonly at: number;
-  /** The check itself has ended, if only after its deadline. */
-  over: boolean;
+  /** True when the check itself has ended, which may be after its deadline. */
+  isDone: boolean;
 }
 
 export class Readiness {
@@ -46,8 +49,8 @@ export class Readiness {
   readonly #deadlineMs: number;
   readonly #freshMs: number;
   readonly #now: () => number;
-  readonly #trials = new Map<string, Trial>();
-  #stopping = false;
+  readonly #attempts = new Map<string, Attempt>();
+  #isStopping = false;
 
   constructor(options: ReadinessOptions) {
     this.#checks = options.checks;
@@ -57,56 +60,61 @@ export class Readiness {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** From now on the server is not ready, however well its dependencies are. */
+  /** From now on the status is `stopping`, even if all dependencies can be used. */
   stop(): void {
-    this.#stopping = true;
+    this.#isStopping = true;
   }
 
   /** Never rejects. */
   async report(): Promise<ReadinessReport> {
     const entries = await Promise.all(
       Object.entries(this.#checks).map(
-        async ([name, check]) => [name, await this.#trial(name, check).report] as const,
+        async ([name, check]) => [name, await this.#getAttempt(name, check).report] as const,
       ),
     );
-    const well = entries.every(([, { status }]) => status === 'ok');
-    const status = this.#stopping ? 'stopping' : well ? 'ok' : 'failed';
+    const isOk = entries.every(([, { status }]) => status === 'ok');
+    const status = this.#isStopping ? 'stopping' : isOk ? 'ok' : 'failed';
     return { status, dependencies: Object.fromEntries(entries) };
   }
 
-  #trial(name: string, check: Check): Trial {
-    const last = this.#trials.get(name);
-    // One that hangs is not tried again before it is over: nobody piles up work on what is in trouble.
-    if (last && (!last.over || this.#now() - last.at < this.#freshMs)) return last;
-    const trial: Trial = { at: this.#now(), over: false, report: this.#try(name, check, () => over()) };
-    const over = () => {
-      trial.over = true;
+  /** The last attempt if it is fresh or still running, else a new one. */
+  #getAttempt(name: string, check: Check): Attempt {
+    const last = this.#attempts.get(name);
+    // A hanging check is not repeated before it ends, so checks do not pile up on a dependency in trouble.
+    if (last && (!last.isDone || this.#now() - last.at < this.#freshMs)) return last;
+    const attempt: Attempt = {
+      at: this.#now(),
+      isDone: false,
+      report: this.#run(name, check, () => onDone()),
     };
-    this.#trials.set(name, trial);
-    return trial;
+    const onDone = () => {
+      attempt.isDone = true;
+    };
+    this.#attempts.set(name, attempt);
+    return attempt;
   }
 
-  async #try(name: string, check: Check, over: () => void): Promise<DependencyReport> {
-    const began = this.#now();
+  async #run(name: string, check: Check, onDone: () => void): Promise<DependencyReport> {
+    const start = this.#now();
     const controller = new AbortController();
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const deadline = setTimeout(() => {
+    const { promise: timeout, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
       const error = new Error(`no answer within ${this.#deadlineMs} ms`);
       controller.abort(error);
       reject(error);
     }, this.#deadlineMs);
-    // Begun in its own turn, so that one that fails at once fails like the others.
+    // `then` turns an error that the check throws synchronously into a rejection.
     const running = Promise.resolve().then(() => check(controller.signal));
-    running.then(over, over);
+    running.then(onDone, onDone);
     let status: DependencyReport['status'] = 'ok';
     try {
-      await Promise.race([running, late]);
+      await Promise.race([running, timeout]);
     } catch (error) {
       status = 'failed';
       this.#log?.warn({ err: error, dependency: name }, 'a dependency is not ready');
     } finally {
-      clearTimeout(deadline);
+      clearTimeout(timer);
     }
-    return { status, latencyMs: Math.round((this.#now() - began) * 10) / 10 };
+    return { status, latencyMs: Math.round((this.#now() - start) * 10) / 10 };
   }
 }

@@ -1,24 +1,23 @@
 /**
- * The Telemetry port: what the rest of the server tells those who watch it. Owns the vocabulary: which work is worth
- * measuring, and what is counted. Refuses to know who listens, and how: Prometheus and OpenTelemetry are adapters.
+ * The Telemetry port: the measurements of the server. Prometheus and OpenTelemetry are adapters of it.
  *
- * Guarantees to every caller:
- * - Work that is measured is done exactly once, at once, and its result or its error comes back unchanged.
- * - Telling never fails, and costs next to nothing where nobody listens.
+ * Guarantees to callers:
+ * - Measured work runs exactly once, without delay. Its result or error is returned unchanged.
+ * - A measurement never fails. Without a listener its cost is negligible.
  *
- * To every caller's own care: labels come from code, never from clients, so that their number is bounded. Nothing that
- * names an account, a key, an image or a product is told.
+ * Label values must come from code and never from clients, so that their number is limited. Metrics have no
+ * names of accounts, keys, images or products.
  */
 
-/** Work that is measured, and a span of a trace where somebody traces. */
+/** Work whose duration is measured. With tracing, it is also a span. */
 export type Step =
-  /** From the first byte of an uploaded file to its last: mostly the client's time. */
+  /** From the first byte of an uploaded file to its last. Depends mostly on the client. */
   | { readonly kind: 'receive' }
-  /** What becomes of a received file, of `bytes`, until it is stored or refused. */
+  /** From the last byte of an uploaded file, of `bytes`, until it is stored or rejected. */
   | { readonly kind: 'ingest'; readonly operation: 'upload' | 'update'; readonly bytes: number }
-  /** The full decode of an upload, with its ladder, and the wait for a worker. */
+  /** The full decode of an upload, with its ladder and the wait for a worker. */
   | { readonly kind: 'decode' }
-  /** The making of a rendition, with the wait for a worker. */
+  /** The render of a rendition, with the wait for a worker. */
   | { readonly kind: 'render'; readonly from: 'rung' | 'original'; readonly format: string }
   /** A call of the MetadataStore, such as `images.insert`. */
   | { readonly kind: 'database'; readonly operation: string }
@@ -27,7 +26,7 @@ export type Step =
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** A number to be counted up in place: nothing is cheaper to tell. */
+/** A counter value. Callers increase it in place, which is the cheapest measurement. */
 export interface Count {
   value: number;
 }
@@ -36,34 +35,37 @@ export type CounterName = 'requests' | 'errors' | 'deliveries' | 'workerEnds' | 
 export type GaugeName = 'tasksWaiting' | 'costWaiting' | 'tasksRunning' | 'workers' | 'cacheBytes';
 export type DurationName = 'requestDuration' | 'taskWait';
 
-/** A request that goes through the routes. */
+/** A request that reached the router. */
 export interface ObservedRequest {
-  /** As W3C Trace Context has it; undefined where nobody traces. */
+  /** The trace ID of W3C Trace Context; undefined without tracing. */
   readonly traceID: string | undefined;
-  /** Runs a part of the request's work, so that the spans of what it does belong to this request. */
+  /** Runs a part of the request, so that its spans become children of the span of the request. */
   within<T>(work: () => T): T;
   /**
-   * It fails for a reason that is not the client's request. `reason` is a code of ours: why it was shed, else its error
-   * code, else `internal`.
+   * Records a failure that the client did not cause. `reason` is the rejection reason, else the error code,
+   * else `internal`.
    */
   failed(reason: string, error: unknown): void;
-  /** It was answered, or its client went away (then `status` is 499). `route` is the pattern, never a path. */
+  /**
+   * Records the end of the answer. `status` is 499 if the client disconnected. `route` is the pattern of the
+   * route, never a path.
+   */
   ended(answer: { readonly method: string; readonly route: string; readonly status: number }): void;
 }
 
 export interface Telemetry {
   step<T>(step: Step, work: () => Promise<T>): Promise<T>;
-  request(begun: {
+  request(head: {
     readonly method: string;
     readonly route: string;
     readonly requestID: string;
     readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   }): ObservedRequest;
-  /** The count with these labels; the same one every time. */
+  /** The count with these labels. Each call returns the same object. */
   counter(name: CounterName, labels: Labels): Count;
-  /** Has a number read whenever somebody looks. */
-  watch(name: GaugeName, labels: Labels, read: () => number): void;
-  duration(name: DurationName, labels: Labels, seconds: number): void;
+  /** Adds a value that is read at each scrape. */
+  addGauge(name: GaugeName, labels: Labels, read: () => number): void;
+  recordDuration(name: DurationName, labels: Labels, seconds: number): void;
 }
 
 const UNOBSERVED_REQUEST: ObservedRequest = {
@@ -73,11 +75,11 @@ const UNOBSERVED_REQUEST: ObservedRequest = {
   ended: () => undefined,
 };
 
-/** Where nobody watches. */
+/** The Telemetry that records nothing. */
 export const UNOBSERVED: Telemetry = {
   step: async (_step, work) => work(),
   request: () => UNOBSERVED_REQUEST,
   counter: () => ({ value: 0 }),
-  watch: () => undefined,
-  duration: () => undefined,
+  addGauge: () => undefined,
+  recordDuration: () => undefined,
 };

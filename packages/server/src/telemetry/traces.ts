@@ -1,6 +1,6 @@
 /**
- * Owns the spans of OpenTelemetry, through its API alone: whoever runs the server brings the SDK, which is loaded before
- * it (docs/observability.md). Where there is none, not even the API is loaded. Refuses to know exporters and sampling.
+ * The spans of OpenTelemetry, made through its API alone. The operator loads an SDK before the server
+ * (docs/observability.md). Without an SDK, not even the API is loaded.
  */
 import type { Attributes, Context, Span } from '@opentelemetry/api';
 import { isAppError } from '../errors.ts';
@@ -8,16 +8,16 @@ import type { Step, Telemetry } from './telemetry.ts';
 
 type Api = typeof import('@opentelemetry/api');
 
-/** Where all versions of the API's first generation look for a registered SDK. */
+/** The global key under which an SDK registers itself, in all 1.x versions of the API. */
 const REGISTERED = Symbol.for('opentelemetry.js.api.1');
 
-/** A span under way, and the context in which what it does belongs to it. */
-export interface Traced {
+/** A running span, and the context that makes it the parent of new spans. */
+export interface ActiveSpan {
   readonly span: Span;
   readonly context: Context;
 }
 
-/** Undefined if no SDK was registered in this process. */
+/** @returns undefined if no SDK is registered in this process. */
 export async function openTraces(version: string): Promise<Traces | undefined> {
   if (!Object.hasOwn(globalThis, REGISTERED)) return undefined;
   return new Traces(await import('@opentelemetry/api'), version);
@@ -32,10 +32,10 @@ export class Traces {
     this.#tracer = api.trace.getTracer('vitrine', version);
   }
 
-  /** Begins the span of a request, within the trace that its headers tell of. */
-  request({ method, route, requestID, headers }: Parameters<Telemetry['request']>[0]): Traced {
+  /** Starts the span of a request, in the trace that its headers name. */
+  startRequest({ method, route, requestID, headers }: Parameters<Telemetry['request']>[0]): ActiveSpan {
     const { context, propagation, SpanKind, trace } = this.#api;
-    // Whoever instruments node's own server as well has continued the trace already.
+    // An instrumentation of Node's HTTP server may have continued the trace already.
     const active = context.active();
     const parent = trace.getSpan(active) ? active : propagation.extract(active, headers);
     const attributes = {
@@ -47,12 +47,12 @@ export class Traces {
     return { span, context: trace.setSpan(parent, span) };
   }
 
-  within<T>({ context }: Traced, work: () => T): T {
+  within<T>({ context }: ActiveSpan, work: () => T): T {
     return this.#api.context.with(context, work);
   }
 
-  /** Ends the span of a request. @param failure what it failed with, if that was the server's doing. */
-  answered({ span }: Traced, status: number, failure: unknown): void {
+  /** Ends the span of a request. @param failure the error, unless the client caused it. */
+  endRequest({ span }: ActiveSpan, status: number, failure: unknown): void {
     span.setAttribute('http.response.status_code', status);
     if (failure !== undefined) this.#fail(span, failure);
     else if (status >= 500) span.setStatus({ code: this.#api.SpanStatusCode.ERROR });
@@ -61,13 +61,13 @@ export class Traces {
 
   async step<T>(step: Step, work: () => Promise<T>): Promise<T> {
     const { context, SpanKind, trace } = this.#api;
-    const { name, attributes } = described(step);
+    const { name, attributes } = describeStep(step);
     const kind = step.kind === 'database' ? SpanKind.CLIENT : SpanKind.INTERNAL;
     const span = this.#tracer.startSpan(name, { kind, attributes });
     try {
       return await context.with(trace.setSpan(context.active(), span), work);
     } catch (error) {
-      // What a client did wrong is no fault of the step that found it out.
+      // An error of the client is an outcome of the step, not a failure.
       if (isAppError(error) && !FAULTS.has(error.code)) span.setAttribute('vitrine.outcome', error.code);
       else this.#fail(span, error);
       throw error;
@@ -77,16 +77,16 @@ export class Traces {
   }
 
   #fail(span: Span, error: unknown): void {
-    const known = error instanceof Error ? error : new Error(String(error));
-    span.recordException(known);
-    span.setAttribute('error.type', isAppError(error) ? error.code : known.name);
+    const exception = error instanceof Error ? error : new Error(String(error));
+    span.recordException(exception);
+    span.setAttribute('error.type', isAppError(error) ? error.code : exception.name);
     span.setStatus({ code: this.#api.SpanStatusCode.ERROR });
   }
 }
 
 const FAULTS: ReadonlySet<string> = new Set(['unavailable', 'storage-full']);
 
-function described(step: Step): { name: string; attributes: Attributes } {
+function describeStep(step: Step): { name: string; attributes: Attributes } {
   switch (step.kind) {
     case 'receive':
     case 'decode':

@@ -1,7 +1,6 @@
 /**
- * Owns the reading of untyped JSON into records of the catalogue: names, descriptions, numbers, lists. What is wrong
- * goes to the violations, at its place; what a function returns is of use only if nothing was.
- * Refuses to know any record.
+ * Reads fields of untyped JSON: names, descriptions, numbers and lists. Each problem is added to the
+ * violations. The returned value may be used only if there is no violation.
  */
 import { type TextRules, textProblem } from './text.ts';
 import type { Path, Violations } from './violations.ts';
@@ -11,7 +10,7 @@ export const MAX_NAME_LENGTH = 200;
 /** The longest description, in Unicode code points. */
 export const MAX_DESCRIPTION_LENGTH = 5_000;
 
-/** Why a text is no description, to follow the name of the field; undefined if it is one. */
+/** Why a text is not a valid description, without the name of the field; undefined if it is valid. */
 export type DescriptionRule = (text: string) => string | undefined;
 
 export type JSONObject = { readonly [key: string]: unknown };
@@ -23,19 +22,19 @@ export function asObject(value: unknown): JSONObject | undefined {
     : undefined;
 }
 
-/** A required text of one line that is not blank. */
+/** A required text of one line. It must not be blank. */
 export function readName(value: unknown, path: Path, violations: Violations): string {
   return readText(value, path, { max: MAX_NAME_LENGTH, controls: 'none' }, violations) ?? '';
 }
 
-/** An optional text of one line; absent, `null` and empty all mean none. */
+/** An optional text of one line; absent, `null` and empty mean none. */
 export function readOptionalName(value: unknown, path: Path, violations: Violations): string | undefined {
   return value === undefined || value === null || value === ''
     ? undefined
     : readText(value, path, { max: MAX_NAME_LENGTH, controls: 'none' }, violations);
 }
 
-/** An optional Markdown text; absent, `null` and empty all mean none. */
+/** An optional Markdown text; absent, `null` and empty mean none. */
 export function readDescription(
   value: unknown,
   path: Path,
@@ -49,7 +48,7 @@ export function readDescription(
       max: MAX_DESCRIPTION_LENGTH,
       controls: 'document',
     });
-    // A text beyond the limits is not worth a parser's time.
+    // The rule may parse the text, so it runs only within the limits.
     const reason = problem ?? prefixed('description', rule(value));
     if (reason !== undefined) violations.add(path, reason);
     return value;
@@ -57,8 +56,8 @@ export function readDescription(
   return undefined;
 }
 
-/** A required whole number within bounds; undefined if it is none. */
-export function readWhole(
+/** A required whole number within bounds; undefined if the value is invalid. */
+export function readWholeNumber(
   value: unknown,
   path: Path,
   { min, max }: { readonly min: number; readonly max: number },
@@ -69,16 +68,17 @@ export function readWhole(
   return undefined;
 }
 
-/** How a list may be, and where what is wrong with it as a whole is told: 422s have no place for that of their own. */
 export interface ListRules {
+  /** The most elements. */
   readonly max: number;
-  /** The field of an element that tells of the list; absent: the element itself does. */
+  /** The field of an element that gets the violations of the whole list; absent: the element itself. */
   readonly field?: string;
 }
 
 /**
- * The elements of an optional list, at most `max` of them. That it is no list is told at its first element, and that
- * it is too long at the first one too many.
+ * The elements of an optional list, at most `max`. A 422 has no place for problems of the whole list. So a
+ * value that is not an array is reported at the first element. A list that is too long is reported at the
+ * first element beyond the limit.
  */
 export function readList(
   value: unknown,

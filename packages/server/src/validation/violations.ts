@@ -1,10 +1,9 @@
 /**
- * Collects everything that is wrong with a request, in the shape of the request: fields by name, list elements by
- * index.
+ * Collects the problems of a request in the shape of the request: fields by name, list elements by index.
  */
 import { AppError } from '../errors.ts';
 
-/** A place in a request: field names and list indices, from the outside to the inside. */
+/** A place in a request: field names and list indices, from the outermost to the innermost. */
 export type Path = readonly (string | number)[];
 
 /** Reasons in the shape of the request: `{"images": {"1": {"imageID": "why"}}}`. */
@@ -19,17 +18,17 @@ export class Violations {
   #count = 0;
 
   /**
-   * Adds the reason for a place. The first reason for a place stays.
-   * @param path names from our own code, never names that a client sent.
+   * Adds a reason at a place. If the place has a reason already, that one stays.
+   * @param path its names must come from code, never from a client.
    */
   add(path: Path, reason: string): void {
     let node = this.#tree;
     for (const key of path.slice(0, -1)) {
-      const below = node[key] ?? {};
-      // A reason for the whole value says more than a reason for a part of it.
-      if (typeof below === 'string') return;
-      node[key] = below;
-      node = below;
+      const child = node[key] ?? {};
+      // A reason for the whole value stays: it says more than a reason for a part.
+      if (typeof child === 'string') return;
+      node[key] = child;
+      node = child;
     }
     const last = path.at(-1);
     if (last === undefined || node[last] !== undefined) return;
@@ -47,7 +46,7 @@ export class Violations {
   }
 }
 
-/** A request that breaks the rules of a record: code `invalid-record`, answered with the violations. */
+/** The error for a record with violations: code `invalid-record`. The answer has the violations. */
 export class InvalidRecordError extends AppError {
   readonly violations: ViolationTree;
 

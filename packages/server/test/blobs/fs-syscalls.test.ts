@@ -1,6 +1,7 @@
 /**
- * What only the system calls can show: that a blob is on the disk before it is acknowledged (no kill of a process
- * proves it), and what happens on a disk without links. Runs the file driver in a child under strace.
+ * The system calls of the file driver, which runs in a child process under strace. They show that a blob is
+ * on the disk before it is acknowledged, which no kill of a process can show. They also simulate disks
+ * without links.
  */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -23,12 +24,15 @@ const PRELUDE = `
   const stage = (text) => store.stage(Readable.from([Buffer.from(text)]), { limit: 100 });
 `;
 
-/** Runs the code in a child under strace, and gives its output and the trace, a line a call. */
-async function traced(t: TestContext, options: string[], code: string) {
+/**
+ * Runs the code in a child process under strace.
+ * @returns its output and the trace, one line for each call.
+ */
+async function trace(t: TestContext, options: string[], code: string) {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-trace-'));
   t.after(() => rm(folder, { recursive: true }));
   const log = join(folder, 'trace');
-  // One file system thread (-E sets a variable), because strace counts the calls of each thread on its own.
+  // One file system thread (-E sets a variable), because strace counts the calls of each thread separately.
   const command = [
     ...['-f', '-y', '-E', 'UV_THREADPOOL_SIZE=1', '-o', log, ...options, '--', process.execPath],
     ...['--input-type=module', '--conditions=vitrine-source', '-e', PRELUDE + code, join(folder, 'blobs')],
@@ -37,48 +41,48 @@ async function traced(t: TestContext, options: string[], code: string) {
   return { stdout, folder, calls: (await readFile(log, 'utf8')).split('\n') };
 }
 
-/** The indices of lines that match all of the parts, in a call that ended well. */
+/** The indices of the lines that contain all of the parts. */
 function positions(calls: string[], ...parts: string[]): number[] {
   return calls.flatMap((call, index) => (parts.every((part) => call.includes(part)) ? [index] : []));
 }
 
-it('a blob and every new folder above it are on the disk before it is acknowledged', { skip }, async (t) => {
-  const { calls } = await traced(
+it('syncs a blob and each new folder above it before it acknowledges the blob', { skip }, async (t) => {
+  const { calls } = await trace(
     t,
     ['-e', 'trace=fsync,link,linkat,mkdir,mkdirat,write,rename,renameat,renameat2'],
     `await using staged = await stage('durable');
      await store.storeOriginal(staged);
      (await import('node:fs')).writeSync(1, 'acknowledged');`,
   );
-  const only = (...parts: string[]): number => {
+  const findOne = (...parts: string[]): number => {
     const [first, ...more] = positions(calls, ...parts);
     assert.ok(first !== undefined && more.length === 0, `${parts.join(' ')}:\n${calls.join('\n')}`);
     return first;
   };
-  const contentWritten = only('write(', '.part>', 'durable');
-  const fileSynced = only('fsync(', '.part>');
-  const linked = only('link', '.part", ');
-  const acknowledged = only('write(', 'acknowledged');
+  const contentWritten = findOne('write(', '.part>', 'durable');
+  const fileSynced = findOne('fsync(', '.part>');
+  const linked = findOne('link', '.part", ');
+  const acknowledged = findOne('write(', 'acknowledged');
   const shard = calls[linked]?.match(/\/blobs\/(originals\/[0-9a-f]{2})\//)?.[1];
-  const shardSynced = only('fsync(', `/blobs/${shard}>`);
+  const shardSynced = findOne('fsync(', `/blobs/${shard}>`);
   assert.ok(contentWritten < fileSynced && fileSynced < linked && linked < shardSynced, calls.join('\n'));
   assert.ok(shardSynced < acknowledged, calls.join('\n'));
-  // The entry of each folder that was made is in its parent.
-  for (const [made, parent] of [
+  // The entry of a new folder is in its parent.
+  for (const [created, parent] of [
     [`/blobs/${shard}"`, '/blobs/originals>'],
     ['/blobs/originals"', '/blobs>'],
     ['/blobs"', `${calls[linked]?.match(/(\/vitrine-trace-\w+)\//)?.[1]}>`],
   ] as const) {
-    const making = positions(calls, 'mkdir', made).at(-1) ?? Number.POSITIVE_INFINITY;
+    const creation = positions(calls, 'mkdir', created).at(-1) ?? Number.POSITIVE_INFINITY;
     const synced = positions(calls, 'fsync(', parent).at(-1) ?? -1;
-    assert.ok(making < synced && synced < acknowledged, `${made}\n${calls.join('\n')}`);
+    assert.ok(creation < synced && synced < acknowledged, `${created}\n${calls.join('\n')}`);
   }
 });
 
-it('a replacement is on the disk before it takes the name, and the name before it is acknowledged', {
+it('syncs a replacement before the rename, and the folder before it acknowledges the replacement', {
   skip,
 }, async (t) => {
-  const { calls } = await traced(
+  const { calls } = await trace(
     t,
     ['-e', 'trace=fsync,write,rename,renameat,renameat2'],
     `await using staged = await stage('replacement');
@@ -98,14 +102,14 @@ it('a replacement is on the disk before it takes the name, and the name before i
   assert.equal(new Set(order).size, 5, calls.join('\n'));
 });
 
-it('on a disk without links, of many puts at once still exactly one creates', { skip }, async (t) => {
-  const { stdout, calls, folder } = await traced(
+it('creates a blob exactly once in 12 concurrent puts on a disk without links', { skip }, async (t) => {
+  const { stdout, calls, folder } = await trace(
     t,
     ['-e', 'trace=link,linkat', '-e', 'inject=link,linkat:error=EPERM'],
     `const staged = await Promise.all(Array.from({ length: 12 }, (_, i) => stage('bytes ' + i)));
      const outcomes = await Promise.all(staged.map((one) => driver.put('x/blob', one)));
      const again = await driver.put('x/blob', staged[0]);
-     // A claim that a crash left behind is nobody's after a while.
+     // The claim of a crashed process expires.
      const fs = await import('node:fs');
      const claim = process.argv[1] + '/y/~claim-blob';
      fs.mkdirSync(process.argv[1] + '/y');
@@ -127,24 +131,24 @@ it('on a disk without links, of many puts at once still exactly one creates', { 
   );
 });
 
-it('a disk that fails to sync is unavailable, and nothing is acknowledged', { skip }, async (t) => {
-  const { stdout, calls } = await traced(
+it('reports a failed sync as unavailable, and acknowledges nothing', { skip }, async (t) => {
+  const { stdout, calls } = await trace(
     t,
-    // The first two sync the folders that opening makes.
+    // The first two calls sync the folders that openFileBlobs creates.
     ['-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO:when=3+'],
     `const staged = await stage('lost');
-     await store.storeOriginal(staged).then(() => console.log('kept'), (error) => console.log(error.code));
+     await store.storeOriginal(staged).then(() => console.log('stored'), (error) => console.log(error.code));
      console.log((await store.openOriginal(staged.digest)) === undefined);`,
   );
   assert.equal(stdout, 'unavailable\ntrue\n', calls.join('\n'));
 });
 
-it('running out of file descriptors is unavailable', { skip }, async (t) => {
-  const { stdout } = await traced(
+it('reports a lack of file descriptors as unavailable', { skip }, async (t) => {
+  const { stdout } = await trace(
     t,
     ['-e', 'trace=link,linkat', '-e', 'inject=link,linkat:error=EMFILE'],
     `const staged = await stage('refused');
-     await store.storeOriginal(staged).then(() => console.log('kept'), (error) => console.log(error.code));
+     await store.storeOriginal(staged).then(() => console.log('stored'), (error) => console.log(error.code));
      console.log((await store.openOriginal(staged.digest)) === undefined);`,
   );
   assert.equal(stdout, 'unavailable\ntrue\n');

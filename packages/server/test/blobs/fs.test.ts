@@ -1,6 +1,7 @@
 /**
- * What only the file driver can show: real small, full and read-only disks, and what other programs do to its folder.
- * The contract itself is in conformance/blobs.ts; the order of its system calls is in fs-syscalls.test.ts.
+ * The file driver on real disks that are small, full or read-only, and with changes that other programs make
+ * to its folder. The contract of drivers is in conformance/blobs.ts. The order of system calls is in
+ * fs-syscalls.test.ts.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -23,7 +24,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { it, type TestContext } from 'node:test';
-import { fileFault } from '../../src/blobs/file-errors.ts';
+import { toStorageError } from '../../src/blobs/file-errors.ts';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { BlobStore, originalKey } from '../../src/blobs/store.ts';
 import { isAppError } from '../../src/errors.ts';
@@ -46,7 +47,7 @@ async function newFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
-it('a full disk is storage-full, leaves nothing half-made, keeps reading, and heals when there is room', async (t) => {
+it('reports a full disk as storage-full, leaves no partial file, and still reads and recovers', async (t) => {
   const folder = await mountSmallDisk(t, '1m');
   if (folder === undefined) return;
   const driver = await openFileBlobs({ folder });
@@ -70,7 +71,7 @@ it('a full disk is storage-full, leaves nothing half-made, keeps reading, and he
   await store.check();
 });
 
-it('a full disk met while replacing keeps the old blob', async (t) => {
+it('keeps the old blob if the disk is full during a replace', async (t) => {
   const folder = await mountSmallDisk(t, '1m');
   if (folder === undefined) return;
   const driver = await openFileBlobs({ folder });
@@ -86,11 +87,11 @@ it('a full disk met while replacing keeps the old blob', async (t) => {
   assert.deepEqual(await readdir(join(folder, 'x')), ['a']);
 });
 
-it('puts across two disks as it does on one', async (t) => {
+it('stores blobs if staging and originals are on different disks', async (t) => {
   const disk = await mountSmallDisk(t, '8m');
   if (disk === undefined) return;
   const folder = await newFolder(t);
-  // What an operator does who moves the originals to a larger disk.
+  // An operator may move the originals to a larger disk in this way.
   await symlink(disk, join(folder, 'originals'));
   const store = new BlobStore(await openFileBlobs({ folder }));
   const bytes = randomBytes(300_000);
@@ -105,17 +106,17 @@ it('puts across two disks as it does on one', async (t) => {
   assert.deepEqual(await readdir(join(disk, digest.slice(0, 2))), [digest]);
 });
 
-it('refuses at start a folder that is a file, and names it', async (t) => {
+it('fails to open a folder that is a file, with its path in the error', async (t) => {
   const path = join(await newFolder(t), 'file');
   await writeFile(path, '');
   await assert.rejects(openFileBlobs({ folder: path }), (error: Error) => error.message.includes(path));
 });
 
-it('refuses at start a folder that it cannot write, and is unavailable when that happens later', async (t) => {
+it('fails to open a read-only folder, and is unavailable if a folder becomes read-only later', async (t) => {
   const folder = await mountSmallDisk(t, '1m');
   if (folder === undefined) return;
   const store = new BlobStore(await openFileBlobs({ folder }));
-  await using staged = await store.stage(Readable.from([Buffer.from('kept')]), { limit: 100 });
+  await using staged = await store.stage(Readable.from([Buffer.from('readable')]), { limit: 100 });
   await store.storeOriginal(staged);
   await remount(folder, 'ro');
   const unavailable = (error: unknown) => isAppError(error, 'unavailable');
@@ -123,13 +124,13 @@ it('refuses at start a folder that it cannot write, and is unavailable when that
   await assert.rejects(store.check(), unavailable);
   await assert.rejects(store.stage(Readable.from([Buffer.from('x')]), { limit: 100 }), unavailable);
   const blob = await store.openOriginal(staged.digest);
-  assert.equal(blob && String(await buffer(blob.stream)), 'kept');
+  assert.equal(blob && String(await buffer(blob.stream)), 'readable');
   await remount(folder, 'rw');
   await store.check();
 });
 
-it('is unavailable to a user who may not write', {
-  skip: process.getuid?.() === 0 && 'root may write anywhere',
+it('is unavailable without write permission', {
+  skip: process.getuid?.() === 0 && 'root can write to every folder',
 }, async (t) => {
   const folder = await newFolder(t);
   const driver = await openFileBlobs({ folder });
@@ -138,7 +139,7 @@ it('is unavailable to a user who may not write', {
   await chmod(driver.stagingFolder, 0o700);
 });
 
-it('fails the stream of a blob that is cut short under it', async (t) => {
+it('fails the stream of a blob that is truncated during the read', async (t) => {
   const driver = await openFileBlobs({ folder: await newFolder(t) });
   const path = join(driver.stagingFolder, 'a.part');
   await writeFile(path, Buffer.alloc(1_000_000));
@@ -149,7 +150,7 @@ it('fails the stream of a blob that is cut short under it', async (t) => {
   await assert.rejects(buffer(blob.stream), (error: unknown) => isAppError(error, 'unavailable'));
 });
 
-it('makes a folder again that was removed while running', async (t) => {
+it('creates a removed folder again', async (t) => {
   const folder = await newFolder(t);
   const driver = await openFileBlobs({ folder });
   const path = join(driver.stagingFolder, 'a.part');
@@ -159,10 +160,10 @@ it('makes a folder again that was removed while running', async (t) => {
   assert.equal(await driver.put('x/y/a', { path, size: 1 }), 'created');
 });
 
-it('leaves no folder behind of an original that was dropped, and makes it again for the next', async (t) => {
+it('removes the folder of a dropped original, and creates it again when the original is stored', async (t) => {
   const folder = await newFolder(t);
   const store = new BlobStore(await openFileBlobs({ folder }));
-  const keep = async () => {
+  const storeWithRungs = async () => {
     await using staged = await store.stage(Readable.from([Buffer.from('bytes')]), { limit: 100 });
     await store.storeOriginal(staged);
     await store.storeRungs(staged.digest, [
@@ -171,17 +172,17 @@ it('leaves no folder behind of an original that was dropped, and makes it again 
     ]);
     return staged.digest;
   };
-  const digest = await keep();
-  const inside = () => readdir(join(folder, 'rungs', digest.slice(0, 2)));
-  assert.deepEqual(await inside(), [digest]);
+  const digest = await storeWithRungs();
+  const readShard = () => readdir(join(folder, 'rungs', digest.slice(0, 2)));
+  assert.deepEqual(await readShard(), [digest]);
   await store.dropOriginal(digest);
   await store.dropRungs(digest);
-  assert.deepEqual(await inside(), []);
-  await keep();
-  assert.deepEqual(await inside(), [digest]);
+  assert.deepEqual(await readShard(), []);
+  await storeWithRungs();
+  assert.deepEqual(await readShard(), [digest]);
 });
 
-it('is unavailable when the whole root is gone', async (t) => {
+it('is unavailable if its root folder is removed', async (t) => {
   const folder = join(await newFolder(t), 'root');
   const store = new BlobStore(await openFileBlobs({ folder }));
   await rm(folder, { recursive: true });
@@ -190,7 +191,7 @@ it('is unavailable when the whole root is gone', async (t) => {
   await assert.rejects(store.stage(Readable.from([Buffer.from('x')]), { limit: 1 }), unavailable);
 });
 
-it('keeps blobs and folders from other users of the machine', async (t) => {
+it('gives other users of the machine no access to blobs and folders', async (t) => {
   const folder = join(await newFolder(t), 'root');
   const driver = await openFileBlobs({ folder });
   const store = new BlobStore(driver);
@@ -209,7 +210,7 @@ it('keeps blobs and folders from other users of the machine', async (t) => {
   }
 });
 
-it('passes over strangers in its folder, and clears away what a crash left beside the blobs a day ago', async (t) => {
+it('ignores foreign files in its folder, and removes temporary files that are older than a day', async (t) => {
   const folder = await newFolder(t);
   const driver = await openFileBlobs({ folder });
   await mkdir(join(folder, 'a'));
@@ -221,13 +222,13 @@ it('passes over strangers in its folder, and clears away what a crash left besid
   assert.deepEqual((await readdir(join(folder, 'a'))).sort(), ['Thumbs.db', 'UPPER', '~new.part']);
 });
 
-it('maps faults of the file system by their code, and defects not at all', () => {
-  const native = (code: string) => Object.assign(new Error('text that says ENOSPC'), { code });
+it('maps file system errors by their code, and returns defects unchanged', () => {
+  const createError = (code: string) => Object.assign(new Error('text that says ENOSPC'), { code });
   for (const code of ['ENOSPC', 'EDQUOT'])
-    assert.ok(isAppError(fileFault(native(code)), 'storage-full'), code);
+    assert.ok(isAppError(toStorageError(createError(code)), 'storage-full'), code);
   for (const code of ['EIO', 'EACCES', 'EROFS', 'EMFILE', 'ENFILE', 'ELOOP', 'Unknown system error -117']) {
-    assert.ok(isAppError(fileFault(native(code)), 'unavailable'), code);
+    assert.ok(isAppError(toStorageError(createError(code)), 'unavailable'), code);
   }
-  const defect = native('ERR_INVALID_ARG_TYPE');
-  assert.equal(fileFault(defect), defect);
+  const defect = createError('ERR_INVALID_ARG_TYPE');
+  assert.equal(toStorageError(defect), defect);
 });

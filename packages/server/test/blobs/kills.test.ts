@@ -1,6 +1,6 @@
 /**
- * SIGKILL at every system call with which the file driver stores and replaces a blob, one after the other: whatever has
- * the name of a blob afterwards is whole. That it is also on the disk is in fs-syscalls.test.ts.
+ * Kills the file driver at each system call with which it stores and replaces a blob. A blob must be whole
+ * afterwards. fs-syscalls.test.ts tests that it is also on the disk.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { skip } from '../system/crash/faults.ts';
 
-/** All that may give bytes or a name to a file, or make either last; but for the writes into staging. */
+/** The calls that write, name or sync a file, except for writes into staging. */
 const CALLS = ['fsync', 'link,linkat', 'rename,renameat,renameat2', 'copy_file_range,sendfile'];
 
 const [OLD, NEW] = ['old', 'new'].map((word) => word.repeat(100_000));
@@ -30,20 +30,27 @@ const PROGRAM = `
   console.log('replaced');
 `;
 
-/** Runs the program until the `nth` of such calls, at which it is killed; what it said, and whether it was. */
-function killedAt(calls: string, nth: number, folder: string): Promise<{ said: string; killed: boolean }> {
-  // One thread for files (-E sets a variable), because strace counts the calls of each thread on its own.
+/**
+ * Runs the program and kills it at the `nth` of the calls.
+ * @returns its output, and false if it ended before.
+ */
+function runAndKill(
+  calls: string,
+  nth: number,
+  folder: string,
+): Promise<{ output: string; isKilled: boolean }> {
+  // One file system thread (-E sets a variable), because strace counts the calls of each thread separately.
   const words = [
     ...['-f', '-E', 'UV_THREADPOOL_SIZE=1', '-o', '/dev/null', '-e', `trace=${calls}`],
     ...['-e', `inject=${calls}:signal=SIGKILL:when=${nth}`, '--', process.execPath],
     ...['--input-type=module', '--conditions=vitrine-source', '-e', PROGRAM, folder],
   ];
   return new Promise((resolve) => {
-    execFile('strace', words, (error, said) => resolve({ said, killed: error !== null }));
+    execFile('strace', words, (error, output) => resolve({ output, isKilled: error !== null }));
   });
 }
 
-test('a kill at any moment leaves the blob whole, or not there, and never what was there before it was replaced', {
+test('a kill at any system call leaves a whole blob or none, and never an old blob after a replace', {
   skip,
 }, async (t) => {
   const parent = await mkdtemp(join(tmpdir(), 'vitrine-kills-'));
@@ -53,21 +60,21 @@ test('a kill at any moment leaves the blob whole, or not there, and never what w
   for (const calls of CALLS) {
     for (let nth = 1; ; nth += 1) {
       const folder = await mkdtemp(join(parent, 'blobs-'));
-      const { said, killed } = await killedAt(calls, nth, folder);
+      const { output, isKilled } = await runAndKill(calls, nth, folder);
       const names = await readdir(join(folder, 'x')).catch(() => [] as string[]);
       const blob = names.includes('blob') ? String(await readFile(join(folder, 'x/blob'))) : undefined;
-      const found = blob === OLD ? 'old' : blob === NEW ? 'new' : blob === undefined ? 'none' : 'torn';
-      const allowed = said.includes('replaced')
+      const content = blob === OLD ? 'old' : blob === NEW ? 'new' : blob === undefined ? 'none' : 'torn';
+      const allowed = output.includes('replaced')
         ? ['new']
-        : said.includes('stored')
+        : output.includes('stored')
           ? ['old', 'new']
           : ['none', 'old'];
       assert.ok(
-        allowed.includes(found),
-        `call ${nth} of ${calls}, it said ${JSON.stringify(said)}: ${found}`,
+        allowed.includes(content),
+        `call ${nth} of ${calls}, output ${JSON.stringify(output)}: ${content}`,
       );
-      outcomes.add(found);
-      if (!killed) break;
+      outcomes.add(content);
+      if (!isKilled) break;
       kills += 1;
     }
   }

@@ -1,6 +1,6 @@
 /**
- * The BlobStore over real files: staging, digests, keeping and mending. Faults are brought in by wrapping the real
- * driver, never by replacing it.
+ * The BlobStore over real files: staging, digests, storage and repair.
+ * To inject a fault, a test wraps the real driver and never replaces it.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
@@ -50,7 +50,7 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const code = (expected: ErrorCode) => (error: unknown) => isAppError(error, expected);
 
-it('stages a stream in chunks of any size, with its digest and length', async (t) => {
+it('stages a stream with chunks of any size, and returns its digest and length', async (t) => {
   const { store, staging } = await setUp(t);
   const bytes = randomBytes(300_000);
   const chunks = function* () {
@@ -68,7 +68,7 @@ it('stages a stream in chunks of any size, with its digest and length', async (t
   assert.deepEqual(await staging(), []);
 });
 
-it('stages an empty stream, and any async iterable', async (t) => {
+it('stages an empty stream and any async iterable', async (t) => {
   const { store, stage } = await setUp(t);
   await using empty = await stage(Buffer.alloc(0));
   assert.equal(empty.digest, sha256(Buffer.alloc(0)));
@@ -89,43 +89,43 @@ it('removes a staged file when its scope ends', async (t) => {
   assert.deepEqual(await staging(), []);
 });
 
-it('accepts exactly the limit and refuses one byte more the moment it is seen', async (t) => {
+it('accepts exactly the limit, and rejects the first byte beyond it without reading the rest', async (t) => {
   const { store, staging } = await setUp(t);
   await using exact = await store.stage(Readable.from([Buffer.alloc(600), Buffer.alloc(400)]), {
     limit: 1000,
   });
   assert.equal(exact.size, 1000);
-  let given = 0;
+  let chunkCount = 0;
   const endless = Readable.from(
     (function* () {
       for (;;) {
-        given += 1;
+        chunkCount += 1;
         yield Buffer.alloc(300);
       }
     })(),
     { highWaterMark: 1 },
   );
   await assert.rejects(store.stage(endless, { limit: 1000 }), code('too-large'));
-  // The fourth chunk is the one too many; the stream may have read one or two ahead.
-  assert.ok(given <= 6, `${given} chunks were taken`);
-  assert.equal(endless.destroyed, false, 'the source is left to its owner');
+  // The fourth chunk exceeds the limit. The stream may have read one or two chunks ahead.
+  assert.ok(chunkCount <= 6, `${chunkCount} chunks were read`);
+  assert.equal(endless.destroyed, false, 'the caller owns the source');
   endless.destroy();
   assert.deepEqual(await staging(), [basename(exact.path)]);
 });
 
-it('never asks for more than the disk has taken', async (t) => {
+it('requests a chunk only after the disk has the previous one', async (t) => {
   const { store } = await setUp(t);
-  let ahead = 0;
-  let most = 0;
-  // Counts chunks that were asked for while earlier ones had not come back for more.
+  let pending = 0;
+  let maxPending = 0;
+  // Counts the requested chunks that have not been delivered.
   const source: AsyncIterable<Uint8Array> = {
     [Symbol.asyncIterator]: () => {
       let left = 50;
       return {
         next: async () => {
-          most = Math.max(most, ++ahead);
+          maxPending = Math.max(maxPending, ++pending);
           await new Promise((resolve) => setImmediate(resolve));
-          ahead -= 1;
+          pending -= 1;
           left -= 1;
           return left < 0 ? { done: true, value: undefined } : { done: false, value: Buffer.alloc(10_000) };
         },
@@ -134,10 +134,10 @@ it('never asks for more than the disk has taken', async (t) => {
   };
   await using staged = await store.stage(source, { limit: LIMIT });
   assert.equal(staged.size, 500_000);
-  assert.equal(most, 1);
+  assert.equal(maxPending, 1);
 });
 
-it('passes an error of the source on unchanged, and leaves nothing in staging', async (t) => {
+it('throws an error of the source unchanged, and leaves nothing in staging', async (t) => {
   const { store, staging } = await setUp(t);
   for (const failure of [
     new AppError('too-slow', 'too slow'),
@@ -157,26 +157,26 @@ it('passes an error of the source on unchanged, and leaves nothing in staging', 
   assert.deepEqual(await staging(), []);
 });
 
-it('is cancelled when the source breaks off without an end', async (t) => {
+it('is cancelled when the source closes before its end', async (t) => {
   const { store, staging } = await setUp(t);
   const source = new PassThrough();
   source.write('half');
   const work = store.stage(source, { limit: LIMIT });
   source.destroy();
   await assert.rejects(work, code('cancelled'));
-  const dead = new PassThrough();
-  dead.destroy(new Error('before it began'));
-  await assert.rejects(store.stage(dead, { limit: LIMIT }), /before it began/);
+  const failed = new PassThrough();
+  failed.destroy(new Error('before the start'));
+  await assert.rejects(store.stage(failed, { limit: LIMIT }), /before the start/);
   assert.deepEqual(await staging(), []);
 });
 
-it('is cancelled by the signal though the source hangs, and survives what the source does later', async (t) => {
+it('is cancelled by the signal while the source hangs, and ignores later errors of the source', async (t) => {
   const { store, staging } = await setUp(t);
   const source = new PassThrough();
-  source.write('and then nothing');
+  source.write('the only chunk');
   const controller = new AbortController();
   const work = store.stage(source, { limit: LIMIT, signal: controller.signal });
-  // Its one chunk has been taken: from here on it hangs.
+  // After its only chunk is read, the source hangs.
   while (source.readableLength > 0) await new Promise((resolve) => setImmediate(resolve));
   controller.abort();
   await assert.rejects(work, code('cancelled'));
@@ -185,20 +185,20 @@ it('is cancelled by the signal though the source hangs, and survives what the so
   await new Promise((resolve) => source.once('close', resolve));
 });
 
-it('throws the reason of the signal if that says more', async (t) => {
+it('throws the reason of the signal if it is an AppError', async (t) => {
   const { store } = await setUp(t);
   const reason = new AppError('too-slow', 'too slow');
   const work = store.stage(new PassThrough(), { limit: LIMIT, signal: AbortSignal.abort(reason) });
   await assert.rejects(work, (error: unknown) => error === reason);
 });
 
-it('refuses a source of text', async (t) => {
+it('rejects a source of strings', async (t) => {
   const { store, staging } = await setUp(t);
   await assert.rejects(store.stage(Readable.from(['text']), { limit: LIMIT }), TypeError);
   assert.deepEqual(await staging(), []);
 });
 
-it('keeps an original under its digest, which outlives the staged file', async (t) => {
+it('stores an original under its digest, and keeps it when the staged file is discarded', async (t) => {
   const { store, stage, pathOf } = await setUp(t);
   const bytes = randomBytes(200_000);
   const staged = await stage(bytes);
@@ -212,7 +212,7 @@ it('keeps an original under its digest, which outlives the staged file', async (
   assert.ok(pathOf(staged.digest).endsWith(`/originals/${staged.digest.slice(0, 2)}/${staged.digest}`));
 });
 
-it('keeps one original when many keep the same bytes at once', async (t) => {
+it('stores one original in 20 concurrent calls with the same bytes', async (t) => {
   const { store, stage, driver } = await setUp(t);
   const bytes = randomBytes(50_000);
   const all = await Promise.all(Array.from({ length: 20 }, () => stage(bytes)));
@@ -229,7 +229,7 @@ it('keeps one original when many keep the same bytes at once', async (t) => {
   assert.equal(stored, 1);
 });
 
-it('mends a damaged original of the right size when its bytes come again', async (t) => {
+it('replaces a damaged original of the correct size when its bytes are stored again', async (t) => {
   const { store, stage, pathOf } = await setUp(t);
   const bytes = randomBytes(50_000);
   const first = await stage(bytes);
@@ -241,7 +241,7 @@ it('mends a damaged original of the right size when its bytes come again', async
   assert.ok((await readFile(pathOf(first.digest))).equals(bytes));
 });
 
-it('mends a damaged original when its bytes come again', async (t) => {
+it('replaces a truncated original when its bytes are stored again', async (t) => {
   const { store, stage, pathOf } = await setUp(t);
   const bytes = randomBytes(50_000);
   const first = await stage(bytes);
@@ -252,7 +252,7 @@ it('mends a damaged original when its bytes come again', async (t) => {
   assert.ok((await readFile(pathOf(first.digest))).equals(bytes));
 });
 
-it('renews an original that has been there for long, so that no collector takes it from a twin', async (t) => {
+it('renews an old original when its bytes are stored again, so that it is not garbage-collected', async (t) => {
   const { store, stage, driver, pathOf } = await setUp(t);
   const staged = await stage(Buffer.from('old'));
   await store.storeOriginal(staged);
@@ -263,7 +263,7 @@ it('renews an original that has been there for long, so that no collector takes 
   assert.ok(storedOn && Date.now() - storedOn.getTime() < 60 * 60 * 1000);
 });
 
-it('deletes nothing when keeping fails', async (t) => {
+it('deletes nothing when it cannot store an original', async (t) => {
   const failure = new AppError('unavailable', 'gone');
   const { store, stage, driver, pathOf } = await setUp(t, (real) => ({
     put: async (...args) => {
@@ -272,13 +272,13 @@ it('deletes nothing when keeping fails', async (t) => {
     },
     delete: () => assert.fail('a failure must not delete'),
   }));
-  const staged = await stage(Buffer.from('mine, or a twin’s'));
+  const staged = await stage(Buffer.from('of this upload, or of another'));
   await assert.rejects(store.storeOriginal(staged), (error: unknown) => error === failure);
   assert.ok(await driver.stat(originalKey(staged.digest)));
   await access(pathOf(staged.digest));
 });
 
-it('hands out the stored file itself where the driver has local files', async (t) => {
+it('passes the stored file itself if the driver has local files', async (t) => {
   const { store, stage, pathOf, staging } = await setUp(t);
   const staged = await stage(Buffer.from('local'));
   await store.storeOriginal(staged);
@@ -291,11 +291,13 @@ it('hands out the stored file itself where the driver has local files', async (t
 });
 
 for (const local of [true, false]) {
-  const kind = local ? 'local files' : 'none';
-  it(`an original without bytes is unavailable to who needs its file (driver with ${kind})`, async (t) => {
+  const kind = local ? 'with' : 'without';
+  it(`reports a missing original as unavailable (driver ${kind} local files)`, async (t) => {
     const { driver } = await setUp(t);
     const store = new BlobStore(local ? driver : withoutLocalPaths(driver));
-    const work = store.withOriginalFile(sha256(Buffer.from('never')), async () => assert.fail('no file'));
+    const work = store.withOriginalFile(sha256(Buffer.from('never')), async () =>
+      assert.fail('it is not stored'),
+    );
     await assert.rejects(
       work,
       (error: unknown) => isAppError(error, 'unavailable') && error.cause instanceof Error,
@@ -303,7 +305,7 @@ for (const local of [true, false]) {
   });
 }
 
-it('fetches a file, verified, for as long as it is used', async (t) => {
+it('copies a remote original to staging, verifies it, and removes the copy after its use', async (t) => {
   const { driver, staging } = await setUp(t);
   const store = new BlobStore(withoutLocalPaths(driver));
   const bytes = randomBytes(400_000);
@@ -316,20 +318,20 @@ it('fetches a file, verified, for as long as it is used', async (t) => {
     return read.length;
   });
   assert.equal(length, bytes.length);
-  const failure = new Error('from inside');
+  const failure = new Error('of the callback');
   const failing = store.withOriginalFile(staged.digest, () => Promise.reject(failure));
   await assert.rejects(failing, (error: unknown) => error === failure);
   assert.deepEqual(await staging(), []);
 });
 
-it('does not hand out fetched bytes that are not what the digest says, or are too few', async (t) => {
+it('reports a copied original as unavailable if it does not match its digest or is truncated', async (t) => {
   const { driver, pathOf, staging } = await setUp(t);
   const store = new BlobStore(withoutLocalPaths(driver));
   const staged = await store.stage(Readable.from([Buffer.from('true')]), { limit: LIMIT });
   await store.storeOriginal(staged);
   await staged.discard();
   const use = () => store.withOriginalFile(staged.digest, async () => assert.fail('must not be used'));
-  await writeFile(pathOf(staged.digest), 'lies');
+  await writeFile(pathOf(staged.digest), 'fake');
   await assert.rejects(use(), code('unavailable'));
   await truncate(pathOf(staged.digest), 2);
   await assert.rejects(use(), code('unavailable'));
@@ -341,20 +343,20 @@ it('does not hand out fetched bytes that are not what the digest says, or are to
   assert.deepEqual(await staging(), []);
 });
 
-it('sweeps what a crash left in staging, but nothing younger and no strangers', async (t) => {
+it('sweeps old files in staging, but no younger files and no foreign files', async (t) => {
   const { store, driver, stage, staging } = await setUp(t);
   const old = new Date('2024-01-01T00:00:00Z');
   const crashed = await stage(Buffer.from('crashed'));
-  const stranger = join(driver.stagingFolder, 'README');
-  await writeFile(stranger, 'not ours');
-  for (const path of [crashed.path, stranger]) await utimes(path, old, old);
+  const foreign = join(driver.stagingFolder, 'README');
+  await writeFile(foreign, 'of an operator');
+  for (const path of [crashed.path, foreign]) await utimes(path, old, old);
   await using running = await stage(Buffer.from('running'));
   assert.equal(await store.sweepStaging(new Date('2024-01-02T00:00:00Z')), 1);
   assert.deepEqual((await staging()).sort(), ['README', basename(running.path)].sort());
   await crashed.discard();
 });
 
-it('makes keys only from digests, and they are keys of the grammar', () => {
+it('makes valid keys from digests, and rejects other texts', () => {
   const digest = sha256(Buffer.from('x'));
   assert.equal(originalKey(digest), `originals/${digest.slice(0, 2)}/${digest}`);
   assert.ok(isBlobKey(originalKey(digest)));
@@ -387,7 +389,7 @@ it('checks and closes its driver', async (t) => {
   assert.deepEqual(calls, ['check', 'close']);
 });
 
-it('keeps rungs of an original by name, each in place of the one before', async (t) => {
+it('stores rungs by name, and replaces an existing rung', async (t) => {
   const { store, staging } = await setUp(t);
   const digest = sha256(Buffer.from('original'));
   const read = (name: string) => store.withRungFile(digest, name, (path) => readFile(path, 'utf8'));
@@ -399,14 +401,14 @@ it('keeps rungs of an original by name, each in place of the one before', async 
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'small']);
   await store.storeRungs(digest, [{ name: '1-1024.jpeg', bytes: Buffer.from('other') }]);
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'other']);
-  assert.equal(await read('2-1024.jpeg'), undefined, 'another revision is another rung');
+  assert.equal(await read('2-1024.jpeg'), undefined, 'a rung of another revision has another name');
   await store.dropRung(digest, '1-1024.jpeg');
   await store.dropRung(digest, '1-1024.jpeg');
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', undefined]);
   assert.deepEqual(await staging(), []);
 });
 
-it('fetches a rung that is not a local file, and removes it after its use', async (t) => {
+it('copies a remote rung to staging, and removes the copy after its use', async (t) => {
   const { driver, staging } = await setUp(t);
   const store = new BlobStore(withoutLocalPaths(driver));
   const digest = sha256(Buffer.from('original'));
@@ -420,7 +422,7 @@ it('fetches a rung that is not a local file, and removes it after its use', asyn
   assert.deepEqual(await staging(), []);
 });
 
-it('passes on why rungs cannot be kept, keeps the others, and leaves nothing in staging', async (t) => {
+it('throws the error of a rung that cannot be stored, stores the others, and leaves nothing in staging', async (t) => {
   const { store, staging } = await setUp(t, (driver) => ({
     put: async (key, ...rest) => {
       if (key.endsWith('2048.jpeg')) throw new AppError('storage-full', 'no');
@@ -430,6 +432,6 @@ it('passes on why rungs cannot be kept, keeps the others, and leaves nothing in 
   const digest = sha256(Buffer.from('original'));
   const rungs = ['1-2048.jpeg', '1-1024.jpeg'].map((name) => ({ name, bytes: Buffer.from(name) }));
   await assert.rejects(store.storeRungs(digest, rungs), code('storage-full'));
-  assert.equal(await store.withRungFile(digest, '1-1024.jpeg', async () => 'there'), 'there');
+  assert.equal(await store.withRungFile(digest, '1-1024.jpeg', async () => 'stored'), 'stored');
   assert.deepEqual(await staging(), []);
 });

@@ -1,5 +1,5 @@
 /**
- * What a delivery costs, and what it never does: seen from outside through HTTP, counted inside.
+ * Deliveries over HTTP. The metrics of the server count the renders and the cache hits.
  */
 import assert from 'node:assert/strict';
 import { readdir, rm, stat, truncate } from 'node:fs/promises';
@@ -17,12 +17,12 @@ interface Counts {
   /** Deliveries from a cache tier. */
   readonly memory: number;
   readonly disk: number;
-  /** Renders by the file they were made from. */
+  /** Renders by their source. */
   readonly rung: number;
   readonly original: number;
 }
 
-/** The counts of the metrics; a warm answer is one from memory. */
+/** The counts of the metrics. Warm answers count as answers from memory. */
 async function readCounts(server: TestServer): Promise<Counts> {
   const metrics = await readMetrics(server);
   const sent = (from: string) => metrics.value('vitrine_deliveries_total', { from });
@@ -38,7 +38,7 @@ async function readCounts(server: TestServer): Promise<Counts> {
   };
 }
 
-/** The difference of the counts before and after a run. */
+/** The counts that a run adds. */
 async function countDuring(server: TestServer, run: () => Promise<unknown>): Promise<Counts> {
   const before = await readCounts(server);
   await run();
@@ -51,7 +51,7 @@ async function countDuring(server: TestServer, run: () => Promise<unknown>): Pro
   };
 }
 
-const renders = (counts: Counts) => counts.rung + counts.original;
+const countRenders = (counts: Counts) => counts.rung + counts.original;
 
 describe('a delivery', () => {
   let server: TestServer;
@@ -66,21 +66,21 @@ describe('a delivery', () => {
     return Buffer.from(await response.arrayBuffer());
   };
 
-  test('that two hundred want at once is rendered once', async () => {
+  test('is rendered once for 200 concurrent requests', async () => {
     const image = await server.addImage(await jpeg({ width: 900, height: 700, seed: 1 }));
     const counts = await countDuring(server, async () => {
       const all = await Promise.all(Array.from({ length: 200 }, () => bytesOf(image)));
       assert.equal(new Set(all.map((bytes) => bytes.toString('base64'))).size, 1);
     });
-    assert.equal(renders(counts), 1);
+    assert.equal(countRenders(counts), 1);
   });
 
-  test('is from memory the second time, and the same to the byte and the header', async () => {
+  test('comes from memory the second time, with the same bytes and headers', async () => {
     const image = await server.addImage(await jpeg({ seed: 2 }));
     const headersOf = async () => {
       const { headers } = await fetch(`${image.link}${UNUSUAL}`);
-      const own = new Set(['x-request-id', 'date', 'server-timing']);
-      return Object.fromEntries([...headers].filter(([name]) => !own.has(name)));
+      const variable = new Set(['x-request-id', 'date', 'server-timing']);
+      return Object.fromEntries([...headers].filter(([name]) => !variable.has(name)));
     };
     const first = await headersOf();
     const counts = await countDuring(server, async () => {
@@ -90,7 +90,7 @@ describe('a delivery', () => {
     assert.deepEqual(counts, { memory: 3, disk: 0, rung: 0, original: 0 });
   });
 
-  test('that is warm has a request ID of its own each time, and follows If-None-Match and Accept', async () => {
+  test('from memory has a new request ID each time, and respects If-None-Match and Accept', async () => {
     const image = await server.addImage(await jpeg({ seed: 3 }));
     const get = (headers: Record<string, string> = {}) => fetch(`${image.link}${UNUSUAL}`, { headers });
     const first = await get();
@@ -107,23 +107,23 @@ describe('a delivery', () => {
     assert.equal((await get()).headers.get('content-type'), 'image/jpeg');
   });
 
-  test('shows the new picture from the first read after a replace on, also while reads go on', async () => {
+  test('has the new image from the first request after a replace, also during other requests', async () => {
     const image = await server.addImage(await jpeg({ seed: 10 }));
     await bytesOf(image);
-    let reading = true;
+    let isReading = true;
     const readers = Array.from({ length: 4 }, async () => {
-      while (reading) await bytesOf(image);
+      while (isReading) await bytesOf(image);
     });
     for (let seed = 11; seed < 19; seed++) {
       const before = await bytesOf(image);
       await server.addImage(await jpeg({ seed }), { replace: image.imageID });
       assert.notDeepEqual(await bytesOf(image), before, `after replacing it with ${seed}`);
     }
-    reading = false;
+    isReading = false;
     await Promise.all(readers);
   });
 
-  test('tells of a new alt text by its Last-Modified as soon as a date can stand for it', async (t) => {
+  test('has a new Last-Modified after a change of alt text, as soon as the second is over', async (t) => {
     const image = await server.addImage(await jpeg({ seed: 20 }));
     await bytesOf(image);
     const response = await server.fetch(`/accounts/${ACCOUNT}/images/${image.imageID}/metadata`, {
@@ -133,37 +133,37 @@ describe('a delivery', () => {
     });
     const { updatedOn } = (await response.json()) as ImageJSON;
     const lastModified = async () => (await fetch(`${image.link}${UNUSUAL}`)).headers.get('last-modified');
-    assert.equal(await lastModified(), null, 'not the date of the image as it was before');
+    assert.equal(await lastModified(), null, 'the old date is not sent');
     t.mock.timers.enable({ apis: ['Date'], now: Date.parse(updatedOn) + 2_000 });
     const nextSecond = Math.ceil(Date.parse(updatedOn) / 1000) * 1000;
     assert.equal(await lastModified(), new Date(nextSecond).toUTCString());
   });
 
-  test('leaves no rendition of what was replaced on disk or in memory', async () => {
+  test('of a replaced original leaves no rendition on disk', async () => {
     const image = await server.addImage(await jpeg({ seed: 30 }));
     const sizes = ['51x51', '61x61', '71x71'];
-    const held = async () => {
+    const countFiles = async () => {
       const entries = await readdir(join(server.folder, 'cache'), { recursive: true });
       return entries.filter((name) => sizes.some((size) => name.includes(`.${size}.`))).length;
     };
     for (const size of sizes) await bytesOf(image, `?size=${size}`);
-    while ((await held()) < sizes.length) await new Promise(setImmediate);
+    while ((await countFiles()) < sizes.length) await new Promise(setImmediate);
     await server.addImage(await jpeg({ seed: 31 }), { replace: image.imageID });
-    while ((await held()) > 0) await new Promise(setImmediate);
+    while ((await countFiles()) > 0) await new Promise(setImmediate);
   });
 
-  test('survives clients that hang up: others who wait still get it, and nothing is left behind', async () => {
+  test('is completed for a waiting client when 20 other clients disconnect', async () => {
     const image = await server.addImage(await jpeg({ width: 1800, height: 1500, seed: 40 }));
     const query = '?size=1999x1999&format=avif';
-    const impatient = Array.from({ length: 20 }, () => {
+    const leaving = Array.from({ length: 20 }, () => {
       const controller = new AbortController();
       const request = fetch(`${image.link}${query}`, { signal: controller.signal }).catch(() => undefined);
       return { controller, request };
     });
-    const patient = bytesOf(image, query);
-    for (const { controller } of impatient) controller.abort();
-    await Promise.all(impatient.map(({ request }) => request));
-    assert.ok((await patient).length > 0);
+    const staying = bytesOf(image, query);
+    for (const { controller } of leaving) controller.abort();
+    await Promise.all(leaving.map(({ request }) => request));
+    assert.ok((await staying).length > 0);
   });
 });
 
@@ -174,52 +174,52 @@ describe('the ladder', () => {
   });
   after(() => server.close());
 
-  const rungs = async () => {
+  const listRungs = async () => {
     const folder = join(server.folder, 'blobs/rungs');
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
     return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   };
-  const shown = async (image: ImageJSON, size: string) => {
+  const requestSize = async (image: ImageJSON, size: string) => {
     const response = await fetch(`${image.link}?size=${size}`);
     assert.equal(response.status, 200);
     const { width, height } = await sharp(Buffer.from(await response.arrayBuffer())).metadata();
     assert.equal(`${width}x${height}`, size);
   };
 
-  test('is there when the upload is answered, and the default renditions are warm', async () => {
+  test('is stored when the upload is answered, and the default renditions are in memory', async () => {
     const image = await server.addImage(await jpeg({ width: 3000, height: 2000, seed: 60 }));
-    assert.equal((await rungs()).length, 2);
+    assert.equal((await listRungs()).length, 2);
     const counts = await countDuring(server, async () => {
       for (const accept of ['image/webp', 'image/jpeg']) {
         assert.equal((await fetch(image.link, { headers: { accept } })).status, 200);
       }
-      await shown(image, '300x200');
+      await requestSize(image, '300x200');
     });
     assert.deepEqual(counts, { memory: 2, disk: 0, rung: 1, original: 0 });
   });
 
-  for (const [what, harm] of [
+  for (const [damage, apply] of [
     ['deleted', (path: string) => rm(path)],
-    ['cut short', (path: string) => truncate(path, 500)],
+    ['truncated', (path: string) => truncate(path, 500)],
   ] as const) {
-    test(`that is ${what} costs one longer way, and is made anew`, async () => {
-      const image = await server.addImage(await jpeg({ width: 2400, height: 1800, seed: what.length }));
-      const paths = await rungs();
+    test(`that is ${damage} causes one render from the original, and is made again`, async () => {
+      const image = await server.addImage(await jpeg({ width: 2400, height: 1800, seed: damage.length }));
+      const paths = await listRungs();
       const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
-      for (const path of paths) await harm(path);
-      const counts = await countDuring(server, () => shown(image, '310x210'));
+      for (const path of paths) await apply(path);
+      const counts = await countDuring(server, () => requestSize(image, '310x210'));
       assert.deepEqual(counts, { memory: 0, disk: 0, rung: 0, original: 1 });
-      const mended = async () => {
-        const now = await Promise.all(paths.map((path) => stat(path).catch(() => ({ size: 0 }))));
-        return now.some(({ size }, index) => size === sizes[index]);
+      const isRepaired = async () => {
+        const stats = await Promise.all(paths.map((path) => stat(path).catch(() => ({ size: 0 }))));
+        return stats.some(({ size }, index) => size === sizes[index]);
       };
-      while (!(await mended())) await new Promise(setImmediate);
+      while (!(await isRepaired())) await new Promise(setImmediate);
     });
   }
 });
 
 describe('a restart', () => {
-  test('keeps the renditions that are on disk', async () => {
+  test('keeps the renditions on disk', async () => {
     let server = await startServer();
     try {
       const image = await server.addImage(await jpeg({ seed: 50 }));
@@ -236,8 +236,8 @@ describe('a restart', () => {
   });
 });
 
-describe('the budget of sizes', () => {
-  test('beyond it an image answers 429 with Retry-After to new sizes; known ones and other images go on', async () => {
+describe('the size budget', () => {
+  test('rejects new sizes of an image with 429 and Retry-After, but not cached sizes or other images', async () => {
     const server = await startServer({ VITRINE_SIZE_BUDGET: '5' });
     try {
       const [image, other] = [
@@ -247,11 +247,11 @@ describe('the budget of sizes', () => {
       const status = async (of: ImageJSON, size: number) =>
         (await fetch(`${of.link}?size=${size}x${size}`)).status;
       for (let size = 10; size < 15; size++) assert.equal(await status(image, size), 200);
-      const refused = await fetch(`${image.link}?size=99x99`);
-      assert.equal(refused.status, 429);
-      assert.ok(Number(refused.headers.get('retry-after')) >= 1);
-      assert.equal(refused.headers.get('cache-control'), 'no-store');
-      assert.equal(typeof ((await refused.json()) as { error: string }).error, 'string');
+      const rejected = await fetch(`${image.link}?size=99x99`);
+      assert.equal(rejected.status, 429);
+      assert.ok(Number(rejected.headers.get('retry-after')) >= 1);
+      assert.equal(rejected.headers.get('cache-control'), 'no-store');
+      assert.equal(typeof ((await rejected.json()) as { error: string }).error, 'string');
       for (let size = 10; size < 15; size++) assert.equal(await status(image, size), 200);
       assert.equal(await status(other, 99), 200);
     } finally {
@@ -259,21 +259,21 @@ describe('the budget of sizes', () => {
     }
   });
 
-  test('holds a refusal for a moment, so that who asks again at once keeps the server from nobody', async () => {
+  test('delays a 429, so that a client that retries at once does not slow other clients', async () => {
     const server = await startServer({ VITRINE_SIZE_BUDGET: '1' });
     try {
       const image = await server.addImage(await picture(3));
       assert.equal((await fetch(`${image.link}?size=10x10`)).status, 200);
       const order: string[] = [];
-      const answered = async (what: string, url: string) => {
+      const request = async (name: string, url: string) => {
         await (await fetch(url)).arrayBuffer();
-        order.push(what);
+        order.push(name);
       };
-      const refused = answered('refused', `${image.link}?size=11x11`);
-      // One after another: each of them would have been behind a refusal that is answered at once.
-      for (let index = 0; index < 3; index += 1) await answered('other', `${image.link}?size=10x10`);
-      await refused;
-      assert.deepEqual(order, ['other', 'other', 'other', 'refused']);
+      const rejected = request('rejected', `${image.link}?size=11x11`);
+      // These requests run one after another. A 429 without delay would be first.
+      for (let index = 0; index < 3; index += 1) await request('other', `${image.link}?size=10x10`);
+      await rejected;
+      assert.deepEqual(order, ['other', 'other', 'other', 'rejected']);
     } finally {
       await server.close();
     }

@@ -1,6 +1,6 @@
 /**
- * Ingest over real files and real workers: what is stored, and that a ladder is never a reason to refuse an upload.
- * Faults are brought in by wrapping the real driver.
+ * Ingest over real files and real workers. A missing ladder never rejects an upload.
+ * To inject a fault, a test wraps the real driver.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, truncate } from 'node:fs/promises';
@@ -39,10 +39,10 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
   const driver = await openFileBlobs({ folder });
   const blobs = new BlobStore(withChanges(driver, change(driver)));
   const warnings: string[] = [];
-  let ingests = 0;
+  let ingestCount = 0;
   const processor: Processor = {
     ingest: (...args) => {
-      ingests += 1;
+      ingestCount += 1;
       return pool.ingest(...args);
     },
     render: (...args) => pool.render(...args),
@@ -55,37 +55,37 @@ async function setUp(t: TestContext, change: (driver: BlobDriver) => Partial<Blo
   const renditions = new RenditionCache({ memory, disk: new MemoryCache(0) });
   const ingest = new Ingest({ blobs, processor, ladders, renditions, log });
   /** The cached renditions: the length of the digest and the media format. */
-  const warm = () =>
+  const listCached = () =>
     put.mock.calls.map(({ arguments: [key, bytes] }) => {
       const [, format = ''] = /(jpeg|webp|png)/.exec(key.plan) ?? [];
       return `${key.digest.length} ${format} ${bytes.length > 0}`;
     });
   const accept = async (bytes: Buffer): Promise<Original> => {
     await using staged = await ingest.receive(Readable.from([bytes]));
-    // Awaited here: with the scope, the staged file ends.
+    // Awaited, because the staged file is discarded at the end of the scope.
     return await ingest.accept(staged);
   };
   const pathsOf = (original: Original) =>
     rungsOf(original).map(
       (rung) => driver.localPath?.(rungKey(original.digest, rungBlobName(rung))) ?? assert.fail('no path'),
     );
-  return { blobs, ladders, accept, pathsOf, warnings, warm, ingests: () => ingests };
+  return { blobs, ladders, accept, pathsOf, warnings, listCached, countIngests: () => ingestCount };
 }
 
 describe('ingest', { timeout: 120_000 }, () => {
-  test('keeps the original and every rung of its ladder, and hands on the default renditions', async (t) => {
-    const { accept, pathsOf, warm, warnings } = await setUp(t);
+  test('stores the original and each rung of its ladder, and caches the default renditions', async (t) => {
+    const { accept, pathsOf, listCached, warnings } = await setUp(t);
     const original = await accept(picture);
     const paths = pathsOf(original);
     assert.equal(paths.length, 2);
     for (const path of paths) assert.ok((await readFile(path)).length > 0);
-    assert.deepEqual(warm().sort(), ['64 jpeg true', '64 webp true']);
+    assert.deepEqual(listCached().sort(), ['64 jpeg true', '64 webp true']);
     assert.deepEqual(warnings, []);
   });
 
-  test('accepts an upload whose rungs cannot be stored, for want of room or any other reason', async (t) => {
+  test('accepts an upload whose rungs cannot be stored', async (t) => {
     for (const code of ['storage-full', 'unavailable'] as const) {
-      const { accept, blobs, warm, warnings } = await setUp(t, (driver) => ({
+      const { accept, blobs, listCached, warnings } = await setUp(t, (driver) => ({
         put: async (key, ...rest) => {
           if (key.startsWith('rungs/')) throw new AppError(code, 'no');
           return driver.put(key, ...rest);
@@ -95,32 +95,32 @@ describe('ingest', { timeout: 120_000 }, () => {
       await blobs.withOriginalFile(original.digest, async (path) => {
         assert.ok((await readFile(path)).equals(picture));
       });
-      assert.equal(warm().length, 2);
+      assert.equal(listCached().length, 2);
       assert.deepEqual(warnings, ['rungs could not be stored']);
     }
   });
 
-  test('reports an original that cannot be stored, and hands on nothing', async (t) => {
-    const { accept, warm } = await setUp(t, (driver) => ({
+  test('reports an original that cannot be stored, and caches no rendition', async (t) => {
+    const { accept, listCached } = await setUp(t, (driver) => ({
       put: async (key, ...rest) => {
         if (key.startsWith('originals/')) throw new AppError('storage-full', 'no');
         return driver.put(key, ...rest);
       },
     }));
     await assert.rejects(accept(picture), (error) => isAppError(error, 'storage-full'));
-    assert.deepEqual(warm(), []);
+    assert.deepEqual(listCached(), []);
   });
 
-  test('stores nothing of a picture that is refused', async (t) => {
-    const { accept, warm, blobs } = await setUp(t);
+  test('stores nothing of a rejected image', async (t) => {
+    const { accept, listCached, blobs } = await setUp(t);
     await assert.rejects(accept(picture.subarray(0, 9_000)), (error) => isAppError(error, 'invalid-image'));
-    assert.deepEqual(warm(), []);
+    assert.deepEqual(listCached(), []);
     await blobs.check();
   });
 });
 
 describe('a rebuild', { timeout: 120_000 }, () => {
-  test('brings back rungs that were deleted and mends those that were cut short, byte for byte', async (t) => {
+  test('restores deleted and truncated rungs byte for byte', async (t) => {
     const { accept, ladders, pathsOf } = await setUp(t);
     const original = await accept(picture);
     const paths = pathsOf(original);
@@ -134,24 +134,24 @@ describe('a rebuild', { timeout: 120_000 }, () => {
     }
   });
 
-  test('is made once, however many ask', async (t) => {
-    const { accept, ladders, ingests } = await setUp(t);
+  test('runs once for 20 concurrent calls', async (t) => {
+    const { accept, ladders, countIngests } = await setUp(t);
     const original = await accept(picture);
-    const before = ingests();
+    const before = countIngests();
     await Promise.all(Array.from({ length: 20 }, () => ladders.rebuild(original.digest, original)));
-    assert.equal(ingests(), before + 1);
+    assert.equal(countIngests(), before + 1);
     await ladders.rebuild(original.digest, original);
-    assert.equal(ingests(), before + 2);
+    assert.equal(countIngests(), before + 2);
   });
 
-  test('is not tried for a picture without rungs', async (t) => {
-    const { accept, ladders, ingests } = await setUp(t);
+  test('does not run for an image without rungs', async (t) => {
+    const { accept, ladders, countIngests } = await setUp(t);
     const original = await accept(await pictures.jpeg());
     await ladders.rebuild(original.digest, original);
-    assert.equal(ingests(), 1);
+    assert.equal(countIngests(), 1);
   });
 
-  test('never rejects, and leaves a ladder alone for a while that it could not mend', async (t) => {
+  test('never rejects, and does not retry soon after a failure', async (t) => {
     const { ladders, warnings } = await setUp(t);
     const original = { ...(await (await setUp(t)).accept(picture)), digest: 'a'.repeat(64) };
     await ladders.rebuild(original.digest, original);

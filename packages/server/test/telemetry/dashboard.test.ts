@@ -1,6 +1,6 @@
 /**
- * The dashboard and the alerts ask for nothing that is not there: every query is parsed by Prometheus's own grammar, and
- * every metric and label in it is one that a real server has.
+ * The queries of the dashboard and the alerts. The grammar of Prometheus parses each query, and a real server
+ * must have each of its metrics and labels.
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -20,7 +20,7 @@ import { startServer } from '../support/server.ts';
 
 const OPS = new URL('../../../../ops/', import.meta.url);
 
-/** What Prometheus adds to whatever it scrapes. */
+/** Labels and metrics that Prometheus adds to every scrape. */
 const ADDED_LABELS = ['instance', 'job'];
 const ADDED_METRICS = ['up'];
 
@@ -29,8 +29,8 @@ interface Query {
   readonly labels: readonly string[];
 }
 
-/** The names in an expression of PromQL; fails if it is none. */
-function read(expression: string): Query {
+/** The metrics and labels of a PromQL expression. Fails if the expression is invalid. */
+function parseQuery(expression: string): Query {
   const metrics: string[] = [];
   const labels: string[] = [];
   parser.parse(expression).iterate({
@@ -49,7 +49,7 @@ async function dashboardQueries(): Promise<string[]> {
   const dashboard = JSON.parse(await readFile(new URL('grafana/vitrine.json', OPS), 'utf8')) as {
     panels: { targets?: { expr: string }[] }[];
   };
-  // What Grafana puts in their places.
+  // Grafana replaces these variables in the same way.
   return dashboard.panels
     .flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
     .map((expr) => expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*'));
@@ -64,8 +64,8 @@ async function alertQueries(): Promise<string[]> {
 }
 
 describe('every query', () => {
-  /** The metrics that a real server tells of, by the names of their series. */
-  const there = new Map<string, readonly string[] | undefined>();
+  /** The labels of each series that a real server exports, by the name of the series. */
+  const exported = new Map<string, readonly string[] | undefined>();
   before(async () => {
     const server = await startServer();
     const { text } = await readMetrics(server);
@@ -83,7 +83,7 @@ describe('every query', () => {
       const names =
         type === 'histogram' ? ['_bucket', '_sum', '_count'].map((suffix) => name + suffix) : [name];
       for (const each of names)
-        there.set(each, labels.get(name)?.concat(each.endsWith('_bucket') ? ['le'] : []));
+        exported.set(each, labels.get(name)?.concat(each.endsWith('_bucket') ? ['le'] : []));
     }
     for (const { name } of definitions) assert.match(text, new RegExp(`^# HELP ${name} \\S`, 'm'));
   });
@@ -92,31 +92,31 @@ describe('every query', () => {
     ['the dashboard', dashboardQueries],
     ['the alerts', alertQueries],
   ] as const) {
-    test(`of ${place} asks for metrics and labels that there are`, async () => {
+    test(`of ${place} uses metrics and labels that exist`, async () => {
       for (const query of await queries()) {
-        const { metrics, labels } = read(query);
-        const known = new Set(ADDED_LABELS);
+        const { metrics, labels } = parseQuery(query);
+        const validLabels = new Set(ADDED_LABELS);
         for (const metric of metrics) {
-          assert.ok(there.has(metric) || ADDED_METRICS.includes(metric), `${metric} in ${query}`);
-          for (const label of there.get(metric) ?? []) known.add(label);
+          assert.ok(exported.has(metric) || ADDED_METRICS.includes(metric), `${metric} in ${query}`);
+          for (const label of exported.get(metric) ?? []) validLabels.add(label);
         }
-        for (const label of labels) assert.ok(known.has(label), `${label} in ${query}`);
+        for (const label of labels) assert.ok(validLabels.has(label), `${label} in ${query}`);
       }
     });
   }
 
-  test('would be noticed if it were wrong', () => {
-    assert.throws(() => read('sum by ('), /at/);
-    assert.deepEqual(read('sum by (a) (rate(m{b="c"}[5m]))'), { metrics: ['m'], labels: ['a', 'b'] });
+  test('is rejected if it is invalid', () => {
+    assert.throws(() => parseQuery('sum by ('), /at/);
+    assert.deepEqual(parseQuery('sum by (a) (rate(m{b="c"}[5m]))'), { metrics: ['m'], labels: ['a', 'b'] });
   });
 
-  test('together they show every metric of our own', async () => {
-    const asked = (await dashboardQueries()).join('\n');
-    const own = [...there.keys()].filter(
+  test('appears in the dashboard for each metric of Vitrine', async () => {
+    const queries = (await dashboardQueries()).join('\n');
+    const own = [...exported.keys()].filter(
       (name) => name.startsWith('vitrine_') && !/_(sum|count|bucket)$/.test(name),
     );
     for (const name of own.concat(Object.values(DURATIONS).map(({ name }) => name))) {
-      assert.ok(asked.includes(name), name);
+      assert.ok(queries.includes(name), name);
     }
   });
 });

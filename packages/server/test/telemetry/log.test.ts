@@ -4,39 +4,39 @@ import type { LogLevel } from '../../src/config.ts';
 import { AppError } from '../../src/errors.ts';
 import { createLog, type Log } from '../../src/telemetry/log.ts';
 
-/** What the log writes while `use` runs: the raw lines, and what they say. */
-function written(use: (log: Log) => void, level: LogLevel = 'info') {
+/** Runs `use` with a log. @returns the raw lines, and the lines as JSON. */
+function captureLog(use: (log: Log) => void, level: LogLevel = 'info') {
   const lines: string[] = [];
   use(createLog({ level, destination: { write: (line) => lines.push(line) } }));
   return { lines, entries: lines.map((line) => JSON.parse(line)) };
 }
 
-it('writes one JSON object a line, with level, time, bindings and message', () => {
-  const { lines, entries } = written((log) => {
+it('writes one JSON object per line, with level, time, bindings and message', () => {
+  const { lines, entries } = captureLog((log) => {
     log.info('started');
-    log.child({ requestID: 'r-1' }).warn({ status: 503 }, 'refused');
+    log.child({ requestID: 'r-1' }).warn({ status: 503 }, 'rejected');
   });
   assert.ok(lines.every((line) => line.endsWith('}\n') && line.indexOf('\n') === line.length - 1));
   assert.deepEqual(Object.keys(entries[0]), ['level', 'time', 'msg']);
   assert.equal(new Date(entries[0].time).toISOString(), entries[0].time);
   const { time: _, ...second } = entries[1];
-  assert.deepEqual(second, { level: 'warn', requestID: 'r-1', status: 503, msg: 'refused' });
+  assert.deepEqual(second, { level: 'warn', requestID: 'r-1', status: 503, msg: 'rejected' });
 });
 
-it('leaves out what is below its level', () => {
-  const all = (log: Log) => {
+it('omits lines below its level', () => {
+  const logAllLevels = (log: Log) => {
     for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const) log[level](level);
   };
   assert.deepEqual(
-    written(all, 'warn').entries.map(({ msg }) => msg),
+    captureLog(logAllLevels, 'warn').entries.map(({ msg }) => msg),
     ['warn', 'error', 'fatal'],
   );
-  assert.deepEqual(written(all, 'silent').lines, []);
+  assert.deepEqual(captureLog(logAllLevels, 'silent').lines, []);
 });
 
-it('never writes credentials, at whatever depth and in whatever spelling', () => {
+it('never writes credentials, at any depth and in any spelling', () => {
   const secret = 'hunter2';
-  const { lines, entries } = written((log) => {
+  const { lines, entries } = captureLog((log) => {
     log.info({ authorization: secret });
     log.info({
       req: { headers: { Authorization: secret, cookie: secret, 'proxy-authorization': secret, host: 'h' } },
@@ -46,15 +46,15 @@ it('never writes credentials, at whatever depth and in whatever spelling', () =>
       deep: [{ down: { secretKey: secret, accessToken: secret, refresh_token: secret, password: secret } }],
     });
     log.child({ clientSecret: secret }).info({ secret: { parts: [secret] } });
-    log.error({ err: Object.assign(new Error('refused'), { token: secret }) });
+    log.error({ err: Object.assign(new Error('rejected'), { token: secret }) });
   });
   assert.ok(!lines.join('').includes(secret), lines.join(''));
   assert.equal(entries[0].authorization, '[redacted]');
   assert.equal(entries[1].req.headers.host, 'h');
 });
 
-it('keeps values that only speak of credentials', () => {
-  const { entries } = written((log) =>
+it('keeps values that only mention credentials', () => {
+  const { entries } = captureLog((log) =>
     log.info({ reason: 'no authorization', path: '/oauth2/token' }, 'token expired'),
   );
   assert.equal(entries[0].reason, 'no authorization');
@@ -62,8 +62,8 @@ it('keeps values that only speak of credentials', () => {
   assert.equal(entries[0].msg, 'token expired');
 });
 
-it('cuts long strings, in fields, messages and arrays, never through a character', () => {
-  const { lines, entries } = written((log) => {
+it('cuts long strings in fields, messages and arrays, and never inside a character', () => {
+  const { lines, entries } = captureLog((log) => {
     log.info({ altText: 'a'.repeat(100_000), list: ['b'.repeat(300)] }, 'c'.repeat(5_000));
     log.info({ exact: 'd'.repeat(256), emoji: `${'e'.repeat(255)}😀😀` });
   });
@@ -75,10 +75,10 @@ it('cuts long strings, in fields, messages and arrays, never through a character
   assert.ok(entries[1].emoji.isWellFormed());
 });
 
-it('lets nothing raw through that a terminal or a line reader would obey', () => {
+it('escapes characters that control a terminal or end a line', () => {
   const hostile =
     '\u0000\u0007\u001b[2J\u007f\u009b31m\r\n{"level":"fatal"}\u2028\u2029\u202e\u2066\ufeff\ud800 "\\';
-  const { lines, entries } = written((log) => {
+  const { lines, entries } = captureLog((log) => {
     log.info({ path: hostile }, hostile);
     log.info({ path: `${hostile}${'x'.repeat(300)}`, 'key\u009b': 1 });
   });
@@ -91,7 +91,7 @@ it('lets nothing raw through that a terminal or a line reader would obey', () =>
 });
 
 it('writes errors with their chain of causes', () => {
-  const { entries } = written((log) => {
+  const { entries } = captureLog((log) => {
     const disk = Object.assign(new Error('EIO: read'), { code: 'EIO' });
     const middle = new Error('reading failed', { cause: disk });
     log.error(
@@ -111,12 +111,12 @@ it('writes errors with their chain of causes', () => {
   assert.equal(entries[1].err.message, 'alone');
 });
 
-it('writes circular and strange values without failing', () => {
+it('writes circular and unusual values without an error', () => {
   const circular: Record<string, unknown> = { secret: 'x' };
   circular.self = circular;
   const error = new Error('round');
   error.cause = error;
-  const { lines, entries } = written((log) => {
+  const { lines, entries } = captureLog((log) => {
     log.info({ circular, big: 1n, nothing: undefined, fn: () => 1, symbol: Symbol('x') });
     log.info({ secretThing: { toJSON: () => assert.fail('thrown by toJSON') } });
     log.error({ err: error });

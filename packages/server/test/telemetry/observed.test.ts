@@ -1,5 +1,6 @@
 /**
- * What is observed behaves like what is not: the whole contracts of both ports, through the observers.
+ * Observed stores behave like the stores themselves. The full contract of both ports runs through the
+ * observers.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,7 +18,7 @@ import { blobConformance } from '../conformance/blobs.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
 import { accountOf, BY, newImage } from '../conformance/metadata-samples.ts';
 
-metadataConformance('SQLite that is observed', async (): Promise<MetadataHarness> => {
+metadataConformance('observed SQLite', async (): Promise<MetadataHarness> => {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
   const path = join(folder, 'vitrine.db');
   const telemetry = await openTelemetry('0.0.0');
@@ -52,14 +53,14 @@ metadataConformance('SQLite that is observed', async (): Promise<MetadataHarness
   };
 });
 
-blobConformance('The file driver that is observed', async () => {
+blobConformance('The observed file driver', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
   const telemetry = await openTelemetry('0.0.0');
   const open = async () => observeBlobs(await openFileBlobs({ folder }), telemetry);
   return { driver: await open(), reopen: open, destroy: () => rm(folder, { recursive: true }) };
 });
 
-test('every call is told under the name of its part, with how it ended', async (t) => {
+test('each call is recorded with its operation and its outcome', async (t) => {
   const telemetry = await openTelemetry('0.0.0');
   const sqlite = await openSqlite({ path: ':memory:' });
   const store = observeMetadata(sqlite, telemetry);
@@ -75,14 +76,14 @@ test('every call is told under the name of its part, with how it ended', async (
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
   t.after(() => rm(folder, { recursive: true }));
   const driver = observeBlobs(await openFileBlobs({ folder }), telemetry);
-  await driver.stat('nothing/here');
-  assert.equal(await driver.open('nothing/here'), undefined);
+  await driver.stat('not/stored');
+  assert.equal(await driver.open('not/stored'), undefined);
   for await (const _ of driver.list('')) assert.fail('nothing is stored');
   assert.equal(driver.localPath?.('a/b'), join(folder, 'a/b'));
 
   const { text } = await telemetry.metrics();
-  const counted = [...text.matchAll(/^vitrine_(database|blob)_duration_seconds_count\{(.*)\} (\d+)$/gm)];
-  assert.deepEqual(counted.map(([, kind, labels, value]) => `${kind} ${labels} ${value}`).toSorted(), [
+  const series = [...text.matchAll(/^vitrine_(database|blob)_duration_seconds_count\{(.*)\} (\d+)$/gm)];
+  assert.deepEqual(series.map(([, kind, labels, value]) => `${kind} ${labels} ${value}`).toSorted(), [
     'blob operation="open",outcome="ok" 1',
     'blob operation="stat",outcome="ok" 1',
     'database operation="accounts.create",outcome="ok" 1',

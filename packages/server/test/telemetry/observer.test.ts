@@ -3,17 +3,17 @@ import { test } from 'node:test';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
 import { parseMetrics } from '../support/metrics.ts';
 
-test('a failure counts as one that a client was told of, and not where the client had gone', async () => {
-  const observer = await openTelemetry('0.0.0');
+test('a failure is counted if the client received it, and not if the client had disconnected', async () => {
+  const telemetry = await openTelemetry('0.0.0');
   for (const status of [503, 499]) {
-    const request = observer.request({ method: 'GET', headers: {} } as Parameters<
-      typeof observer.request
+    const request = telemetry.request({ method: 'GET', headers: {} } as Parameters<
+      typeof telemetry.request
     >[0]);
     request.failed('unavailable', new Error('a disk'));
     request.ended({ method: 'GET', route: '/images/:publicID', status });
   }
-  const readings = parseMetrics((await observer.metrics()).text);
-  assert.deepEqual(readings.all('vitrine_http_errors_total'), [
+  const metrics = parseMetrics((await telemetry.metrics()).text);
+  assert.deepEqual(metrics.all('vitrine_http_errors_total'), [
     'vitrine_http_errors_total{status="503",reason="unavailable"} 1',
   ]);
 });

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Check, Readiness } from '../../src/telemetry/readiness.ts';
 
-test('however many ask, a dependency is tried once, and once more when its answer has aged', async () => {
+test('a dependency is checked once for 100 concurrent reports, and again when the result is a second old', async () => {
   let now = 0;
-  let tries = 0;
+  let checkCount = 0;
   const readiness = new Readiness({
     checks: {
       database: async () => {
-        tries += 1;
+        checkCount += 1;
       },
     },
     now: () => now,
@@ -16,18 +16,18 @@ test('however many ask, a dependency is tried once, and once more when its answe
   await Promise.all(Array.from({ length: 100 }, () => readiness.report()));
   now = 999;
   await readiness.report();
-  assert.equal(tries, 1);
+  assert.equal(checkCount, 1);
   now = 1_000;
   await readiness.report();
-  assert.equal(tries, 2);
+  assert.equal(checkCount, 2);
 });
 
-test('one that fails, at once or later, fails alone, and is logged with its reason under its name', async () => {
+test('a failed check affects no other dependency, and is logged with its dependency and reason', async () => {
   const lines: unknown[] = [];
   const checks: Record<string, Check> = {
-    well: async () => undefined,
+    healthy: async () => undefined,
     later: async () => Promise.reject(new Error('refused')),
-    atOnce: () => {
+    synchronous: () => {
       throw new Error('no socket');
     },
   };
@@ -39,45 +39,45 @@ test('one that fails, at once or later, fails alone, and is logged with its reas
   assert.deepEqual(await readiness.report(), {
     status: 'failed',
     dependencies: {
-      well: { status: 'ok', latencyMs: 0 },
+      healthy: { status: 'ok', latencyMs: 0 },
       later: { status: 'failed', latencyMs: 0 },
-      atOnce: { status: 'failed', latencyMs: 0 },
+      synchronous: { status: 'failed', latencyMs: 0 },
     },
   });
   assert.deepEqual(lines.toSorted(), [
-    ['atOnce', 'no socket'],
     ['later', 'refused'],
+    ['synchronous', 'no socket'],
   ]);
 });
 
-test('one that hangs fails at its deadline, is told to stop, and is not tried again before it has ended', async () => {
+test('a hanging check fails and is cancelled at its deadline, and is not repeated before it ends', async () => {
   let now = 0;
-  let tries = 0;
-  let told: AbortSignal | undefined;
-  const { promise: hanging, resolve: wake } = Promise.withResolvers<void>();
+  let checkCount = 0;
+  let checkSignal: AbortSignal | undefined;
+  const { promise: hanging, resolve: finish } = Promise.withResolvers<void>();
   const readiness = new Readiness({
     checks: {
       blobs: (signal) => {
-        tries += 1;
-        told = signal;
-        return tries === 1 ? hanging : Promise.resolve();
+        checkCount += 1;
+        checkSignal = signal;
+        return checkCount === 1 ? hanging : Promise.resolve();
       },
     },
     deadlineMs: 1,
     now: () => now,
   });
   assert.equal((await readiness.report()).status, 'failed');
-  assert.equal(told?.aborted, true);
+  assert.equal(checkSignal?.aborted, true);
   now = 60_000;
   assert.equal((await readiness.report()).status, 'failed');
-  assert.equal(tries, 1, 'nothing is piled up');
-  wake();
+  assert.equal(checkCount, 1, 'checks do not pile up');
+  finish();
   await hanging;
   await Promise.resolve();
   assert.equal((await readiness.report()).status, 'ok');
 });
 
-test('a server that stops is not ready, however well its dependencies are', async () => {
+test('a stopping server is not ready, even if its dependencies are ok', async () => {
   const readiness = new Readiness({ checks: { database: async () => undefined } });
   readiness.stop();
   const report = await readiness.report();

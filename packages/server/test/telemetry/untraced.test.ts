@@ -1,5 +1,6 @@
 /**
- * Where no SDK is registered, OpenTelemetry is not even loaded; nor is the library of the metrics, until somebody looks.
+ * Packages that are loaded on demand: OpenTelemetry only with a registered SDK, prom-client at the first
+ * scrape.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -9,7 +10,10 @@ import { promisify } from 'node:util';
 
 const SERVER = JSON.stringify(join(import.meta.dirname, '../support/server.ts'));
 
-/** Starts a server in a process of its own, lets it answer, and says which of the two are loaded then, and after a look. */
+/**
+ * Starts a server, sends a request and then scrapes the metrics. Prints which packages are loaded after each
+ * step.
+ */
 const PROGRAM = `
   const { registerHooks } = await import('node:module');
   const loaded = new Set();
@@ -22,14 +26,14 @@ const PROGRAM = `
   });
   const { startServer } = await import(${SERVER});
   const server = await startServer();
-  if ((await server.fetch('/ping')).status !== 200) throw new Error('no answer');
+  if ((await server.fetch('/ping')).status !== 200) throw new Error('the request failed');
   const before = [...loaded];
   if (!(await (await fetch(server.url + '/metrics')).text()).includes('vitrine_build_info')) throw new Error('no metrics');
   console.log(JSON.stringify({ before, after: [...loaded].includes('prom-client') }));
   await server.close();
 `;
 
-test('neither OpenTelemetry nor the library of the metrics is loaded before it is needed', async () => {
+test('neither OpenTelemetry nor prom-client is loaded before it is needed', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [
     '--conditions=vitrine-source',
     '--input-type=module',

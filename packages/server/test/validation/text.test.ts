@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { fold, textProblem } from '../../src/validation/text.ts';
 
 describe('folding', () => {
-  test('is the same for texts that differ in case only, in every script that has case', () => {
+  test('gives the same form to texts that differ only in case, in every script with case', () => {
     for (const [one, other] of [
       ['Straße', 'STRASSE'],
       ['Straße', 'STRAẞE'],
@@ -21,7 +21,7 @@ describe('folding', () => {
     assert.notEqual(fold('e'), fold('é'));
   });
 
-  test('is the same for every single character in upper and in lower case', () => {
+  test('gives the same form to each character in upper and in lower case', () => {
     for (let code = 0; code < 0x110000; code += 1) {
       if (code >= 0xd800 && code < 0xe000) continue;
       const character = String.fromCodePoint(code);
@@ -33,7 +33,7 @@ describe('folding', () => {
     }
   });
 
-  test('changes nothing the second time, and finds a text in itself in upper and in lower case', () => {
+  test('does not change a folded text, and gives the same form to a text in upper case', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         assert.equal(fold(fold(text)), fold(text));
@@ -43,7 +43,7 @@ describe('folding', () => {
     );
   });
 
-  test('lets every part of a text be found in it', () => {
+  test('keeps each part of a text as a part of the folded text', () => {
     const words = fc.array(fc.constantFrom('Straße ', 'ΟΔΟΣ', ' Crème', 'İ', 'ß', '%', '_', 'Å', '🍋', 'x'));
     fc.assert(
       fc.property(words, words, words, (before, middle, after) => {
@@ -55,7 +55,7 @@ describe('folding', () => {
 });
 
 describe('a text', () => {
-  test('is refused beyond its length in code points, with its name, the limit and its length', () => {
+  test('is rejected if it has too many code points, with its name, the limit and its length', () => {
     const rules = { max: 3, controls: 'none' } as const;
     assert.equal(textProblem('title', '🍋🍋🍋', rules), undefined);
     assert.equal(
@@ -64,7 +64,7 @@ describe('a text', () => {
     );
   });
 
-  test('is refused for control characters, but for those that its kind may have', () => {
+  test('is rejected if it has a control character that its rules do not allow', () => {
     const kinds = { none: '', text: '\n\t', document: '\n\t\r' } as const;
     for (const [controls, allowed] of Object.entries(kinds)) {
       for (const code of [...Array(0x20).keys(), 0x7f, 0x80, 0x9f]) {
@@ -75,7 +75,7 @@ describe('a text', () => {
     }
   });
 
-  test('is refused for a lone surrogate', () => {
+  test('is rejected if it has a lone surrogate', () => {
     assert.match(textProblem('x', '\ud83c', { max: 9, controls: 'text' }) ?? '', /lone surrogate/);
   });
 });

@@ -8,7 +8,7 @@ import type { Administration } from '../../access/administration.ts';
 import { type Caller, grantsOf } from '../../access/rights.ts';
 import type { MetadataStore } from '../../database/store.ts';
 import { AppError } from '../../errors.ts';
-import { parseUUID } from '../../image.ts';
+import { parseUUID } from '../../validation/uuid.ts';
 import type { CommandContext } from '../terminal/context.ts';
 
 export interface Session {

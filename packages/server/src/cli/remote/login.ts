@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import { parseUUID } from '../../image.ts';
+import { parseUUID } from '../../validation/uuid.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
 import { addSecretOptions, readSecret, type SecretOptions } from '../terminal/secret-prompt.ts';

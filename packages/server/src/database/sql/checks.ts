@@ -8,9 +8,10 @@ import type { Kysely, Transaction } from 'kysely';
 import type { LineItem } from '../../catalog/line-items.ts';
 import type { ProductContent } from '../../catalog/product.ts';
 import { throwIfFired } from '../../errors.ts';
-import { isDigest, isImageFormat, isPublicID, MAX_ORIGINAL_BYTES, parseUUID } from '../../image.ts';
+import { isDigest, isImageFormat, isPublicID, MAX_ORIGINAL_BYTES } from '../../image.ts';
 import type { CheckOptions, RecordFinding } from '../../maintenance/records.ts';
 import { fold } from '../../validation/text.ts';
+import { parseUUID } from '../../validation/uuid.ts';
 import { type Database, guarded, lockAccount, transact } from '../dialect.ts';
 import {
   type ImageUseRow,

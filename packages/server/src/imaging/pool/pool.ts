@@ -290,7 +290,7 @@ class ProcessPool implements Pool {
     slot.job = job;
     clearTimeout(job.waitTimer);
     job.waitMs = performance.now() - job.submittedAt;
-    this.#telemetry.duration('taskWait', { task: job.task.kind }, job.waitMs / 1_000);
+    this.#telemetry.recordDuration('taskWait', { task: job.task.kind }, job.waitMs / 1_000);
     const start = performance.now();
     slot.worker.keepParentAlive(true);
     const outcome = await slot.worker.run(job.task, this.#deadlineMs);

@@ -83,7 +83,7 @@ describe('the first start', () => {
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as AddressInfo;
-    await assert.rejects(start({ VITRINE_PORT: String(port) }), /something else listens there/);
+    await assert.rejects(start({ VITRINE_PORT: String(port) }), /another program uses this port/);
     other.close();
     const next = await start();
     while (!next.output().includes('/docs/api')) await once(next.child.stdout ?? next.child, 'data');
