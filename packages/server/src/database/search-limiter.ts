@@ -1,57 +1,58 @@
 /**
- * How many searches a database does at once, and for whom: whatever looks through many records of an account, and not only
- * for one or a page of them. Refuses to know what is looked for, and how.
- *
- * One account's searches hold up its own only. All others get theirs between them, and no account has all the places.
+ * Limits the concurrent searches of a database. Accounts take turns, and no account can use all places in the
+ * queue. A search reads many records of one account, and not only one record or one page.
  */
 
 import { Shares } from '../concurrency/concurrency-limit.ts';
-import { type TurnRules, Turns } from '../concurrency/fair-queue.ts';
+import { Turns } from '../concurrency/fair-queue.ts';
 import { AppError } from '../errors.ts';
 import { unavailable } from './dialect.ts';
 
-/** Searches that may be waiting, of all accounts. */
+/** The most waiting searches of all accounts. */
 const MAX_WAITING = 256;
 
-/** Searches of one account at once, those that wait included: half of the places, as with uploads. */
+/** The most searches of one account, including waiting ones: half of the queue, as for uploads. */
 export const MAX_SEARCHES_PER_ACCOUNT = 128;
 
-export interface SearchRules extends Pick<TurnRules, 'atOnce'> {
-  /** Milliseconds that a search waits for its turn. */
-  readonly patience: number;
+export interface SearchLimits {
+  /** The most searches that run at the same time. */
+  readonly slots: number;
+  /** Milliseconds that a search waits for its start. */
+  readonly timeout: number;
 }
 
-export class Searches {
-  readonly #turns: Turns;
-  readonly #patience: number;
-  readonly #shares = new Shares(MAX_SEARCHES_PER_ACCOUNT);
+export class SearchLimiter {
+  readonly #queue: Turns;
+  readonly #timeout: number;
+  readonly #accountLimit = new Shares(MAX_SEARCHES_PER_ACCOUNT);
 
-  constructor({ atOnce, patience }: SearchRules) {
-    this.#turns = new Turns({ atOnce, waiting: MAX_WAITING, unavailable });
-    this.#patience = patience;
+  constructor({ slots, timeout }: SearchLimits) {
+    this.#queue = new Turns({ atOnce: slots, waiting: MAX_WAITING, unavailable });
+    this.#timeout = timeout;
   }
 
   /**
-   * Does the work when it is the account's turn. The turn is over with the work, whoever still waits for it.
-   * @param signal gives up the place of a search that has not begun.
-   * @throws what the work throws; AppError `rate-limited` if the account has its share; `unavailable` if too many wait, or
-   * after having waited in vain; `cancelled` by the signal.
+   * Runs a search when it is the account's turn. It keeps its slot until it ends, also if its caller is gone.
+   * @param signal removes a waiting search from the queue. A running search continues.
+   * @throws AppError `rate-limited` if the account has too many searches.
+   * @throws AppError `unavailable` if the queue is full, or after the timeout.
+   * @throws AppError `cancelled` by the signal; and the errors of the search.
    */
-  async run<T>(accountID: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const giveBack = this.#shares.take(accountID);
-    if (giveBack === undefined) {
-      const text = `one account may have ${MAX_SEARCHES_PER_ACCOUNT} searches at once at most`;
+  async run<T>(accountID: string, signal: AbortSignal | undefined, search: () => Promise<T>): Promise<T> {
+    const leave = this.#accountLimit.take(accountID);
+    if (leave === undefined) {
+      const text = `too many searches of this account at once: limit ${MAX_SEARCHES_PER_ACCOUNT}`;
       throw new AppError('rate-limited', text, { retryAfter: 1, rejection: 'account-share' });
     }
     try {
-      const turn = await this.#turns.take({ name: accountID, patience: this.#patience, signal });
+      const slot = await this.#queue.take({ name: accountID, patience: this.#timeout, signal });
       try {
-        return await work();
+        return await search();
       } finally {
-        turn.end();
+        slot.end();
       }
     } finally {
-      giveBack();
+      leave();
     }
   }
 }

@@ -51,7 +51,7 @@ export async function writeBackup(options: BackupOptions): Promise<BackupSummary
   const maintenance = options.records;
   const now = options.now ?? (() => new Date());
   const holdID = randomUUID();
-  const hold = () => maintenance.hold(holdID, new Date(now().getTime() + HOLD));
+  const hold = () => maintenance.pauseCollection(holdID, new Date(now().getTime() + HOLD));
   // Before the records are read: what they name stays from then on.
   await hold();
   const renewal = setInterval(() => void hold().catch(() => undefined), HOLD_RENEWAL);
@@ -61,7 +61,7 @@ export async function writeBackup(options: BackupOptions): Promise<BackupSummary
     );
   } finally {
     clearInterval(renewal);
-    await maintenance.release(holdID).catch(() => undefined);
+    await maintenance.resumeCollection(holdID).catch(() => undefined);
   }
 }
 

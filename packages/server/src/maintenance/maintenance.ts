@@ -130,7 +130,7 @@ export class Maintenance {
       yield { ...obstacle, repaired: false };
       return;
     }
-    const damage = await maintenance.damage();
+    const damage = await maintenance.findDamage();
     for (const { text } of damage) yield { kind: 'database', text, repaired: false };
     if (damage.some(({ isReadable }) => !isReadable)) return;
     if (repair) await this.#blobs.takeBackRemovals();
@@ -156,7 +156,7 @@ export class Maintenance {
 
   /** Why nothing that the records say, or do not say, may be held against these blobs. */
   async #obstacle(): Promise<Pick<Finding, 'kind' | 'text'> | undefined> {
-    const { applied, known } = await this.#records.schema();
+    const { applied, known } = await this.#records.readMigrations();
     if (applied.at(-1) !== known.at(-1) || applied.length !== known.length) {
       const text = `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${known.at(-1)}: start the server once, or run the version that made it`;
       return { kind: 'schema', text };
@@ -181,7 +181,7 @@ export class Maintenance {
     const damage = await this.#damageOf(original.digest, signal);
     if (damage !== undefined) {
       // It may have been replaced, and collected, since the record was read.
-      if ((await this.#records.unnamed([original.digest])).size > 0) return [];
+      if ((await this.#records.findUnreferenced([original.digest])).size > 0) return [];
       return images.map((image) => ({ ...damage, ...nameOf(image), repaired: false }));
     }
     const wrong = images.filter((image) => image.original.size !== original.size);
@@ -277,7 +277,7 @@ export class Maintenance {
   /**
    * Removes what nothing names, and has not for the grace: originals with their rungs, rungs without originals, what a
    * crash left in staging. However short the grace, and whatever is uploaded at the same time on whichever node, no image
-   * loses its bytes: see MaintenanceRecords.collect.
+   * loses its bytes: see MaintenanceRecords.garbageCollect.
    * @throws AppError `conflict` if a backup needs what is there (what was collected before stays so), or if the database
    * is not that of these blobs or has not the schema of this version.
    */
@@ -295,7 +295,7 @@ export class Maintenance {
     let looked = 0;
     await onStage?.('originals', await maintenance.countImages());
     for await (const batch of inGroups(this.#blobs.originals(signal), BATCH)) {
-      const unnamed = await maintenance.unnamed(batch.map(({ digest }) => digest));
+      const unnamed = await maintenance.findUnreferenced(batch.map(({ digest }) => digest));
       for (const { digest, size, storedOn } of batch) {
         throwIfFired(signal);
         looked += 1;
@@ -314,7 +314,7 @@ export class Maintenance {
     // An original that is there was looked at above, and takes its rungs along.
     await onStage?.('rungs', looked * MOST_RUNGS);
     for await (const batch of inGroups(this.#blobs.rungs(signal), BATCH)) {
-      const unnamed = await maintenance.unnamed(batch.map(({ digest }) => digest));
+      const unnamed = await maintenance.findUnreferenced(batch.map(({ digest }) => digest));
       for (const { digest, name, size, storedOn } of batch) {
         throwIfFired(signal);
         onLooked?.();
@@ -328,7 +328,7 @@ export class Maintenance {
     }
     const stale = new Date(now - Math.max(grace, STALE_UPLOAD));
     done.stagedFiles = await this.#blobs.sweepStaging(stale, dryRun);
-    if (!dryRun) await maintenance.forgetCollected(new Date(now - COLLECTED_MEMORY));
+    if (!dryRun) await maintenance.deleteMarkers(new Date(now - COLLECTED_MEMORY));
     return done;
   }
 
@@ -337,9 +337,9 @@ export class Maintenance {
     const removal = this.#blobs.removalOf(digest);
     // Somebody else has removed it since it was listed.
     if (!(await removal.prepare())) return false;
-    let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
+    let outcome: Awaited<ReturnType<MaintenanceRecords['garbageCollect']>>;
     try {
-      outcome = await this.#records.collect(digest, this.#now(), removal.remove);
+      outcome = await this.#records.garbageCollect(digest, this.#now(), removal.remove);
     } catch (error) {
       // If that fails as well, the next collection does it.
       await removal.takeBack().catch(() => undefined);
@@ -352,7 +352,7 @@ export class Maintenance {
       const isBack = (await this.#blobs.statOriginal(digest)) !== undefined;
       if (!isBack) await this.#blobs.dropRungs(digest);
     } else await removal.takeBack();
-    if (outcome !== 'held') return outcome === 'collected';
+    if (outcome !== 'paused') return outcome === 'collected';
     throw new AppError(
       'conflict',
       'a backup is being made and needs what is there: try again when it is done (or, if it was killed, in 15 minutes)',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Turn, Turns } from '../../src/concurrency/fair-queue.ts';
-import { MAX_SEARCHES_PER_ACCOUNT, Searches } from '../../src/database/search-limiter.ts';
+import { MAX_SEARCHES_PER_ACCOUNT, SearchLimiter } from '../../src/database/search-limiter.ts';
 
 const UNAVAILABLE = { name: 'AppError', code: 'unavailable', retryAfter: 1 };
 const CANCELLED = { name: 'AppError', code: 'cancelled' };
@@ -60,7 +60,7 @@ describe('turns', () => {
 
 describe('searches', () => {
   test('of one account are refused beyond its share, and those of another are done between them', async () => {
-    const searches = new Searches({ atOnce: 1, patience: 60_000 });
+    const searches = new SearchLimiter({ slots: 1, timeout: 60_000 });
     const order: string[] = [];
     const search = (name: string) => searches.run(name, undefined, async () => order.push(name));
     const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
@@ -76,7 +76,7 @@ describe('searches', () => {
   });
 
   test('that fail, or are given up, leave their place', async () => {
-    const searches = new Searches({ atOnce: 1, patience: 60_000 });
+    const searches = new SearchLimiter({ slots: 1, timeout: 60_000 });
     const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
     const first = searches.run('one', undefined, () => held);
     const control = new AbortController();

@@ -78,12 +78,12 @@ export function metadataAudit(current: () => MetadataHarness): void {
 
     test('says nothing of what changed nothing', async () => {
       const { account, images, first } = await furnishedAccount(store);
-      const remember = { key: 'retry', fingerprint: 'f', notBefore: later(-60) };
+      const idempotency = { key: 'retry', fingerprint: 'f', notBefore: later(-60) };
       const second = newImage('second');
-      await images.insert(second, { defaultQuota: 300, remember });
+      await images.insert(second, { defaultQuota: 300, idempotency });
       await images.disable(first.imageID, later(1));
       const before = await store.audit.list(account.accountID, all);
-      await images.insert(newImage('second'), { defaultQuota: 300, remember });
+      await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
       await images.insert(newImage('first'), { defaultQuota: 300 });
       await images.insert(newImage('third'), { defaultQuota: 1 });
       await images.replace(first.imageID, { original: originalOf('x'), updatedOn: later(2) });

@@ -77,11 +77,11 @@ export function metadataBytes(current: () => MetadataHarness): void {
 
     test('comes after the idempotency key, duplicates and the quota of images', async () => {
       const { images } = await emptyAccount();
-      const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+      const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
       const first = sized('first', 10);
-      await images.insert(first, { defaultQuota: 1, defaultByteQuota: 10, remember });
+      await images.insert(first, { defaultQuota: 1, defaultByteQuota: 10, idempotency });
       const full = { defaultQuota: 1, defaultByteQuota: 10 };
-      assert.equal((await images.insert(sized('other', 10), { ...full, remember })).kind, 'replayed');
+      assert.equal((await images.insert(sized('other', 10), { ...full, idempotency })).kind, 'replayed');
       assert.equal((await images.insert(sized('first', 10), full)).kind, 'duplicate');
       assert.equal((await images.insert(sized('other', 10), full)).kind, 'quota-exceeded');
       assert.equal(

@@ -110,16 +110,16 @@ export function metadataImages(current: () => MetadataHarness): void {
     });
 
     describe('an idempotency key', () => {
-      const remember = { key: 'retry-1', fingerprint: 'f1', notBefore: later(-60) };
+      const idempotency = { key: 'retry-1', fingerprint: 'f1', notBefore: later(-60) };
 
       test('gives a retry the first answer, even after the image has changed', async () => {
         const { images } = await furnished();
         const added = newImage('second', { altText: 'before' });
-        const first = await images.insert(added, { defaultQuota: 300, remember });
+        const first = await images.insert(added, { defaultQuota: 300, idempotency });
         assert.equal(first.kind, 'inserted');
         await images.describe(added.imageID, { altText: 'after' }, later(1));
         await images.disable(added.imageID, later(2));
-        const retry = await images.insert(newImage('second'), { defaultQuota: 300, remember });
+        const retry = await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
         assert.deepEqual(retry, { ...first, kind: 'replayed' });
         assert.equal((await images.list({ skip: 0, count: 20 })).total, 2);
       });
@@ -127,18 +127,18 @@ export function metadataImages(current: () => MetadataHarness): void {
       test('comes before duplicate and quota', async () => {
         const { images } = await furnished();
         const added = newImage('second');
-        await images.insert(added, { defaultQuota: 2, remember });
-        const retry = await images.insert(newImage('third'), { defaultQuota: 2, remember });
+        await images.insert(added, { defaultQuota: 2, idempotency });
+        const retry = await images.insert(newImage('third'), { defaultQuota: 2, idempotency });
         assert.equal(retry.kind, 'replayed');
-        const other = { ...remember, fingerprint: 'f2' };
-        const reused = await images.insert(newImage('first'), { defaultQuota: 2, remember: other });
+        const other = { ...idempotency, fingerprint: 'f2' };
+        const reused = await images.insert(newImage('first'), { defaultQuota: 2, idempotency: other });
         assert.deepEqual(reused, { kind: 'key-reused' });
       });
 
       test('is recalled with its fingerprint and image until it is too old', async () => {
         const { images } = await furnished();
         const added = newImage('second', { createdOn: later(5), altText: 'é' });
-        await images.insert(added, { defaultQuota: 300, remember });
+        await images.insert(added, { defaultQuota: 300, idempotency });
         const image = await images.find(added.imageID);
         assert.deepEqual(await images.recallUpload('retry-1', later(5)), { fingerprint: 'f1', image });
         assert.equal(await images.recallUpload('retry-1', later(6)), undefined);
@@ -147,10 +147,10 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('may be used again once it is too old', async () => {
         const { images } = await furnished();
-        await images.insert(newImage('second'), { defaultQuota: 300, remember });
+        await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
         const again = { key: 'retry-1', fingerprint: 'f2', notBefore: later(1) };
         const third = newImage('third', { createdOn: later(10) });
-        const outcome = await images.insert(third, { defaultQuota: 300, remember: again });
+        const outcome = await images.insert(third, { defaultQuota: 300, idempotency: again });
         assert.equal(outcome.kind, 'inserted');
         const recalled = await images.recallUpload('retry-1', later(1));
         assert.equal(recalled?.fingerprint, 'f2');
@@ -159,17 +159,17 @@ export function metadataImages(current: () => MetadataHarness): void {
 
       test('is not kept for an upload that was refused', async () => {
         const { images } = await furnished();
-        const refused = await images.insert(newImage('first'), { defaultQuota: 300, remember });
+        const refused = await images.insert(newImage('first'), { defaultQuota: 300, idempotency });
         assert.equal(refused.kind, 'duplicate');
         assert.equal(await images.recallUpload('retry-1', later(-60)), undefined);
       });
 
       test('belongs to one account', async () => {
         const { images } = await furnished();
-        await images.insert(newImage('second'), { defaultQuota: 300, remember });
+        await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
         const { images: others } = await furnished();
         assert.equal(await others.recallUpload('retry-1', later(-60)), undefined);
-        const outcome = await others.insert(newImage('second'), { defaultQuota: 300, remember });
+        const outcome = await others.insert(newImage('second'), { defaultQuota: 300, idempotency });
         assert.equal(outcome.kind, 'inserted');
       });
     });
@@ -270,7 +270,7 @@ export function metadataImages(current: () => MetadataHarness): void {
           const added = newImage('second', { altText: text });
           await images.insert(added, {
             defaultQuota: 300,
-            remember: { key: text, fingerprint: text, notBefore: later(-1) },
+            idempotency: { key: text, fingerprint: text, notBefore: later(-1) },
           });
           const image = await images.find(added.imageID);
           assert.equal(image?.altText, text);

@@ -43,7 +43,7 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
             await pause();
             const replaced = newImage(`before ${round} ${i}`);
             if (i % 2 === 1) await images.insert(replaced, { defaultQuota: 300 });
-            const change = (since: { storedAfter?: string }) =>
+            const change = (since: { markerToken?: string }) =>
               i % 2 === 0
                 ? images.insert(newImage(bytes), { defaultQuota: 300, ...since })
                 : images.replace(replaced.imageID, {
@@ -57,14 +57,14 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
               stored.add(digest);
               const { token }: Collected = outcome;
               await pause();
-              outcome = await change({ storedAfter: token });
+              outcome = await change({ markerToken: token });
             }
             assert.ok(outcome.kind === 'inserted' || outcome.kind === 'changed', outcome.kind);
             assert.ok(stored.has(digest), 'an acknowledged image has its bytes');
           };
           const collect = async (i: number) => {
             for (let time = 0; time < 4; time += 1) {
-              await pick(i).maintenance.collect(digest, START, async () => {
+              await pick(i).maintenance.garbageCollect(digest, START, async () => {
                 await pause();
                 stored.delete(digest);
                 await pause();
@@ -77,7 +77,10 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
             ...Array.from({ length: UPLOADS }, (_, i) => upload(i)),
           ]);
           assert.ok(stored.has(digest));
-          assert.equal(await pick(round).maintenance.collect(digest, START, async () => {}), 'named');
+          assert.equal(
+            await pick(round).maintenance.garbageCollect(digest, START, async () => {}),
+            'referenced',
+          );
         }
       });
 

@@ -40,19 +40,22 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
     const product = await shop.sell(contentOf([one], { optionGroups: [groupOf([two], [one, two])] }));
     await shop.write(itemOf({ imageIDs: [three] }), itemOf({ productID: product }));
     await store.keys.create(keyOf({ accounts: [shop.accountID] }), digestOf('secret'), BY);
-    const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
-    await shop.images.insert(newImage('four', { altText: 'Fünf “Vier”\n\u{1F3FA}' }), { ...QUOTA, remember });
+    const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+    await shop.images.insert(newImage('four', { altText: 'Fünf “Vier”\n\u{1F3FA}' }), {
+      ...QUOTA,
+      idempotency,
+    });
     return { shop, one, two, three, product };
   }
 
   describe('the records, for maintenance', () => {
     test('have the schema of this version, and no damage', async () => {
       const { maintenance } = current().store;
-      const { applied, known } = await maintenance.schema();
+      const { applied, known } = await maintenance.readMigrations();
       assert.deepEqual(applied, known);
-      assert.deepEqual(await maintenance.damage(), []);
+      assert.deepEqual(await maintenance.findDamage(), []);
       const unused = await current().unused();
-      assert.deepEqual((await unused.maintenance.schema()).applied, []);
+      assert.deepEqual((await unused.maintenance.readMigrations()).applied, []);
     });
 
     test('are no longer checked once the signal fires, and what was found before is told', async () => {
@@ -114,7 +117,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.equal(found?.accountID, shop.accountID);
       assert.match(
         found?.text ?? '',
-        /9 images for 4, 2 images that are not disabled for 4, 20 bytes for 15/,
+        /images 9 instead of 4, enabled images 2 instead of 4, bytes 20 instead of 15/,
       );
       assert.equal(found?.repaired, false);
       assert.equal((await findings(true))[0]?.repaired, true);
@@ -157,7 +160,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         ],
       );
       assert.match(found[0]?.text ?? '', new RegExp(`the product ${product}`));
-      assert.match(found[1]?.text ?? '', /a product that is not there/);
+      assert.match(found[1]?.text ?? '', /a product that does not exist/);
       assert.match(found[2]?.text ?? '', /the set of line items/);
       assert.ok((await findings(true)).every(({ repaired }) => repaired));
       assert.deepEqual(await findings(), []);
@@ -209,9 +212,9 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       );
       assert.match(
         found[0]?.text ?? '',
-        new RegExp(`the product ${product} shows 2 images that are not there`),
+        new RegExp(`the product ${product} shows 2 images that do not exist`),
       );
-      assert.match(found[1]?.text ?? '', /the set of line items .* images that are not there/);
+      assert.match(found[1]?.text ?? '', /the set of line items .* images that do not exist/);
     });
 
     test('have alt texts that are found, or are again after the repair', async () => {
@@ -236,7 +239,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await current().run('delete from idempotency_keys');
       await current().run(`update images set image_id = 'none' where alt_text like 'F%'`);
       const told = (await findings()).map(({ text }) => text);
-      assert.ok(told.includes('the imageID is no UUID'), told.join());
+      assert.ok(told.includes('the imageID is not a UUID'), told.join());
     });
   });
 
@@ -249,10 +252,13 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       const free = Array.from({ length: 1_200 }, (_, i) => digestOf(`free ${i}`));
       const { maintenance } = store;
       const asked = [...free, digestOf('first'), digestOf('second')];
-      assert.deepEqual(await maintenance.unnamed(asked), new Map(free.map((digest) => [digest, undefined])));
+      assert.deepEqual(
+        await maintenance.findUnreferenced(asked),
+        new Map(free.map((digest) => [digest, undefined])),
+      );
       await theirs.replace(other.imageID, { original: originalOf('third'), updatedOn: later(9) });
       assert.deepEqual(
-        await maintenance.unnamed([digestOf('first')]),
+        await maintenance.findUnreferenced([digestOf('first')]),
         new Map([[digestOf('first'), later(9)]]),
       );
     });
@@ -265,23 +271,26 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       const remove = async () => {
         removed += 1;
       };
-      assert.equal(await store.maintenance.collect(first.original.digest, START, remove), 'named');
+      assert.equal(
+        await store.maintenance.garbageCollect(first.original.digest, START, remove),
+        'referenced',
+      );
       assert.equal(removed, 0);
-      assert.equal(await store.maintenance.collect(digest, START, remove), 'collected');
+      assert.equal(await store.maintenance.garbageCollect(digest, START, remove), 'collected');
       assert.equal(removed, 1);
 
       const outcome = await images.insert(newImage('gone'), QUOTA);
       assert.equal(outcome.kind, 'collected');
       assert.ok(outcome.kind === 'collected');
-      const wrong = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: randomUUID() });
+      const wrong = await images.insert(newImage('gone'), { ...QUOTA, markerToken: randomUUID() });
       assert.deepEqual(wrong, outcome);
       const change = { original: originalOf('gone'), updatedOn: later(1) };
       assert.deepEqual(await images.replace(first.imageID, change), outcome);
       assert.equal((await images.list({ skip: 0, count: 9 })).total, 1);
 
-      const { token: storedAfter } = outcome;
-      assert.equal((await images.replace(first.imageID, { ...change, storedAfter })).kind, 'changed');
-      assert.equal(await store.maintenance.collect(digest, START, remove), 'named');
+      const { token: markerToken } = outcome;
+      assert.equal((await images.replace(first.imageID, { ...change, markerToken })).kind, 'changed');
+      assert.equal(await store.maintenance.garbageCollect(digest, START, remove), 'referenced');
       // What is named needs no mark: another account adds the same bytes as if nothing had been.
       const { images: theirs } = await furnishedAccount(store);
       assert.equal((await theirs.insert(newImage('gone'), QUOTA)).kind, 'inserted');
@@ -290,15 +299,15 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
     test('that were collected once more since a token was given are stored anew once more', async () => {
       const { store } = current();
       const { images } = await furnishedAccount(store);
-      const collect = () => store.maintenance.collect(digestOf('gone'), START, async () => {});
+      const collect = () => store.maintenance.garbageCollect(digestOf('gone'), START, async () => {});
       await collect();
       const first = await images.insert(newImage('gone'), QUOTA);
       assert.ok(first.kind === 'collected');
       await collect();
-      const second = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: first.token });
+      const second = await images.insert(newImage('gone'), { ...QUOTA, markerToken: first.token });
       assert.ok(second.kind === 'collected');
       assert.notEqual(second.token, first.token);
-      const third = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: second.token });
+      const third = await images.insert(newImage('gone'), { ...QUOTA, markerToken: second.token });
       assert.equal(third.kind, 'inserted');
     });
 
@@ -306,7 +315,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       const { store } = current();
       const { images } = await furnishedAccount(store);
       const fault = new Error('the disk is gone');
-      const failing = store.maintenance.collect(digestOf('gone'), START, () => Promise.reject(fault));
+      const failing = store.maintenance.garbageCollect(digestOf('gone'), START, () => Promise.reject(fault));
       await assert.rejects(failing, fault);
       assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
     });
@@ -314,22 +323,22 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
     test('stay while somebody holds on to them, and no longer', async () => {
       const { store } = current();
       const { maintenance } = store;
-      const collect = (on: Date) => maintenance.collect(digestOf('gone'), on, async () => {});
-      await maintenance.hold('one', later(10));
-      await maintenance.hold('two', later(20));
-      assert.equal(await collect(START), 'held');
-      assert.equal(await collect(later(15)), 'held');
-      await maintenance.hold('one', later(30));
-      await maintenance.release('two');
-      assert.equal(await collect(later(25)), 'held');
+      const collect = (on: Date) => maintenance.garbageCollect(digestOf('gone'), on, async () => {});
+      await maintenance.pauseCollection('one', later(10));
+      await maintenance.pauseCollection('two', later(20));
+      assert.equal(await collect(START), 'paused');
+      assert.equal(await collect(later(15)), 'paused');
+      await maintenance.pauseCollection('one', later(30));
+      await maintenance.resumeCollection('two');
+      assert.equal(await collect(later(25)), 'paused');
       assert.equal(await collect(later(31)), 'collected');
-      await maintenance.release('one');
+      await maintenance.resumeCollection('one');
       assert.equal(await collect(START), 'collected');
       const { images } = await furnishedAccount(store);
-      await maintenance.forgetCollected(START);
+      await maintenance.deleteMarkers(START);
       assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
-      await maintenance.collect(digestOf('gone'), START, async () => {});
-      await maintenance.forgetCollected(later(40));
+      await maintenance.garbageCollect(digestOf('gone'), START, async () => {});
+      await maintenance.deleteMarkers(later(40));
       assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'inserted');
     });
   });
@@ -372,7 +381,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       }
       assert.equal(copied.originals.length, 454);
       assert.equal(copied.count, 454);
-      assert.equal(copied.schema, (await store.maintenance.schema()).applied.at(-1));
+      assert.equal(copied.schema, (await store.maintenance.readMigrations()).applied.at(-1));
 
       const other = await current().unused();
       await other.maintenance.restore(copied.schema, iterate(copied.rows));
@@ -424,7 +433,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await other.maintenance.restore('0002-access', iterate([{ table: 'accounts', rows: [row] }]));
       await other.migrate();
       assert.deepEqual(await other.accounts.find(account.accountID), account);
-      const { applied, known } = await other.maintenance.schema();
+      const { applied, known } = await other.maintenance.readMigrations();
       assert.deepEqual(applied, known);
       await assert.rejects(other.maintenance.restore('0002-access', iterate([])), {
         code: 'conflict',

@@ -59,9 +59,9 @@ export function metadataRaces(current: () => MetadataHarness): void {
 
       test('of uploads with one idempotency key one is added, and the others get its answer', async () => {
         const views = await contenders();
-        const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+        const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
         const outcomes = await Promise.all(
-          views.map((images) => images.insert(newImage('same'), { defaultQuota: 300, remember })),
+          views.map((images) => images.insert(newImage('same'), { defaultQuota: 300, idempotency })),
         );
         const inserted = only(outcomes, 'inserted');
         assert.equal(inserted.length, 1);

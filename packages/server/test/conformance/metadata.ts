@@ -169,17 +169,17 @@ export function metadataConformance(
         const held = [first.original.digest, second.original.digest, digestOf('fourth')];
         const free = Array.from({ length: 1_200 }, (_, i) => digestOf(`free ${i}`));
         const asked = [...free, third.original.digest, ...held, ...held];
-        const unreferenced = await store.maintenance.unnamed(asked);
+        const unreferenced = await store.maintenance.findUnreferenced(asked);
         assert.deepEqual(new Set(unreferenced.keys()), new Set([...free, third.original.digest]));
-        assert.deepEqual(await store.maintenance.unnamed([]), new Map());
+        assert.deepEqual(await store.maintenance.findUnreferenced([]), new Map());
       });
     });
 
     test('what was acknowledged is there after the store is opened anew', async () => {
       const { account, images, first } = await furnished();
       const second = newImage('second', { altText: 'déjà vu' });
-      const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
-      await images.insert(second, { defaultQuota: 300, remember });
+      const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+      await images.insert(second, { defaultQuota: 300, idempotency });
       await images.disable(first.imageID, later(1));
       const before = await images.list({ skip: 0, count: 20 });
 

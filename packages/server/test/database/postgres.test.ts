@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import pg from 'pg';
-import { explainPostgres, openPostgres } from '../../src/database/postgres.ts';
+import { classifyPostgresError, openPostgres } from '../../src/database/postgres.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
 import { assertCheckedOnceWhileItHangs } from '../conformance/metadata-check.ts';
@@ -162,13 +162,13 @@ describe('PostgreSQL in particular', { skip }, () => {
     await rogue.query('begin');
     await rogue.query('lock table images in access exclusive mode');
     let removed = false;
-    const outcome = store.maintenance.collect(digestOf('gone'), START, async () => {
+    const outcome = store.maintenance.garbageCollect(digestOf('gone'), START, async () => {
       removed = true;
     });
     await waitingForLock(url);
-    await store.maintenance.hold('backup', later(1_000_000));
+    await store.maintenance.pauseCollection('backup', later(1_000_000));
     await rogue.query('commit');
-    assert.deepEqual([await outcome, removed], ['held', false]);
+    assert.deepEqual([await outcome, removed], ['paused', false]);
     await rogue.end();
     await store.close();
   });
@@ -284,17 +284,17 @@ describe('PostgreSQL in particular', { skip }, () => {
     const raised = async (state: string) =>
       server()
         .query(await anyURL(), `do $$ begin raise exception using errcode = '${state}'; end $$`)
-        .then(() => assert.fail('Nothing was raised.'), explainPostgres);
+        .then(() => assert.fail('Nothing was raised.'), classifyPostgresError);
     const codeOf = async (state: string) => (await raised(state)) as { code?: string };
     assert.equal((await codeOf('53100')).code, 'storage-full');
     for (const state of ['08006', '25006', '53300', '57014', '57P01', '57P03', '58030']) {
       assert.equal((await codeOf(state)).code, 'unavailable', state);
     }
-    assert.equal(await raised('40001'), 'contended');
-    assert.equal(await raised('40P01'), 'contended');
-    assert.equal(await raised('23505'), 'violated');
+    assert.equal(await raised('40001'), 'contention');
+    assert.equal(await raised('40P01'), 'contention');
+    assert.equal(await raised('23505'), 'unique-violation');
     assert.equal(await raised('42601'), undefined);
-    assert.equal(explainPostgres(new TypeError('a defect')), undefined);
+    assert.equal(classifyPostgresError(new TypeError('a defect')), undefined);
   });
 });
 

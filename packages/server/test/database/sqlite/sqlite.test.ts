@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
-import { explainSqlite, openSqlite } from '../../../src/database/sqlite/sqlite.ts';
+import { classifySqliteError, openSqlite } from '../../../src/database/sqlite/sqlite.ts';
 import type { MetadataStore } from '../../../src/database/store.ts';
 import { AppError } from '../../../src/errors.ts';
 import { type MetadataHarness, metadataConformance } from '../../conformance/metadata.ts';
@@ -157,14 +157,17 @@ describe('SQLite in particular', () => {
     database.exec('create table t (a text unique)');
     database.exec('pragma max_page_count = 3');
     const full = thrownBy(() => database.exec(`insert into t values ('${'x'.repeat(100_000)}')`));
-    assert.equal(codeOf(explainSqlite(full)), 'storage-full');
+    assert.equal(codeOf(classifySqliteError(full)), 'storage-full');
     database.exec(`insert into t values ('a')`);
-    assert.equal(explainSqlite(thrownBy(() => database.exec(`insert into t values ('a')`))), 'violated');
-    assert.equal(explainSqlite(thrownBy(() => database.exec('select nonsense'))), undefined);
+    assert.equal(
+      classifySqliteError(thrownBy(() => database.exec(`insert into t values ('a')`))),
+      'unique-violation',
+    );
+    assert.equal(classifySqliteError(thrownBy(() => database.exec('select nonsense'))), undefined);
     database.close();
     const readOnly = new DatabaseSync(path, { readOnly: true });
     const refused = thrownBy(() => readOnly.exec(`insert into t values ('b')`));
-    assert.equal(codeOf(explainSqlite(refused)), 'unavailable');
+    assert.equal(codeOf(classifySqliteError(refused)), 'unavailable');
     readOnly.close();
   });
 });

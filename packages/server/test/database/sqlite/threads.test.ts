@@ -16,7 +16,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../../../src/database/schema/tables.ts';
 import { type KyselyOverThreads, kyselyOver } from '../../../src/database/sqlite/driver.ts';
 import type { Statement } from '../../../src/database/sqlite/messages.ts';
-import { explainSqlite, openSqlite, type SqliteOptions } from '../../../src/database/sqlite/sqlite.ts';
+import { classifySqliteError, openSqlite, type SqliteOptions } from '../../../src/database/sqlite/sqlite.ts';
 import { SqliteThread } from '../../../src/database/sqlite/thread.ts';
 import { AppError } from '../../../src/errors.ts';
 import { assertCheckedOnceWhileItHangs } from '../../conformance/metadata-check.ts';
@@ -84,7 +84,7 @@ describe('a write that waits', () => {
   });
 
   test('makes other writes wait no longer than they are ready to, and then goes on', async () => {
-    const { store, images, holdWrites } = await furnished({ patience: 100 });
+    const { store, images, holdWrites } = await furnished({ timeout: 100 });
     const release = holdWrites();
     const written = images.insert(newImage('a'), QUOTA);
     const state = watched(written);
@@ -226,7 +226,7 @@ function slowly(kysely: Kysely<Schema>) {
 async function openThreads(
   t: TestContext,
   path = newPath(),
-  patience = FOREVER,
+  timeout = FOREVER,
 ): Promise<KyselyOverThreads & { threads: SqliteThread[]; reads: () => number }> {
   const threads: SqliteThread[] = [];
   let reads = 0;
@@ -247,7 +247,7 @@ async function openThreads(
     writer,
     newWriter: () => thread(false),
     newReader: () => thread(true),
-    patience,
+    timeout,
   });
   t.after(() => over.close());
   await sql`create table t (a text not null unique)`.execute(over.kysely);
@@ -282,7 +282,7 @@ describe('a thread that ends', () => {
       // Of another thread, because this one has its transaction.
       const read = over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute();
       const failed = assert.rejects(read, (error) => {
-        assert.equal(((explainSqlite(error) as Error).cause as Error).message, 'killed');
+        assert.equal(((classifySqliteError(error) as Error).cause as Error).message, 'killed');
         return true;
       });
       while (over.threads.length < 2) await turn();
@@ -301,8 +301,8 @@ describe('a thread that ends', () => {
       busyTimeout: FOREVER,
       readOnly: false,
     });
-    const statement = { sql: 'select 1 as one', parameters: [], within: false };
-    const refused = await thread.run(statement).catch((error: unknown) => explainSqlite(error));
+    const statement = { sql: 'select 1 as one', parameters: [], inTransaction: false };
+    const refused = await thread.run(statement).catch((error: unknown) => classifySqliteError(error));
     assert.equal(refused instanceof AppError && refused.code, 'unavailable');
     await rm(below);
     assert.deepEqual(await thread.run(statement), { columns: ['one'], rows: [[1]], changes: 0 });
@@ -370,7 +370,7 @@ test('values and errors cross as they are', async (t) => {
   const twice = await insert('b')
     .execute(over.kysely)
     .catch((error: unknown) => error);
-  assert.equal(explainSqlite(twice), 'violated');
+  assert.equal(classifySqliteError(twice), 'unique-violation');
   assert.match(String((twice as Error).stack), /sqlite\/worker/);
   await assert.rejects(sql`select ${{ not: () => 'data' }}`.execute(over.kysely), { name: 'DataCloneError' });
   await assert.rejects(sql`select ${1}, ${new Date()}`.execute(over.kysely), {
