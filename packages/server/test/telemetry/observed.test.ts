@@ -31,8 +31,8 @@ metadataConformance('SQLite that is observed', async (): Promise<MetadataHarness
   await store.migrate();
   return {
     store,
-    another: () => open(),
-    unused: () => open('unused.db'),
+    openAnother: () => open(),
+    openEmpty: () => open('unused.db'),
     async reopen() {
       await store.close();
       return open();
