@@ -1,72 +1,85 @@
 /**
- * The part of the MetadataStore port about accounts, keys, tokens and the audit trail: its vocabulary and what every
- * backend guarantees. Refuses to know SQL, HTTP, and secrets: it is only ever given their digests.
+ * The records of accounts, keys, tokens and the audit trail: the ports of this room, and their outcomes.
+ * The ports get digests of secrets, never the secrets. The guarantees in `database/store.ts` hold here too.
  *
- * What changes something takes an Actor, and writes the line of the audit trail in the same transaction as the change:
- * either both are there or neither. What turns out to change nothing writes none. Lines can be added, and by no means
- * of the database be changed or removed.
+ * A method with an `Actor` writes its entry of the audit trail in the transaction of the change. A call that
+ * changes nothing writes no entry. The database refuses to change or remove entries.
  */
 import type { Account, AccountSet, ApiKey, DisablePolicy, Grants, KeySecret } from './account.ts';
 import type { Actor, AuditEntry } from './audit.ts';
 
-/** `skip` from 0, `count` from 1. A skip past the end gives nothing. */
+/** A range of a list. A `skip` past the end gives an empty page. */
 export interface Page {
+  /** The number of elements before the page, from 0. */
   readonly skip: number;
+  /** The most elements on the page, from 1. */
   readonly count: number;
 }
 
-/** The accounts themselves. What is in them is behind `forAccount`. */
+/** The accounts themselves. Their images are behind `ImageRecords.forAccount`. */
 export interface AccountRecords {
-  /** `exists` (and nothing changed) if the ID is taken. */
+  /** @returns `exists` if the ID is taken. Then nothing is changed. */
   create(account: Account, by: Actor): Promise<'created' | 'exists'>;
   find(accountID: string): Promise<Account | undefined>;
-  /** True while no account exists: the very first start. */
+  /** True if there is no account, as at the very first start. */
   isEmpty(): Promise<boolean>;
-  /** Newest first. Among a list of accounts, those that are suspended are left out. */
-  list(page: Page, among: AccountSet): Promise<{ accounts: Account[]; total: number }>;
-  /** The account as it is then; undefined if there is none. */
+  /**
+   * Lists accounts, newest first.
+   * @param accounts `all` lists suspended accounts too. A list of IDs leaves them out.
+   */
+  list(page: Page, accounts: AccountSet): Promise<{ accounts: Account[]; total: number }>;
+  /** @returns the account after the change; undefined if it does not exist. */
   change(accountID: string, change: AccountChange, on: Date, by: Actor): Promise<Account | undefined>;
 }
 
 export interface KeyRecords {
-  /** `exists` (and nothing changed) if the public key is taken. */
+  /** @returns `exists` if the public key is taken. Then nothing is changed. */
   create(key: ApiKey, secretDigest: string, by: Actor): Promise<'created' | 'exists'>;
-  /** Creates the key; a key with the same public key is replaced as a whole, its secrets too. */
+  /** Creates the key. A key with the same public key is replaced with its secrets, and its tokens end. */
   put(key: ApiKey, secretDigest: string, on: Date, by: Actor): Promise<void>;
   find(publicKey: string): Promise<StoredKey | undefined>;
   findByID(keyID: string): Promise<ApiKey | undefined>;
-  /** Newest first, revoked and expired ones too: those that name the account, or all there are. */
+  /**
+   * Lists keys, newest first, including revoked and expired ones.
+   * @param accountID selects the keys that name this account. Absent: every key, including keys for all
+   * accounts.
+   */
   list(page: Page, accountID?: string): Promise<{ keys: ApiKey[]; total: number }>;
-  /** Gives the key another secret. The newest one before it stays valid until then, older ones end at once. */
+  /**
+   * Adds a secret. The previous secret stays valid until `overlapUntil`. Older secrets end at once.
+   */
   rotate(keyID: string, rotation: Rotation, by: Actor): Promise<RotateOutcome>;
-  /** Ends the key and all of its tokens for good. Again is a success. Undefined if there is no such key. */
+  /**
+   * Revokes the key and all its tokens permanently. Idempotent.
+   * @returns undefined if the key does not exist.
+   */
   revoke(keyID: string, on: Date, by: Actor): Promise<ApiKey | undefined>;
-  /** Notes that a key was used, unless a use after `unlessAfter` is noted already. Not audited. */
+  /** Records the last use of a key, unless a use after `unlessAfter` is recorded. Writes no audit entry. */
   touch(keyID: string, usedOn: Date, unlessAfter: Date): Promise<void>;
 }
 
 export interface TokenRecords {
-  /** Keeps a new pair of tokens; those of the same key that have expired are forgotten. */
+  /** Stores a pair of tokens, and deletes the expired tokens of the same key. */
   issue(pair: TokenPair, by: Actor): Promise<void>;
-  /** An access or refresh token by its digest, with its key; whether they are still good is not looked at. */
+  /** Finds an access or refresh token, with its key. The caller checks that both are still valid. */
   find(digest: string): Promise<StoredToken | undefined>;
   /**
-   * Uses up a refresh token and keeps the pair that takes its place; settled in one transaction, so that of any number
-   * who use it at once, one gets a pair. To all others it is `reused`, which ends its family. `gone`: it was revoked,
-   * or there is none.
+   * Uses a refresh token, and stores the pair that replaces it. Of concurrent calls, only one gets a pair.
+   * - `reused`: the token was used before. All tokens of its family are revoked.
+   * - `gone`: the token was revoked, or the key has no such refresh token.
    */
   refresh(digest: string, pair: TokenPair, by: Actor): Promise<'refreshed' | 'reused' | 'gone'>;
-  /** Ends an access token, or a refresh token with its family. Nothing if it is not a token of this key. */
+  /** Revokes an access token, or a refresh token with its family. Ignores tokens of other keys. */
   revoke(digest: string, keyID: string, on: Date, by: Actor): Promise<void>;
 }
 
 export interface AuditRecords {
-  /** Newest first: what concerns the account, or (undefined) the server as a whole. */
+  /** Lists the entries of an account, newest first. Undefined: the entries of the server as a whole. */
   list(accountID: string | undefined, page: Page): Promise<{ entries: AuditEntry[]; total: number }>;
 }
 
 export type AccountChange =
-  /** Absent: as it is. A quota of null: the server's default. */
+  /** Absent fields stay as they are. A quota of null means the default of the server. */
   | {
       readonly kind: 'settings';
       readonly displayName?: string;
@@ -77,7 +90,7 @@ export type AccountChange =
   | { readonly kind: 'suspend' }
   | { readonly kind: 'resume' };
 
-/** A key with the secrets it has. */
+/** A key with its secrets. */
 export interface StoredKey {
   readonly key: ApiKey;
   /** Newest first. */
@@ -87,7 +100,7 @@ export interface StoredKey {
 export interface Rotation {
   readonly secretDigest: string;
   readonly createdOn: Date;
-  /** When the secret that is the newest now ends. */
+  /** The time at which the previous secret ends. */
   readonly overlapUntil: Date;
 }
 
@@ -96,7 +109,7 @@ export type RotateOutcome =
   | { readonly kind: 'not-found' }
   | { readonly kind: 'revoked' };
 
-/** What an access and a refresh token have in common. */
+/** The fields of both kinds of token. */
 export interface Token {
   readonly tokenID: string;
   readonly kind: 'access' | 'refresh';
@@ -109,9 +122,9 @@ export interface Token {
 /** Two tokens that are issued together. */
 export interface TokenPair {
   readonly keyID: string;
-  /** The secret that was shown to get them: they end with it. */
+  /** The digest of the secret in the request. The tokens end with that secret. */
   readonly secretDigest: string;
-  /** All that came of one `client_credentials` have the same one, a UUID. */
+  /** A UUID that all tokens of one `client_credentials` grant share. */
   readonly family: string;
   readonly createdOn: Date;
   readonly access: Token;
@@ -121,7 +134,7 @@ export interface TokenPair {
 export interface StoredToken extends Token {
   readonly family: string;
   readonly secretDigest: string;
-  /** A refresh token that was used up. */
+  /** Present on a refresh token that was used. */
   readonly usedOn?: Date;
   readonly revokedOn?: Date;
   readonly owner: StoredKey;

@@ -1,9 +1,9 @@
 /**
- * The part of the MetadataStore port that holds the catalogue: one account's products and line items. Owns its
- * outcomes and guarantees; those of metadata/store.ts hold here too. Refuses to know SQL and HTTP.
+ * The records of products and line items: the port of the catalogue, and its outcomes.
+ * The guarantees in `database/store.ts` hold here too.
  *
- * Assigning is settled against disabling and enabling in one transaction: of a product that is written while one of
- * its images is disabled, either the write came first and the image is in use, or it is refused and nothing changed.
+ * Assigning an image and disabling it are settled in one transaction each. If both run at once, either the
+ * assignment comes first and the image is in use, or the assignment is refused and changes nothing.
  */
 
 import type { Actor } from '../access/audit.ts';
@@ -13,19 +13,23 @@ import type { LineItems } from './line-items.ts';
 import type { Product, ProductContent } from './product.ts';
 
 export interface CatalogRecords {
-  /** The only way to the products and line items of one account. Changes need an Actor, as in ImageRecords. */
+  /**
+   * The only way to the products and line items of one account. Changes need an Actor, as in ImageRecords.
+   */
   catalogOf(accountID: string): ReadableCatalog;
   catalogOf(accountID: string, by: Actor): AccountCatalog;
 }
 
-/** One account's products and line items. Nothing read or written through it can belong to another account. */
+/** Reads the products and line items of one account. It never shows records of another account. */
 export interface ReadableCatalog {
-  /** Also if it is disabled. */
+  /** Finds disabled products too. */
   findProduct(productID: string): Promise<Product | undefined>;
 
   /**
-   * Those that are not disabled, newest first by order of insertion. A search (store.ts).
-   * @param title Only those whose title has this text in it, in whatever case. No character of it is special.
+   * Lists products that are not disabled, newest first by order of insertion. This is a search
+   * (`database/store.ts`).
+   * @param title lists only products with this text in their title, without regard to case. No character is
+   * special.
    */
   listProducts(
     page: Page,
@@ -34,39 +38,43 @@ export interface ReadableCatalog {
   ): Promise<{ products: Product[]; total: number }>;
 
   /**
-   * What of these images may not be assigned, to a new product or to the product named, as things are now. Only to say
-   * all at once what is wrong with a request that is refused anyway: writing settles it.
+   * Finds the images that may not be assigned now. Use it only to report every problem of a request that is
+   * refused anyway: the write itself decides.
+   * @param productID a product that may keep its images. Absent: a new product.
    */
   refusals(imageIDs: readonly string[], productID?: string): Promise<AssignmentRefusals>;
 
   findLineItems(lineItemsID: string): Promise<LineItems | undefined>;
 
-  /** Newest first by order of insertion. */
+  /** Lists sets of line items, newest first by order of insertion. */
   listLineItems(page: Page): Promise<{ sets: LineItems[]; total: number }>;
 }
 
-/** The same, to be changed as well. As with images, each change writes a line of the audit trail in its transaction. */
+/**
+ * Also changes the catalogue. Each change writes an entry of the audit trail in its transaction, as in
+ * AccountImages.
+ */
 export interface AccountCatalog extends ReadableCatalog {
-  /** Adds a product, whose images must be the account's and not disabled. */
+  /** Adds a product. Its images must belong to the account and must not be disabled. */
   insertProduct(product: NewProduct): Promise<ProductInsertOutcome>;
 
-  /** Changes all that a product says of itself. It may keep a disabled image that it shows, wherever it shows it. */
+  /** Replaces the content of a product. It may keep a disabled image that it shows, also in another place. */
   replaceProduct(productID: string, content: ProductContent, updatedOn: Date): Promise<ProductChangeOutcome>;
 
-  /** Disables a product; one that is disabled already stays as it is and is a success. */
+  /** Disables a product. Idempotent: a disabled product keeps its time. */
   disableProduct(productID: string, disabledOn: Date): Promise<ProductDisableOutcome>;
 
   /**
-   * Adds a set of line items. To each item that names a product, the product's images are added that are not disabled.
-   * The products must be the account's and not disabled, and so must be the images that the items name themselves.
+   * Adds a set of line items. An item with a product also gets the images of the product that are not
+   * disabled. Products and the item's own images must belong to the account and must not be disabled.
    */
   insertLineItems(lineItems: NewLineItems): Promise<LineItemsInsertOutcome>;
 }
 
-/** A product to add. `createdOn` is `updatedOn`. */
+/** A product to add. Its `updatedOn` becomes `createdOn`. */
 export type NewProduct = Pick<Product, 'productID' | 'content' | 'createdOn'>;
 
-/** A set to add; its items without what their products show. */
+/** A set to add. Its items are without the images of their products. */
 export type NewLineItems = Omit<LineItems, 'accountID'>;
 
 export type ProductInsertOutcome =
@@ -89,9 +97,12 @@ export type LineItemsInsertOutcome =
   | {
       readonly kind: 'refused';
       readonly refusals: AssignmentRefusals;
-      /** The products that may not be named, by ID. */
+      /** The products that cannot be used, by productID. */
       readonly products: ReadonlyMap<string, 'unknown' | 'disabled'>;
     }
-  /** With its products' images, the set would show more than it may; `item` is the first one beyond. */
+  /**
+   * With the images of its products, the set has too many images. `item` is the index of the first item
+   * beyond the limit.
+   */
   | { readonly kind: 'too-many-images'; readonly item: number }
   | { readonly kind: 'no-account' };

@@ -1,6 +1,6 @@
 /**
- * Owns what a dialect brings to the statements, how often a transaction is tried, and the lock that it begins with.
- * Refuses to know any dialect: a native error means what the dialect's `explain` says it means.
+ * The interface of a database dialect, and the helpers that every statement uses: error translation,
+ * transactions with retries, the lock of an account, and batches.
  */
 import type { Kysely, Transaction } from 'kysely';
 import { AppError } from '../errors.ts';
@@ -8,52 +8,55 @@ import type { DatabaseDamage } from '../maintenance/records.ts';
 import type { AccountRow, Schema } from './schema/tables.ts';
 
 /**
- * What a native error means.
- * - an AppError: a fault of the database, to be thrown as it is
- * - `contended`: the transaction lost against another one, and may be tried again from its start
- * - `violated`: a unique constraint refused a row that a check before it allowed. Tried again, the check sees it
- * - undefined: not foreseen, that is, a defect
+ * The class of a native error.
+ * - an AppError: a fault of the database. It is thrown as it is.
+ * - `contention`: the transaction lost against another one, and can be retried from its start.
+ * - `unique-violation`: a unique constraint refused a row that an earlier check allowed. A retry makes the
+ *   check fail.
+ * - undefined: unexpected, so a defect.
  */
-export type Meaning = AppError | 'contended' | 'violated' | undefined;
+export type ErrorClass = AppError | 'contention' | 'unique-violation' | undefined;
 
 /** An open database of some dialect. */
 export interface Database {
   readonly db: Kysely<Schema>;
   /**
-   * True if rows must be locked one by one; false if a transaction excludes all other writers from its start.
+   * True if transactions lock rows one by one. False if a transaction excludes all other writers from its
+   * start.
    */
-  readonly locksRows: boolean;
-  explain(error: unknown): Meaning;
+  readonly needsRowLocks: boolean;
+  classifyError(error: unknown): ErrorClass;
   /**
-   * Locks a name that is no row, until the transaction ends. Absent where a transaction excludes all others anyway.
-   * @param patiently the transaction may then be idle for as long as it likes.
+   * Locks a name until the transaction ends. Absent where a transaction excludes all other writers.
+   * @param mayIdle turns off the idle timeout of the transaction.
    */
-  lockName?(trx: Transaction<Schema>, name: string, patiently: boolean): Promise<void>;
+  lockName?(trx: Transaction<Schema>, name: string, mayIdle: boolean): Promise<void>;
   /**
-   * Runs `work`, which looks through many records of one account, when it is the account's turn: others who search get
-   * theirs between, and who looks something up waits for none of them.
-   * @param signal gives up the place of one that has not begun.
-   * @throws AppError `rate-limited` if the account has as many as it may; `unavailable`; `cancelled` by the signal.
+   * Runs a search: work that reads many records of one account. Accounts take turns, and lookups do not wait
+   * for it.
+   * @param signal cancels a search that has not started.
+   * @throws AppError `rate-limited` if the account has too many searches; `unavailable`; `cancelled` by the
+   * signal.
    */
   search<T>(
     accountID: string,
     signal: AbortSignal | undefined,
     work: (db: Kysely<Schema>) => Promise<T>,
   ): Promise<T>;
-  /** Runs `work` over the records as they are at one moment, whatever is written meanwhile, and for however long. */
+  /** Runs `work` with the records of one moment, while other clients write. It has no timeout. */
   snapshot<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
-  /** Runs `work` in one transaction that may take long, and hold up others that write. */
+  /** Runs `work` in one transaction without a timeout. Other writers may have to wait for it. */
   longTransaction<T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T>;
-  /** What the database finds wrong with its own files; none where it has no way to say. */
-  damage(): Promise<readonly DatabaseDamage[]>;
-  /** @param upTo the name of a migration; absent: to this version's. */
+  /** Finds damage in the files of the database. Empty where the database cannot report it. */
+  findDamage(): Promise<readonly DatabaseDamage[]>;
+  /** @param upTo the name of the last migration to apply. Absent: all migrations of this version. */
   migrate(upTo?: string): Promise<void>;
   close(): Promise<void>;
 }
 
 const MAX_ATTEMPTS = 5;
 
-/** Seconds after which a caller may try again. Contention and restarts are over in about this time. */
+/** Seconds. Contention and restarts are over in about this time. */
 const RETRY_AFTER = 1;
 
 /** The error for a database that does not answer, or not in time. */
@@ -64,25 +67,29 @@ export function unavailable(cause: unknown): AppError {
   });
 }
 
-/** The error for a database that has no room left. */
+/** The error for a full disk. */
 export function storageFull(cause: unknown): AppError {
-  return new AppError('storage-full', 'The database has no room left.', { cause });
+  return new AppError('storage-full', 'The database has no disk space left.', { cause });
 }
 
-/** Runs single statements, so that only AppErrors and defects come out. */
-export async function guarded<T>(database: Database, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs statements outside a transaction, and translates their errors.
+ * @throws AppError, or a defect as it is.
+ */
+export async function translateErrors<T>(database: Database, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw translated(database.explain(error), error);
+    throw translated(database.classifyError(error), error);
   }
 }
 
 /**
- * Runs `work` in one transaction, from its start again when it lost against another one; so `work` must change
- * nothing but the database.
+ * Runs `work` in one transaction, and retries it from its start when it lost against another transaction.
+ * So `work` must change nothing outside the database.
+ * @throws AppError, or a defect as it is.
  */
-export async function transact<T>(
+export async function runTransaction<T>(
   database: Database,
   work: (trx: Transaction<Schema>) => Promise<T>,
 ): Promise<T> {
@@ -90,16 +97,16 @@ export async function transact<T>(
     try {
       return await database.db.transaction().execute(work);
     } catch (error) {
-      const meaning = database.explain(error);
-      const again = meaning === 'contended' || meaning === 'violated';
-      if (!again || attempt === MAX_ATTEMPTS) throw translated(meaning, error);
+      const errorClass = database.classifyError(error);
+      const isRetryable = errorClass === 'contention' || errorClass === 'unique-violation';
+      if (!isRetryable || attempt === MAX_ATTEMPTS) throw translated(errorClass, error);
     }
   }
 }
 
 /**
- * The account's row, locked until the transaction ends. Every transaction that changes counters, digests, or what is
- * assigned begins with it; always the same first lock is also what keeps them from deadlocks.
+ * Reads and locks the row of the account until the transaction ends. Every transaction that changes counters,
+ * digests or assignments takes this lock first. The common first lock prevents deadlocks.
  */
 export function lockAccount(
   database: Database,
@@ -110,27 +117,48 @@ export function lockAccount(
     .selectFrom('accounts')
     .selectAll()
     .where('account_id', '=', accountID)
-    .$if(database.locksRows, (query) => query.forNoKeyUpdate())
+    .$if(database.needsRowLocks, (query) => query.forNoKeyUpdate())
     .executeTakeFirst();
 }
 
-// Below the number of parameters that every dialect allows in one statement (SQLite: 32 766), at ten a value.
-const VALUES_A_STATEMENT = 500;
+/**
+ * Rows or values in one statement. With ten parameters each, this is below the limit of every database
+ * (SQLite: 32 766 parameters).
+ */
+export const BATCH_SIZE = 500;
 
-/** What `read` finds for all values, of which there may be more than fit into one statement. */
-export async function inBatches<V, R>(
+/** Splits a list into batches that fit into one statement. */
+export function* batchesOf<V>(values: readonly V[], size = BATCH_SIZE): Generator<readonly V[]> {
+  for (let start = 0; start < values.length; start += size) yield values.slice(start, start + size);
+}
+
+/** Reads rows for any number of values, one batch of values after the other. */
+export async function readInBatches<V, R>(
   values: readonly V[],
   read: (batch: readonly V[]) => Promise<readonly R[]>,
 ): Promise<R[]> {
-  const found: R[] = [];
-  for (let start = 0; start < values.length; start += VALUES_A_STATEMENT) {
-    found.push(...(await read(values.slice(start, start + VALUES_A_STATEMENT))));
-  }
-  return found;
+  const rows: R[] = [];
+  for (const batch of batchesOf(values)) rows.push(...(await read(batch)));
+  return rows;
 }
 
-function translated(meaning: Meaning, error: unknown): unknown {
-  if (meaning instanceof AppError) return meaning;
-  if (meaning === 'contended') return unavailable(error);
+/**
+ * Reads all rows of an ordered query in batches.
+ * @param read reads the batch that follows a row, or the first batch. The empty batch ends the scan.
+ */
+export async function* scanInBatches<R>(
+  read: (last: R | undefined) => Promise<readonly R[]>,
+): AsyncGenerator<readonly R[]> {
+  for (let last: R | undefined; ; ) {
+    const rows = await read(last);
+    last = rows.at(-1);
+    if (last === undefined) return;
+    yield rows;
+  }
+}
+
+function translated(errorClass: ErrorClass, error: unknown): unknown {
+  if (errorClass instanceof AppError) return errorClass;
+  if (errorClass === 'contention') return unavailable(error);
   return error;
 }

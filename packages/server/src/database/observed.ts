@@ -1,16 +1,16 @@
 /**
- * Measures the calls of a MetadataStore as steps of kind `database`, named `images.insert`, `keys.find` and so on.
- * A new method of a port is measured without a line here. The conformance suites run through it too.
+ * Measures the calls of a MetadataStore as steps of kind `database`, named `images.insert`, `keys.find` and
+ * so on. A new method of a port is measured without a line here. The conformance suites run through it too.
  */
 import { instrument } from '../telemetry/observed.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { MetadataStore } from './store.ts';
 
-/** Calls of a start and a stop. */
+/** Calls at the start and the stop of a process. They are not measured. */
 const LIFECYCLE = new Set(['migrate', 'close']);
 const NONE: ReadonlySet<string> = new Set();
 
-/** Maintenance is not measured, because its calls work on all records at once. */
+/** The calls of `maintenance` are not measured, because they work on all records at once. */
 export function observeMetadata(store: MetadataStore, telemetry: Telemetry): MetadataStore {
   const instrumented = <T extends object>(prefix: string, target: T, excluded = NONE): T =>
     instrument(target, telemetry, (method) => ({ kind: 'database', operation: prefix + method }), excluded);

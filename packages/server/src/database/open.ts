@@ -1,15 +1,18 @@
 /**
- * Opens the database that a configuration names: for the server, and for the command line beside it. Only what is used
- * is loaded, since a start should not wait for a driver of another database.
+ * Opens the configured database, for the server and for the command line.
+ * It loads only the driver of that database, which keeps the start short.
  */
 import type { MetadataStore } from './store.ts';
 
-/** Where records live. */
+/** The kind of database and its location. */
 export type DatabaseConfig =
   | { readonly kind: 'sqlite'; readonly path: string }
   | { readonly kind: 'postgres'; readonly url: string };
 
-/** The schema is `migrate`'s to make. @throws AppError `unavailable`. */
+/**
+ * Opens the database as it is. Call `migrate` to bring its schema to this version.
+ * @throws AppError `unavailable`.
+ */
 export async function openMetadata(database: DatabaseConfig): Promise<MetadataStore> {
   if (database.kind === 'postgres') {
     const { openPostgres } = await import('./postgres.ts');

@@ -1,21 +1,20 @@
 /**
- * Owns PostgreSQL: the pool, its timeouts, and what its error codes mean. Refuses to know any statement about
- * records. The only file that imports pg, and only once a store is opened, because loading it takes time that
- * a server on SQLite need not spend.
+ * PostgreSQL: the connection pool, its timeouts, and the classes of its errors. The only file that imports
+ * pg. pg is loaded when a store is opened, because a server on SQLite does not need it.
  */
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely';
 import type pg from 'pg';
 import { AppError } from '../errors.ts';
-import { type Database, type Meaning, storageFull, unavailable } from './dialect.ts';
+import { type Database, type ErrorClass, storageFull, unavailable } from './dialect.ts';
 import type { MigrationDialect } from './schema/migration.ts';
 import { migrateToLatest } from './schema/migrations.ts';
 import type { Schema } from './schema/tables.ts';
-import { Searches } from './search-limiter.ts';
+import { SearchLimiter } from './search-limiter.ts';
 import { SqlMetadataStore } from './sql/store.ts';
 import type { MetadataStore } from './store.ts';
 
 export interface PostgresOptions {
-  /** `postgres://user:password@host:port/database`, with the parameters that pg knows. */
+  /** `postgres://user:password@host:port/database`, with the parameters of pg. */
   readonly url: string;
 }
 
@@ -23,36 +22,37 @@ export interface PostgresOptions {
 const CONNECTION_TIMEOUT = 3_000;
 const STATEMENT_TIMEOUT = 5_000;
 const IDLE_IN_TRANSACTION_TIMEOUT = 10_000;
-// For a server that has gone without a word: longer than its own timeout, which it can no longer keep.
+// For a server that stops answering. It is longer than the statement timeout, which the server itself
+// applies.
 const ANSWER_TIMEOUT = 8_000;
 
 const MAX_CONNECTIONS = 10;
 
-/** Half of the connections: the others are there for who looks something up, or writes. */
-const SEARCHES_AT_ONCE = 5;
+/** Half of the connections. The others stay free for lookups and writes. */
+const SEARCH_SLOTS = 5;
 
 /** The type of counters and times. */
 const INT8 = 20;
 
-/** SQLSTATEs, or classes of them, of a database that cannot serve now but may again. */
+/** SQLSTATEs, or their classes, of a database that cannot serve now but may recover. */
 const UNAVAILABLE = [
   '08', // connection exception
   '25006', // read-only transaction: a standby that has not been promoted
   '25P03', // idle in a transaction for too long
-  '28', // credentials refused: the operator's to mend
-  '3D', // no such database: likewise
+  '28', // credentials refused: the operator must fix them
+  '3D', // no such database: the operator must create it
   '53', // too many connections, out of memory
   '55P03', // lock not available
   '57', // shutting down, starting up, cancelled by a timeout
   '58', // system error, such as I/O
 ] as const;
 
-/** Makes a store over a pool of connections. They are made when needed: the first call finds out if any can be. */
+/** Opens a store over a pool of connections. The first call makes the first connection, and may fail. */
 export async function openPostgres({ url }: PostgresOptions): Promise<MetadataStore> {
   const { default: driver } = await import('pg');
 
   const kyselyOver = (settings: pg.PoolConfig): Kysely<Schema> => {
-    const pool = new FaultTellingPool(driver, { ...settings, connectionString: url });
+    const pool = new TranslatingPool(driver, { ...settings, connectionString: url });
     return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   };
 
@@ -62,40 +62,40 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
     query_timeout: ANSWER_TIMEOUT,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
   });
-  const patiently = async <T>(work: (patient: Kysely<Schema>) => Promise<T>): Promise<T> => {
-    const patient = kyselyOver({ max: 1 });
+  const withoutTimeouts = async <T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> => {
+    const separate = kyselyOver({ max: 1 });
     try {
-      return await work(patient);
+      return await work(separate);
     } finally {
-      await patient.destroy();
+      await separate.destroy();
     }
   };
-  const searches = new Searches({ slots: SEARCHES_AT_ONCE, patience: ANSWER_TIMEOUT });
+  const searches = new SearchLimiter({ slots: SEARCH_SLOTS, timeout: ANSWER_TIMEOUT });
   const database: Database = {
     db,
-    locksRows: true,
-    explain: explainPostgres,
+    needsRowLocks: true,
+    classifyError: classifyPostgresError,
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(db)),
-    // Without timeouts: a migration may take long, and another process may have to wait for all of it.
-    migrate: (upTo) => patiently((patient) => migrateToLatest(patient, postgresMigrations, upTo)),
-    async lockName(trx, name, patientlyHeld) {
-      if (patientlyHeld) await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
-      // Two names with one hash wait for each other, and that is all.
+    // A migration may take long, and another process may have to wait for all of it.
+    migrate: (upTo) => withoutTimeouts((separate) => migrateToLatest(separate, postgresMigrations, upTo)),
+    async lockName(trx, name, mayIdle) {
+      if (mayIdle) await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
+      // Two names with the same hash share a lock. They wait for each other, without harm.
       await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx);
     },
     snapshot: (work) =>
-      patiently((patient) =>
-        patient.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
+      withoutTimeouts((separate) =>
+        separate.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
       ),
-    longTransaction: (work) => patiently((patient) => patient.transaction().execute(work)),
-    // PostgreSQL checks what it reads by itself, where it was made with checksums.
-    damage: async () => [],
+    longTransaction: (work) => withoutTimeouts((separate) => separate.transaction().execute(work)),
+    // PostgreSQL checks the pages that it reads, if its cluster has checksums.
+    findDamage: async () => [],
     close: () => db.destroy(),
   };
   return new SqlMetadataStore(database);
 }
 
-export const postgresMigrations: MigrationDialect = {
+const postgresMigrations: MigrationDialect = {
   appendOnly: (table) => [
     `create function ${table}_append_only() returns trigger language plpgsql as ` +
       `$$ begin raise exception '${table} is append-only'; end $$`,
@@ -104,34 +104,35 @@ export const postgresMigrations: MigrationDialect = {
   ],
 };
 
-/** What an error of pg, or of the connection below it, means. */
-export function explainPostgres(error: unknown): Meaning {
+/** Classifies an error of pg, or of the connection below it. */
+export function classifyPostgresError(error: unknown): ErrorClass {
   if (error instanceof AppError) return error;
   const state = sqlState(error);
   if (state === undefined) return undefined;
-  if (state === '23505') return 'violated';
-  if (state === '40001' || state === '40P01') return 'contended';
+  if (state === '23505') return 'unique-violation';
+  if (state === '40001' || state === '40P01') return 'contention';
   if (state === '53100') return storageFull(error);
   return UNAVAILABLE.some((prefix) => state.startsWith(prefix)) ? unavailable(error) : undefined;
 }
 
-/** The five characters by which PostgreSQL names an error; undefined for errors that are not the server's. */
+/** The five characters of an error code of PostgreSQL; undefined for errors from elsewhere. */
 function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || !('severity' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
 /**
- * An error that is not the server's is the connection's: refused, reset, ended, timed out. Many of these carry no
- * code, so they are told here, where nothing else can throw them; but for errors of the language, which are defects.
+ * Translates an error of the connection: refused, reset, ended, timed out. Many of these have no code. In
+ * this place only the server, the connection and a defect can throw, so errors without a code belong to the
+ * connection.
  */
-function connectionFault(error: unknown): unknown {
-  const told = sqlState(error) !== undefined || error instanceof TypeError || error instanceof RangeError;
-  return told ? error : unavailable(error);
+function translateConnectionError(error: unknown): unknown {
+  const isOther = sqlState(error) !== undefined || error instanceof TypeError || error instanceof RangeError;
+  return isOther ? error : unavailable(error);
 }
 
-/** A pg pool whose connection faults are AppErrors, and which gives no broken connection to the next one. */
-class FaultTellingPool implements PostgresPool {
+/** A pg pool that translates errors of connections into AppErrors, and does not reuse a broken connection. */
+class TranslatingPool implements PostgresPool {
   readonly options = {};
   readonly #pool: pg.Pool;
 
@@ -142,24 +143,25 @@ class FaultTellingPool implements PostgresPool {
       connectionTimeoutMillis: CONNECTION_TIMEOUT,
       keepAlive: true,
       types: {
-        // As a number: counters and milliseconds stay far below 2^53.
+        // Read as a number, because counters and milliseconds stay far below 2^53.
         getTypeParser: ((oid: number, format: 'text' | 'binary' = 'text') =>
           oid === INT8 && format === 'text'
             ? Number
             : driver.types.getTypeParser(oid, format as 'text')) as typeof driver.types.getTypeParser,
       },
     });
-    // An idle connection that ends is no event: the next call makes another. Unheard, it would end the process.
+    // When an idle connection ends, the next call makes another one. Without a listener the event ends the
+    // process.
     this.#pool.on('error', () => {});
-    // The same for a connection in use; its query is rejected as well, and tells.
+    // The same for a connection in use. Its query is rejected as well, and reports the error.
     this.#pool.on('connect', (client) => client.on('error', () => {}));
   }
 
   async connect(): Promise<PostgresPoolClient> {
     try {
-      return new FaultTellingClient(await this.#pool.connect());
+      return new TranslatingClient(await this.#pool.connect());
     } catch (error) {
-      throw connectionFault(error);
+      throw translateConnectionError(error);
     }
   }
 
@@ -168,7 +170,7 @@ class FaultTellingPool implements PostgresPool {
   }
 }
 
-class FaultTellingClient implements PostgresPoolClient {
+class TranslatingClient implements PostgresPoolClient {
   readonly #client: pg.PoolClient;
   #fault: unknown;
 
@@ -179,14 +181,15 @@ class FaultTellingClient implements PostgresPoolClient {
   query<R>(sql: string, parameters: ReadonlyArray<unknown>): Promise<R>;
   query<R>(cursor: R): R;
   async query(sql: unknown, parameters: ReadonlyArray<unknown> = []): Promise<unknown> {
-    // After an unanswered query even a rollback would wait in vain; giving up the connection rolls back too.
+    // After a query without an answer, a rollback would get none either. Closing the connection also rolls
+    // back.
     if (this.#fault !== undefined) throw this.#fault;
     try {
       return await this.#client.query(String(sql), [...parameters]);
     } catch (error) {
-      const told = connectionFault(error);
-      if (told !== error) this.#fault = told;
-      throw told;
+      const translated = translateConnectionError(error);
+      if (translated !== error) this.#fault = translated;
+      throw translated;
     }
   }
 

@@ -1,48 +1,49 @@
 /**
- * How many searches a database does at once, and for whom: whatever looks through many records of an account, and not only
- * for one or a page of them. Refuses to know what is looked for, and how.
- *
- * One account's searches hold up its own only. All others get theirs between them, and no account has all the places.
+ * Limits the concurrent searches of a database. Accounts take turns, and no account can use all places in the
+ * queue. A search reads many records of one account, and not only one record or one page.
  */
 
 import { ConcurrencyLimit, concurrencyLimitError } from '../concurrency/concurrency-limit.ts';
-import { FairQueue, type FairQueueOptions } from '../concurrency/fair-queue.ts';
+import { FairQueue } from '../concurrency/fair-queue.ts';
 import { unavailable } from './dialect.ts';
 
-/** Searches that may be waiting, of all accounts. */
+/** The most waiting searches of all accounts. */
 const MAX_WAITING = 256;
 
-/** Searches of one account at once, those that wait included: half of the places, as with uploads. */
+/** The most searches of one account, including waiting ones: half of the queue, as for uploads. */
 export const MAX_SEARCHES_PER_ACCOUNT = 128;
 
-export interface SearchRules extends Pick<FairQueueOptions, 'slots'> {
-  /** Milliseconds that a search waits for its turn. */
-  readonly patience: number;
+export interface SearchLimits {
+  /** The most searches that run at the same time. */
+  readonly slots: number;
+  /** Milliseconds that a search waits for its start. */
+  readonly timeout: number;
 }
 
-export class Searches {
+export class SearchLimiter {
   readonly #queue: FairQueue;
-  readonly #patience: number;
-  readonly #limit = new ConcurrencyLimit(MAX_SEARCHES_PER_ACCOUNT);
+  readonly #timeout: number;
+  readonly #accountLimit = new ConcurrencyLimit(MAX_SEARCHES_PER_ACCOUNT);
 
-  constructor({ slots, patience }: SearchRules) {
+  constructor({ slots, timeout }: SearchLimits) {
     this.#queue = new FairQueue({ slots, maxWaiting: MAX_WAITING, unavailable });
-    this.#patience = patience;
+    this.#timeout = timeout;
   }
 
   /**
-   * Does the work when it is the account's turn. The turn is over with the work, whoever still waits for it.
-   * @param signal gives up the place of a search that has not begun.
-   * @throws what the work throws; AppError `rate-limited` if the account has its share; `unavailable` if too many wait, or
-   * after having waited in vain; `cancelled` by the signal.
+   * Runs a search when it is the account's turn. It keeps its slot until it ends, also if its caller is gone.
+   * @param signal removes a waiting search from the queue. A running search continues.
+   * @throws AppError `rate-limited` if the account has too many searches.
+   * @throws AppError `unavailable` if the queue is full, or after the timeout.
+   * @throws AppError `cancelled` by the signal; and the errors of the search.
    */
-  async run<T>(accountID: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const release = this.#limit.acquire(accountID);
+  async run<T>(accountID: string, signal: AbortSignal | undefined, search: () => Promise<T>): Promise<T> {
+    const release = this.#accountLimit.acquire(accountID);
     if (!release) throw concurrencyLimitError('account', MAX_SEARCHES_PER_ACCOUNT, 'searches');
     try {
-      const slot = await this.#queue.acquire({ key: accountID, timeout: this.#patience, signal });
+      const slot = await this.#queue.acquire({ key: accountID, timeout: this.#timeout, signal });
       try {
-        return await work();
+        return await search();
       } finally {
         slot.release();
       }

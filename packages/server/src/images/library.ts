@@ -191,7 +191,7 @@ export class Library {
         defaultQuota: this.#imageQuota,
         defaultByteQuota: this.#byteQuota,
         ...since,
-        ...(key && { remember: { ...key, notBefore } }),
+        ...(key && { idempotency: { ...key, notBefore } }),
       }),
     );
     switch (outcome.kind) {
@@ -349,12 +349,12 @@ export class Library {
   async #retryIfCollected<Outcome extends { readonly kind: string }>(
     file: StagedBlob,
     signal: AbortSignal | undefined,
-    change: (since: { readonly storedAfter?: string }) => Promise<Outcome | Collected>,
+    change: (since: { readonly markerToken?: string }) => Promise<Outcome | Collected>,
   ): Promise<Exclude<Outcome, Collected>> {
     let outcome = await change({});
     while (isCollected(outcome)) {
       await this.#ingest.storeAgain(file, signal);
-      outcome = await change({ storedAfter: outcome.token });
+      outcome = await change({ markerToken: outcome.token });
     }
     return outcome as Exclude<Outcome, Collected>;
   }

@@ -1,8 +1,6 @@
 /**
- * The records of images: the port of the library, and its outcomes.
- * `test/conformance/metadata.ts` is this contract in executable form and runs whole against every database.
- *
- * The guarantees of every records port hold here too; see `database/store.ts`.
+ * The records of images: the port of the library, and its outcomes. `test/conformance/metadata.ts` tests this
+ * contract against every database. The guarantees in `database/store.ts` hold here too.
  */
 import type { Actor } from '../access/audit.ts';
 import type { Page } from '../access/records.ts';
@@ -11,114 +9,124 @@ import type { ImageUsage } from './usage.ts';
 
 export interface ImageRecords {
   /**
-   * The only way to the images of one account. An account that does not exist has no images, and none can be added.
-   * Changes need an Actor, who is recorded in the audit trail of each change.
+   * The only way to the images of one account. An unknown account has no images, and none can be added.
+   * Changes need an Actor, which the audit trail records with each change.
    */
   forAccount(accountID: string): ReadableImages;
   forAccount(accountID: string, by: Actor): AccountImages;
 }
 
-/** One account's images, to be read. Nothing read through it can belong to another account. */
+/** Reads the images of one account. It never shows images of another account. */
 export interface ReadableImages {
   /**
-   * Newest first by order of insertion (not by clock), disabled ones included.
-   * @param page `skip` from 0, `count` from 1. A skip past the end gives no images.
-   * @returns the page, and how many images the account has in all (from a counter, not by counting); with a
-   * filter, how many match it (by counting), which is a search.
+   * Lists images, newest first by order of insertion, not by time. Disabled images are included.
+   * With a filter, this is a search (`database/store.ts`).
+   * @returns the page, and the number of images in the account, or with a filter the number of matches.
+   * Without a filter the number comes from a counter. With a filter the matches are counted.
    */
   list(page: Page, filter?: ImageFilter, signal?: AbortSignal): Promise<{ images: Image[]; total: number }>;
   find(imageID: string): Promise<Image | undefined>;
   findByDigest(digest: Digest): Promise<Image | undefined>;
 
-  /** Of these images, those that exist, by imageID. */
+  /** Finds those of the images that exist. @returns images by imageID. */
   findMany(imageIDs: readonly string[]): Promise<Map<string, Image>>;
 
-  /** What shows the image. Undefined if there is no such image. A search. */
+  /**
+   * Finds the products and line items that show the image. Undefined: the image does not exist. This is a
+   * search.
+   */
   usage(imageID: string, signal?: AbortSignal): Promise<ImageUsage | undefined>;
 
-  /** What an idempotency key was used for, if it is not older than `notBefore`. */
-  recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined>;
+  /** Finds the upload that used this idempotency key at `notBefore` or later. */
+  recallUpload(key: string, notBefore: Date): Promise<IdempotentUpload | undefined>;
 }
 
 /**
- * The same, to be changed as well. Each change writes a line of the audit trail in its transaction; what changes
- * nothing (a refusal, a replay, disabling again) writes none.
+ * Also changes the images. Each change writes an entry of the audit trail in its transaction. A refusal, a
+ * replay and a second disabling change nothing, and write no entry.
  */
 export interface AccountImages extends ReadableImages {
   /**
-   * Adds an image. Settled in this order, in one transaction: account, idempotency key, duplicate, quota of
-   * images, quota of bytes, whether the bytes were collected since they were stored.
-   * With `remember`, the key and the image as it is now are kept in the same transaction.
+   * Adds an image, in one transaction. The checks run in this order: account, idempotency key, duplicate,
+   * image quota, byte quota, garbage collection of the bytes. The transaction also stores the idempotency key
+   * with the new image.
    */
   insert(image: NewImage, options: InsertOptions): Promise<InsertOutcome>;
 
   /**
-   * Gives an image other bytes; keeps imageID, publicID, createdOn and (unless one is given) the description.
-   * The same bytes as before are a success, also when nothing else changes. Settled in this order: existence, disabled,
-   * duplicate, quota of bytes, as for an insert whether other bytes than before were collected.
+   * Replaces the bytes of an image. It keeps imageID, publicID, createdOn and, unless there is a new one, the
+   * description. Replacing an image by its own bytes is a success. The checks run in this order: existence,
+   * disabled, duplicate, byte quota, garbage collection of the bytes.
    */
   replace(imageID: string, change: Replacement): Promise<ReplaceOutcome>;
 
-  /** Sets what is said about the picture. */
+  /** Sets the description of the image. */
   describe(imageID: string, description: Description, updatedOn: Date): Promise<ChangeOutcome>;
 
   /**
-   * Disables an image; one that is disabled already stays as it is and is a success. Refused for an image in use if
-   * the account's policy says so.
+   * Disables an image. Idempotent: a disabled image keeps its time. Refuses an image in use if the policy of
+   * the account is `refuse-in-use`.
    */
   disable(imageID: string, disabledOn: Date): Promise<DisableOutcome>;
 
   /**
-   * Makes a disabled image what it was before; one that is not disabled stays as it is and is a success. No other image
-   * can have its bytes, since bytes of disabled images are held as well; so only the quotas may be in the way.
+   * Enables a disabled image again. Idempotent. Only the quotas can prevent it: no other image can have the
+   * same bytes, because disabled images count in the check for duplicates.
    */
   enable(imageID: string, options: EnableOptions): Promise<EnableOutcome>;
 }
 
-/** The quotas as for an insert. */
+/** The quotas are as for an insert. */
 export interface EnableOptions extends Pick<InsertOptions, 'defaultQuota' | 'defaultByteQuota'> {
   readonly on: Date;
 }
 
-/** What an image must be to be listed: all that is given. */
+/** The conditions of a list. An image must meet all that are present. */
 export interface ImageFilter {
   readonly disabled?: boolean;
-  /** True: only images that nothing shows; false: only images that something does. */
+  /** True: no product or line item shows the image. False: at least one shows it. */
   readonly unused?: boolean;
   readonly altText?: 'missing';
-  /** Has this text in its alt text, in whatever case. No character of it is special. */
+  /** A text within the alt text, without regard to case. No character is special. */
   readonly search?: string;
 }
 
-/** An image to add: complete but for what the store says. `createdOn` is `updatedOn`, and it is not disabled. */
+/**
+ * An image to add. The store adds its account. Its `updatedOn` becomes `createdOn`, and it is not disabled.
+ */
 export type NewImage = Omit<Image, 'accountID' | 'updatedOn' | 'disabledOn'>;
 
 export interface InsertOptions {
-  /** How many images may be enabled at once, unless the account sets its own limit. */
+  /** The most enabled images, unless the account has its own limit. */
   readonly defaultQuota: number;
-  /** How many bytes their originals may have, unless the account sets its own limit; 0, or absent: no limit. */
+  /** The most bytes of originals, unless the account has its own limit. 0 or absent: no limit. */
   readonly defaultByteQuota?: number;
-  readonly storedAfter?: Collected['token'];
-  readonly remember?: {
+  /** The token of a `Collected` outcome, after the bytes were stored again. */
+  readonly markerToken?: Collected['token'];
+  readonly idempotency?: {
     readonly key: string;
-    /** Stands for everything the client sent: the same key with another fingerprint is `key-reused`. */
+    /** A digest of the whole upload. The same key with another fingerprint gives `key-reused`. */
     readonly fingerprint: string;
-    /** Keys remembered before this are forgotten, and may be used again. */
+    /** Keys that were stored before this time are deleted, and can be used again. */
     readonly notBefore: Date;
   };
 }
 
-export interface RememberedUpload {
+/** An upload that was stored under an idempotency key. */
+export interface IdempotentUpload {
   readonly fingerprint: string;
-  /** The image as it was when the upload was answered. */
+  /** The image as it was in the answer to the upload. */
   readonly image: Image;
 }
 
 export type InsertOutcome =
   | { readonly kind: 'inserted'; readonly image: Image }
-  /** The idempotency key was used for the same upload before: its first answer. Nothing was added. */
+  /**
+   * The idempotency key was used for the same upload. The image is that of the first answer. Nothing was
+   * added.
+   */
   | { readonly kind: 'replayed'; readonly image: Image }
-  /** The idempotency key was used for another upload before. */
+  /** The idempotency key was used for another upload. */
   | { readonly kind: 'key-reused' }
   | { readonly kind: 'duplicate'; readonly existing: Image }
   | { readonly kind: 'quota-exceeded'; readonly limit: number }
@@ -126,15 +134,15 @@ export type InsertOutcome =
   | Collected
   | { readonly kind: 'no-account' };
 
-/** The originals of enabled images would have more bytes than the limit. Nothing was changed. */
+/** The originals of enabled images would exceed the limit, in bytes. Nothing was changed. */
 export interface ByteQuotaExceeded {
   readonly kind: 'byte-quota-exceeded';
   readonly limit: number;
 }
 
 /**
- * No image named these bytes, and they were removed, or may be. Store them anew, and then come again with the token as
- * `storedAfter`. Nothing was changed.
+ * The bytes were unreferenced, and the garbage collector has removed them or is about to. Nothing was
+ * changed. Store the bytes again, and then repeat the call with the token as `markerToken`.
  */
 export interface Collected {
   readonly kind: 'collected';
@@ -143,10 +151,10 @@ export interface Collected {
 
 export interface Replacement {
   readonly original: Original;
-  /** As in InsertOptions. An original that is no larger than the one before is always within it. */
+  /** As in InsertOptions. An original that is not larger than the previous one never exceeds it. */
   readonly defaultByteQuota?: number;
-  readonly storedAfter?: Collected['token'];
-  /** Absent: keep what is said about the picture. */
+  readonly markerToken?: Collected['token'];
+  /** Absent: the description stays as it is. */
   readonly description?: Description;
   readonly updatedOn: Date;
 }

@@ -27,11 +27,11 @@ import {
 import type { MaintenanceRecords, Snapshot, TableRows } from './records.ts';
 
 /**
- * How long a killed backup still holds off garbage collection, and how often a running one renews that; in
+ * How long a killed backup still pauses garbage collection, and how often a running one renews the pause; in
  * ms.
  */
-const HOLD = 15 * 60 * 1000;
-const HOLD_RENEWAL = 60 * 1000;
+const PAUSE = 15 * 60 * 1000;
+const PAUSE_RENEWAL = 60 * 1000;
 
 export interface BackupOptions {
   readonly records: MaintenanceRecords;
@@ -39,7 +39,7 @@ export interface BackupOptions {
   readonly path: string;
   /** Called after each original, with the number of all originals. */
   readonly onOriginal?: (total: number) => void;
-  /** Stops the backup with AppError `cancelled` or the reason of the signal. No file and no hold remain. */
+  /** Stops the backup with AppError `cancelled` or the reason of the signal. No file and no pause remain. */
   readonly signal?: AbortSignal;
   readonly now?: () => Date;
 }
@@ -54,18 +54,18 @@ export interface BackupOptions {
 export async function writeBackup(options: BackupOptions): Promise<BackupSummary> {
   const maintenance = options.records;
   const now = options.now ?? (() => new Date());
-  const holdID = randomUUID();
-  const hold = () => maintenance.hold(holdID, new Date(now().getTime() + HOLD));
-  // The hold comes before the snapshot, so that the originals it references stay.
-  await hold();
-  const renewal = setInterval(() => void hold().catch(() => undefined), HOLD_RENEWAL);
+  const pauseID = randomUUID();
+  const pause = () => maintenance.pauseCollection(pauseID, new Date(now().getTime() + PAUSE));
+  // The pause comes before the snapshot, so that the originals it references stay.
+  await pause();
+  const renewal = setInterval(() => void pause().catch(() => undefined), PAUSE_RENEWAL);
   try {
     return await maintenance.snapshot((snapshot) =>
       writeFileAtomically(options.path, (add) => writeEntries(snapshot, options, now(), add)),
     );
   } finally {
     clearInterval(renewal);
-    await maintenance.release(holdID).catch(() => undefined);
+    await maintenance.resumeCollection(pauseID).catch(() => undefined);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Garbage collection: removes unreferenced originals with their rungs, rungs without an original, and staged
  * files that a crash left. A marker row in the database protects concurrent uploads; see
- * `MaintenanceRecords.collect`.
+ * `MaintenanceRecords.garbageCollect`.
  */
 import { STALE_UPLOAD } from '../blobs/staging.ts';
 import type { BlobStore, StoredOriginal, StoredRung } from '../blobs/store.ts';
@@ -94,7 +94,7 @@ export class GarbageCollection {
     }
     const stale = new Date(now - Math.max(grace, STALE_UPLOAD));
     summary.stagedFiles = await this.#blobs.sweepStaging(stale, dryRun);
-    if (!dryRun) await this.#records.forgetCollected(new Date(now - MARKER_LIFETIME));
+    if (!dryRun) await this.#records.deleteMarkers(new Date(now - MARKER_LIFETIME));
     return summary;
   }
 
@@ -104,7 +104,7 @@ export class GarbageCollection {
     { dryRun = false, onOriginal, onChecked, signal }: CollectOptions,
     summary: CollectionSummary,
   ): Promise<void> {
-    const unreferenced = await this.#records.unnamed(batch.map(({ digest }) => digest));
+    const unreferenced = await this.#records.findUnreferenced(batch.map(({ digest }) => digest));
     for (const { digest, size, storedOn } of batch) {
       throwIfFired(signal);
       onChecked?.();
@@ -127,7 +127,7 @@ export class GarbageCollection {
     { dryRun = false, onChecked, signal }: CollectOptions,
     summary: CollectionSummary,
   ): Promise<void> {
-    const unreferenced = await this.#records.unnamed(batch.map(({ digest }) => digest));
+    const unreferenced = await this.#records.findUnreferenced(batch.map(({ digest }) => digest));
     for (const { digest, name, size, storedOn } of batch) {
       throwIfFired(signal);
       onChecked?.();
@@ -144,9 +144,9 @@ export class GarbageCollection {
   async #removeOriginal(digest: Digest): Promise<boolean> {
     const removal = this.#blobs.createRemoval(digest);
     if (!(await removal.prepare())) return false;
-    let outcome: Awaited<ReturnType<MaintenanceRecords['collect']>>;
+    let outcome: Awaited<ReturnType<MaintenanceRecords['garbageCollect']>>;
     try {
-      outcome = await this.#records.collect(digest, this.#now(), removal.remove);
+      outcome = await this.#records.garbageCollect(digest, this.#now(), removal.remove);
     } catch (error) {
       // If this fails too, the next collection undoes the removal.
       await removal.undo().catch(() => undefined);
@@ -160,7 +160,7 @@ export class GarbageCollection {
       const isStoredAgain = (await this.#blobs.statOriginal(digest)) !== undefined;
       if (!isStoredAgain) await this.#blobs.dropRungs(digest);
     } else await removal.undo();
-    if (outcome !== 'held') return outcome === 'collected';
+    if (outcome !== 'paused') return outcome === 'collected';
     throw new AppError(
       'conflict',
       'a backup is running and needs the originals: retry when it has ended, or 15 minutes after it was killed',

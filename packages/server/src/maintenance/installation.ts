@@ -58,7 +58,7 @@ export async function findObstacle({
   records,
   blobs,
 }: LibraryParts): Promise<{ kind: 'schema' | 'library'; text: string } | undefined> {
-  const { applied, known } = await records.schema();
+  const { applied, known } = await records.readMigrations();
   if (applied.at(-1) !== known.at(-1) || applied.length !== known.length) {
     const text =
       `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${known.at(-1)}: ` +

@@ -1,84 +1,105 @@
 /**
- * The part of the MetadataStore port that maintenance needs: records of all accounts, checked, mended, collected, copied.
- * Refuses to know files, and what a command prints. Nothing of a request ever comes here: it reads across accounts.
- * `test/conformance/metadata-maintenance.ts` is this contract in executable form and runs against every backend.
+ * The records of all accounts, as maintenance checks, repairs, garbage-collects, copies and restores them.
+ * No request uses this port, because it reads across accounts.
+ * `test/conformance/metadata-maintenance.ts` tests this contract against every database.
  */
 import type { Digest, Image } from '../image.ts';
 
 export interface MaintenanceRecords {
-  /** The migrations that the database has had, and those that this version knows, in order. None: it is empty. */
-  schema(): Promise<{ applied: readonly string[]; known: readonly string[] }>;
+  /** Reads the migrations of the database, none if it is empty, and those of this version, in order. */
+  readMigrations(): Promise<{ applied: readonly string[]; known: readonly string[] }>;
 
-  /** Which library this is; undefined: it has not been named. */
+  /** The ID of this library; undefined if it has none yet. */
   libraryID(): Promise<string | undefined>;
-  /** Names it, if nobody has: of several that do so at once, one does. @returns the name that it has. */
+  /**
+   * Sets the ID of this library if it has none. Of several calls at once, one sets it.
+   * @returns the ID of the library.
+   */
   nameLibrary(libraryID: string): Promise<string>;
 
-  /** What the database finds wrong with its own files. PostgreSQL checks those itself, when it reads. */
-  damage(): Promise<readonly DatabaseDamage[]>;
+  /** Finds damage in the files of the database. PostgreSQL checks its files itself, on each read. */
+  findDamage(): Promise<readonly DatabaseDamage[]>;
 
-  /** How many images there are in all accounts, by their counters: how far there is to go. */
+  /** The number of images in all accounts, from their counters. Progress reports use it as the total. */
   countImages(): Promise<number>;
 
   /**
-   * All images of all accounts in the order of their digests, those with the same original together. Read in batches:
-   * what is added or replaced meanwhile may be missed or met twice.
+   * Reads the images of all accounts, ordered by digest. Each group has the images of one original.
+   * The groups are read in batches, so a concurrent insert or replacement may be missing or appear twice.
    */
   imagesByOriginal(): AsyncIterable<readonly Image[]>;
 
   /**
-   * Checks what is derived in the records: the counters of accounts, what shows which image, searched texts; and what
-   * can be seen of the others. Each finding was confirmed under the lock of its account, so what runs meanwhile is none.
-   * With `repair`, what is derived is made anew in the same transaction. That changes nothing that anybody said, so the
-   * audit trail does not tell of it. Ends with AppError `cancelled` when the signal fires, or its reason if it is one.
+   * Checks the derived records: the counters of accounts, the uses of images, and the texts for searches.
+   * Also checks that other records have possible values. Each finding is confirmed under the lock of its
+   * account, so a concurrent change is never a finding.
+   *
+   * With `repair`, the transaction of the check writes the derived records again. The audit trail gets no
+   * entry, because the content of the library does not change.
+   * @throws AppError `cancelled`, or the reason of the signal if that is an AppError.
    */
   checkRecords(options: CheckOptions): AsyncIterable<RecordFinding>;
 
-  /** Of these digests, those that no image of any account names; with the time at which the last one ceased to. */
-  unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>>;
+  /**
+   * Finds the digests that no image of any account references.
+   * @returns by digest, the time at which the last image stopped referencing it, if an image ever did.
+   */
+  findUnreferenced(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>>;
 
   /**
-   * Removes an original that nothing names. Whatever runs on this node or another, `remove` begins only while no image
-   * names the digest, and every later insert of it is answered with `collected` until the bytes were stored anew. If this
-   * resolves to `collected`, that was so until `remove` had ended: no row names bytes that it took. If it ends otherwise,
-   * `remove` may have run beside others, since a database that loses its connection gives the lock away and cannot stop
-   * who works under it: whoever calls takes back what `remove` did. An original that is there though nothing names it
-   * does no harm, nor does a process that ends in the middle, if another one takes back for it. Who writes
-   * records may have to wait for `remove`, so it does one thing and no more.
-   * @param remove may be called again. What it throws is thrown.
-   * @returns `named`: an image names it; `wanted`: an upload of the same bytes came in between; `held`: somebody
-   * holds on to what is there, as long as that may take.
+   * Garbage-collects an unreferenced original.
+   * - `remove` starts only while no image references the digest, on any node. It runs inside a transaction.
+   * - After that, each insert of the digest gets the outcome `collected` until its bytes were stored again.
+   * - The result `collected` means that both were true until `remove` ended. So no image references the
+   *   removed bytes.
+   *
+   * If this call throws, `remove` may have run without the lock: a database that loses its connection
+   * releases the lock, and cannot stop `remove`. So the caller must undo what `remove` did, which is always
+   * safe. An unreferenced original that is still stored does no harm. If the process ends first, another
+   * process must undo the removal.
+   *
+   * Writers of records may have to wait for `remove`, so it must be one short operation.
+   *
+   * The other results mean that `remove` did not run:
+   * - `referenced`: an image references the original.
+   * - `uploading`: a concurrent upload of the same bytes stopped the collection.
+   * - `paused`: collection is paused.
+   * @param remove may be called more than once. Its errors are thrown.
    */
-  collect(
+  garbageCollect(
     digest: Digest,
     on: Date,
     remove: () => Promise<void>,
-  ): Promise<'collected' | 'named' | 'wanted' | 'held'>;
+  ): Promise<'collected' | 'referenced' | 'uploading' | 'paused'>;
 
-  /** Forgets what was collected before this. No upload may take that long. */
-  forgetCollected(before: Date): Promise<void>;
+  /**
+   * Deletes the marker rows of originals that were collected before this time. No upload may take that long.
+   */
+  deleteMarkers(before: Date): Promise<void>;
 
-  /** Until then nothing is collected that is named at some time from now on; again with the same ID to go on. */
-  hold(holdID: string, until: Date): Promise<void>;
-  release(holdID: string): Promise<void>;
+  /** Pauses garbage collection until this time. A second call with the same ID replaces the time. */
+  pauseCollection(pauseID: string, until: Date): Promise<void>;
+  /** Ends a pause. Other pauses stay. */
+  resumeCollection(pauseID: string): Promise<void>;
 
-  /** Runs `work` over the records as they are at one moment, while others go on writing. */
+  /** Runs `work` with the records of one moment, while other clients write. */
   snapshot<T>(work: (snapshot: Snapshot) => Promise<T>): Promise<T>;
 
   /**
-   * Fills an empty database with the records of a snapshot, in one transaction: all of them, or none. Rows come table by
-   * table, in the order of `Snapshot.rows`. The schema becomes that of the records: `migrate` brings it to this version's.
-   * @throws AppError `conflict` if the database is not empty or the records are of another version than it can have;
-   * what `rows` throws, and then nothing was added.
+   * Fills an empty database with the records of a snapshot, in one transaction. The rows come table by table,
+   * in the order of `Snapshot.rows`. The schema becomes that of the records. Call `migrate` to bring it to
+   * this version.
+   * @throws AppError `conflict` if the database is not empty, or cannot have the schema of the records.
+   * @throws the error of `rows`. Then no row is added.
    */
   restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void>;
 }
 
-/** What is wrong with the files of the database itself. */
+/** Damage in the files of the database. */
 export interface DatabaseDamage {
-  /** A sentence for people. */
+  /** A sentence for the operator. */
   readonly text: string;
-  /** False: what the records say may be wrong, or not come out at all. */
+  /** False: reads may give wrong records, or fail. */
   readonly isReadable: boolean;
 }
 
@@ -87,17 +108,17 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What is wrong in the records. */
+/** A problem in the records. */
 export interface RecordFinding {
   readonly kind: 'counters' | 'uses' | 'record';
   readonly accountID: string;
   readonly imageID?: string;
-  /** A sentence for people. */
+  /** A sentence for the operator. */
   readonly text: string;
   readonly repaired: boolean;
 }
 
-/** A value of a record: columns are texts and whole numbers, in every database. */
+/** A value of a row. In every database, columns are texts and whole numbers. */
 export type Cell = string | number | null;
 export type Row = Readonly<Record<string, Cell>>;
 
@@ -107,13 +128,13 @@ export interface TableRows {
   readonly rows: readonly Row[];
 }
 
-/** The records at one moment. */
+/** The records of one moment. */
 export interface Snapshot {
-  /** The name of the last migration that the database has had. */
+  /** The name of the newest migration of the database. */
   readonly schema: string;
-  /** Every record, table by table so that what is referred to comes first, in batches of some hundred. */
+  /** All rows, in batches of some hundred. A table comes after the tables that it refers to. */
   rows(): AsyncIterable<TableRows>;
-  /** Every original that the records name, once, with its length in bytes. */
+  /** Each original that an image references, once, with its length in bytes. */
   originals(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
   countOriginals(): Promise<number>;
 }

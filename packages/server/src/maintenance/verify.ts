@@ -88,7 +88,7 @@ export class Verification {
       yield { ...obstacle, repaired: false };
       return;
     }
-    const damage = await this.#records.damage();
+    const damage = await this.#records.findDamage();
     for (const { text } of damage) yield { kind: 'database', text, repaired: false };
     if (damage.some(({ isReadable }) => !isReadable)) return;
     if (repair) await this.#blobs.undoUnfinishedRemovals();
@@ -123,7 +123,7 @@ export class Verification {
     const damage = await this.#damageOf(original.digest, signal);
     if (damage !== undefined) {
       // The image may have been replaced, and its original garbage-collected, since the record was read.
-      if ((await this.#records.unnamed([original.digest])).size > 0) return [];
+      if ((await this.#records.findUnreferenced([original.digest])).size > 0) return [];
       return images.map((image) => ({ ...damage, ...idsOf(image), repaired: false }));
     }
     const inconsistent = images.filter((image) => image.original.size !== original.size);

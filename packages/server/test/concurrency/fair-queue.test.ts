@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FairQueue, type Slot } from '../../src/concurrency/fair-queue.ts';
-import { MAX_SEARCHES_PER_ACCOUNT, Searches } from '../../src/database/search-limiter.ts';
+import { MAX_SEARCHES_PER_ACCOUNT, SearchLimiter } from '../../src/database/search-limiter.ts';
 
 const UNAVAILABLE = { name: 'AppError', code: 'unavailable', retryAfter: 1 };
 const CANCELLED = { name: 'AppError', code: 'cancelled' };
@@ -58,9 +58,9 @@ describe('a fair queue', () => {
   });
 });
 
-describe('searches', () => {
-  test('beyond the limit of an account are rejected, and those of another account run in between', async () => {
-    const searches = new Searches({ slots: 1, patience: 60_000 });
+describe('a search limiter', () => {
+  test('rejects searches above the limit of an account, and lets other accounts search in between', async () => {
+    const searches = new SearchLimiter({ slots: 1, timeout: 60_000 });
     const order: string[] = [];
     const search = (name: string) => searches.run(name, undefined, async () => order.push(name));
     const { promise: blocked, resolve: unblock } = Promise.withResolvers<void>();
@@ -75,8 +75,8 @@ describe('searches', () => {
     await search('one');
   });
 
-  test('release their slot when they fail or are cancelled', async () => {
-    const searches = new Searches({ slots: 1, patience: 60_000 });
+  test('frees the slot of a failed or cancelled search', async () => {
+    const searches = new SearchLimiter({ slots: 1, timeout: 60_000 });
     const { promise: blocked, resolve: unblock } = Promise.withResolvers<void>();
     const first = searches.run('one', undefined, () => blocked);
     const controller = new AbortController();

@@ -1,6 +1,6 @@
 /**
- * The contract of a BlobDriver in executable form: every driver runs the whole of it. It races as well as calls.
- * Refuses to know any backend; what only one of them can show is in that driver's own test.
+ * The tests of the BlobDriver contract, races included. Every driver runs all of them.
+ * Behaviour of only one driver belongs into the test of that driver.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
@@ -12,16 +12,16 @@ import { after, before, describe, it } from 'node:test';
 import type { BlobDriver, BlobStat } from '../../src/blobs/driver.ts';
 import { isAppError } from '../../src/errors.ts';
 
-/** A driver over an empty backend of its own. */
+/** A driver over an empty backend that no other test uses. */
 export interface BlobHarness {
   readonly driver: BlobDriver;
-  /** A second driver over the same backend, as another process, or the next start, would have it. */
+  /** Opens a second driver over the same backend, as another process or the next start does. */
   reopen(): Promise<BlobDriver>;
-  /** Ends and removes all that `open` made. */
+  /** Closes and removes everything that `open` made. */
   destroy(): Promise<void>;
 }
 
-/** Declares the suite for one backend. Each test uses keys of its own, so that one harness serves them all. */
+/** Declares the suite for one backend. All tests share a harness, so each test uses new keys. */
 export function blobConformance(name: string, open: () => Promise<BlobHarness>): void {
   describe(`${name} keeps the contract of a BlobDriver`, () => {
     let harness: BlobHarness;
@@ -44,7 +44,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
     const put = async (key: string, bytes: Uint8Array) => driver.put(key, await stage(bytes));
     const newKey = (folder = 'test') => `${folder}/${randomBytes(12).toString('hex')}`;
 
-    it('gives back the bytes that were put, and their size', async () => {
+    it('returns the stored bytes and their size', async () => {
       const key = newKey();
       const bytes = randomBytes(100_000);
       assert.equal(await put(key, bytes), 'created');
@@ -60,7 +60,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.equal(String(await content(driver, key)), 'first');
     });
 
-    it('leaves the staged file to the caller, and is not affected when it is removed', async () => {
+    it('keeps the staged file, and keeps the blob when the staged file is removed', async () => {
       const key = newKey();
       const file = await stage(Buffer.from('staged'));
       await driver.put(key, file);
@@ -70,14 +70,14 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.equal(String(await content(driver, key)), 'replaced');
     });
 
-    it('keeps an empty blob', async () => {
+    it('stores an empty blob', async () => {
       const key = newKey();
       assert.equal(await put(key, Buffer.alloc(0)), 'created');
       assert.equal((await driver.stat(key))?.size, 0);
       assert.equal((await content(driver, key))?.length, 0);
     });
 
-    it('keeps a blob of 20 MB', async () => {
+    it('stores a blob of 20 MB', async () => {
       const key = newKey();
       const bytes = randomBytes(20_000_000);
       await put(key, bytes);
@@ -88,7 +88,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.equal(hash.digest('hex'), createHash('sha256').update(bytes).digest('hex'));
     });
 
-    it('answers absence with a value', async () => {
+    it('returns undefined for a missing blob', async () => {
       const key = newKey('absent');
       assert.equal(await driver.open(key), undefined);
       assert.equal(await driver.stat(key), undefined);
@@ -97,18 +97,18 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.deepEqual(await keys(driver.list('absent/')), []);
     });
 
-    it('tells size and time of a blob', async () => {
+    it('returns the size and time of a blob', async () => {
       const key = newKey();
       const started = Date.now();
       await put(key, Buffer.from('12345'));
       const stat = await driver.stat(key);
       assert.equal(stat?.key, key);
       assert.equal(stat?.size, 5);
-      // A backend may keep whole seconds only, and file systems stamp with a coarse clock.
+      // A backend may store whole seconds only, and the clock of a file system is coarse.
       assert.ok(Math.abs((stat?.storedOn.getTime() ?? 0) - started) < 60_000);
     });
 
-    it('deletes one blob and no other', async () => {
+    it('deletes only the named blob', async () => {
       const [gone, stays] = [newKey(), newKey()];
       await put(gone, Buffer.from('gone'));
       await put(stays, Buffer.from('stays'));
@@ -126,7 +126,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.equal((await driver.stat(key))?.size, 15);
     });
 
-    it('can replace a blob by the very file that it was put from', async () => {
+    it('replaces a blob by the file that it was put from', async () => {
       const key = newKey();
       const file = await stage(Buffer.from('same'));
       await driver.put(key, file);
@@ -135,11 +135,11 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.deepEqual(await keys(driver.list(key)), [key]);
     });
 
-    it('lists by prefix, whether it ends inside a name or at a segment, and never what is in staging', async () => {
+    it('lists by prefix, ending inside a name or at a segment, without staged files', async () => {
       const names = ['list/aa/1', 'list/aa/2', 'list/ab/3', 'list/b/c/d/4', 'listing/5'];
       for (const name of names) await put(name, Buffer.from(name));
-      await stage(Buffer.from('on its way'));
-      const of = (prefix: string) => names.filter((name) => name.startsWith(prefix));
+      await stage(Buffer.from('staged'));
+      const namesWith = (prefix: string) => names.filter((name) => name.startsWith(prefix));
       for (const prefix of [
         'list',
         'list/',
@@ -150,7 +150,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
         'list/b/c',
         'listing/',
       ]) {
-        assert.deepEqual(await keys(driver.list(prefix)), of(prefix), prefix);
+        assert.deepEqual(await keys(driver.list(prefix)), namesWith(prefix), prefix);
       }
       for (const prefix of ['list/zz', 'nothing/', '../', '/', 'list//', 'list/../list/', 'staging/']) {
         assert.deepEqual(await keys(driver.list(prefix)), [], prefix);
@@ -163,7 +163,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.ok(!all.some((key) => key.includes('staging') || key.includes('.part')));
     });
 
-    it('lists the size and time that stat tells', async () => {
+    it('lists the same size and time as stat', async () => {
       const key = newKey('listed');
       await put(key, Buffer.from('123'));
       const listed: BlobStat[] = [];
@@ -171,7 +171,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.deepEqual(listed, [await driver.stat(key)]);
     });
 
-    it('can stop listing early', async () => {
+    it('stops a listing early', async () => {
       for (let i = 0; i < 5; i += 1) await put(newKey('early'), Buffer.from('x'));
       for await (const stat of driver.list('early/')) {
         assert.ok(stat.key.startsWith('early/'));
@@ -180,9 +180,9 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.equal((await keys(driver.list('early/'))).length, 5);
     });
 
-    it('creates exactly once when twenty put the same key at once', async () => {
+    it('creates the blob once when 20 calls put the same key at once', async () => {
       for (let round = 0; round < 10; round += 1) {
-        // A new folder each round, so that making it is part of the race.
+        // A new folder each round, so that the race includes making it.
         const key = newKey(`race-${round}-${randomBytes(4).toString('hex')}`);
         const second = await harness.reopen();
         const files = await Promise.all(
@@ -191,16 +191,13 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
         const outcomes = await Promise.all(files.map((file, i) => (i % 2 ? second : driver).put(key, file)));
         assert.equal(outcomes.filter((outcome) => outcome === 'created').length, 1);
         const winner = Buffer.alloc(50_000, `${outcomes.indexOf('created')}.`.padEnd(8, '-'));
-        assert.ok(
-          (await content(driver, key))?.equals(winner),
-          'the bytes are those of the one that created',
-        );
+        assert.ok((await content(driver, key))?.equals(winner), 'the bytes of the call that created it');
         assert.deepEqual(await keys(driver.list(key.split('/')[0] ?? '')), [key]);
         await second.close();
       }
     });
 
-    it('shows readers nothing or the whole while a blob is put', async () => {
+    it('shows readers either nothing or the whole blob during a put', async () => {
       const bytes = randomBytes(3_000_000);
       for (let round = 0; round < 5; round += 1) {
         const key = newKey();
@@ -222,7 +219,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       }
     });
 
-    it('shows readers one whole or the other while a blob is replaced', async () => {
+    it('shows readers either the whole old blob or the whole new one during a replacement', async () => {
       const key = newKey();
       const [old, fresh] = [Buffer.alloc(1_000_000, 'old '), Buffer.alloc(1_500_000, 'fresh ')];
       await put(key, old);
@@ -244,7 +241,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       await Promise.all([replacing, ...readers]);
     });
 
-    it('serves a reader to the end though the blob is deleted under it, or fails the stream', async () => {
+    it('completes or fails the stream of a blob that is deleted during the read', async () => {
       const key = newKey();
       const bytes = randomBytes(5_000_000);
       await put(key, bytes);
@@ -263,7 +260,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.ok(Buffer.concat(parts).equals(bytes));
     });
 
-    it('lets a reader leave early', async () => {
+    it('destroys the stream when a reader stops early', async () => {
       const key = newKey();
       await put(key, randomBytes(1_000_000));
       const blob = await driver.open(key);
@@ -275,7 +272,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.ok(blob.stream.destroyed);
     });
 
-    it('survives puts, deletes and listings at once', async () => {
+    it('lists the right blobs after concurrent puts, deletes and listings', async () => {
       const work = Array.from({ length: 30 }, async (_, i) => {
         const key = newKey(`busy/${i % 3}`);
         await put(key, Buffer.from(key));
@@ -287,10 +284,10 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.deepEqual(await keys(driver.list('busy/')), kept);
     });
 
-    it('refuses keys that are not of the grammar, and touches nothing', async () => {
-      const victim = join(driver.stagingFolder, '..', '..', `victim-${randomUUID()}`);
-      await writeFile(victim, 'untouched');
-      const outside = `../${victim.split('/').at(-1)}`;
+    it('refuses keys outside the grammar, and changes nothing', async () => {
+      const target = join(driver.stagingFolder, '..', '..', `target-${randomUUID()}`);
+      await writeFile(target, 'unchanged');
+      const outside = `../${target.split('/').at(-1)}`;
       const file = await stage(Buffer.from('hostile'));
       const hostile = [
         '',
@@ -299,7 +296,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
         '..',
         outside,
         `test/../${outside}`,
-        victim,
+        target,
         'a//b',
         'a/',
         '/a',
@@ -317,19 +314,19 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
         'a'.repeat(5_000),
       ];
       for (const key of hostile) {
-        const what = JSON.stringify(key).slice(0, 60);
-        await assert.rejects(async () => driver.put(key, file), TypeError, what);
-        await assert.rejects(async () => driver.replace(key, file), TypeError, what);
-        await assert.rejects(async () => driver.open(key), TypeError, what);
-        await assert.rejects(async () => driver.stat(key), TypeError, what);
-        await assert.rejects(async () => driver.delete(key), TypeError, what);
-        if (driver.localPath) assert.throws(() => driver.localPath?.(key), TypeError, what);
+        const label = JSON.stringify(key).slice(0, 60);
+        await assert.rejects(async () => driver.put(key, file), TypeError, label);
+        await assert.rejects(async () => driver.replace(key, file), TypeError, label);
+        await assert.rejects(async () => driver.open(key), TypeError, label);
+        await assert.rejects(async () => driver.stat(key), TypeError, label);
+        await assert.rejects(async () => driver.delete(key), TypeError, label);
+        if (driver.localPath) assert.throws(() => driver.localPath?.(key), TypeError, label);
       }
-      assert.equal(String(await readFile(victim)), 'untouched');
-      await rm(victim);
+      assert.equal(String(await readFile(target)), 'unchanged');
+      await rm(target);
     });
 
-    it('shows what was stored to the next driver over the same backend', async () => {
+    it('shows stored blobs to the next driver over the same backend', async () => {
       const key = newKey();
       const bytes = randomBytes(10_000);
       await put(key, bytes);
@@ -338,14 +335,14 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       await next.close();
     });
 
-    it('has, if it has local paths at all, the bytes there', async () => {
+    it('has the bytes at the local path, if it has local paths', async () => {
       const key = newKey();
       await put(key, Buffer.from('local'));
       const path = driver.localPath?.(key);
       if (path !== undefined) assert.equal(String(await readFile(path)), 'local');
     });
 
-    it('is cancelled by a signal that has fired, and stores nothing', async () => {
+    it('rejects calls with a fired signal, and stores nothing', async () => {
       const key = newKey();
       const file = await stage(Buffer.from('late'));
       const signal = AbortSignal.abort();
@@ -360,7 +357,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       assert.equal(await driver.stat(key), undefined);
     });
 
-    it('ends a stream whose signal fires', async () => {
+    it('fails a stream when its signal fires', async () => {
       const key = newKey();
       await put(key, randomBytes(5_000_000));
       const controller = new AbortController();
@@ -374,7 +371,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       );
     });
 
-    it('passes its own check and leaves nothing behind by it', async () => {
+    it('passes its check, which stores nothing', async () => {
       const before = await keys(driver.list(''));
       await driver.check();
       assert.deepEqual(await keys(driver.list('')), before);
@@ -383,9 +380,9 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
 }
 
 async function keys(stats: AsyncIterable<BlobStat>): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { key } of stats) found.push(key);
-  return found.sort();
+  const list: string[] = [];
+  for await (const { key } of stats) list.push(key);
+  return list.sort();
 }
 
 async function content(driver: BlobDriver, key: string): Promise<Buffer | undefined> {

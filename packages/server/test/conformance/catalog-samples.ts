@@ -1,4 +1,4 @@
-/** Owns the sample products and line items of the metadata tests. Refuses to know what is tested with them. */
+/** Sample products and line items for the metadata tests. */
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -45,15 +45,15 @@ export interface Shop {
   readonly accountID: string;
   readonly images: AccountImages;
   readonly catalog: AccountCatalog;
-  /** Adds an image of these bytes. */
-  add(bytes: string, changes?: Partial<NewImage>): Promise<string>;
-  /** Adds a product that must not be refused. */
-  sell(content: ProductContent): Promise<string>;
-  /** Adds a set of line items that must not be refused. */
-  write(...items: readonly LineItem[]): Promise<string>;
+  /** Adds an image with these bytes. @returns its imageID. */
+  addImage(bytes: string, changes?: Partial<NewImage>): Promise<string>;
+  /** Adds a product, and fails if the store refuses it. @returns its productID. */
+  addProduct(content: ProductContent): Promise<string>;
+  /** Adds a set of line items, and fails if the store refuses it. @returns its lineItemsID. */
+  addLineItems(...items: readonly LineItem[]): Promise<string>;
 }
 
-/** A new account of this store, with ways to fill it; or the same account seen through another store. */
+/** A new account of this store, with methods that fill it. @param existing opens this account instead. */
 export async function openShop(store: MetadataStore, existing?: string): Promise<Shop> {
   const account = accountOf();
   if (existing === undefined) await store.accounts.create(account, BY);
@@ -64,17 +64,17 @@ export async function openShop(store: MetadataStore, existing?: string): Promise
     accountID,
     images,
     catalog,
-    async add(bytes, changes) {
+    async addImage(bytes, changes) {
       const image = newImage(bytes, changes);
       assert.equal((await images.insert(image, { defaultQuota: 300 })).kind, 'inserted');
       return image.imageID;
     },
-    async sell(content) {
+    async addProduct(content) {
       const product = newProduct(content);
       assert.equal((await catalog.insertProduct(product)).kind, 'inserted');
       return product.productID;
     },
-    async write(...items) {
+    async addLineItems(...items) {
       const set = newLineItems(...items);
       assert.equal((await catalog.insertLineItems(set)).kind, 'inserted');
       return set.lineItemsID;
@@ -82,12 +82,12 @@ export async function openShop(store: MetadataStore, existing?: string): Promise
   };
 }
 
-/** What enabling takes: that many images, and any number of bytes. */
-export function upTo(images: number): EnableOptions {
+/** Options of `enable` with this image quota, and without a byte quota. */
+export function imageQuota(images: number): EnableOptions {
   return { on: START, defaultQuota: images };
 }
 
-/** Sets what the account lets happen to images in use; undefined if there is no such account. */
+/** Sets the disable policy of the account. @returns undefined if there is no such account. */
 export function setPolicy(
   store: MetadataStore,
   accountID: string,

@@ -1,6 +1,5 @@
 /**
- * The part of the metadata contract that concerns the audit trail: what every change writes, in its own transaction,
- * and that nothing takes it back.
+ * The contract of the audit trail: each change adds an entry in its transaction, and no entry can be changed.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -9,9 +8,9 @@ import type { MetadataStore } from '../../src/database/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import {
   accountOf,
+  accountWithImage,
   BY,
   digestOf,
-  furnishedAccount,
   keyOf,
   later,
   newImage,
@@ -26,12 +25,12 @@ export function metadataAudit(current: () => MetadataHarness): void {
       store = current().store;
     });
     const all = { skip: 0, count: 200 };
-    /** What was told of an account, or of the server, oldest first. */
-    const told = async (accountID?: string) =>
+    /** The actions in the trail of an account, or of the server, oldest first. */
+    const actionsOf = async (accountID?: string) =>
       (await store.audit.list(accountID, all)).entries.toReversed().map(({ action }) => action);
 
-    test('tells of each change of an image, by whom, and with the digests before and after', async () => {
-      const { account, images, first } = await furnishedAccount(store);
+    test('records each change of an image with its actor and the digests before and after', async () => {
+      const { account, images, first } = await accountWithImage(store);
       const { accountID } = account;
       const { imageID: subjectID } = first;
       const before = digestOf('first');
@@ -76,14 +75,14 @@ export function metadataAudit(current: () => MetadataHarness): void {
       ]);
     });
 
-    test('says nothing of what changed nothing', async () => {
-      const { account, images, first } = await furnishedAccount(store);
-      const remember = { key: 'retry', fingerprint: 'f', notBefore: later(-60) };
+    test('has no entry for a call that changed nothing', async () => {
+      const { account, images, first } = await accountWithImage(store);
+      const idempotency = { key: 'retry', fingerprint: 'f', notBefore: later(-60) };
       const second = newImage('second');
-      await images.insert(second, { defaultQuota: 300, remember });
+      await images.insert(second, { defaultQuota: 300, idempotency });
       await images.disable(first.imageID, later(1));
       const before = await store.audit.list(account.accountID, all);
-      await images.insert(newImage('second'), { defaultQuota: 300, remember });
+      await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
       await images.insert(newImage('first'), { defaultQuota: 300 });
       await images.insert(newImage('third'), { defaultQuota: 1 });
       await images.replace(first.imageID, { original: originalOf('x'), updatedOn: later(2) });
@@ -98,7 +97,7 @@ export function metadataAudit(current: () => MetadataHarness): void {
       assert.deepEqual(await store.audit.list(accountID, all), before);
     });
 
-    test('tells of accounts, of keys to each of their accounts, and of keys for all to the server', async () => {
+    test('has changes of keys in each of their accounts, and of keys for all accounts in the server', async () => {
       const one = accountOf();
       const two = accountOf();
       for (const account of [one, two]) await store.accounts.create(account, BY);
@@ -116,16 +115,16 @@ export function metadataAudit(current: () => MetadataHarness): void {
         await store.keys.revoke(key.keyID, later(7), BY);
       }
       await store.keys.put(wide, digestOf('new'), later(8), { kind: 'server' });
-      const ofKeys = ['key.create', 'key.rotate', 'key.revoke'];
-      assert.deepEqual(await told(one.accountID), [
+      const keyActions = ['key.create', 'key.rotate', 'key.revoke'];
+      assert.deepEqual(await actionsOf(one.accountID), [
         'account.create',
         'account.change',
         'account.suspend',
         'account.resume',
-        ...ofKeys,
+        ...keyActions,
       ]);
-      assert.deepEqual(await told(two.accountID), ['account.create', ...ofKeys]);
-      assert.deepEqual(await told(), [...ofKeys, 'key.replace']);
+      assert.deepEqual(await actionsOf(two.accountID), ['account.create', ...keyActions]);
+      assert.deepEqual(await actionsOf(), [...keyActions, 'key.replace']);
       const { entries } = await store.audit.list(one.accountID, all);
       assert.deepEqual(entries.find(({ action }) => action === 'account.change')?.details, {
         before: { displayName: one.displayName, imageQuota: null },
@@ -134,7 +133,7 @@ export function metadataAudit(current: () => MetadataHarness): void {
       assert.deepEqual((await store.audit.list(undefined, all)).entries[0]?.by, { kind: 'server' });
     });
 
-    test('keeps every kind of actor as it was', async () => {
+    test('returns every kind of actor exactly as it was stored', async () => {
       const actors = [
         { ...BY, tokenID: randomUUID() },
         BY,
@@ -144,18 +143,18 @@ export function metadataAudit(current: () => MetadataHarness): void {
       const account = accountOf();
       for (const by of actors) await store.accounts.create({ ...account, accountID: randomUUID() }, by);
       const { accounts } = await store.accounts.list(all, 'all');
-      const lines = await Promise.all(
+      const stored = await Promise.all(
         accounts.map(async ({ accountID }) => (await store.audit.list(accountID, all)).entries[0]?.by),
       );
       const sorted = (list: readonly (object | undefined)[]) =>
         list.toSorted((a, b) => JSON.stringify(a).length - JSON.stringify(b).length);
-      assert.deepEqual(sorted(lines), sorted(actors));
+      assert.deepEqual(sorted(stored), sorted(actors));
     });
 
-    test('is paged without gaps, newest first, also when many write at once', async () => {
-      const { account } = await furnishedAccount(store);
+    test('has pages without gaps, newest first, after concurrent writes', async () => {
+      const { account } = await accountWithImage(store);
       const { accountID } = account;
-      const other = await current().another();
+      const other = await current().openAnother();
       await Promise.all(
         Array.from({ length: 20 }, (_, i) =>
           (i % 2 ? store : other)
@@ -176,8 +175,8 @@ export function metadataAudit(current: () => MetadataHarness): void {
       assert.deepEqual(await sequences(22, 3), []);
     });
 
-    test('cannot be changed or shortened by whoever reaches the database', async () => {
-      const { account } = await furnishedAccount(store);
+    test('refuses updates and deletions by SQL statements', async () => {
+      const { account } = await accountWithImage(store);
       const before = await store.audit.list(account.accountID, all);
       for (const statement of [
         `update audit set key_id = 'x'`,

@@ -1,6 +1,6 @@
 /**
- * The part of the metadata contract that concerns the quota of bytes: what counts, what is refused, and that the count
- * is exact whatever happens at once.
+ * The contract of the byte quota: which bytes count, which changes are refused, and exact counts under
+ * concurrency.
  */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
@@ -12,23 +12,26 @@ import { accountOf, BY, later, newImage, originalOf } from './metadata-samples.t
 
 const CONTENDERS = 20;
 
-/** A new image of other bytes than all others, as many as told. */
-const sized = (name: string, size: number) => newImage(name, { original: originalOf(name, { size }) });
+/** A new image with unique bytes, of this size. */
+const imageOfSize = (name: string, size: number) => newImage(name, { original: originalOf(name, { size }) });
 
-/** Tries to add one byte under the least quota that holds `bytes` and it, and under one that does not. */
+/**
+ * Asserts the byte count of the account. Adds one byte: a quota of `bytes` refuses it, and a larger one does
+ * not.
+ */
 async function assertCounts(images: AccountImages, bytes: number): Promise<void> {
-  const probe = sized(`probe of ${bytes}`, 1);
-  // With an account that holds nothing, the quota below would be no limit.
+  const probe = imageOfSize(`probe of ${bytes}`, 1);
+  // A quota of 0 would mean no limit.
   if (bytes > 0) {
     const refused = await images.insert(probe, { defaultQuota: 1e6, defaultByteQuota: bytes });
-    assert.deepEqual(refused, { kind: 'byte-quota-exceeded', limit: bytes }, `holds less than ${bytes}`);
+    assert.deepEqual(refused, { kind: 'byte-quota-exceeded', limit: bytes }, `counts less than ${bytes}`);
   }
   const fits = await images.insert(probe, { defaultQuota: 1e6, defaultByteQuota: bytes + 1 });
-  assert.equal(fits.kind, 'inserted', `holds more than ${bytes}`);
+  assert.equal(fits.kind, 'inserted', `counts more than ${bytes}`);
 }
 
 export function metadataBytes(current: () => MetadataHarness): void {
-  describe('the quota of bytes', () => {
+  describe('the byte quota', () => {
     let store: MetadataStore;
     beforeEach(() => {
       store = current().store;
@@ -39,70 +42,73 @@ export function metadataBytes(current: () => MetadataHarness): void {
       return { account, images: store.forAccount(account.accountID, BY) };
     };
 
-    test('is kept with the account', async () => {
+    test('is stored with the account', async () => {
       for (const byteQuota of [0, 1, 2 ** 50]) {
         const { account } = await emptyAccount({ byteQuota });
         assert.deepEqual(await store.accounts.find(account.accountID), account);
       }
     });
 
-    test('lets an account be filled to the last byte, and not beyond', async () => {
+    test('accepts images up to the last byte and refuses one byte more', async () => {
       const { images } = await emptyAccount();
       const quota = { defaultQuota: 300, defaultByteQuota: 100 };
-      assert.equal((await images.insert(sized('a', 60), quota)).kind, 'inserted');
-      const refused = await images.insert(sized('b', 41), quota);
+      assert.equal((await images.insert(imageOfSize('a', 60), quota)).kind, 'inserted');
+      const refused = await images.insert(imageOfSize('b', 41), quota);
       assert.deepEqual(refused, { kind: 'byte-quota-exceeded', limit: 100 });
       assert.equal((await images.list({ skip: 0, count: 20 })).total, 1);
-      assert.equal((await images.insert(sized('c', 40), quota)).kind, 'inserted');
-      assert.equal((await images.insert(sized('d', 1), quota)).kind, 'byte-quota-exceeded');
+      assert.equal((await images.insert(imageOfSize('c', 40), quota)).kind, 'inserted');
+      assert.equal((await images.insert(imageOfSize('d', 1), quota)).kind, 'byte-quota-exceeded');
     });
 
-    test('is the account’s own before the default; 0 is no limit, and so is none', async () => {
+    test('uses the quota of the account before the default; 0 and an absent quota mean no limit', async () => {
       const { images: small } = await emptyAccount({ byteQuota: 10 });
       const generous = { defaultQuota: 300, defaultByteQuota: 1_000 };
-      assert.deepEqual(await small.insert(sized('a', 11), generous), {
+      assert.deepEqual(await small.insert(imageOfSize('a', 11), generous), {
         kind: 'byte-quota-exceeded',
         limit: 10,
       });
       const { images: free } = await emptyAccount({ byteQuota: 0 });
       const strict = { defaultQuota: 300, defaultByteQuota: 10 };
-      assert.equal((await free.insert(sized('a', 11), strict)).kind, 'inserted');
+      assert.equal((await free.insert(imageOfSize('a', 11), strict)).kind, 'inserted');
       const { images: plain } = await emptyAccount();
       assert.equal(
-        (await plain.insert(sized('a', 2 ** 40), { defaultQuota: 300, defaultByteQuota: 0 })).kind,
+        (await plain.insert(imageOfSize('a', 2 ** 40), { defaultQuota: 300, defaultByteQuota: 0 })).kind,
         'inserted',
       );
-      assert.equal((await plain.insert(sized('b', 2 ** 40), { defaultQuota: 300 })).kind, 'inserted');
+      assert.equal((await plain.insert(imageOfSize('b', 2 ** 40), { defaultQuota: 300 })).kind, 'inserted');
     });
 
-    test('comes after the idempotency key, duplicates and the quota of images', async () => {
+    test('is checked after the idempotency key, duplicates and the image quota', async () => {
       const { images } = await emptyAccount();
-      const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
-      const first = sized('first', 10);
-      await images.insert(first, { defaultQuota: 1, defaultByteQuota: 10, remember });
+      const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+      const first = imageOfSize('first', 10);
+      await images.insert(first, { defaultQuota: 1, defaultByteQuota: 10, idempotency });
       const full = { defaultQuota: 1, defaultByteQuota: 10 };
-      assert.equal((await images.insert(sized('other', 10), { ...full, remember })).kind, 'replayed');
-      assert.equal((await images.insert(sized('first', 10), full)).kind, 'duplicate');
-      assert.equal((await images.insert(sized('other', 10), full)).kind, 'quota-exceeded');
       assert.equal(
-        (await images.insert(sized('other', 10), { ...full, defaultQuota: 2 })).kind,
+        (await images.insert(imageOfSize('other', 10), { ...full, idempotency })).kind,
+        'replayed',
+      );
+      assert.equal((await images.insert(imageOfSize('first', 10), full)).kind, 'duplicate');
+      assert.equal((await images.insert(imageOfSize('other', 10), full)).kind, 'quota-exceeded');
+      assert.equal(
+        (await images.insert(imageOfSize('other', 10), { ...full, defaultQuota: 2 })).kind,
         'byte-quota-exceeded',
       );
     });
 
-    test('counts no image that is disabled, once', async () => {
+    test('does not count a disabled image, and subtracts its bytes only once', async () => {
       const { images } = await emptyAccount();
-      const added = sized('a', 60);
+      const added = imageOfSize('a', 60);
       await images.insert(added, { defaultQuota: 300 });
-      await images.insert(sized('b', 5), { defaultQuota: 300 });
+      await images.insert(imageOfSize('b', 5), { defaultQuota: 300 });
       await images.disable(added.imageID, later(1));
       await images.disable(added.imageID, later(2));
       await assertCounts(images, 5);
     });
 
-    test('counts what an image has now, and lets no replacement go beyond it', async () => {
+    test('counts the current bytes of an image, and refuses replacements beyond it', async () => {
       const { images } = await emptyAccount();
-      const [one, two] = [sized('one', 50), sized('two', 30)];
+      const [one, two] = [imageOfSize('one', 50), imageOfSize('two', 30)];
       for (const image of [one, two]) await images.insert(image, { defaultQuota: 300 });
       const replace = (bytes: string, size: number, defaultByteQuota: number) =>
         images.replace(one.imageID, {
@@ -114,39 +120,39 @@ export function metadataBytes(current: () => MetadataHarness): void {
       assert.deepEqual(await replace('larger', 71, 100), { kind: 'byte-quota-exceeded', limit: 100 });
       assert.deepEqual(await images.find(one.imageID), before);
       assert.equal((await replace('larger', 70, 100)).kind, 'changed');
-      // Where the quota was lowered meanwhile, an account may still shrink, and keep what it has.
+      // Under a lowered quota, an account may still shrink or keep its size.
       assert.equal((await replace('larger', 70, 10)).kind, 'changed');
       assert.equal((await replace('smaller', 20, 10)).kind, 'changed');
       assert.equal((await replace('two', 21, 10)).kind, 'duplicate', 'comes before the quota');
-      await images.describe(one.imageID, { altText: 'of no weight' }, later(2));
+      await images.describe(one.imageID, { altText: 'not counted' }, later(2));
       await assertCounts(images, 50);
     });
 
-    test('is each account’s own', async () => {
+    test('counts the bytes of each account separately', async () => {
       const { images: mine } = await emptyAccount();
       const { images: theirs } = await emptyAccount();
       const quota = { defaultQuota: 300, defaultByteQuota: 10 };
-      assert.equal((await mine.insert(sized('a', 10), quota)).kind, 'inserted');
-      assert.equal((await theirs.insert(sized('a', 10), quota)).kind, 'inserted');
+      assert.equal((await mine.insert(imageOfSize('a', 10), quota)).kind, 'inserted');
+      assert.equal((await theirs.insert(imageOfSize('a', 10), quota)).kind, 'inserted');
     });
 
     const participants = {
       'one store': async (harness: MetadataHarness) => [harness.store],
-      'two stores': async (harness: MetadataHarness) => [harness.store, await harness.another()],
+      'two stores': async (harness: MetadataHarness) => [harness.store, await harness.openAnother()],
     };
     for (const [name, stores] of Object.entries(participants)) {
-      describe(`within ${name}`, () => {
+      describe(`with ${name}`, () => {
         async function contenders(): Promise<AccountImages[]> {
           const { account } = await emptyAccount();
           const all: MetadataStore[] = await stores(current());
           return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID, BY));
         }
 
-        test('lets in no more uploads at once than fit', async () => {
+        test('accepts only as many concurrent uploads as fit', async () => {
           const views = await contenders();
           const outcomes = await Promise.all(
             views.map((images, i) =>
-              images.insert(sized(`bytes ${i}`, 10), { defaultQuota: 300, defaultByteQuota: 55 }),
+              images.insert(imageOfSize(`bytes ${i}`, 10), { defaultQuota: 300, defaultByteQuota: 55 }),
             ),
           );
           assert.equal(outcomes.filter(({ kind }) => kind === 'inserted').length, 5);
@@ -154,9 +160,9 @@ export function metadataBytes(current: () => MetadataHarness): void {
           await assertCounts(pick(views, 0), 50);
         });
 
-        test('lets no more replacements grow at once than fit', async () => {
+        test('accepts only as many concurrent growing replacements as fit', async () => {
           const views = await contenders();
-          const added = views.map((_, i) => sized(`before ${i}`, 10));
+          const added = views.map((_, i) => imageOfSize(`before ${i}`, 10));
           for (const image of added) await pick(views, 0).insert(image, { defaultQuota: 300 });
           const outcomes = await Promise.all(
             views.map((images, i) =>
@@ -171,13 +177,13 @@ export function metadataBytes(current: () => MetadataHarness): void {
           await assertCounts(pick(views, 0), CONTENDERS * 10 + 4 * 7);
         });
 
-        test('counts exactly while images are added, replaced and disabled at once', async () => {
+        test('counts exactly after concurrent inserts, replacements and disablings', async () => {
           const views = await contenders();
-          const added = views.map((_, i) => sized(`image ${i}`, 100 + i));
+          const added = views.map((_, i) => imageOfSize(`image ${i}`, 100 + i));
           for (const image of added) await pick(views, 0).insert(image, { defaultQuota: 300 });
           await Promise.all(
             views.flatMap((images, i) => [
-              images.insert(sized(`new ${i}`, 1_000), { defaultQuota: 300 }),
+              images.insert(imageOfSize(`new ${i}`, 1_000), { defaultQuota: 300 }),
               images.replace(pick(added, i).imageID, {
                 original: originalOf(`replaced ${i}`, { size: 10_000 + i }),
                 updatedOn: later(1),
@@ -197,7 +203,7 @@ export function metadataBytes(current: () => MetadataHarness): void {
       });
     }
 
-    test('agrees with the sum over the images after any sequence of changes', async () => {
+    test('counts the sum of the image sizes after any sequence of changes', async () => {
       const step = fc.record({
         action: fc.constantFrom('insert' as const, 'replace' as const, 'disable' as const),
         size: fc.integer({ min: 1, max: 50 }),
@@ -213,7 +219,7 @@ export function metadataBytes(current: () => MetadataHarness): void {
             const imageID = names[image] ?? 'unknown';
             const before = enabled.get(imageID);
             if (action === 'insert') {
-              const added = sized(`step ${index}`, size);
+              const added = imageOfSize(`step ${index}`, size);
               const { kind } = await images.insert(added, { defaultQuota: 300 });
               assert.equal(kind, sum() + size <= 120 ? 'inserted' : 'byte-quota-exceeded');
               if (kind !== 'inserted') continue;
@@ -231,12 +237,12 @@ export function metadataBytes(current: () => MetadataHarness): void {
               if (fits) enabled.set(imageID, size);
             }
           }
-          // The account's own quota decides, so what fits exactly tells the count.
+          // The size that exactly fits into the quota shows the count.
           const room = 120 - sum();
-          const over = await images.insert(sized('over', room + 1), { defaultQuota: 300 });
+          const over = await images.insert(imageOfSize('over', room + 1), { defaultQuota: 300 });
           assert.equal(over.kind, 'byte-quota-exceeded');
           if (room === 0) return;
-          const fits = await images.insert(sized('fits', room), { defaultQuota: 300 });
+          const fits = await images.insert(imageOfSize('fits', room), { defaultQuota: 300 });
           assert.equal(fits.kind, 'inserted');
         }),
         { numRuns: 25 },

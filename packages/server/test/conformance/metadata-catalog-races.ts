@@ -1,6 +1,7 @@
 /**
- * The part of the metadata contract that concerns assigning while images are disabled, within one store and between
- * two over the same database. Also a random walk of the whole catalogue against a plain model.
+ * The contract of the catalogue under concurrency: images that are assigned and disabled at once, with one
+ * store and with two over the same database. Also random changes of a catalogue, compared with a simple
+ * model.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -9,13 +10,13 @@ import type { MetadataStore } from '../../src/database/store.ts';
 import {
   contentOf,
   groupOf,
+  imageQuota,
   itemOf,
   newLineItems,
   newProduct,
   openShop,
   type Shop,
   setPolicy,
-  upTo,
 } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { later, newImage, originalOf } from './metadata-samples.ts';
@@ -25,11 +26,11 @@ const CONTENDERS = 12;
 export function metadataCatalogRaces(current: () => MetadataHarness): void {
   const participants = {
     'one store': async (harness: MetadataHarness) => [harness.store],
-    'two stores': async (harness: MetadataHarness) => [harness.store, await harness.another()],
+    'two stores': async (harness: MetadataHarness) => [harness.store, await harness.openAnother()],
   };
   for (const [name, stores] of Object.entries(participants)) {
-    describe(`races of the catalogue within ${name}`, () => {
-      /** Views of one new account, one for each contender, in turn from each store. */
+    describe(`races of the catalogue with ${name}`, () => {
+      /** Shops of one new account, one for each contender. The stores alternate. */
       async function contenders(): Promise<[Shop, ...Shop[]]> {
         const all: MetadataStore[] = await stores(current());
         const first = await openShop(current().store);
@@ -41,20 +42,20 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
         return [first, ...others];
       }
 
-      test('an image that is assigned and disabled at once is in use, or the assignment was refused', async () => {
+      test('either uses an image that is disabled at the same time, or refuses the assignment', async () => {
         const shops = await contenders();
         const [shop] = shops;
         for (let round = 0; round < 12; round += 1) {
-          const image = await shop.add(`round ${round}`);
-          const kept = await shop.sell(contentOf());
+          const image = await shop.addImage(`round ${round}`);
+          const productID = await shop.addProduct(contentOf());
           const content = contentOf([], { optionGroups: [groupOf([image])] });
           const work = [
             () => shops[1]?.images.disable(image, later(1)),
             () => shops[2]?.catalog.insertProduct(newProduct(contentOf([image]))),
-            () => shops[3]?.catalog.replaceProduct(kept, content, later(1)),
+            () => shops[3]?.catalog.replaceProduct(productID, content, later(1)),
             () => shops[4]?.catalog.insertLineItems(newLineItems(itemOf({ imageIDs: [image] }))),
           ];
-          // Whoever begins has the better chance; so everyone does, in turn.
+          // The first call has the best chance, so each call is the first one in some rounds.
           const order = work.map((_, i) => (i + round) % work.length);
           const results = new Map(await Promise.all(order.map(async (i) => [i, await work[i]?.()] as const)));
           assert.equal(results.get(0)?.kind, 'disabled');
@@ -71,12 +72,12 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
         }
       });
 
-      test('under the policy to refuse, either the assignment or the disabling wins, never both', async () => {
+      test('accepts either the assignment or the disabling under the policy refuse-in-use', async () => {
         const shops = await contenders();
         const [shop] = shops;
         await setPolicy(current().store, shop.accountID, 'refuse-in-use');
         for (let round = 0; round < 12; round += 1) {
-          const image = await shop.add(`round ${round}`);
+          const image = await shop.addImage(`round ${round}`);
           const assign = () => shops[1]?.catalog.insertProduct(newProduct(contentOf([image])));
           const disable = () => shops[2]?.images.disable(image, later(1));
           const [one, other] = await Promise.all(
@@ -90,15 +91,17 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
         }
       });
 
-      test('of images enabled at once no more come back than the quota allows', async () => {
+      test('enables only as many images at once as the quota allows', async () => {
         const shops = await contenders();
         const ids: string[] = [];
         for (const [i] of shops.entries()) {
-          const image = await shops[0].add(`image ${i}`);
+          const image = await shops[0].addImage(`image ${i}`);
           await shops[0].images.disable(image, later(1));
           ids.push(image);
         }
-        const outcomes = await Promise.all(shops.map((shop, i) => shop.images.enable(ids[i] ?? '', upTo(5))));
+        const outcomes = await Promise.all(
+          shops.map((shop, i) => shop.images.enable(ids[i] ?? '', imageQuota(5))),
+        );
         assert.equal(outcomes.filter(({ kind }) => kind === 'enabled').length, 5);
         const enabled = await shops[0].images.list({ skip: 0, count: 200 }, { disabled: false });
         assert.equal(enabled.total, 5);
@@ -106,11 +109,14 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
         assert.equal(beyond.kind, 'quota-exceeded');
       });
 
-      test('products and line items that are added at once are all listed', async () => {
+      test('lists all products and line items that are added at once', async () => {
         const shops = await contenders();
-        const image = await shops[0].add('a');
+        const image = await shops[0].addImage('a');
         await Promise.all(
-          shops.flatMap((shop) => [shop.sell(contentOf([image])), shop.write(itemOf({ imageIDs: [image] }))]),
+          shops.flatMap((shop) => [
+            shop.addProduct(contentOf([image])),
+            shop.addLineItems(itemOf({ imageIDs: [image] })),
+          ]),
         );
         const page = { skip: 0, count: 200 };
         const { products, total } = await shops[0].catalog.listProducts(page);
@@ -121,11 +127,11 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
         assert.deepEqual(totals, { products: CONTENDERS, options: 0, lineItems: CONTENDERS });
       });
 
-      test('changes of one product at once leave the usage of the one that came last', async () => {
+      test('has the usage of the last change after concurrent changes of one product', async () => {
         const shops = await contenders();
         const images: string[] = [];
-        for (const [i] of shops.entries()) images.push(await shops[0].add(`image ${i}`));
-        const productID = await shops[0].sell(contentOf());
+        for (const [i] of shops.entries()) images.push(await shops[0].addImage(`image ${i}`));
+        const productID = await shops[0].addProduct(contentOf());
         await Promise.all(
           shops.map((shop, i) =>
             shop.catalog.replaceProduct(productID, contentOf(images.slice(i, i + 1)), later(i)),
@@ -141,14 +147,14 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
     });
   }
 
-  test('usage, unused, and what may be assigned agree with a plain model after any sequence of changes', async () => {
+  test('has the usage, filters and refusals of a simple model after any sequence of changes', async () => {
     const { store } = current();
     await fc.assert(
       fc.asyncProperty(fc.array(STEP, { maxLength: 40 }), fc.boolean(), async (steps, strict) => {
         const shop = await openShop(store);
         if (strict) await setPolicy(store, shop.accountID, 'refuse-in-use');
         const model = new Model(strict);
-        for (const step of steps) await model.walk(shop, step);
+        for (const step of steps) await model.apply(shop, step);
         await model.compare(shop);
       }),
       { numRuns: 40 },
@@ -157,21 +163,26 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
 }
 
 const index = fc.nat({ max: 5 });
-const picked = fc.array(index, { maxLength: 3 });
+const picks = fc.array(index, { maxLength: 3 });
 const STEP = fc.oneof(
-  fc.record({ do: fc.constant('add' as const) }),
+  fc.record({ do: fc.constant('add image' as const) }),
   fc.record({
     do: fc.constantFrom('disable' as const, 'enable' as const, 'change bytes' as const),
     image: index,
   }),
-  fc.record({ do: fc.constant('sell' as const), own: picked, optional: picked }),
-  fc.record({ do: fc.constant('replace' as const), product: index, own: picked, optional: picked }),
-  fc.record({ do: fc.constant('withdraw' as const), product: index }),
-  fc.record({ do: fc.constant('write' as const), own: picked, optional: picked, product: fc.option(index) }),
+  fc.record({ do: fc.constant('add product' as const), own: picks, optional: picks }),
+  fc.record({ do: fc.constant('replace product' as const), product: index, own: picks, optional: picks }),
+  fc.record({ do: fc.constant('disable product' as const), product: index }),
+  fc.record({
+    do: fc.constant('add line items' as const),
+    own: picks,
+    optional: picks,
+    product: fc.option(index),
+  }),
 );
 type Step = typeof STEP extends fc.Arbitrary<infer T> ? T : never;
 
-/** The simplest thing that behaves as the catalogue should: lists that are looked through. */
+/** A simple model of a catalogue: lists that are searched from start to end. */
 class Model {
   readonly #strict: boolean;
   readonly #images: { id: string; disabled: boolean }[] = [];
@@ -183,42 +194,43 @@ class Model {
     this.#strict = strict;
   }
 
-  async walk(shop: Shop, step: Step): Promise<void> {
+  /** Applies a step to the shop and to the model, and asserts the outcome. */
+  async apply(shop: Shop, step: Step): Promise<void> {
     switch (step.do) {
-      case 'add':
-        this.#images.push({ id: await shop.add(`bytes ${this.#bytes++}`), disabled: false });
+      case 'add image':
+        this.#images.push({ id: await shop.addImage(`bytes ${this.#bytes++}`), disabled: false });
         return;
       case 'disable':
       case 'enable':
       case 'change bytes':
         return this.#changeImage(shop, step.do, step.image);
-      case 'sell': {
+      case 'add product': {
         const { content, own, optional } = this.#content(step);
         const product = newProduct(content);
         const { kind } = await shop.catalog.insertProduct(product);
-        const good = this.#assignable([...own, ...optional]);
-        assert.equal(kind, good ? 'inserted' : 'refused');
-        if (good) this.#products.push({ id: product.productID, own, optional, disabled: false });
+        const isAllowed = this.#areAssignable([...own, ...optional]);
+        assert.equal(kind, isAllowed ? 'inserted' : 'refused');
+        if (isAllowed) this.#products.push({ id: product.productID, own, optional, disabled: false });
         return;
       }
-      case 'replace': {
+      case 'replace product': {
         const product = this.#products[step.product];
         if (product === undefined) return;
         const { content, own, optional } = this.#content(step);
         const { kind } = await shop.catalog.replaceProduct(product.id, content, later(1));
-        const good = this.#assignable([...own, ...optional], [...product.own, ...product.optional]);
-        assert.equal(kind, product.disabled ? 'disabled' : good ? 'changed' : 'refused');
+        const isAllowed = this.#areAssignable([...own, ...optional], [...product.own, ...product.optional]);
+        assert.equal(kind, product.disabled ? 'disabled' : isAllowed ? 'changed' : 'refused');
         if (kind === 'changed') Object.assign(product, { own, optional });
         return;
       }
-      case 'withdraw': {
+      case 'disable product': {
         const product = this.#products[step.product];
         if (product === undefined) return;
         assert.equal((await shop.catalog.disableProduct(product.id, later(1))).kind, 'disabled');
         product.disabled = true;
         return;
       }
-      case 'write': {
+      case 'add line items': {
         const { own, optional } = this.#content(step);
         const product = step.product === null ? undefined : this.#products[step.product];
         const item = itemOf({
@@ -227,10 +239,10 @@ class Model {
           ...(product && { productID: product.id }),
         });
         const { kind } = await shop.catalog.insertLineItems(newLineItems(item));
-        const good = this.#assignable([...own, ...optional]) && !product?.disabled;
-        assert.equal(kind, good ? 'inserted' : 'refused');
-        const added = product?.own.filter((id) => this.#assignable([id])) ?? [];
-        if (good) this.#sets.push({ own: [...own, ...added], optional });
+        const isAllowed = this.#areAssignable([...own, ...optional]) && !product?.disabled;
+        assert.equal(kind, isAllowed ? 'inserted' : 'refused');
+        const added = product?.own.filter((id) => this.#areAssignable([id])) ?? [];
+        if (isAllowed) this.#sets.push({ own: [...own, ...added], optional });
       }
     }
   }
@@ -238,19 +250,19 @@ class Model {
   async #changeImage(
     shop: Shop,
     change: 'disable' | 'enable' | 'change bytes',
-    which: number,
+    index: number,
   ): Promise<void> {
-    const image = this.#images[which];
+    const image = this.#images[index];
     if (image === undefined) return;
     if (change === 'change bytes') {
       const original = originalOf(`bytes ${this.#bytes++}`);
       const { kind } = await shop.images.replace(image.id, { original, updatedOn: later(1) });
       assert.equal(kind, image.disabled ? 'disabled' : 'changed');
     } else if (change === 'enable') {
-      assert.equal((await shop.images.enable(image.id, upTo(300))).kind, 'enabled');
+      assert.equal((await shop.images.enable(image.id, imageQuota(300))).kind, 'enabled');
       image.disabled = false;
     } else {
-      const refused = this.#strict && !image.disabled && this.#used(image.id);
+      const refused = this.#strict && !image.disabled && this.#isUsed(image.id);
       assert.equal((await shop.images.disable(image.id, later(1))).kind, refused ? 'in-use' : 'disabled');
       image.disabled ||= !refused;
     }
@@ -266,7 +278,7 @@ class Model {
       for (const disabled of [true, false]) {
         const { images, total } = await shop.images.list(page, { unused, disabled });
         const expected = newest.filter(
-          (image) => image.disabled === disabled && this.#used(image.id) !== unused,
+          (image) => image.disabled === disabled && this.#isUsed(image.id) !== unused,
         );
         assert.deepEqual(
           images.map(({ imageID }) => imageID),
@@ -295,7 +307,7 @@ class Model {
     return { own, optional, content: contentOf(own, { optionGroups: [groupOf(optional)] }) };
   }
 
-  #assignable(ids: string[], shown: string[] = []): boolean {
+  #areAssignable(ids: string[], shown: string[] = []): boolean {
     return ids.every((id) => shown.includes(id) || !this.#images.find((image) => image.id === id)?.disabled);
   }
 
@@ -309,7 +321,7 @@ class Model {
     };
   }
 
-  #used(id: string): boolean {
+  #isUsed(id: string): boolean {
     return Object.values(this.#totals(id)).some((total) => total > 0);
   }
 }

@@ -1,7 +1,4 @@
-/**
- * The part of the metadata contract that concerns products and line items, one call after another. What
- * happens at once, and a random walk against a model, is metadata-catalog-races.ts.
- */
+/** The contract of products and line items, without concurrency. metadata-catalog-races.ts has the races. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
@@ -10,13 +7,13 @@ import type { MetadataStore } from '../../src/database/store.ts';
 import {
   contentOf,
   groupOf,
+  imageQuota,
   itemOf,
   newLineItems,
   newProduct,
   openShop,
   PRICE,
   setPolicy,
-  upTo,
 } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { BY, later, START } from './metadata-samples.ts';
@@ -32,7 +29,7 @@ export function metadataCatalog(current: () => MetadataHarness): void {
   describe('the products of an account', () => {
     test('are found as they were added, with every field', async () => {
       const shop = await openShop(store);
-      const [a, b] = [await shop.add('a'), await shop.add('b')];
+      const [a, b] = [await shop.addImage('a'), await shop.addImage('b')];
       const content = contentOf([a, b, a], {
         title: 'Crème brûlée 🍮',
         description: '**Sweet** `<b>`\r\n',
@@ -57,10 +54,14 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       assert.deepEqual(await shop.catalog.listProducts(ALL), { products: [expected], total: 1 });
     });
 
-    test('are refused, and nothing written, for images that are unknown, foreign or disabled', async () => {
+    test('are refused without any change for images that are unknown, foreign or disabled', async () => {
       const shop = await openShop(store);
       const other = await openShop(store);
-      const [good, disabled, foreign] = [await shop.add('good'), await shop.add('off'), await other.add('x')];
+      const [good, disabled, foreign] = [
+        await shop.addImage('good'),
+        await shop.addImage('off'),
+        await other.addImage('x'),
+      ];
       await shop.images.disable(disabled, later(1));
       const unknown = randomUUID();
       const content = contentOf([good, unknown], { optionGroups: [groupOf([foreign], [disabled])] });
@@ -87,52 +88,64 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       assert.deepEqual(await catalog.disableProduct(randomUUID(), START), { kind: 'not-found' });
     });
 
-    test('change as a whole, and may keep a disabled image that they show, but not gain one', async () => {
+    test('are replaced as a whole, may keep a disabled image, and may not get one', async () => {
       const shop = await openShop(store);
-      const [kept, lost, gained] = [await shop.add('kept'), await shop.add('lost'), await shop.add('gained')];
-      const productID = await shop.sell(contentOf([lost], { optionGroups: [groupOf([kept])] }));
-      for (const imageID of [kept, gained]) await shop.images.disable(imageID, later(1));
-
-      const refused = await shop.catalog.replaceProduct(productID, contentOf([gained, kept]), later(2));
-      assert.deepEqual(refused, { kind: 'refused', refusals: new Map([[gained, 'disabled']]) });
-      assert.deepEqual(
-        await shop.catalog.refusals([gained, kept], productID),
-        new Map([[gained, 'disabled']]),
+      const [inOption, inProduct, other] = [
+        await shop.addImage('inOption'),
+        await shop.addImage('inProduct'),
+        await shop.addImage('other'),
+      ];
+      const productID = await shop.addProduct(
+        contentOf([inProduct], { optionGroups: [groupOf([inOption])] }),
       );
-      assert.deepEqual((await shop.catalog.findProduct(productID))?.content.imageIDs, [lost]);
+      for (const imageID of [inOption, other]) await shop.images.disable(imageID, later(1));
 
-      // From an option to the product itself: still the same product that shows it.
-      const content = contentOf([kept], { title: 'Limonade' });
-      const changed = await shop.catalog.replaceProduct(productID, content, later(3));
-      assert.equal(changed.kind, 'changed');
-      const found = await shop.catalog.findProduct(productID);
-      assert.deepEqual(found?.content, content);
-      assert.deepEqual([found?.createdOn, found?.updatedOn], [START, later(3)]);
+      const refused = await shop.catalog.replaceProduct(productID, contentOf([other, inOption]), later(2));
+      assert.deepEqual(refused, { kind: 'refused', refusals: new Map([[other, 'disabled']]) });
+      assert.deepEqual(
+        await shop.catalog.refusals([other, inOption], productID),
+        new Map([[other, 'disabled']]),
+      );
+      assert.deepEqual((await shop.catalog.findProduct(productID))?.content.imageIDs, [inProduct]);
 
-      // Once let go of, it is gained like any other.
+      // The image moves from an option to the product itself, which is still the same product.
+      const content = contentOf([inOption], { title: 'Limonade' });
+      const replaced = await shop.catalog.replaceProduct(productID, content, later(3));
+      assert.equal(replaced.kind, 'changed');
+      const product = await shop.catalog.findProduct(productID);
+      assert.deepEqual(product?.content, content);
+      assert.deepEqual([product?.createdOn, product?.updatedOn], [START, later(3)]);
+
+      // A product that no longer shows the image may not get it again.
       await shop.catalog.replaceProduct(productID, contentOf([]), later(4));
       assert.equal((await shop.catalog.replaceProduct(productID, content, later(5))).kind, 'refused');
-      const elsewhere = await shop.catalog.insertProduct(newProduct(content));
-      assert.equal(elsewhere.kind, 'refused');
+      const outcome = await shop.catalog.insertProduct(newProduct(content));
+      assert.equal(outcome.kind, 'refused');
     });
 
-    test('once disabled stay readable, are no longer listed, and do not change', async () => {
+    test('stay readable when disabled, but are not listed and cannot be changed', async () => {
       const shop = await openShop(store);
-      const image = await shop.add('a');
-      const [gone, stays] = [await shop.sell(contentOf([image])), await shop.sell(contentOf())];
-      assert.equal((await shop.catalog.disableProduct(gone, later(1))).kind, 'disabled');
-      const again = await shop.catalog.disableProduct(gone, later(2));
+      const image = await shop.addImage('a');
+      const [disabled, active] = [
+        await shop.addProduct(contentOf([image])),
+        await shop.addProduct(contentOf()),
+      ];
+      assert.equal((await shop.catalog.disableProduct(disabled, later(1))).kind, 'disabled');
+      const again = await shop.catalog.disableProduct(disabled, later(2));
       assert.deepEqual(again.kind === 'disabled' && again.product.disabledOn, later(1));
-      assert.deepEqual(await shop.catalog.replaceProduct(gone, contentOf(), later(3)), { kind: 'disabled' });
-      assert.deepEqual((await shop.catalog.findProduct(gone))?.content.imageIDs, [image]);
+      assert.deepEqual(await shop.catalog.replaceProduct(disabled, contentOf(), later(3)), {
+        kind: 'disabled',
+      });
+      assert.deepEqual((await shop.catalog.findProduct(disabled))?.content.imageIDs, [image]);
       const { products, total } = await shop.catalog.listProducts(ALL);
-      assert.deepEqual([products.map(({ productID }) => productID), total], [[stays], 1]);
+      assert.deepEqual([products.map(({ productID }) => productID), total], [[active], 1]);
     });
 
     test('are listed newest first, by pages', async () => {
       const shop = await openShop(store);
       const ids: string[] = [];
-      for (let i = 0; i < 5; i += 1) ids.unshift(await shop.sell(contentOf([], { title: `product ${i}` })));
+      for (let i = 0; i < 5; i += 1)
+        ids.unshift(await shop.addProduct(contentOf([], { title: `product ${i}` })));
       await shop.catalog.disableProduct(ids[1] ?? '', later(1));
       const listed = ids.filter((_, i) => i !== 1);
       for (const [skip, count] of [
@@ -151,7 +164,7 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       }
     });
 
-    test('are found by a part of their title, in whatever case, and no character is special', async () => {
+    test('are found by a part of their title, without regard to case and special characters', async () => {
       const shop = await openShop(store);
       const titles = [
         'Crème BRÛLÉE',
@@ -167,10 +180,10 @@ export function metadataCatalog(current: () => MetadataHarness): void {
         '50!%',
         "Robert'); drop table products;--",
       ];
-      for (const title of titles) await shop.sell(contentOf([], { title }));
+      for (const title of titles) await shop.addProduct(contentOf([], { title }));
       const expected: Record<string, string[]> = {
         brûlée: ['Crème BRÛLÉE'],
-        // The same letters, composed otherwise.
+        // The same letters, as base letters with combining marks.
         [`bru${'\u0302'}LE${'\u0301'}e`]: ['Crème BRÛLÉE'],
         straSSe: ['STRASSE and Straße'],
         'd straß': ['STRASSE and Straße'],
@@ -187,23 +200,23 @@ export function metadataCatalog(current: () => MetadataHarness): void {
         "'); drop": ["Robert'); drop table products;--"],
         'no such': [],
       };
-      for (const [title, found] of Object.entries(expected)) {
+      for (const [title, matches] of Object.entries(expected)) {
         const { products, total } = await shop.catalog.listProducts(ALL, title);
         assert.deepEqual(
           products.map(({ content }) => content.title).sort(),
-          found.toSorted(),
+          matches.toSorted(),
           JSON.stringify(title),
         );
-        assert.equal(total, found.length);
+        assert.equal(total, matches.length);
       }
       const { products, total } = await shop.catalog.listProducts({ skip: 1, count: 1 }, '%');
       assert.deepEqual([products.map(({ content }) => content.title), total], [['100 % cotton'], 3]);
     });
 
-    test('of other accounts are neither seen nor changed', async () => {
+    test('are invisible to other accounts, and cannot be changed by them', async () => {
       const [mine, theirs] = [await openShop(store), await openShop(store)];
-      const productID = await theirs.sell(contentOf());
-      const lineItemsID = await theirs.write(itemOf());
+      const productID = await theirs.addProduct(contentOf());
+      const lineItemsID = await theirs.addLineItems(itemOf());
       assert.equal(await mine.catalog.findProduct(productID), undefined);
       assert.equal(await mine.catalog.findLineItems(lineItemsID), undefined);
       assert.equal((await mine.catalog.listProducts(ALL)).total, 0);
@@ -221,9 +234,9 @@ export function metadataCatalog(current: () => MetadataHarness): void {
   });
 
   describe('the line items of an account', () => {
-    test('are found as they were written, with every field, newest first', async () => {
+    test('are found and listed as they were added, with every field, newest first', async () => {
       const shop = await openShop(store);
-      const image = await shop.add('a');
+      const image = await shop.addImage('a');
       const item = itemOf({
         name: 'Zitrone 🍋',
         quantity: 2_147_483_647,
@@ -236,7 +249,7 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       assert.deepEqual(outcome, { kind: 'inserted', lineItems: expected });
       assert.deepEqual(await shop.catalog.findLineItems(first.lineItemsID), expected);
       const ids = [first.lineItemsID];
-      for (let i = 0; i < 3; i += 1) ids.unshift(await shop.write(itemOf()));
+      for (let i = 0; i < 3; i += 1) ids.unshift(await shop.addLineItems(itemOf()));
       for (const [skip, count] of [
         [0, 2],
         [1, 200],
@@ -251,20 +264,23 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       }
     });
 
-    test('take what their product shows and is not disabled, after what they name themselves', async () => {
+    test('get the enabled images of their product after their own images', async () => {
       const shop = await openShop(store);
-      const [a, b, off, own] = [
-        await shop.add('a'),
-        await shop.add('b'),
-        await shop.add('off'),
-        await shop.add('own'),
+      const [a, b, disabled, own] = [
+        await shop.addImage('a'),
+        await shop.addImage('b'),
+        await shop.addImage('disabled'),
+        await shop.addImage('own'),
       ];
-      const optional = await shop.add('optional');
-      const content = contentOf([a, off, b], { optionGroups: [groupOf([optional])] });
-      const productID = await shop.sell(content);
-      await shop.images.disable(off, later(1));
-      const written = await shop.write(itemOf({ productID, imageIDs: [own, b] }), itemOf({ productID }));
-      const before = await shop.catalog.findLineItems(written);
+      const optional = await shop.addImage('optional');
+      const content = contentOf([a, disabled, b], { optionGroups: [groupOf([optional])] });
+      const productID = await shop.addProduct(content);
+      await shop.images.disable(disabled, later(1));
+      const lineItemsID = await shop.addLineItems(
+        itemOf({ productID, imageIDs: [own, b] }),
+        itemOf({ productID }),
+      );
+      const before = await shop.catalog.findLineItems(lineItemsID);
       assert.deepEqual(
         before?.items.map(({ imageIDs }) => imageIDs),
         [
@@ -272,57 +288,61 @@ export function metadataCatalog(current: () => MetadataHarness): void {
           [a, b],
         ],
       );
-      // And whatever becomes of the product and its images, that is what they show.
+      // Later changes of the product and its images do not change the set.
       await shop.catalog.replaceProduct(productID, contentOf([own]), later(2));
       await shop.images.disable(a, later(3));
-      await shop.images.enable(off, upTo(300));
+      await shop.images.enable(disabled, imageQuota(300));
       await shop.catalog.disableProduct(productID, later(4));
-      assert.deepEqual(await shop.catalog.findLineItems(written), before);
+      assert.deepEqual(await shop.catalog.findLineItems(lineItemsID), before);
     });
 
-    test('are refused, and nothing written, for what they may not name', async () => {
+    test('are refused without any change for unknown or disabled images and products', async () => {
       const shop = await openShop(store);
-      const [good, off] = [await shop.add('good'), await shop.add('off')];
-      const [gone, unknown, noProduct] = [await shop.sell(contentOf()), randomUUID(), randomUUID()];
-      await shop.images.disable(off, later(1));
-      await shop.catalog.disableProduct(gone, later(1));
+      const [good, disabled] = [await shop.addImage('good'), await shop.addImage('disabled')];
+      const [disabledProduct, unknown, unknownProduct] = [
+        await shop.addProduct(contentOf()),
+        randomUUID(),
+        randomUUID(),
+      ];
+      await shop.images.disable(disabled, later(1));
+      await shop.catalog.disableProduct(disabledProduct, later(1));
       const set = newLineItems(
-        itemOf({ imageIDs: [good, off], productID: gone }),
-        itemOf({ options: [{ name: 'x', quantity: 1, imageIDs: [unknown] }], productID: noProduct }),
+        itemOf({ imageIDs: [good, disabled], productID: disabledProduct }),
+        itemOf({ options: [{ name: 'x', quantity: 1, imageIDs: [unknown] }], productID: unknownProduct }),
       );
       assert.deepEqual(await shop.catalog.insertLineItems(set), {
         kind: 'refused',
         refusals: new Map([
-          [off, 'disabled'],
+          [disabled, 'disabled'],
           [unknown, 'unknown'],
         ]),
         products: new Map([
-          [gone, 'disabled'],
-          [noProduct, 'unknown'],
+          [disabledProduct, 'disabled'],
+          [unknownProduct, 'unknown'],
         ]),
       });
       assert.equal((await shop.catalog.listLineItems(ALL)).total, 0);
       assert.equal((await shop.images.usage(good))?.totals.lineItems, 0);
     });
 
-    test('are refused when with their products they show more images than a set may', async () => {
+    test('are refused when they have too many images together with their products', async () => {
       const shop = await openShop(store);
       const images: string[] = [];
-      for (let i = 0; i < 20; i += 1) images.push(await shop.add(`image ${i}`));
-      const productID = await shop.sell(contentOf(images));
-      const most = MAX_IMAGES_PER_SET / 20;
-      const items = Array.from({ length: most }, () => itemOf({ productID }));
+      for (let i = 0; i < 20; i += 1) images.push(await shop.addImage(`image ${i}`));
+      const productID = await shop.addProduct(contentOf(images));
+      const count = MAX_IMAGES_PER_SET / 20;
+      const items = Array.from({ length: count }, () => itemOf({ productID }));
       assert.equal((await shop.catalog.insertLineItems(newLineItems(...items))).kind, 'inserted');
       const beyond = newLineItems(...items, itemOf({ imageIDs: images.slice(0, 1) }));
-      assert.deepEqual(await shop.catalog.insertLineItems(beyond), { kind: 'too-many-images', item: most });
+      assert.deepEqual(await shop.catalog.insertLineItems(beyond), { kind: 'too-many-images', item: count });
     });
   });
 
-  test('the catalogue is there after the store is opened anew', async () => {
+  test('keeps the catalogue when the store is closed and opened again', async () => {
     const shop = await openShop(store);
-    const image = await shop.add('a');
-    const productID = await shop.sell(contentOf([image]));
-    const lineItemsID = await shop.write(itemOf({ productID }));
+    const image = await shop.addImage('a');
+    const productID = await shop.addProduct(contentOf([image]));
+    const lineItemsID = await shop.addLineItems(itemOf({ productID }));
     await setPolicy(store, shop.accountID, 'refuse-in-use');
     const usage = await shop.images.usage(image);
     const reopened = await current().reopen();

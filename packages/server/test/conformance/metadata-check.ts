@@ -1,34 +1,37 @@
-/** What a probe asks of a store whose database hangs, in whichever way each of them can be made to. */
+/**
+ * The test of the readiness check against a database that hangs. Each backend has its own way to make it
+ * hang.
+ */
 import assert from 'node:assert/strict';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MetadataStore } from '../../src/database/store.ts';
 import { Readiness } from '../../src/telemetry/readiness.ts';
 
 /**
- * A check that hangs is told to stop, and not begun again before nothing is left of it.
- * @param hold makes checks hang until what it returns is called.
+ * Asserts that a hanging check is cancelled, and that the next check starts only after it has ended.
+ * @param hang makes checks hang, and returns a function that lets them end.
  */
-export async function assertCheckedOnceWhileItHangs(
+export async function assertOneCheckWhileHanging(
   store: MetadataStore,
-  hold: () => Promise<() => Promise<void>>,
+  hang: () => Promise<() => Promise<void>>,
 ): Promise<void> {
-  let begun = 0;
+  let checks = 0;
   let now = 0;
-  let ended = Promise.resolve();
+  let lastEnd = Promise.resolve();
   const check = (signal: AbortSignal) => {
-    begun += 1;
+    checks += 1;
     const checking = store.check(signal);
-    ended = checking.catch(() => undefined);
+    lastEnd = checking.catch(() => undefined);
     return checking;
   };
   const readiness = new Readiness({ checks: { database: check }, deadlineMs: 1, now: () => now });
-  const release = await hold();
+  const release = await hang();
   for (; now < 300_000; now += 60_000) assert.equal((await readiness.report()).status, 'failed');
-  assert.equal(begun, 1);
+  assert.equal(checks, 1);
   await release();
-  await ended;
-  await turn();
+  await lastEnd;
+  await nextTurn();
   await readiness.report();
-  assert.equal(begun, 2);
-  await ended;
+  assert.equal(checks, 2);
+  await lastEnd;
 }

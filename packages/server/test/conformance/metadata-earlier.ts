@@ -1,12 +1,13 @@
 /**
- * What every backend makes of a database of the first version: nothing is lost, and what was counted later is right.
+ * The test of a database of the first version. The migration keeps all records, and computes the later
+ * counters.
  */
 import assert from 'node:assert/strict';
 import type { MetadataStore } from '../../src/database/store.ts';
 import { ACCOUNTS, KEY, SIZES } from '../support/initial-schema.ts';
 import { BY, newImage, originalOf } from './metadata-samples.ts';
 
-/** @param store over a database of INITIAL_DATABASE, not migrated yet. */
+/** @param store a store over a database of INITIAL_DATABASE that was not migrated yet. */
 export async function assertMigratesInitial(store: MetadataStore): Promise<void> {
   await store.migrate();
   const account = await store.accounts.find(ACCOUNTS.withImages);
@@ -29,12 +30,12 @@ export async function assertMigratesInitial(store: MetadataStore): Promise<void>
     ],
   );
 
-  const held = SIZES.first + SIZES.second;
+  const enabledBytes = SIZES.first + SIZES.second;
   const added = newImage('added', { original: originalOf('added', { size: 10 }) });
-  const refused = await images.insert(added, { defaultQuota: 300, defaultByteQuota: held + 9 });
-  assert.deepEqual(refused, { kind: 'byte-quota-exceeded', limit: held + 9 });
+  const refused = await images.insert(added, { defaultQuota: 300, defaultByteQuota: enabledBytes + 9 });
+  assert.deepEqual(refused, { kind: 'byte-quota-exceeded', limit: enabledBytes + 9 });
   assert.equal(
-    (await images.insert(added, { defaultQuota: 300, defaultByteQuota: held + 10 })).kind,
+    (await images.insert(added, { defaultQuota: 300, defaultByteQuota: enabledBytes + 10 })).kind,
     'inserted',
   );
   const empty = store.forAccount(ACCOUNTS.empty, BY);

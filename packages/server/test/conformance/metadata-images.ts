@@ -1,7 +1,4 @@
-/**
- * The part of the metadata contract that concerns one account's images, one call after another. What happens at
- * once is metadata-races.ts.
- */
+/** The contract of one account's images, without concurrency. metadata-races.ts has the races. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
@@ -10,9 +7,9 @@ import type { Description } from '../../src/image.ts';
 import type { MetadataHarness } from './metadata.ts';
 import {
   accountOf,
+  accountWithImage,
   BY,
   digestOf,
-  furnishedAccount,
   later,
   newImage,
   originalOf,
@@ -24,11 +21,11 @@ export function metadataImages(current: () => MetadataHarness): void {
     beforeEach(() => {
       store = current().store;
     });
-    const furnished = () => furnishedAccount(store);
+    const newAccount = () => accountWithImage(store);
 
     describe('adding an image', () => {
-      test('makes it readable by every one of its names', async () => {
-        const { account, images } = await furnished();
+      test('makes it readable by its imageID, its publicID and its digest', async () => {
+        const { account, images } = await newAccount();
         const added = newImage('second', { altText: 'a shoe' });
         const outcome = await images.insert(added, { defaultQuota: 300 });
         const expected = { ...added, accountID: account.accountID, updatedOn: added.createdOn };
@@ -38,10 +35,10 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(await store.findPublicImage(added.publicID), expected);
       });
 
-      test('keeps every fact about the original', async () => {
-        const { images } = await furnished();
+      test('stores every property of the original', async () => {
+        const { images } = await newAccount();
         const original = {
-          digest: digestOf('facts'),
+          digest: digestOf('properties'),
           size: 16_777_216,
           format: 'webp',
           width: 1,
@@ -49,7 +46,7 @@ export function metadataImages(current: () => MetadataHarness): void {
           frames: 1_000,
           transparent: true,
         } as const;
-        const added = { ...newImage('facts'), original };
+        const added = { ...newImage('properties'), original };
         await images.insert(added, { defaultQuota: 300 });
         assert.deepEqual((await images.find(added.imageID))?.original, original);
       });
@@ -60,8 +57,8 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [], total: 0 });
       });
 
-      test('is refused for bytes the account has, naming their image, also when it is disabled', async () => {
-        const { images, first } = await furnished();
+      test('is refused for bytes of another image, enabled or disabled, and returns that image', async () => {
+        const { images, first } = await newAccount();
         const twin = newImage('first');
         const existing = await images.find(first.imageID);
         assert.deepEqual(await images.insert(twin, { defaultQuota: 300 }), { kind: 'duplicate', existing });
@@ -74,7 +71,7 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.equal(await images.find(twin.imageID), undefined);
       });
 
-      test('stops at the quota, the account’s own before the default, and goes on when one is disabled', async () => {
+      test('is refused at the quota of the account, until another image is disabled', async () => {
         const limited = accountOf({ imageQuota: 2 });
         await store.accounts.create(limited, BY);
         const images = store.forAccount(limited.accountID, BY);
@@ -90,8 +87,8 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.equal((await images.list({ skip: 0, count: 20 })).total, 3);
       });
 
-      test('uses the default quota otherwise, and says “duplicate” before “quota exceeded”', async () => {
-        const { images } = await furnished();
+      test('is refused at the default quota, after the check for duplicates', async () => {
+        const { images } = await newAccount();
         assert.deepEqual(await images.insert(newImage('second'), { defaultQuota: 1 }), {
           kind: 'quota-exceeded',
           limit: 1,
@@ -99,7 +96,7 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.equal((await images.insert(newImage('first'), { defaultQuota: 1 })).kind, 'duplicate');
       });
 
-      test('allows none where the quota is none', async () => {
+      test('is refused under a quota of 0', async () => {
         const closed = accountOf({ imageQuota: 0 });
         await store.accounts.create(closed, BY);
         const outcome = await store
@@ -110,74 +107,74 @@ export function metadataImages(current: () => MetadataHarness): void {
     });
 
     describe('an idempotency key', () => {
-      const remember = { key: 'retry-1', fingerprint: 'f1', notBefore: later(-60) };
+      const idempotency = { key: 'retry-1', fingerprint: 'f1', notBefore: later(-60) };
 
-      test('gives a retry the first answer, even after the image has changed', async () => {
-        const { images } = await furnished();
+      test('gives a retry the first answer after the image has changed', async () => {
+        const { images } = await newAccount();
         const added = newImage('second', { altText: 'before' });
-        const first = await images.insert(added, { defaultQuota: 300, remember });
+        const first = await images.insert(added, { defaultQuota: 300, idempotency });
         assert.equal(first.kind, 'inserted');
         await images.describe(added.imageID, { altText: 'after' }, later(1));
         await images.disable(added.imageID, later(2));
-        const retry = await images.insert(newImage('second'), { defaultQuota: 300, remember });
+        const retry = await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
         assert.deepEqual(retry, { ...first, kind: 'replayed' });
         assert.equal((await images.list({ skip: 0, count: 20 })).total, 2);
       });
 
-      test('comes before duplicate and quota', async () => {
-        const { images } = await furnished();
+      test('is checked before duplicates and quotas', async () => {
+        const { images } = await newAccount();
         const added = newImage('second');
-        await images.insert(added, { defaultQuota: 2, remember });
-        const retry = await images.insert(newImage('third'), { defaultQuota: 2, remember });
+        await images.insert(added, { defaultQuota: 2, idempotency });
+        const retry = await images.insert(newImage('third'), { defaultQuota: 2, idempotency });
         assert.equal(retry.kind, 'replayed');
-        const other = { ...remember, fingerprint: 'f2' };
-        const reused = await images.insert(newImage('first'), { defaultQuota: 2, remember: other });
+        const other = { ...idempotency, fingerprint: 'f2' };
+        const reused = await images.insert(newImage('first'), { defaultQuota: 2, idempotency: other });
         assert.deepEqual(reused, { kind: 'key-reused' });
       });
 
-      test('is recalled with its fingerprint and image until it is too old', async () => {
-        const { images } = await furnished();
+      test('is found with its fingerprint and image until it expires', async () => {
+        const { images } = await newAccount();
         const added = newImage('second', { createdOn: later(5), altText: 'é' });
-        await images.insert(added, { defaultQuota: 300, remember });
+        await images.insert(added, { defaultQuota: 300, idempotency });
         const image = await images.find(added.imageID);
         assert.deepEqual(await images.recallUpload('retry-1', later(5)), { fingerprint: 'f1', image });
         assert.equal(await images.recallUpload('retry-1', later(6)), undefined);
         assert.equal(await images.recallUpload('retry-2', later(-60)), undefined);
       });
 
-      test('may be used again once it is too old', async () => {
-        const { images } = await furnished();
-        await images.insert(newImage('second'), { defaultQuota: 300, remember });
+      test('can be used again after it has expired', async () => {
+        const { images } = await newAccount();
+        await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
         const again = { key: 'retry-1', fingerprint: 'f2', notBefore: later(1) };
         const third = newImage('third', { createdOn: later(10) });
-        const outcome = await images.insert(third, { defaultQuota: 300, remember: again });
+        const outcome = await images.insert(third, { defaultQuota: 300, idempotency: again });
         assert.equal(outcome.kind, 'inserted');
         const recalled = await images.recallUpload('retry-1', later(1));
         assert.equal(recalled?.fingerprint, 'f2');
         assert.equal(recalled?.image.imageID, third.imageID);
       });
 
-      test('is not kept for an upload that was refused', async () => {
-        const { images } = await furnished();
-        const refused = await images.insert(newImage('first'), { defaultQuota: 300, remember });
+      test('is not stored for a refused upload', async () => {
+        const { images } = await newAccount();
+        const refused = await images.insert(newImage('first'), { defaultQuota: 300, idempotency });
         assert.equal(refused.kind, 'duplicate');
         assert.equal(await images.recallUpload('retry-1', later(-60)), undefined);
       });
 
       test('belongs to one account', async () => {
-        const { images } = await furnished();
-        await images.insert(newImage('second'), { defaultQuota: 300, remember });
-        const { images: others } = await furnished();
+        const { images } = await newAccount();
+        await images.insert(newImage('second'), { defaultQuota: 300, idempotency });
+        const { images: others } = await newAccount();
         assert.equal(await others.recallUpload('retry-1', later(-60)), undefined);
-        const outcome = await others.insert(newImage('second'), { defaultQuota: 300, remember });
+        const outcome = await others.insert(newImage('second'), { defaultQuota: 300, idempotency });
         assert.equal(outcome.kind, 'inserted');
       });
     });
 
     describe('replacing the bytes', () => {
-      test('keeps the names, the creation time and, unless told otherwise, the alt text', async () => {
-        const { images } = await furnished();
-        const added = newImage('second', { altText: 'kept' });
+      test('keeps the IDs, the creation time and, without a new one, the alt text', async () => {
+        const { images } = await newAccount();
+        const added = newImage('second', { altText: 'old' });
         await images.insert(added, { defaultQuota: 300 });
         const before = await images.find(added.imageID);
         const original = originalOf('new bytes', { format: 'png', transparent: true, width: 9 });
@@ -204,8 +201,8 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(cleared, { kind: 'changed', image: { ...without, updatedOn: later(3) } });
       });
 
-      test('is a success for the same bytes', async () => {
-        const { images, first } = await furnished();
+      test('succeeds for the same bytes', async () => {
+        const { images, first } = await newAccount();
         const outcome = await images.replace(first.imageID, {
           original: first.original,
           updatedOn: later(1),
@@ -214,7 +211,7 @@ export function metadataImages(current: () => MetadataHarness): void {
       });
 
       test('is refused for bytes of another image, enabled or disabled', async () => {
-        const { images, first } = await furnished();
+        const { images, first } = await newAccount();
         const second = newImage('second');
         await images.insert(second, { defaultQuota: 300 });
         const change = { original: second.original, updatedOn: later(2) };
@@ -231,23 +228,23 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(await images.find(first.imageID), before);
       });
 
-      test('frees the bytes it had', async () => {
-        const { images, first } = await furnished();
+      test('allows the previous bytes for another image', async () => {
+        const { images, first } = await newAccount();
         await images.replace(first.imageID, { original: originalOf('other'), updatedOn: later(1) });
         assert.equal(await images.findByDigest(first.original.digest), undefined);
         assert.equal((await images.insert(newImage('first'), { defaultQuota: 300 })).kind, 'inserted');
       });
 
-      test('is refused for a disabled image and for one that is not there', async () => {
-        const { images, first } = await furnished();
+      test('is refused for a disabled image and for an unknown image', async () => {
+        const { images, first } = await newAccount();
         await images.disable(first.imageID, later(1));
         const change = { original: originalOf('other'), updatedOn: later(2) };
         const before = await images.find(first.imageID);
         assert.deepEqual(await images.replace(first.imageID, change), { kind: 'disabled' });
         assert.deepEqual(await images.find(first.imageID), before);
         assert.deepEqual(await images.replace(randomUUID(), change), { kind: 'not-found' });
-        const nowhere = store.forAccount(randomUUID(), BY);
-        assert.deepEqual(await nowhere.replace(first.imageID, change), { kind: 'not-found' });
+        const unknownAccount = store.forAccount(randomUUID(), BY);
+        assert.deepEqual(await unknownAccount.replace(first.imageID, change), { kind: 'not-found' });
       });
     });
 
@@ -265,12 +262,12 @@ export function metadataImages(current: () => MetadataHarness): void {
         'two thousand astral code points': '𝒜'.repeat(2_000),
       };
       for (const [kind, text] of Object.entries(texts)) {
-        test(`comes back exactly as it went in: ${kind}`, async () => {
-          const { images, first } = await furnished();
+        test(`is returned exactly as it was stored: ${kind}`, async () => {
+          const { images, first } = await newAccount();
           const added = newImage('second', { altText: text });
           await images.insert(added, {
             defaultQuota: 300,
-            remember: { key: text, fingerprint: text, notBefore: later(-1) },
+            idempotency: { key: text, fingerprint: text, notBefore: later(-1) },
           });
           const image = await images.find(added.imageID);
           assert.equal(image?.altText, text);
@@ -280,8 +277,8 @@ export function metadataImages(current: () => MetadataHarness): void {
         });
       }
 
-      test('is set and cleared, and nothing else changes but the time', async () => {
-        const { images, first } = await furnished();
+      test('is set and cleared, and only the time changes too', async () => {
+        const { images, first } = await newAccount();
         const before = await images.find(first.imageID);
         const set = await images.describe(first.imageID, { altText: 'a boot' }, later(1));
         assert.deepEqual(set, {
@@ -293,25 +290,25 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(await images.find(first.imageID), { ...before, updatedOn: later(2) });
       });
 
-      test('comes with a focal point, which stays when only the alt text is said', async () => {
-        const { images, first } = await furnished();
+      test('is set without a change of the focal point', async () => {
+        const { images, first } = await newAccount();
         const focalPoint = { x: 0.123456, y: 1 };
-        const described = async (description: Description) => {
+        const describeAndFind = async (description: Description) => {
           assert.equal((await images.describe(first.imageID, description, later(1))).kind, 'changed');
-          const { altText, focalPoint } = (await images.find(first.imageID)) ?? assert.fail('it is gone');
-          return { altText, focalPoint };
+          const image = (await images.find(first.imageID)) ?? assert.fail('the image does not exist');
+          return { altText: image.altText, focalPoint: image.focalPoint };
         };
-        assert.deepEqual(await described({ altText: 'a', focalPoint }), { altText: 'a', focalPoint });
-        assert.deepEqual(await described({ altText: undefined }), { altText: undefined, focalPoint });
-        const gone = { altText: 'a', focalPoint: undefined };
-        assert.deepEqual(await described({ altText: 'a', focalPoint: null }), gone);
+        assert.deepEqual(await describeAndFind({ altText: 'a', focalPoint }), { altText: 'a', focalPoint });
+        assert.deepEqual(await describeAndFind({ altText: undefined }), { altText: undefined, focalPoint });
+        const cleared = { altText: 'a', focalPoint: undefined };
+        assert.deepEqual(await describeAndFind({ altText: 'a', focalPoint: null }), cleared);
         const added = newImage('with a focal point', { focalPoint });
         await images.insert(added, { defaultQuota: 300 });
         assert.deepEqual((await images.find(added.imageID))?.focalPoint, focalPoint);
       });
 
-      test('is refused for a disabled image and for one that is not there', async () => {
-        const { images, first } = await furnished();
+      test('is refused for a disabled image and for an unknown image', async () => {
+        const { images, first } = await newAccount();
         await images.disable(first.imageID, later(1));
         assert.deepEqual(await images.describe(first.imageID, { altText: 'x' }, later(2)), {
           kind: 'disabled',
@@ -324,8 +321,8 @@ export function metadataImages(current: () => MetadataHarness): void {
     });
 
     describe('disabling', () => {
-      test('marks the image, which stays listed, readable and public', async () => {
-        const { images, first } = await furnished();
+      test('keeps the image listed, readable and public', async () => {
+        const { images, first } = await newAccount();
         const before = await images.find(first.imageID);
         const image = { ...before, disabledOn: later(1) };
         assert.deepEqual(await images.disable(first.imageID, later(1)), { kind: 'disabled', image });
@@ -334,40 +331,40 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(await images.list({ skip: 0, count: 20 }), { images: [image], total: 1 });
       });
 
-      test('twice is a success that keeps the first time', async () => {
-        const { images, first } = await furnished();
+      test('succeeds a second time and keeps the first time', async () => {
+        const { images, first } = await newAccount();
         const once = await images.disable(first.imageID, later(1));
         assert.deepEqual(await images.disable(first.imageID, later(9)), once);
-        // One place became free, not two.
+        // The quota has one free place, not two.
         assert.equal((await images.insert(newImage('2'), { defaultQuota: 1 })).kind, 'inserted');
         assert.equal((await images.insert(newImage('3'), { defaultQuota: 1 })).kind, 'quota-exceeded');
       });
 
-      test('is refused for an image that is not there', async () => {
-        const { images } = await furnished();
+      test('is refused for an unknown image', async () => {
+        const { images } = await newAccount();
         assert.deepEqual(await images.disable(randomUUID(), later(1)), { kind: 'not-found' });
       });
     });
 
     describe('the list', () => {
-      test('is newest first by insertion, whatever the clock said, in pages without gaps', async () => {
-        const { images, first } = await furnished();
+      test('is newest first by order of insertion, not by time, in pages without gaps', async () => {
+        const { images, first } = await newAccount();
         const ids = [first.imageID];
         for (let i = 1; i < 25; i += 1) {
-          // The clock runs backwards here.
+          // Each image has an earlier time than the one before.
           const added = newImage(`image ${i}`, { createdOn: later(-i) });
           await images.insert(added, { defaultQuota: 300 });
           ids.unshift(added.imageID);
         }
         for (const count of [1, 7, 24, 25, 200]) {
-          const seen: string[] = [];
+          const listed: string[] = [];
           for (let skip = 0; skip < 25; skip += count) {
             const page = await images.list({ skip, count });
             assert.equal(page.total, 25);
             assert.equal(page.images.length, Math.min(count, 25 - skip));
-            seen.push(...page.images.map(({ imageID }) => imageID));
+            listed.push(...page.images.map(({ imageID }) => imageID));
           }
-          assert.deepEqual(seen, ids);
+          assert.deepEqual(listed, ids);
         }
         for (const skip of [25, 26, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
           assert.deepEqual(await images.list({ skip, count: 20 }), { images: [], total: 25 });

@@ -1,6 +1,4 @@
-/**
- * The part of the metadata contract that concerns accounts as they are administered, and keys with their secrets.
- */
+/** The contract of account administration, and of keys with their secrets. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
@@ -17,27 +15,27 @@ export function metadataKeys(current: () => MetadataHarness): void {
   const secret = digestOf('secret');
   const another = digestOf('another');
 
-  describe('accounts that are administered', () => {
-    test('are listed newest first, all of them or those of a list that are not suspended', async () => {
+  describe('administered accounts', () => {
+    test('are listed newest first, either all or those of a list without suspended ones', async () => {
       const accounts = Array.from({ length: 5 }, (_, i) => accountOf({ createdOn: later(i) }));
       for (const account of accounts) await store.accounts.create(account, BY);
       const ids = accounts.map(({ accountID }) => accountID).reverse();
-      const shown = async (skip: number, count: number, among: 'all' | string[] = 'all') => {
-        const { accounts: page, total } = await store.accounts.list({ skip, count }, among);
+      const listIDs = async (skip: number, count: number, accountIDs: 'all' | string[] = 'all') => {
+        const { accounts: page, total } = await store.accounts.list({ skip, count }, accountIDs);
         return [page.map(({ accountID }) => accountID), total];
       };
-      assert.deepEqual(await shown(0, 20), [ids, 5]);
-      assert.deepEqual(await shown(1, 2), [ids.slice(1, 3), 5]);
-      assert.deepEqual(await shown(9, 2), [[], 5]);
-      const among = [ids[3] ?? '', ids[1] ?? '', randomUUID()];
-      assert.deepEqual(await shown(0, 20, among), [[ids[1], ids[3]], 2]);
-      assert.deepEqual(await shown(0, 20, []), [[], 0]);
+      assert.deepEqual(await listIDs(0, 20), [ids, 5]);
+      assert.deepEqual(await listIDs(1, 2), [ids.slice(1, 3), 5]);
+      assert.deepEqual(await listIDs(9, 2), [[], 5]);
+      const selection = [ids[3] ?? '', ids[1] ?? '', randomUUID()];
+      assert.deepEqual(await listIDs(0, 20, selection), [[ids[1], ids[3]], 2]);
+      assert.deepEqual(await listIDs(0, 20, []), [[], 0]);
       await store.accounts.change(ids[1] ?? '', { kind: 'suspend' }, later(9), BY);
-      assert.deepEqual(await shown(0, 20, among), [[ids[3]], 1]);
-      assert.deepEqual(await shown(0, 20), [ids, 5]);
+      assert.deepEqual(await listIDs(0, 20, selection), [[ids[3]], 1]);
+      assert.deepEqual(await listIDs(0, 20), [ids, 5]);
     });
 
-    test('are renamed, get quotas and lose them, and what is not named stays', async () => {
+    test('get new names and quotas, and keep the settings that a change does not have', async () => {
       const account = accountOf({ displayName: 'before', imageQuota: 7 });
       await store.accounts.create(account, BY);
       const change = (settings: Omit<AccountChange & { kind: 'settings' }, 'kind'>) =>
@@ -56,7 +54,7 @@ export function metadataKeys(current: () => MetadataHarness): void {
       assert.equal(await store.accounts.change(randomUUID(), { kind: 'suspend' }, later(1), BY), undefined);
     });
 
-    test('are suspended and resumed, each again without effect', async () => {
+    test('are suspended and resumed, and a second call has no effect', async () => {
       const account = accountOf();
       await store.accounts.create(account, BY);
       const { accountID } = account;
@@ -73,7 +71,7 @@ export function metadataKeys(current: () => MetadataHarness): void {
   });
 
   describe('keys', () => {
-    test('are found by their names, for all accounts, for some in their order, and for none', async () => {
+    test('are found by publicKey and keyID, for all accounts, a list in its order, and none', async () => {
       const some = [randomUUID(), randomUUID(), randomUUID()];
       for (const accounts of ['all', some, some.toReversed(), []] as const) {
         const key = keyOf({ accounts, expiresOn: later(60) });
@@ -86,7 +84,7 @@ export function metadataKeys(current: () => MetadataHarness): void {
       assert.equal(await store.keys.findByID(randomUUID()), undefined);
     });
 
-    test('are not changed by a second creation under the same public key', async () => {
+    test('are not changed by a second creation with the same public key', async () => {
       const key = keyOf({ accounts: [randomUUID()] });
       await store.keys.create(key, secret, BY);
       const twin = keyOf({ publicKey: key.publicKey });
@@ -95,7 +93,7 @@ export function metadataKeys(current: () => MetadataHarness): void {
       assert.equal(await store.keys.findByID(twin.keyID), undefined);
     });
 
-    test('are replaced as a whole by one that is put under the same public key', async () => {
+    test('are replaced as a whole by a put with the same public key', async () => {
       const old = keyOf({ accounts: [randomUUID(), randomUUID()] });
       await store.keys.put(old, secret, old.createdOn, BY);
       await store.keys.rotate(
@@ -114,7 +112,7 @@ export function metadataKeys(current: () => MetadataHarness): void {
       assert.deepEqual((await store.keys.find(old.publicKey))?.key, wide);
     });
 
-    test('are listed newest first, all of them or those that name an account, in pages', async () => {
+    test('are listed newest first in pages, either all or the keys of an account', async () => {
       const account = randomUUID();
       const keys = [
         keyOf({ accounts: [account], createdOn: later(1) }),
@@ -133,7 +131,7 @@ export function metadataKeys(current: () => MetadataHarness): void {
       assert.deepEqual(await store.keys.list({ skip: 5, count: 1 }, account), { keys: [], total: 2 });
     });
 
-    test('get another secret beside the newest, which ends when it is told to; an older one ends at once', async () => {
+    test('get a new secret; the previous one ends after the overlap, and an older one at once', async () => {
       const key = keyOf();
       await store.keys.create(key, digestOf('1'), BY);
       const rotate = (text: string, at: number, until: number) =>
@@ -152,14 +150,14 @@ export function metadataKeys(current: () => MetadataHarness): void {
         { digest: digestOf('3'), createdOn: later(20) },
         { digest: digestOf('2'), createdOn: later(10), validUntil: later(20) },
       ]);
-      const nobody = { secretDigest: another, createdOn: later(1), overlapUntil: later(1) };
-      assert.deepEqual(await store.keys.rotate(randomUUID(), nobody, BY), { kind: 'not-found' });
+      const rotation = { secretDigest: another, createdOn: later(1), overlapUntil: later(1) };
+      assert.deepEqual(await store.keys.rotate(randomUUID(), rotation, BY), { kind: 'not-found' });
     });
 
-    test('rotated by many at once keep two secrets, the newest of which is one of theirs', async () => {
+    test('have two secrets after ten concurrent rotations, one of them without an end', async () => {
       const key = keyOf();
       await store.keys.create(key, secret, BY);
-      const other = await current().another();
+      const other = await current().openAnother();
       const texts = Array.from({ length: 10 }, (_, i) => `secret ${i}`);
       await Promise.all(
         texts.map((text, i) =>
@@ -178,7 +176,7 @@ export function metadataKeys(current: () => MetadataHarness): void {
       );
     });
 
-    test('are revoked for good, again without effect, and then cannot be rotated', async () => {
+    test('are revoked permanently, and then cannot be rotated', async () => {
       const key = keyOf({ accounts: [randomUUID()] });
       await store.keys.create(key, secret, BY);
       const revoked = { ...key, revokedOn: later(1) };
@@ -190,16 +188,16 @@ export function metadataKeys(current: () => MetadataHarness): void {
       assert.equal(await store.keys.revoke(randomUUID(), later(1), BY), undefined);
     });
 
-    test('note their last use, but not one that is older than what is noted', async () => {
+    test('record their last use, but not a use soon after the recorded one', async () => {
       const key = keyOf();
       await store.keys.create(key, secret, BY);
-      const noted = async () => (await store.keys.findByID(key.keyID))?.lastUsedOn;
+      const lastUsedOn = async () => (await store.keys.findByID(key.keyID))?.lastUsedOn;
       await store.keys.touch(key.keyID, later(100), later(40));
-      assert.deepEqual(await noted(), later(100));
+      assert.deepEqual(await lastUsedOn(), later(100));
       await store.keys.touch(key.keyID, later(130), later(70));
-      assert.deepEqual(await noted(), later(100));
+      assert.deepEqual(await lastUsedOn(), later(100));
       await store.keys.touch(key.keyID, later(160), later(100));
-      assert.deepEqual(await noted(), later(160));
+      assert.deepEqual(await lastUsedOn(), later(160));
       await store.keys.touch(randomUUID(), later(1), later(0));
     });
   });

@@ -1,10 +1,10 @@
 /**
- * The part of the metadata contract that concerns maintenance beside a library at work: whoever names bytes has them, and
- * what is being changed is no finding. Within one store, and between three over the same database.
+ * The contract of maintenance under concurrency, with one store and with three over the same database.
+ * Garbage collection never removes referenced bytes, and a concurrent change is never a finding.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MetadataStore } from '../../src/database/store.ts';
 import type { Collected } from '../../src/images/records.ts';
 import { contentOf, openShop } from './catalog-samples.ts';
@@ -20,19 +20,19 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
     'one store': async ({ store }: MetadataHarness) => [store],
     'three stores': async (harness: MetadataHarness) => [
       harness.store,
-      await harness.another(),
-      await harness.another(),
+      await harness.openAnother(),
+      await harness.openAnother(),
     ],
   };
   for (const [name, stores] of Object.entries(participants)) {
-    describe(`maintenance within ${name}`, () => {
-      test('takes no bytes away that an upload of the same bytes is told it has', async () => {
+    describe(`maintenance with ${name}`, () => {
+      test('keeps the bytes of each acknowledged upload that runs during garbage collection', async () => {
         const all: MetadataStore[] = await stores(current());
         const pick = (i: number) => all[i % all.length] as MetadataStore;
         for (let round = 0; round < ROUNDS; round += 1) {
           const bytes = `round ${round}`;
           const digest = digestOf(bytes);
-          // What a blob store is, for this race: bytes that are there or not.
+          // A minimal blob store: the set of stored digests.
           const stored = new Set<string>([digest]);
           const upload = async (i: number) => {
             const account = accountOf();
@@ -41,15 +41,15 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
             await pause();
             stored.add(digest);
             await pause();
-            const replaced = newImage(`before ${round} ${i}`);
-            if (i % 2 === 1) await images.insert(replaced, { defaultQuota: 300 });
-            const change = (since: { storedAfter?: string }) =>
+            const previous = newImage(`before ${round} ${i}`);
+            if (i % 2 === 1) await images.insert(previous, { defaultQuota: 300 });
+            const change = (marker: { markerToken?: string }) =>
               i % 2 === 0
-                ? images.insert(newImage(bytes), { defaultQuota: 300, ...since })
-                : images.replace(replaced.imageID, {
+                ? images.insert(newImage(bytes), { defaultQuota: 300, ...marker })
+                : images.replace(previous.imageID, {
                     original: originalOf(bytes),
                     updatedOn: later(1),
-                    ...since,
+                    ...marker,
                   });
             let outcome = await change({});
             while (outcome.kind === 'collected') {
@@ -57,14 +57,14 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
               stored.add(digest);
               const { token }: Collected = outcome;
               await pause();
-              outcome = await change({ storedAfter: token });
+              outcome = await change({ markerToken: token });
             }
             assert.ok(outcome.kind === 'inserted' || outcome.kind === 'changed', outcome.kind);
             assert.ok(stored.has(digest), 'an acknowledged image has its bytes');
           };
           const collect = async (i: number) => {
             for (let time = 0; time < 4; time += 1) {
-              await pick(i).maintenance.collect(digest, START, async () => {
+              await pick(i).maintenance.garbageCollect(digest, START, async () => {
                 await pause();
                 stored.delete(digest);
                 await pause();
@@ -77,33 +77,36 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
             ...Array.from({ length: UPLOADS }, (_, i) => upload(i)),
           ]);
           assert.ok(stored.has(digest));
-          assert.equal(await pick(round).maintenance.collect(digest, START, async () => {}), 'named');
+          assert.equal(
+            await pick(round).maintenance.garbageCollect(digest, START, async () => {}),
+            'referenced',
+          );
         }
       });
 
-      test('finds nothing in what is being changed', async () => {
+      test('has no findings while records change', async () => {
         const all: MetadataStore[] = await stores(current());
         const { accountID } = await openShop(all[0] as MetadataStore);
         const shops = await Promise.all(all.map((store) => openShop(store, accountID)));
-        let working = true;
+        let isWorking = true;
         const work = shops.map(async (shop, i) => {
           for (let n = 0; n < 15; n += 1) {
-            const image = await shop.add(`${i} has ${n}`, { altText: `Bild ${n}` });
-            const product = await shop.sell(contentOf([image]));
+            const image = await shop.addImage(`${i} has ${n}`, { altText: `Bild ${n}` });
+            const product = await shop.addProduct(contentOf([image]));
             await shop.images.describe(image, { altText: `BILD ${n}` }, later(n));
             if (n % 2 === 0) await shop.catalog.disableProduct(product, later(n));
             if (n % 3 === 0) await shop.images.disable(image, later(n));
           }
         });
         const checks = all.map(async ({ maintenance }) => {
-          for (let n = 0; working || n === 0; n += 1) {
+          for (let n = 0; isWorking || n === 0; n += 1) {
             for await (const finding of maintenance.checkRecords({ repair: true })) assert.fail(finding.text);
-            // Where the database answers at once, nobody else would have a turn.
-            await turn();
+            // Gives the other calls a turn of the event loop, because the database may answer at once.
+            await nextTurn();
           }
         });
         await Promise.all(work).finally(() => {
-          working = false;
+          isWorking = false;
         });
         await Promise.all(checks);
       });
@@ -111,7 +114,7 @@ export function metadataMaintenanceRaces(current: () => MetadataHarness): void {
   }
 }
 
-/** Some turns of the event loop, another number each time. */
+/** Waits for a random number of turns of the event loop. */
 async function pause(): Promise<void> {
-  for (let turns = Math.floor(Math.random() * 6); turns > 0; turns -= 1) await turn();
+  for (let turns = Math.floor(Math.random() * 6); turns > 0; turns -= 1) await nextTurn();
 }

@@ -1,6 +1,4 @@
-/**
- * The part of the metadata contract that maintenance needs: what is checked and mended, collected, copied and restored.
- */
+/** The contract of maintenance: checks and repairs, garbage collection, snapshots and restores. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
@@ -10,9 +8,9 @@ import { contentOf, groupOf, itemOf, openShop } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
 import {
   accountOf,
+  accountWithImage,
   BY,
   digestOf,
-  furnishedAccount,
   keyOf,
   later,
   newImage,
@@ -27,59 +25,62 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
     return allOf(current().store.maintenance.checkRecords({ repair }));
   }
 
-  /** A shop in which every table has something. */
-  async function furnishedShop() {
+  /** A shop with rows in every table. */
+  async function fullShop() {
     const { store } = current();
     const shop = await openShop(store);
-    const pictures = [
-      await shop.add('one', { altText: 'STRASSE' }),
-      await shop.add('two'),
-      await shop.add('three'),
+    const imageIDs = [
+      await shop.addImage('one', { altText: 'STRASSE' }),
+      await shop.addImage('two'),
+      await shop.addImage('three'),
     ];
-    const [one = '', two = '', three = ''] = pictures;
-    const product = await shop.sell(contentOf([one], { optionGroups: [groupOf([two], [one, two])] }));
-    await shop.write(itemOf({ imageIDs: [three] }), itemOf({ productID: product }));
+    const [one = '', two = '', three = ''] = imageIDs;
+    const product = await shop.addProduct(contentOf([one], { optionGroups: [groupOf([two], [one, two])] }));
+    await shop.addLineItems(itemOf({ imageIDs: [three] }), itemOf({ productID: product }));
     await store.keys.create(keyOf({ accounts: [shop.accountID] }), digestOf('secret'), BY);
-    const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
-    await shop.images.insert(newImage('four', { altText: 'Fünf “Vier”\n\u{1F3FA}' }), { ...QUOTA, remember });
+    const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+    await shop.images.insert(newImage('four', { altText: 'Fünf “Vier”\n\u{1F3FA}' }), {
+      ...QUOTA,
+      idempotency,
+    });
     return { shop, one, two, three, product };
   }
 
-  describe('the records, for maintenance', () => {
+  describe('the records in maintenance', () => {
     test('have the schema of this version, and no damage', async () => {
       const { maintenance } = current().store;
-      const { applied, known } = await maintenance.schema();
+      const { applied, known } = await maintenance.readMigrations();
       assert.deepEqual(applied, known);
-      assert.deepEqual(await maintenance.damage(), []);
-      const unused = await current().unused();
-      assert.deepEqual((await unused.maintenance.schema()).applied, []);
+      assert.deepEqual(await maintenance.findDamage(), []);
+      const unused = await current().openEmpty();
+      assert.deepEqual((await unused.maintenance.readMigrations()).applied, []);
     });
 
-    test('are no longer checked once the signal fires, and what was found before is told', async () => {
+    test('are checked until the signal fires, and earlier findings are reported', async () => {
       const { maintenance } = current().store;
-      const shops = [await furnishedShop(), await furnishedShop()];
+      const shops = [await fullShop(), await fullShop()];
       for (const { shop } of shops) {
         await current().run(`update accounts set byte_count = 1 where account_id = '${shop.accountID}'`);
       }
       const controller = new AbortController();
-      const found: RecordFinding[] = [];
+      const reported: RecordFinding[] = [];
       const checking = (async () => {
         const { signal } = controller;
         for await (const finding of maintenance.checkRecords({ repair: false, signal })) {
-          found.push(finding);
+          reported.push(finding);
           controller.abort();
         }
       })();
       await assert.rejects(checking, { name: 'AppError', code: 'cancelled' });
-      assert.equal(found.length, 1);
+      assert.equal(reported.length, 1);
     });
 
-    test('are met original by original, of all accounts', async () => {
+    test('are read as groups of the images of one original, from all accounts', async () => {
       const { store } = current();
       const shops = [await openShop(store), await openShop(store), await openShop(store)];
       for (const [i, shop] of shops.entries()) {
-        await shop.add('all');
-        await current().run(imagesOf(shop.accountID, 200, i));
+        await shop.addImage('all');
+        await current().run(insertImages(shop.accountID, 200, i));
       }
       const groups = await allOf(store.maintenance.imagesByOriginal());
       assert.equal(groups.length, 601);
@@ -93,8 +94,8 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.deepEqual(digests, [...new Set(digests)].sort());
     });
 
-    test('are as they should be after everything that can be done', async () => {
-      const { shop, one, three, product } = await furnishedShop();
+    test('have no findings after all kinds of changes', async () => {
+      const { shop, one, three, product } = await fullShop();
       await shop.images.disable(three, later(1));
       await shop.images.replace(one, { original: originalOf('other bytes'), updatedOn: later(2) });
       await shop.images.describe(one, { altText: 'Ärmel' }, later(3));
@@ -103,32 +104,32 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.deepEqual(await findings(), []);
     });
 
-    test('have counters that are checked, and mended', async () => {
-      const { shop } = await furnishedShop();
+    test('have counters that are checked and repaired', async () => {
+      const { shop } = await fullShop();
       await current().run(
         `update accounts set image_count = 9, enabled_count = 2, byte_count = byte_count + 5 where account_id = '${shop.accountID}'`,
       );
-      const [found, ...others] = await findings();
+      const [finding, ...others] = await findings();
       assert.deepEqual(others, []);
-      assert.equal(found?.kind, 'counters');
-      assert.equal(found?.accountID, shop.accountID);
+      assert.equal(finding?.kind, 'counters');
+      assert.equal(finding?.accountID, shop.accountID);
       assert.match(
-        found?.text ?? '',
-        /9 images for 4, 2 images that are not disabled for 4, 20 bytes for 15/,
+        finding?.text ?? '',
+        /images 9 instead of 4, enabled images 2 instead of 4, bytes 20 instead of 15/,
       );
-      assert.equal(found?.repaired, false);
+      assert.equal(finding?.repaired, false);
       assert.equal((await findings(true))[0]?.repaired, true);
       assert.deepEqual(await findings(), []);
       assert.equal((await shop.images.list({ skip: 0, count: 9 })).total, 4);
-      await shop.add('another');
+      await shop.addImage('another');
       assert.deepEqual(await findings(), []);
     });
 
-    test('that are gone are told, and not mended', async () => {
-      const { shop } = await furnishedShop();
+    test('that are missing are reported and not repaired', async () => {
+      const { shop } = await fullShop();
       await current().run('delete from idempotency_keys');
       await current().run(`delete from images where alt_text like 'F%'`);
-      await shop.add('five');
+      await shop.addImage('five');
       await findings(true);
       const found = await findings();
       assert.deepEqual(
@@ -138,8 +139,8 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.match(found[0]?.text ?? '', /has 4 images, numbered up to 5/);
     });
 
-    test('have uses of images that are checked, and mended', async () => {
-      const { shop, one, two, product } = await furnishedShop();
+    test('have uses of images that are checked and repaired', async () => {
+      const { shop, one, two, product } = await fullShop();
       const usage = () => Promise.all([one, two].map((image) => shop.images.usage(image)));
       const before = await usage();
       await current().run(`delete from image_uses where kind = 'option' and image_id = '${two}'`);
@@ -157,15 +158,15 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         ],
       );
       assert.match(found[0]?.text ?? '', new RegExp(`the product ${product}`));
-      assert.match(found[1]?.text ?? '', /a product that is not there/);
+      assert.match(found[1]?.text ?? '', /a product that does not exist/);
       assert.match(found[2]?.text ?? '', /the set of line items/);
       assert.ok((await findings(true)).every(({ repaired }) => repaired));
       assert.deepEqual(await findings(), []);
       assert.deepEqual(await usage(), before);
     });
 
-    test('that cannot be read are told one by one, and what comes after them is checked', async () => {
-      const { shop, two } = await furnishedShop();
+    test('that cannot be read are reported one by one, and later records are checked', async () => {
+      const { shop, two } = await fullShop();
       const { store } = current();
       const uses = async () => {
         const all = await store.maintenance.snapshot((snapshot) => allOf(snapshot.rows()));
@@ -176,8 +177,8 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await current().run(`update products set content = '{"images": [' where sequence = 1`);
       await current().run(`update line_items set content = 'null'`);
       await current().run(`update images set folded_alt_text = 'x' where image_id = '${two}'`);
-      const { shop: later } = await furnishedShop();
-      await current().run(`update accounts set image_count = 9 where account_id = '${later.accountID}'`);
+      const { shop: other } = await fullShop();
+      await current().run(`update accounts set image_count = 9 where account_id = '${other.accountID}'`);
       const found = await findings(true);
       assert.deepEqual(
         found
@@ -193,12 +194,12 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         found.map(({ text }) => text).join(),
         /content of the product .* content of the set of line items/s,
       );
-      assert.ok(found.some(({ kind, accountID }) => kind === 'counters' && accountID === later.accountID));
+      assert.ok(found.some(({ kind, accountID }) => kind === 'counters' && accountID === other.accountID));
       assert.deepEqual(await uses(), before);
     });
 
-    test('that show an image that is gone are told, and not mended', async () => {
-      const { one, product } = await furnishedShop();
+    test('that show a missing image are reported and not repaired', async () => {
+      const { one, product } = await fullShop();
       await current().run(`delete from image_uses where image_id = '${one}'`);
       await current().run(`delete from images where image_id = '${one}'`);
       await findings(true);
@@ -209,25 +210,25 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       );
       assert.match(
         found[0]?.text ?? '',
-        new RegExp(`the product ${product} shows 2 images that are not there`),
+        new RegExp(`the product ${product} shows 2 images that do not exist`),
       );
-      assert.match(found[1]?.text ?? '', /the set of line items .* images that are not there/);
+      assert.match(found[1]?.text ?? '', /the set of line items .* images that do not exist/);
     });
 
-    test('have alt texts that are found, or are again after the repair', async () => {
-      const { shop, one } = await furnishedShop();
+    test('have alt texts for searches that are checked and repaired', async () => {
+      const { shop, one } = await fullShop();
       await current().run(`update images set folded_alt_text = 'x' where image_id = '${one}'`);
-      const [found, ...others] = await findings();
+      const [finding, ...others] = await findings();
       assert.deepEqual(others, []);
-      assert.equal(found?.imageID, one);
-      assert.match(found?.text ?? '', /alt text/);
+      assert.equal(finding?.imageID, one);
+      assert.match(finding?.text ?? '', /alt text/);
       await findings(true);
       assert.deepEqual(await findings(), []);
       assert.equal((await shop.images.list({ skip: 0, count: 9 }, { search: 'straße' })).total, 1);
     });
 
-    test('that cannot be are told', async () => {
-      const { one } = await furnishedShop();
+    test('with impossible values are reported', async () => {
+      const { one } = await fullShop();
       await current().run(
         `update images set public_id = 'short', size = 0, digest = 'none', format = 'gif', width = 0 where image_id = '${one}'`,
       );
@@ -235,101 +236,107 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.equal(texts.length, 5);
       await current().run('delete from idempotency_keys');
       await current().run(`update images set image_id = 'none' where alt_text like 'F%'`);
-      const told = (await findings()).map(({ text }) => text);
-      assert.ok(told.includes('the imageID is no UUID'), told.join());
+      const reported = (await findings()).map(({ text }) => text);
+      assert.ok(reported.includes('the imageID is not a UUID'), reported.join());
     });
   });
 
-  describe('originals that nothing names', () => {
-    test('are known, with the time at which they ceased to be named', async () => {
+  describe('unreferenced originals', () => {
+    test('are found with the time at which they lost their last reference', async () => {
       const { store } = current();
-      const { images, first } = await furnishedAccount(store);
-      const { images: theirs, first: other } = await furnishedAccount(store);
+      const { images, first } = await accountWithImage(store);
+      const { images: theirs, first: other } = await accountWithImage(store);
       await images.replace(first.imageID, { original: originalOf('second'), updatedOn: later(5) });
       const free = Array.from({ length: 1_200 }, (_, i) => digestOf(`free ${i}`));
       const { maintenance } = store;
-      const asked = [...free, digestOf('first'), digestOf('second')];
-      assert.deepEqual(await maintenance.unnamed(asked), new Map(free.map((digest) => [digest, undefined])));
+      const digests = [...free, digestOf('first'), digestOf('second')];
+      assert.deepEqual(
+        await maintenance.findUnreferenced(digests),
+        new Map(free.map((digest) => [digest, undefined])),
+      );
       await theirs.replace(other.imageID, { original: originalOf('third'), updatedOn: later(9) });
       assert.deepEqual(
-        await maintenance.unnamed([digestOf('first')]),
+        await maintenance.findUnreferenced([digestOf('first')]),
         new Map([[digestOf('first'), later(9)]]),
       );
     });
 
-    test('are collected, and named again only by whoever stored them anew', async () => {
+    test('are collected, and referenced again only after they were stored again', async () => {
       const { store } = current();
-      const { images, first } = await furnishedAccount(store);
+      const { images, first } = await accountWithImage(store);
       const digest = digestOf('gone');
       let removed = 0;
       const remove = async () => {
         removed += 1;
       };
-      assert.equal(await store.maintenance.collect(first.original.digest, START, remove), 'named');
+      assert.equal(
+        await store.maintenance.garbageCollect(first.original.digest, START, remove),
+        'referenced',
+      );
       assert.equal(removed, 0);
-      assert.equal(await store.maintenance.collect(digest, START, remove), 'collected');
+      assert.equal(await store.maintenance.garbageCollect(digest, START, remove), 'collected');
       assert.equal(removed, 1);
 
       const outcome = await images.insert(newImage('gone'), QUOTA);
       assert.equal(outcome.kind, 'collected');
       assert.ok(outcome.kind === 'collected');
-      const wrong = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: randomUUID() });
+      const wrong = await images.insert(newImage('gone'), { ...QUOTA, markerToken: randomUUID() });
       assert.deepEqual(wrong, outcome);
       const change = { original: originalOf('gone'), updatedOn: later(1) };
       assert.deepEqual(await images.replace(first.imageID, change), outcome);
       assert.equal((await images.list({ skip: 0, count: 9 })).total, 1);
 
-      const { token: storedAfter } = outcome;
-      assert.equal((await images.replace(first.imageID, { ...change, storedAfter })).kind, 'changed');
-      assert.equal(await store.maintenance.collect(digest, START, remove), 'named');
-      // What is named needs no mark: another account adds the same bytes as if nothing had been.
-      const { images: theirs } = await furnishedAccount(store);
+      const { token: markerToken } = outcome;
+      assert.equal((await images.replace(first.imageID, { ...change, markerToken })).kind, 'changed');
+      assert.equal(await store.maintenance.garbageCollect(digest, START, remove), 'referenced');
+      // A referenced original has no marker row, so another account adds the same bytes at once.
+      const { images: theirs } = await accountWithImage(store);
       assert.equal((await theirs.insert(newImage('gone'), QUOTA)).kind, 'inserted');
     });
 
-    test('that were collected once more since a token was given are stored anew once more', async () => {
+    test('that were collected again after a token was returned must be stored again', async () => {
       const { store } = current();
-      const { images } = await furnishedAccount(store);
-      const collect = () => store.maintenance.collect(digestOf('gone'), START, async () => {});
+      const { images } = await accountWithImage(store);
+      const collect = () => store.maintenance.garbageCollect(digestOf('gone'), START, async () => {});
       await collect();
       const first = await images.insert(newImage('gone'), QUOTA);
       assert.ok(first.kind === 'collected');
       await collect();
-      const second = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: first.token });
+      const second = await images.insert(newImage('gone'), { ...QUOTA, markerToken: first.token });
       assert.ok(second.kind === 'collected');
       assert.notEqual(second.token, first.token);
-      const third = await images.insert(newImage('gone'), { ...QUOTA, storedAfter: second.token });
+      const third = await images.insert(newImage('gone'), { ...QUOTA, markerToken: second.token });
       assert.equal(third.kind, 'inserted');
     });
 
-    test('are not named after a removal that failed half-way, but by who stored them anew', async () => {
+    test('must be stored again after a removal that failed', async () => {
       const { store } = current();
-      const { images } = await furnishedAccount(store);
+      const { images } = await accountWithImage(store);
       const fault = new Error('the disk is gone');
-      const failing = store.maintenance.collect(digestOf('gone'), START, () => Promise.reject(fault));
+      const failing = store.maintenance.garbageCollect(digestOf('gone'), START, () => Promise.reject(fault));
       await assert.rejects(failing, fault);
       assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
     });
 
-    test('stay while somebody holds on to them, and no longer', async () => {
+    test('are not collected during a pause, and are collected after it', async () => {
       const { store } = current();
       const { maintenance } = store;
-      const collect = (on: Date) => maintenance.collect(digestOf('gone'), on, async () => {});
-      await maintenance.hold('one', later(10));
-      await maintenance.hold('two', later(20));
-      assert.equal(await collect(START), 'held');
-      assert.equal(await collect(later(15)), 'held');
-      await maintenance.hold('one', later(30));
-      await maintenance.release('two');
-      assert.equal(await collect(later(25)), 'held');
+      const collect = (on: Date) => maintenance.garbageCollect(digestOf('gone'), on, async () => {});
+      await maintenance.pauseCollection('one', later(10));
+      await maintenance.pauseCollection('two', later(20));
+      assert.equal(await collect(START), 'paused');
+      assert.equal(await collect(later(15)), 'paused');
+      await maintenance.pauseCollection('one', later(30));
+      await maintenance.resumeCollection('two');
+      assert.equal(await collect(later(25)), 'paused');
       assert.equal(await collect(later(31)), 'collected');
-      await maintenance.release('one');
+      await maintenance.resumeCollection('one');
       assert.equal(await collect(START), 'collected');
-      const { images } = await furnishedAccount(store);
-      await maintenance.forgetCollected(START);
+      const { images } = await accountWithImage(store);
+      await maintenance.deleteMarkers(START);
       assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
-      await maintenance.collect(digestOf('gone'), START, async () => {});
-      await maintenance.forgetCollected(later(40));
+      await maintenance.garbageCollect(digestOf('gone'), START, async () => {});
+      await maintenance.deleteMarkers(later(40));
       assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'inserted');
     });
   });
@@ -343,16 +350,16 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         count: await snapshot.countOriginals(),
       }));
 
-    test('has every record, of one moment, and fills an empty database with them', async () => {
+    test('has every record of one moment, and fills an empty database', async () => {
       const { store } = current();
-      const { shop, one } = await furnishedShop();
+      const { shop, one } = await fullShop();
       await shop.images.describe(one, { altText: 'changed' }, later(1));
-      await current().run(imagesOf((await openShop(store)).accountID, 450, 7));
+      await current().run(insertImages((await openShop(store)).accountID, 450, 7));
       const copied = await store.maintenance.snapshot(async (snapshot) => {
         const rows: TableRows[] = [];
         for await (const batch of snapshot.rows()) {
-          // Somebody goes on writing meanwhile.
-          await shop.images.insert(newImage(`meanwhile ${rows.length}`), QUOTA);
+          // A concurrent write, which is not in the snapshot.
+          await shop.images.insert(newImage(`concurrent ${rows.length}`), QUOTA);
           rows.push(batch);
         }
         const originals = await allOf(snapshot.originals());
@@ -372,9 +379,9 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       }
       assert.equal(copied.originals.length, 454);
       assert.equal(copied.count, 454);
-      assert.equal(copied.schema, (await store.maintenance.schema()).applied.at(-1));
+      assert.equal(copied.schema, (await store.maintenance.readMigrations()).applied.at(-1));
 
-      const other = await current().unused();
+      const other = await current().openEmpty();
       await other.maintenance.restore(copied.schema, iterate(copied.rows));
       assert.deepEqual(await copyOf(other), copied);
       const again = other.forAccount(shop.accountID, BY);
@@ -382,9 +389,9 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.equal((await again.insert(newImage('added'), QUOTA)).kind, 'inserted');
     });
 
-    test('is not added to what is there, nor in part', async () => {
+    test('is restored only into an empty database, and only as a whole', async () => {
       const { store } = current();
-      await furnishedShop();
+      await fullShop();
       const { schema, rows } = await copyOf(store);
       await assert.rejects(store.maintenance.restore(schema, iterate(rows)), {
         name: 'AppError',
@@ -392,20 +399,20 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         message: /not empty: there are accounts/,
       });
 
-      const other = await current().unused();
-      const fault = new Error('cut short');
-      const cut = async function* () {
+      const other = await current().openEmpty();
+      const fault = new Error('the rows cannot be read');
+      const incomplete = async function* () {
         yield* rows.slice(0, -1);
         throw fault;
       };
-      await assert.rejects(other.maintenance.restore(schema, cut()), fault);
+      await assert.rejects(other.maintenance.restore(schema, incomplete()), fault);
       assert.equal(await other.accounts.isEmpty(), true);
       await other.maintenance.restore(schema, iterate(rows));
       assert.equal((await copyOf(other)).count, 4);
     });
 
-    test('of an earlier version is brought to this one, and one of a later version is refused', async () => {
-      const other = await current().unused();
+    test('of an earlier version is restored and migrated, and one of a later version is refused', async () => {
+      const other = await current().openEmpty();
       await assert.rejects(other.maintenance.restore('9999-later', iterate([])), {
         code: 'conflict',
         message: /another version of Vitrine: their schema is 9999-later/,
@@ -420,11 +427,11 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         enabled_count: 0,
         suspended_on: null,
       };
-      // Before there were limits of bytes, and a catalogue.
+      // At this version there were no byte quotas and no catalogue.
       await other.maintenance.restore('0002-access', iterate([{ table: 'accounts', rows: [row] }]));
       await other.migrate();
       assert.deepEqual(await other.accounts.find(account.accountID), account);
-      const { applied, known } = await other.maintenance.schema();
+      const { applied, known } = await other.maintenance.readMigrations();
       assert.deepEqual(applied, known);
       await assert.rejects(other.maintenance.restore('0002-access', iterate([])), {
         code: 'conflict',
@@ -434,8 +441,8 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
   });
 }
 
-/** A statement that adds as many images to an account, past its counters, for tests that need many. */
-function imagesOf(accountID: string, count: number, salt: number): string {
+/** A statement that inserts many images into an account, without a change of its counters. */
+function insertImages(accountID: string, count: number, salt: number): string {
   const rows = Array.from({ length: count }, (_, n) => {
     const { imageID, publicID, original } = newImage(`${salt} has ${n}`);
     return `('${accountID}', ${n + 1_000}, '${imageID}', '${publicID}', '${original.digest}', 1, 'png', 1, 1, 1, 0, 0, 0)`;

@@ -1,6 +1,6 @@
 /**
- * The part of the metadata contract that concerns what happens at once: each race runs within one store, and
- * between two stores over the same database. Also a random walk against a plain model.
+ * The contract of images under concurrency. Each race runs with one store, and with two over the same
+ * database. Also random changes of an account, compared with a simple model.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -15,11 +15,11 @@ const CONTENDERS = 20;
 export function metadataRaces(current: () => MetadataHarness): void {
   const participants = {
     'one store': async (harness: MetadataHarness) => [harness.store],
-    'two stores': async (harness: MetadataHarness) => [harness.store, await harness.another()],
+    'two stores': async (harness: MetadataHarness) => [harness.store, await harness.openAnother()],
   };
   for (const [name, stores] of Object.entries(participants)) {
-    describe(`races within ${name}`, () => {
-      /** Views of one new account, one for each contender, in turn from each store. */
+    describe(`races with ${name}`, () => {
+      /** The images of one new account, once for each contender. The stores alternate. */
       async function contenders(): Promise<AccountImages[]> {
         const harness = current();
         const account = accountOf();
@@ -28,7 +28,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
         return Array.from({ length: CONTENDERS }, (_, i) => pick(all, i).forAccount(account.accountID, BY));
       }
 
-      test('of identical uploads one is added, and the others name it', async () => {
+      test('adds one of several identical uploads, and returns its image to the others', async () => {
         const views = await contenders();
         const outcomes = await Promise.all(
           views.map((images) => images.insert(newImage('same'), { defaultQuota: 300 })),
@@ -45,7 +45,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
         });
       });
 
-      test('of distinct uploads no more are added than the quota allows', async () => {
+      test('adds only as many uploads as the quota allows', async () => {
         const views = await contenders();
         const outcomes = await Promise.all(
           views.map((images, i) => images.insert(newImage(`bytes ${i}`), { defaultQuota: 5 })),
@@ -57,11 +57,11 @@ export function metadataRaces(current: () => MetadataHarness): void {
         assert.equal(total, 5);
       });
 
-      test('of uploads with one idempotency key one is added, and the others get its answer', async () => {
+      test('adds one of several uploads with the same idempotency key, and replays it for the others', async () => {
         const views = await contenders();
-        const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+        const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
         const outcomes = await Promise.all(
-          views.map((images) => images.insert(newImage('same'), { defaultQuota: 300, remember })),
+          views.map((images) => images.insert(newImage('same'), { defaultQuota: 300, idempotency })),
         );
         const inserted = only(outcomes, 'inserted');
         assert.equal(inserted.length, 1);
@@ -70,11 +70,11 @@ export function metadataRaces(current: () => MetadataHarness): void {
         for (const { image } of replayed) assert.deepEqual(image, inserted[0]?.image);
       });
 
-      test('of updates to the same bytes one succeeds, and the others name its image', async () => {
+      test('makes one of several updates to the same bytes, and returns its image to the others', async () => {
         const views = await contenders();
         const added = views.map((_, i) => newImage(`bytes ${i}`));
         for (const image of added) await pick(views, 0).insert(image, { defaultQuota: 300 });
-        const change = { original: originalOf('wanted by all'), updatedOn: later(1) };
+        const change = { original: originalOf('the same bytes'), updatedOn: later(1) };
         const outcomes = await Promise.all(
           views.map((images, i) => images.replace(pick(added, i).imageID, change)),
         );
@@ -85,7 +85,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
         for (const { existing } of duplicates) assert.deepEqual(existing, changed[0]?.image);
       });
 
-      test('a change that is answered “disabled” changed nothing; one that was made came before', async () => {
+      test('makes each change before the disabling, or refuses it as “disabled”', async () => {
         const views = await contenders();
         for (let round = 0; round < 10; round += 1) {
           const image = newImage(`round ${round}`);
@@ -106,13 +106,13 @@ export function metadataRaces(current: () => MetadataHarness): void {
         }
         const total = (await pick(views, 0).list({ skip: 0, count: 1 })).total;
         assert.equal(total, 10);
-        // Each disabled image left its place, exactly once.
+        // Each disabled image freed exactly one place in the quota.
         assert.equal((await pick(views, 0).insert(newImage('last'), { defaultQuota: 1 })).kind, 'inserted');
         const beyond = await pick(views, 0).insert(newImage('beyond'), { defaultQuota: 1 });
         assert.equal(beyond.kind, 'quota-exceeded');
       });
 
-      test('of twenty who disable one image all see the same time', async () => {
+      test('returns the same time to 20 calls that disable one image', async () => {
         const views = await contenders();
         const image = newImage('one');
         await pick(views, 0).insert(image, { defaultQuota: 300 });
@@ -123,7 +123,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
         assert.equal(beyond.kind, 'quota-exceeded');
       });
 
-      test('pages read while images are added neither repeat nor miss any', async () => {
+      test('reads pages without missing or repeated images while images are added', async () => {
         const views = await contenders();
         for (let i = 0; i < 10; i += 1) {
           await pick(views, 0).insert(newImage(`old ${i}`), { defaultQuota: 300 });
@@ -138,7 +138,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
         }
       });
 
-      test('of accounts created under one ID one is created', async () => {
+      test('creates one of several accounts with the same ID', async () => {
         const all = await stores(current());
         const account = accountOf();
         const outcomes = await Promise.all(
@@ -149,7 +149,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
     });
   }
 
-  test('counters and order agree with a plain model after any sequence of changes', async () => {
+  test('has the counters and order of a simple model after any sequence of changes', async () => {
     const { store } = current();
     const quota = 4;
     const pickBytes = fc.nat({ max: 7 });
@@ -168,17 +168,17 @@ export function metadataRaces(current: () => MetadataHarness): void {
         const model: { imageID: string; bytes: string; altText: string | undefined; disabled: boolean }[] =
           [];
         for (const { do: action, bytes, image } of steps) {
-          const wanted = `bytes ${bytes}`;
+          const newBytes = `bytes ${bytes}`;
           const target = model[image];
           const imageID = target?.imageID ?? 'unknown';
-          const holder = model.find((each) => each.bytes === wanted);
+          const twin = model.find((each) => each.bytes === newBytes);
           if (action === 'insert') {
-            const added = newImage(wanted);
+            const added = newImage(newBytes);
             const { kind } = await images.insert(added, { defaultQuota: 300 });
-            const full = model.filter(({ disabled }) => !disabled).length >= quota;
-            assert.equal(kind, holder ? 'duplicate' : full ? 'quota-exceeded' : 'inserted');
+            const isFull = model.filter(({ disabled }) => !disabled).length >= quota;
+            assert.equal(kind, twin ? 'duplicate' : isFull ? 'quota-exceeded' : 'inserted');
             if (kind === 'inserted') {
-              model.push({ imageID: added.imageID, bytes: wanted, altText: undefined, disabled: false });
+              model.push({ imageID: added.imageID, bytes: newBytes, altText: undefined, disabled: false });
             }
           } else if (action === 'disable') {
             const { kind } = await images.disable(imageID, later(1));
@@ -187,19 +187,19 @@ export function metadataRaces(current: () => MetadataHarness): void {
           } else {
             const { kind } =
               action === 'replace'
-                ? await images.replace(imageID, { original: originalOf(wanted), updatedOn: later(1) })
-                : await images.describe(imageID, { altText: wanted }, later(1));
-            const taken = action === 'replace' && holder && holder !== target;
+                ? await images.replace(imageID, { original: originalOf(newBytes), updatedOn: later(1) })
+                : await images.describe(imageID, { altText: newBytes }, later(1));
+            const isDuplicate = action === 'replace' && twin && twin !== target;
             assert.equal(
               kind,
-              !target ? 'not-found' : target.disabled ? 'disabled' : taken ? 'duplicate' : 'changed',
+              !target ? 'not-found' : target.disabled ? 'disabled' : isDuplicate ? 'duplicate' : 'changed',
             );
-            if (target && kind === 'changed') target[action === 'replace' ? 'bytes' : 'altText'] = wanted;
+            if (target && kind === 'changed') target[action === 'replace' ? 'bytes' : 'altText'] = newBytes;
           }
         }
         const { images: listed, total } = await images.list({ skip: 0, count: 200 });
         assert.equal(total, model.length);
-        const seen = listed.map(({ imageID, original, altText, disabledOn }) => ({
+        const actual = listed.map(({ imageID, original, altText, disabledOn }) => ({
           imageID,
           digest: original.digest,
           altText,
@@ -211,7 +211,7 @@ export function metadataRaces(current: () => MetadataHarness): void {
           altText,
           disabled,
         }));
-        assert.deepEqual(seen, expected);
+        assert.deepEqual(actual, expected);
       }),
       { numRuns: 25 },
     );

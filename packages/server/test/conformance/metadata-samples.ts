@@ -1,4 +1,4 @@
-/** Owns the sample records of the metadata tests. Refuses to know what is tested with them. */
+/** Sample records for the metadata tests. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Account, ApiKey } from '../../src/access/account.ts';
@@ -7,10 +7,10 @@ import type { MetadataStore } from '../../src/database/store.ts';
 import type { Original } from '../../src/image.ts';
 import type { AccountImages, NewImage } from '../../src/images/records.ts';
 
-/** The time at which all samples begin; its milliseconds are there to be lost. */
+/** The time of the samples. It has milliseconds, because a store could lose them. */
 export const START = new Date('2026-02-03T04:05:06.789Z');
 
-/** Who the samples are put down to. */
+/** The actor of the samples. */
 export const BY: Actor = {
   kind: 'key',
   keyID: '6b0d6c9e-0b5e-4f0e-8f43-0d2f1f9f7a01',
@@ -18,7 +18,7 @@ export const BY: Actor = {
   address: '203.0.113.7',
 };
 
-/** START and so many seconds. */
+/** The time this many seconds after START. */
 export function later(seconds: number): Date {
   return new Date(START.getTime() + seconds * 1_000);
 }
@@ -40,7 +40,7 @@ export function originalOf(bytes: string, changes: Partial<Original> = {}): Orig
   };
 }
 
-/** A new image of these bytes, under names that nothing else has. */
+/** A new image with these bytes and unique IDs. */
 export function newImage(bytes: string, changes: Partial<NewImage> = {}): NewImage {
   return {
     imageID: randomUUID(),
@@ -55,8 +55,8 @@ export function accountOf(changes: Partial<Account> = {}): Account {
   return { accountID: randomUUID(), displayName: 'an account', createdOn: START, ...changes };
 }
 
-/** A new account of this store, its images, and a first image in it, of the bytes `first`. */
-export async function furnishedAccount(
+/** A new account in the store, with one image of the bytes `first`. */
+export async function accountWithImage(
   store: MetadataStore,
 ): Promise<{ account: Account; images: AccountImages; first: NewImage }> {
   const account = accountOf();
@@ -67,7 +67,7 @@ export async function furnishedAccount(
   return { account, images, first };
 }
 
-/** A key under names that nothing else has, of whatever accounts and scopes. */
+/** A new key with unique IDs. `changes` sets other accounts, scopes and properties. */
 export function keyOf(changes: Partial<ApiKey> = {}): ApiKey {
   return {
     keyID: randomUUID(),

@@ -1,10 +1,10 @@
-/** The part of the metadata contract that concerns searches: whom they hold up, and how many one account may have. */
+/** The contract of searches: the limit of each account, and the turns of several accounts. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { MAX_SEARCHES_PER_ACCOUNT } from '../../src/database/search-limiter.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import type { MetadataHarness } from './metadata.ts';
-import { furnishedAccount } from './metadata-samples.ts';
+import { accountWithImage } from './metadata-samples.ts';
 
 const PAGE = { skip: 0, count: 20 };
 
@@ -15,15 +15,15 @@ export function metadataSearches(current: () => MetadataHarness): void {
   });
 
   describe('searches', () => {
-    test('of one account are refused beyond its share, without holding up those of another', async () => {
-      const { account, images } = await furnishedAccount(store);
-      const { images: theirs } = await furnishedAccount(store);
+    test('of one account are rejected beyond its limit, and do not delay those of another', async () => {
+      const { account, images } = await accountWithImage(store);
+      const { images: theirs } = await accountWithImage(store);
       const catalog = store.catalogOf(account.accountID);
-      let done = 0;
+      let finished = 0;
       const count = () => {
-        done += 1;
+        finished += 1;
       };
-      // Of each kind: they share what the account may have.
+      // Searches of all kinds share the limit of the account.
       const kinds = [
         () => images.list(PAGE, { search: 'nothing' }),
         () => images.list(PAGE, { disabled: false }),
@@ -33,26 +33,29 @@ export function metadataSearches(current: () => MetadataHarness): void {
       const many = Array.from({ length: MAX_SEARCHES_PER_ACCOUNT / kinds.length }, () =>
         kinds.map((search) => search().then(count)),
       ).flat();
-      const refused = { name: 'AppError', code: 'rate-limited', retryAfter: 1, rejection: 'account-share' };
-      for (const search of kinds) await assert.rejects(search(), refused);
+      const rejection = { name: 'AppError', code: 'rate-limited', retryAfter: 1, rejection: 'account-share' };
+      for (const search of kinds) await assert.rejects(search(), rejection);
       assert.equal((await theirs.list(PAGE, { disabled: false })).total, 1);
-      assert.ok(done < MAX_SEARCHES_PER_ACCOUNT / 2, `${done} were done before`);
-      // What is no search has no share.
+      assert.ok(finished < MAX_SEARCHES_PER_ACCOUNT / 2, `${finished} searches finished before`);
+      // A list without a filter is not a search, and has no limit.
       assert.equal((await images.list(PAGE)).total, 1);
       await Promise.all(many);
       assert.equal((await images.list(PAGE, { disabled: false })).total, 1);
     });
 
-    test('that nobody waits for any more are not done', async () => {
-      const { account, images, first } = await furnishedAccount(store);
+    test('are cancelled by their signal before they start', async () => {
+      const { account, images, first } = await accountWithImage(store);
       const cancelled = { name: 'AppError', code: 'cancelled' };
       const before = Array.from({ length: 20 }, () => images.list(PAGE, { search: 'nothing' }));
       const control = new AbortController();
       const { signal } = control;
       const catalog = store.catalogOf(account.accountID);
-      const given = [images.list(PAGE, { disabled: true }, signal), catalog.listProducts(PAGE, 'a', signal)];
+      const searches = [
+        images.list(PAGE, { disabled: true }, signal),
+        catalog.listProducts(PAGE, 'a', signal),
+      ];
       control.abort();
-      for (const search of given) await assert.rejects(search, cancelled);
+      for (const search of searches) await assert.rejects(search, cancelled);
       await assert.rejects(images.usage(first.imageID, signal), cancelled);
       for (const search of before) assert.equal((await search).total, 0);
     });

@@ -1,6 +1,4 @@
-/**
- * The part of the metadata contract that concerns access and refresh tokens, races for a refresh token included.
- */
+/** The contract of access and refresh tokens, including concurrent uses of a refresh token. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
@@ -44,12 +42,13 @@ export function metadataTokens(current: () => MetadataHarness): void {
         ...changes,
       };
     };
-    const ended = async ({ access, refresh }: TokenPair) => {
-      const found = [await store.tokens.find(access.digest), await store.tokens.find(refresh.digest)];
-      return found.map((token) => token === undefined || token.revokedOn !== undefined);
+    /** For the access and the refresh token: true if it was revoked or deleted. */
+    const areRevoked = async ({ access, refresh }: TokenPair) => {
+      const tokens = [await store.tokens.find(access.digest), await store.tokens.find(refresh.digest)];
+      return tokens.map((token) => token === undefined || token.revokedOn !== undefined);
     };
 
-    test('are found by their digests, with their key', async () => {
+    test('are found by their digests with their key', async () => {
       const pair = pairOf();
       await store.tokens.issue(pair, BY);
       const { family, secretDigest } = pair;
@@ -69,7 +68,7 @@ export function metadataTokens(current: () => MetadataHarness): void {
       assert.equal(await store.tokens.find(digestOf('unknown')), undefined);
     });
 
-    test('are forgotten once they have expired, when their key gets new ones', async () => {
+    test('are deleted after they have expired, when their key gets new ones', async () => {
       const old = pairOf();
       await store.tokens.issue(old, BY);
       await store.tokens.issue(pairOf({ createdOn: later(3_600) }), BY);
@@ -79,25 +78,25 @@ export function metadataTokens(current: () => MetadataHarness): void {
       assert.equal(await store.tokens.find(old.refresh.digest), undefined);
     });
 
-    test('are refreshed once; a second time ends all that came of them', async () => {
+    test('are refreshed once, and a second use revokes their family', async () => {
       const first = pairOf();
       const { family } = first;
       await store.tokens.issue(first, BY);
       const second = pairOf({ family });
       assert.equal(await store.tokens.refresh(first.refresh.digest, second, BY), 'refreshed');
-      assert.deepEqual(await ended(second), [false, false]);
-      const bystander = pairOf();
-      await store.tokens.issue(bystander, BY);
+      assert.deepEqual(await areRevoked(second), [false, false]);
+      const unrelated = pairOf();
+      await store.tokens.issue(unrelated, BY);
       const third = pairOf({ family });
       assert.equal(await store.tokens.refresh(first.refresh.digest, third, BY), 'reused');
-      assert.deepEqual(await ended(first), [true, true]);
-      assert.deepEqual(await ended(second), [true, true]);
+      assert.deepEqual(await areRevoked(first), [true, true]);
+      assert.deepEqual(await areRevoked(second), [true, true]);
       assert.equal(await store.tokens.find(third.access.digest), undefined);
       assert.equal(await store.tokens.refresh(second.refresh.digest, pairOf({ family }), BY), 'gone');
-      assert.deepEqual(await ended(bystander), [false, false]);
+      assert.deepEqual(await areRevoked(unrelated), [false, false]);
     });
 
-    test('are not refreshed by an access token, an unknown one, or that of another key', async () => {
+    test('are not refreshed with an access token, an unknown token or a token of another key', async () => {
       const pair = pairOf();
       await store.tokens.issue(pair, BY);
       assert.equal(await store.tokens.refresh(pair.access.digest, pairOf(), BY), 'gone');
@@ -106,26 +105,26 @@ export function metadataTokens(current: () => MetadataHarness): void {
       await store.keys.create(other, digestOf('other'), BY);
       const theirs = pairOf({ keyID: other.keyID });
       assert.equal(await store.tokens.refresh(pair.refresh.digest, theirs, BY), 'gone');
-      assert.deepEqual(await ended(pair), [false, false]);
+      assert.deepEqual(await areRevoked(pair), [false, false]);
     });
 
-    test('refreshed by ten at once give one of them a pair, and end with the others', async () => {
+    test('give one pair to ten concurrent refreshes, and then their family is revoked', async () => {
       const first = pairOf();
       const { family } = first;
       await store.tokens.issue(first, BY);
-      const other = await current().another();
+      const other = await current().openAnother();
       const outcomes = await Promise.all(
         Array.from({ length: 10 }, (_, i) =>
           (i % 2 ? store : other).tokens.refresh(first.refresh.digest, pairOf({ family }), BY),
         ),
       );
       assert.equal(outcomes.filter((outcome) => outcome === 'refreshed').length, 1);
-      // The first of the others ends the family; to those after it, it is gone.
+      // The first of the other calls revokes the family. The later ones get `gone`.
       assert.ok(outcomes.includes('reused'));
-      assert.deepEqual(await ended(first), [true, true]);
+      assert.deepEqual(await areRevoked(first), [true, true]);
     });
 
-    test('are revoked one by one, or with all that came of them, and only by their own key', async () => {
+    test('are revoked one by one or with their family, and only by their own key', async () => {
       const pair = pairOf();
       await store.tokens.issue(pair, BY);
       const other = keyOf();
@@ -133,20 +132,20 @@ export function metadataTokens(current: () => MetadataHarness): void {
       await store.tokens.revoke(pair.access.digest, other.keyID, later(1), BY);
       await store.tokens.revoke(pair.refresh.digest, other.keyID, later(1), BY);
       await store.tokens.revoke(digestOf('unknown'), key.keyID, later(1), BY);
-      assert.deepEqual(await ended(pair), [false, false]);
+      assert.deepEqual(await areRevoked(pair), [false, false]);
       await store.tokens.revoke(pair.access.digest, key.keyID, later(1), BY);
-      assert.deepEqual(await ended(pair), [true, false]);
+      assert.deepEqual(await areRevoked(pair), [true, false]);
       const second = pairOf();
       await store.tokens.issue(second, BY);
       await store.tokens.revoke(second.refresh.digest, key.keyID, later(1), BY);
-      assert.deepEqual(await ended(second), [true, true]);
+      assert.deepEqual(await areRevoked(second), [true, true]);
     });
 
-    test('end with their key', async () => {
+    test('are revoked with their key', async () => {
       const pair = pairOf();
       await store.tokens.issue(pair, BY);
       await store.keys.revoke(key.keyID, later(1), BY);
-      assert.deepEqual(await ended(pair), [true, true]);
+      assert.deepEqual(await areRevoked(pair), [true, true]);
     });
   });
 }

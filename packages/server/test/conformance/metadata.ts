@@ -1,6 +1,6 @@
 /**
- * The contract of a MetadataStore in executable form: every backend passes all of it. Owns what is promised in
- * metadata/store.ts, and nothing that only one backend does.
+ * The tests of the MetadataStore contract. Every database passes all of them.
+ * Behaviour of only one database belongs into the test of that database.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -17,9 +17,9 @@ import { metadataMaintenanceRaces } from './metadata-maintenance-races.ts';
 import { metadataRaces } from './metadata-races.ts';
 import {
   accountOf,
+  accountWithImage,
   BY,
   digestOf,
-  furnishedAccount,
   later,
   newImage,
   originalOf,
@@ -28,23 +28,23 @@ import { metadataSearches } from './metadata-searches.ts';
 import { metadataTokens } from './metadata-tokens.ts';
 import { metadataUsage } from './metadata-usage.ts';
 
-/** A database for one test, empty and with its schema made. */
+/** An empty, migrated database for one test. */
 export interface MetadataHarness {
   readonly store: MetadataStore;
-  /** Another store over the same database, as another process would have. Closed by `destroy`. */
-  another(): Promise<MetadataStore>;
-  /** Closes `store`, and opens the same database anew. */
+  /** Opens another store over the same database, as another process does. `destroy` closes it. */
+  openAnother(): Promise<MetadataStore>;
+  /** Closes `store`, and opens the same database again. */
   reopen(): Promise<MetadataStore>;
-  /** A store over another database, which was never used. Closed by `destroy`. */
-  unused(): Promise<MetadataStore>;
-  /** Runs one statement of SQL, past the store. */
+  /** Opens a store over another, empty database without a schema. `destroy` closes it. */
+  openEmpty(): Promise<MetadataStore>;
+  /** Runs one SQL statement directly in the database. */
   run(statement: string): Promise<unknown>;
   /** Closes all stores and removes the database. */
   destroy(): Promise<void>;
 }
 
 export interface ConformanceOptions {
-  /** Why the backend cannot be tested here; false if it can. */
+  /** The reason why the database cannot be tested here; false if it can. */
   readonly skip?: string | false;
 }
 
@@ -65,16 +65,16 @@ export function metadataConformance(
       await harness.destroy();
     });
 
-    const furnished = () => furnishedAccount(store);
+    const newAccount = () => accountWithImage(store);
 
     describe('the schema', () => {
-      test('may be migrated again without effect', async () => {
-        const { images, first } = await furnished();
+      test('is migrated a second time without effect', async () => {
+        const { images, first } = await newAccount();
         await store.migrate();
         assert.equal((await images.find(first.imageID))?.publicID, first.publicID);
       });
 
-      test('answers a check, and refuses one that is cancelled', async () => {
+      test('passes a check, and rejects a cancelled one', async () => {
         await store.check();
         await store.check(new AbortController().signal);
         await assert.rejects(store.check(AbortSignal.abort()), { name: 'AppError', code: 'cancelled' });
@@ -82,7 +82,7 @@ export function metadataConformance(
     });
 
     describe('accounts', () => {
-      test('are found as they were created, with and without a quota of their own', async () => {
+      test('are found as they were created, with and without their own quota', async () => {
         const plain = accountOf({ displayName: 'Café 🏺 "Vitrine"' });
         const limited = accountOf({ imageQuota: 7 });
         assert.equal(await store.accounts.create(plain, BY), 'created');
@@ -92,7 +92,7 @@ export function metadataConformance(
         assert.equal(await store.accounts.find(randomUUID()), undefined);
       });
 
-      test('are not changed by a second creation under the same ID', async () => {
+      test('are not changed by a second creation with the same ID', async () => {
         const account = accountOf({ displayName: 'one' });
         await store.accounts.create(account, BY);
         const images = store.forAccount(account.accountID, BY);
@@ -102,7 +102,7 @@ export function metadataConformance(
         assert.equal((await images.list({ skip: 0, count: 1 })).total, 1);
       });
 
-      test('are absent from an empty store only', async () => {
+      test('are absent only from an empty store', async () => {
         assert.equal(await store.accounts.isEmpty(), true);
         await store.accounts.create(accountOf(), BY);
         assert.equal(await store.accounts.isEmpty(), false);
@@ -116,10 +116,10 @@ export function metadataConformance(
     metadataBytes(() => harness);
     metadataSearches(() => harness);
 
-    describe('accounts among each other', () => {
-      test('may hold the same bytes and the same image ID, and see nothing of each other', async () => {
-        const { images: mine, first } = await furnished();
-        const { images: theirs, first: other } = await furnished();
+    describe('several accounts', () => {
+      test('may have the same bytes and the same imageID, and do not see images of each other', async () => {
+        const { images: mine, first } = await newAccount();
+        const { images: theirs, first: other } = await newAccount();
         assert.equal(first.original.digest, other.original.digest);
         const before = await theirs.find(other.imageID);
 
@@ -143,11 +143,11 @@ export function metadataConformance(
         assert.equal((await theirs.list({ skip: 0, count: 20 })).total, 1);
       });
 
-      test('never share a public ID', async () => {
-        const { images: mine, first } = await furnished();
-        const { images: theirs } = await furnished();
-        const thief = { ...newImage('thief'), publicID: first.publicID };
-        await assert.rejects(theirs.insert(thief, { defaultQuota: 300 }));
+      test('cannot use the same publicID', async () => {
+        const { images: mine, first } = await newAccount();
+        const { images: theirs } = await newAccount();
+        const copy = { ...newImage('copy'), publicID: first.publicID };
+        await assert.rejects(theirs.insert(copy, { defaultQuota: 300 }));
         assert.equal((await store.findPublicImage(first.publicID))?.imageID, first.imageID);
         assert.equal((await theirs.list({ skip: 0, count: 20 })).total, 1);
         assert.equal((await mine.list({ skip: 0, count: 20 })).total, 1);
@@ -155,10 +155,10 @@ export function metadataConformance(
       });
     });
 
-    describe('referenced digests', () => {
-      test('are those that an image of any account has now, out of any number', async () => {
-        const { images, first } = await furnished();
-        const { images: theirs } = await furnished();
+    describe('unreferenced digests', () => {
+      test('are those that no image of any account has now, out of 1 200', async () => {
+        const { images, first } = await newAccount();
+        const { images: theirs } = await newAccount();
         const second = newImage('second');
         await theirs.insert(second, { defaultQuota: 300 });
         await theirs.disable(second.imageID, later(1));
@@ -166,20 +166,20 @@ export function metadataConformance(
         await images.insert(third, { defaultQuota: 300 });
         await images.replace(third.imageID, { original: originalOf('fourth'), updatedOn: later(1) });
 
-        const held = [first.original.digest, second.original.digest, digestOf('fourth')];
+        const referenced = [first.original.digest, second.original.digest, digestOf('fourth')];
         const free = Array.from({ length: 1_200 }, (_, i) => digestOf(`free ${i}`));
-        const asked = [...free, third.original.digest, ...held, ...held];
-        const unreferenced = await store.maintenance.unnamed(asked);
+        const digests = [...free, third.original.digest, ...referenced, ...referenced];
+        const unreferenced = await store.maintenance.findUnreferenced(digests);
         assert.deepEqual(new Set(unreferenced.keys()), new Set([...free, third.original.digest]));
-        assert.deepEqual(await store.maintenance.unnamed([]), new Map());
+        assert.deepEqual(await store.maintenance.findUnreferenced([]), new Map());
       });
     });
 
-    test('what was acknowledged is there after the store is opened anew', async () => {
-      const { account, images, first } = await furnished();
+    test('has all acknowledged changes after the store is closed and opened again', async () => {
+      const { account, images, first } = await newAccount();
       const second = newImage('second', { altText: 'déjà vu' });
-      const remember = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
-      await images.insert(second, { defaultQuota: 300, remember });
+      const idempotency = { key: 'k', fingerprint: 'f', notBefore: later(-60) };
+      await images.insert(second, { defaultQuota: 300, idempotency });
       await images.disable(first.imageID, later(1));
       const before = await images.list({ skip: 0, count: 20 });
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import pg from 'pg';
-import { explainPostgres, openPostgres } from '../../src/database/postgres.ts';
+import { classifyPostgresError, openPostgres } from '../../src/database/postgres.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
-import { assertCheckedOnceWhileItHangs } from '../conformance/metadata-check.ts';
+import { assertOneCheckWhileHanging } from '../conformance/metadata-check.ts';
 import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
 import {
   accountOf,
@@ -24,12 +24,13 @@ after(async () => {
   await postgres?.stop();
 });
 
+/** The PostgreSQL server of this run. */
 function server(): TestPostgres {
   assert.ok(postgres !== undefined);
   return postgres;
 }
 
-/** A migrated store over a new database. */
+/** Opens a migrated store over a new database. */
 async function openNew(): Promise<{ url: string; store: MetadataStore }> {
   const url = await server().createDatabase();
   return { url, store: await openPostgres({ url }) };
@@ -39,37 +40,37 @@ metadataConformance(
   'PostgreSQL',
   async (): Promise<MetadataHarness> => {
     const { url, store } = await openNew();
-    const opened = [store];
-    const another = async () => {
+    const stores = [store];
+    const openAnother = async () => {
       const other = await openPostgres({ url });
-      opened.push(other);
+      stores.push(other);
       return other;
     };
     return {
       store,
-      another,
+      openAnother,
       async reopen() {
-        opened.splice(opened.indexOf(store), 1);
+        stores.splice(stores.indexOf(store), 1);
         await store.close();
-        return another();
+        return openAnother();
       },
-      async unused() {
-        const other = await openPostgres({ url: await server().createEmptyDatabase() });
-        opened.push(other);
+      async openEmpty() {
+        const other = await openPostgres({ url: await server().createDatabase() });
+        stores.push(other);
         return other;
       },
       run: (statement) => server().query(url, statement),
       async destroy() {
-        for (const each of opened) await each.close();
+        for (const each of stores) await each.close();
       },
     };
   },
   { skip },
 );
 
-describe('PostgreSQL in particular', { skip }, () => {
-  test('migrates a new database from five stores at once', async () => {
-    const url = await server().createEmptyDatabase();
+describe('the PostgreSQL store', { skip }, () => {
+  test('migrates a new database from five concurrent stores', async () => {
+    const url = await server().createDatabase();
     const stores = await Promise.all(Array.from({ length: 5 }, () => openPostgres({ url })));
     await Promise.all(stores.map((store) => store.migrate()));
     for (const store of stores) {
@@ -78,15 +79,15 @@ describe('PostgreSQL in particular', { skip }, () => {
     }
   });
 
-  test('brings a database of the first version up to this one', async () => {
-    const url = await server().createEmptyDatabase();
+  test('migrates a database of the first version', async () => {
+    const url = await server().createDatabase();
     for (const statement of INITIAL_DATABASE) await server().query(url, statement);
     const store = await openPostgres({ url });
     await assertMigratesInitial(store);
     await store.close();
   });
 
-  test('refuses a database of a newer version, and says so', async () => {
+  test('refuses a database of a newer version with its migration in the message', async () => {
     const { url, store } = await openNew();
     await server().query(
       url,
@@ -96,8 +97,8 @@ describe('PostgreSQL in particular', { skip }, () => {
     await store.close();
   });
 
-  // The lock of the account keeps well-behaved writers apart; here one ignores it, and only the constraint is left.
-  test('names the image that a writer without the lock has added meanwhile', async () => {
+  // A writer that ignores the lock of the account. Only the unique constraint prevents the duplicate.
+  test('returns the image that a writer without the lock has changed at the same time', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
     await store.accounts.create(account, BY);
@@ -105,80 +106,81 @@ describe('PostgreSQL in particular', { skip }, () => {
     const [first, other] = [newImage('first'), newImage('other')];
     await images.insert(first, { defaultQuota: 300 });
     await images.insert(other, { defaultQuota: 300 });
-    const rogue = new pg.Client({ connectionString: url });
-    await rogue.connect();
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
 
     const attempts = {
-      'wanted 1': () => images.insert(newImage('wanted 1'), { defaultQuota: 300 }),
-      'wanted 2': () =>
-        images.replace(first.imageID, { original: originalOf('wanted 2'), updatedOn: later(1) }),
+      'bytes 1': () => images.insert(newImage('bytes 1'), { defaultQuota: 300 }),
+      'bytes 2': () =>
+        images.replace(first.imageID, { original: originalOf('bytes 2'), updatedOn: later(1) }),
     };
-    for (const [wanted, attempt] of Object.entries(attempts)) {
-      await rogue.query('begin');
-      await rogue.query('update images set digest = $1 where image_id = $2', [
-        originalOf(wanted).digest,
+    for (const [bytes, attempt] of Object.entries(attempts)) {
+      await client.query('begin');
+      await client.query('update images set digest = $1 where image_id = $2', [
+        originalOf(bytes).digest,
         other.imageID,
       ]);
-      const outcome = attempt();
-      await waitingForLock(url);
-      await rogue.query('commit');
-      const settled = await outcome;
-      assert.equal(settled.kind, 'duplicate');
-      assert.equal(settled.kind === 'duplicate' && settled.existing.imageID, other.imageID);
+      const pending = attempt();
+      await untilWaitingForLock(url);
+      await client.query('commit');
+      const outcome = await pending;
+      assert.equal(outcome.kind, 'duplicate');
+      assert.equal(outcome.kind === 'duplicate' && outcome.existing.imageID, other.imageID);
     }
-    await rogue.end();
+    await client.end();
     await store.close();
   });
 
-  test('tries again after a deadlock', async () => {
+  test('retries a transaction after a deadlock', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
     await store.accounts.create(account, BY);
     const images = store.forAccount(account.accountID, BY);
     const image = newImage('a');
     await images.insert(image, { defaultQuota: 300 });
-    const rogue = new pg.Client({ connectionString: url });
-    await rogue.connect();
-    // Locks in the wrong order: the image, then (while the store has the account and wants the image) the account.
-    await rogue.query('begin');
-    // Far longer than the store's own, so that the store is the one that finds the deadlock and gives way.
-    await rogue.query(`set local deadlock_timeout = '60s'`);
-    await rogue.query('select 1 from images where image_id = $1 for update', [image.imageID]);
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    // The client locks in the wrong order: first the image, and then the account. The store has the lock of
+    // the account by then, and waits for the image.
+    await client.query('begin');
+    // Longer than the timeout of the store, so that the store notices the deadlock and its transaction fails.
+    await client.query(`set local deadlock_timeout = '60s'`);
+    await client.query('select 1 from images where image_id = $1 for update', [image.imageID]);
     const outcome = images.disable(image.imageID, later(1));
-    await waitingForLock(url);
-    await rogue.query('update accounts set display_name = display_name');
-    await rogue.query('commit');
+    await untilWaitingForLock(url);
+    await client.query('update accounts set display_name = display_name');
+    await client.query('commit');
     assert.equal((await outcome).kind, 'disabled');
-    await rogue.end();
+    await client.end();
     await store.close();
   });
 
-  test('collects nothing that was held while the collector looked whether it is named', async () => {
+  test('does not collect an original if a pause starts during the check for references', async () => {
     const { url, store } = await openNew();
-    const rogue = new pg.Client({ connectionString: url });
-    await rogue.connect();
-    await rogue.query('begin');
-    await rogue.query('lock table images in access exclusive mode');
-    let removed = false;
-    const outcome = store.maintenance.collect(digestOf('gone'), START, async () => {
-      removed = true;
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query('begin');
+    await client.query('lock table images in access exclusive mode');
+    let isRemoved = false;
+    const outcome = store.maintenance.garbageCollect(digestOf('unreferenced'), START, async () => {
+      isRemoved = true;
     });
-    await waitingForLock(url);
-    await store.maintenance.hold('backup', later(1_000_000));
-    await rogue.query('commit');
-    assert.deepEqual([await outcome, removed], ['held', false]);
-    await rogue.end();
+    await untilWaitingForLock(url);
+    await store.maintenance.pauseCollection('backup', later(1_000_000));
+    await client.query('commit');
+    assert.deepEqual([await outcome, isRemoved], ['paused', false]);
+    await client.end();
     await store.close();
   });
 
-  test('keeps times and counters as numbers, and other users of pg their parsers', async () => {
+  test('does not change the type parsers of other pg clients', async () => {
     const { url, store } = await openNew();
     const [row] = await server().query(url, 'select 1::int8 as n');
     assert.equal(row?.n, '1');
     await store.close();
   });
 
-  test('answers “unavailable” where no server or database is', async () => {
+  test('rejects with “unavailable” without a server or a database', async () => {
     for (const url of ['postgres://vitrine@127.0.0.1:1/none', `${await server().createDatabase()}_not`]) {
       const store = await openPostgres({ url });
       await assert.rejects(store.check(), { name: 'AppError', code: 'unavailable', retryAfter: 1 });
@@ -187,22 +189,22 @@ describe('PostgreSQL in particular', { skip }, () => {
     }
   });
 
-  test('has one connection at most for its check, however long that hangs', async () => {
+  test('runs one check at a time while the check hangs', async () => {
     const { url, store } = await openNew();
-    const rogue = new pg.Client({ connectionString: url });
-    await rogue.connect();
-    await assertCheckedOnceWhileItHangs(store, async () => {
-      await rogue.query('begin');
-      await rogue.query('lock table accounts');
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await assertOneCheckWhileHanging(store, async () => {
+      await client.query('begin');
+      await client.query('lock table accounts');
       return async () => {
-        await rogue.query('commit');
+        await client.query('commit');
       };
     });
-    await rogue.end();
+    await client.end();
     await store.close();
   });
 
-  test('fails its check where records can be read but not written, as on a standby', async () => {
+  test('fails its check if records can be read but not written, as on a standby', async () => {
     const { url, store } = await openNew();
     const readOnly = `${url}${url.includes('?') ? '&' : '?'}options=-c%20default_transaction_read_only%3Don`;
     const standby = await openPostgres({ url: readOnly });
@@ -213,7 +215,7 @@ describe('PostgreSQL in particular', { skip }, () => {
     await store.close();
   });
 
-  test('survives a connection that is ended while idle and while in use', async () => {
+  test('recovers from a connection that ends while idle and while in use', async () => {
     const { url, store } = await openNew();
     const account = accountOf();
     await store.accounts.create(account, BY);
@@ -221,26 +223,26 @@ describe('PostgreSQL in particular', { skip }, () => {
     const endOthers =
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
     await server().query(url, endOthers);
-    assert.equal((await recovered(() => images.insert(newImage('a'), { defaultQuota: 9 }))).kind, 'inserted');
+    assert.equal((await retry(() => images.insert(newImage('a'), { defaultQuota: 9 }))).kind, 'inserted');
 
-    const rogue = new pg.Client({ connectionString: url });
-    rogue.on('error', () => {});
-    await rogue.connect();
-    await rogue.query('begin');
-    await rogue.query('select 1 from accounts for update');
-    const waiting = assert.rejects(images.insert(newImage('b'), { defaultQuota: 9 }), {
+    const client = new pg.Client({ connectionString: url });
+    client.on('error', () => {});
+    await client.connect();
+    await client.query('begin');
+    await client.query('select 1 from accounts for update');
+    const rejection = assert.rejects(images.insert(newImage('b'), { defaultQuota: 9 }), {
       name: 'AppError',
       code: 'unavailable',
     });
-    await waitingForLock(url);
+    await untilWaitingForLock(url);
     await server().query(url, endOthers);
-    await waiting;
-    await rogue.end().catch(() => {});
-    assert.equal((await recovered(() => images.insert(newImage('b'), { defaultQuota: 9 }))).kind, 'inserted');
+    await rejection;
+    await client.end().catch(() => {});
+    assert.equal((await retry(() => images.insert(newImage('b'), { defaultQuota: 9 }))).kind, 'inserted');
     await store.close();
   });
 
-  test('answers “unavailable” while the server is down after a crash, and recovers by itself', async (t) => {
+  test('rejects with “unavailable” while the server is down after a crash, and then recovers', async (t) => {
     const { postgres: own } = await startOwnPostgres();
     assert.ok(own);
     t.after(() => own.stop());
@@ -249,10 +251,10 @@ describe('PostgreSQL in particular', { skip }, () => {
     await store.accounts.create(account, BY);
     const images = store.forAccount(account.accountID, BY);
     const acknowledged: string[] = [];
-    // Kept busy, so that the crash finds connections both idle and in the middle of a transaction.
-    let down = false;
+    // The writers keep the store busy. So the crash ends idle connections and connections in a transaction.
+    let isDown = false;
     const writers = Array.from({ length: 5 }, async (_, writer) => {
-      for (let i = 0; !down; i += 1) {
+      for (let i = 0; !isDown; i += 1) {
         const image = newImage(`${writer} ${i}`);
         try {
           if ((await images.insert(image, { defaultQuota: 1e6 })).kind === 'inserted') {
@@ -264,55 +266,56 @@ describe('PostgreSQL in particular', { skip }, () => {
         }
       }
     });
-    await recovered(async () => assert.ok(acknowledged.length > 10));
+    await retry(async () => assert.ok(acknowledged.length > 10));
     await own.crash();
     await Promise.all(writers);
-    down = true;
+    isDown = true;
     await assert.rejects(store.check(), { name: 'AppError', code: 'unavailable' });
     await assert.rejects(images.list({ skip: 0, count: 1 }), { name: 'AppError', code: 'unavailable' });
     await assert.rejects(images.insert(newImage('x'), { defaultQuota: 9 }), { code: 'unavailable' });
 
     await own.start();
-    await recovered(() => store.check());
+    await retry(() => store.check());
     for (const imageID of acknowledged) assert.ok((await images.find(imageID)) !== undefined);
     const { total } = await images.list({ skip: 0, count: 1 });
-    // A commit whose answer the crash cut off may have been made as well: one for each writer at most.
+    // The crash may also cut off the answer of a commit that was made: at most one for each writer.
     assert.ok(total >= acknowledged.length && total <= acknowledged.length + 5);
     await store.close();
   });
 
-  test('tells errors by their codes', async () => {
-    const raised = async (state: string) =>
+  test('classifies errors by their codes', async () => {
+    const raise = async (state: string) =>
       server()
-        .query(await anyURL(), `do $$ begin raise exception using errcode = '${state}'; end $$`)
-        .then(() => assert.fail('Nothing was raised.'), explainPostgres);
-    const codeOf = async (state: string) => (await raised(state)) as { code?: string };
+        .query(await sharedDatabase(), `do $$ begin raise exception using errcode = '${state}'; end $$`)
+        .then(() => assert.fail('Nothing was raised.'), classifyPostgresError);
+    const codeOf = async (state: string) => (await raise(state)) as { code?: string };
     assert.equal((await codeOf('53100')).code, 'storage-full');
     for (const state of ['08006', '25006', '53300', '57014', '57P01', '57P03', '58030']) {
       assert.equal((await codeOf(state)).code, 'unavailable', state);
     }
-    assert.equal(await raised('40001'), 'contended');
-    assert.equal(await raised('40P01'), 'contended');
-    assert.equal(await raised('23505'), 'violated');
-    assert.equal(await raised('42601'), undefined);
-    assert.equal(explainPostgres(new TypeError('a defect')), undefined);
+    assert.equal(await raise('40001'), 'contention');
+    assert.equal(await raise('40P01'), 'contention');
+    assert.equal(await raise('23505'), 'unique-violation');
+    assert.equal(await raise('42601'), undefined);
+    assert.equal(classifyPostgresError(new TypeError('a defect')), undefined);
   });
 });
 
-let any: string | undefined;
-async function anyURL(): Promise<string> {
-  any ??= await server().createDatabase();
-  return any;
+let sharedURL: string | undefined;
+/** The URL of a database for statements that store nothing. */
+async function sharedDatabase(): Promise<string> {
+  sharedURL ??= await server().createDatabase();
+  return sharedURL;
 }
 
-/** Resolves once some backend of this database waits for a lock. */
-async function waitingForLock(url: string): Promise<void> {
+/** Resolves when a session of this database waits for a lock. */
+async function untilWaitingForLock(url: string): Promise<void> {
   const query = `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
   while ((await server().query(url, query)).length === 0);
 }
 
-/** The result of the work as soon as it succeeds. */
-async function recovered<T>(work: () => Promise<T>): Promise<T> {
+/** Repeats the work until it succeeds, at most 500 times. */
+async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();

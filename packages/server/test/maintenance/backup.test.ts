@@ -266,12 +266,16 @@ describe('a backup', () => {
     const row = await forged(edit('.accounts.', '"display_name":', '"display_name":{"a":1},"b":'));
     await refuses(row, /has a malformed row/);
     const column = await forged(edit('.accounts.', '"display_name":', '"display_name) select (1":'));
-    await refuses(column, /a table or a column that cannot be/, 'invalid-request');
+    await refuses(column, /an unknown table or an invalid column name/, 'invalid-request');
     const table = await changed(
       (_name, bytes) => bytes,
       (name) => name.replace('.accounts.', '.kysely_migration.'),
     );
-    await refuses(table, /a table or a column that cannot be: kysely_migration/, 'invalid-request');
+    await refuses(
+      table,
+      /an unknown table or an invalid column name: table kysely_migration/,
+      'invalid-request',
+    );
     const large = await forged((name, bytes) =>
       name.startsWith('originals/') ? Buffer.alloc(16 * 1024 * 1024 + 1) : bytes,
     );
@@ -394,8 +398,8 @@ describe('a backup', () => {
     const held: number[] = [];
     await runWithStores(env, ({ metadata, blobs }) => {
       const { maintenance } = metadata;
-      const hold = maintenance.hold.bind(maintenance);
-      maintenance.hold = (holdID, until) => {
+      const hold = maintenance.pauseCollection.bind(maintenance);
+      maintenance.pauseCollection = (holdID, until) => {
         held.push(until.getTime() - START);
         return hold(holdID, until);
       };

@@ -194,7 +194,9 @@ describe('gc', () => {
   });
 
   test('takes nothing while a backup is made, but goes on when one that was killed has been forgotten', async () => {
-    await runWithStores(env, ({ metadata }) => metadata.maintenance.hold('dead', new Date(Date.now() + DAY)));
+    await runWithStores(env, ({ metadata }) =>
+      metadata.maintenance.pauseCollection('dead', new Date(Date.now() + DAY)),
+    );
     await assert.rejects(collected(env, { grace: 0 }), {
       code: 'conflict',
       message: /a backup is running/,

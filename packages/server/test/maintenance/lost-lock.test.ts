@@ -98,7 +98,7 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
       assert.equal(outcome.kind, 'collected');
       assert.ok(outcome.kind === 'collected');
       await store();
-      outcome = await images.insert(newImage(BYTES), { defaultQuota: 9, storedAfter: outcome.token });
+      outcome = await images.insert(newImage(BYTES), { defaultQuota: 9, markerToken: outcome.token });
       assert.equal(outcome.kind, 'inserted');
     },
     async has() {

@@ -32,8 +32,8 @@ metadataConformance('observed SQLite', async (): Promise<MetadataHarness> => {
   await store.migrate();
   return {
     store,
-    another: () => open(),
-    unused: () => open('unused.db'),
+    openAnother: () => open(),
+    openEmpty: () => open('unused.db'),
     async reopen() {
       await store.close();
       return open();

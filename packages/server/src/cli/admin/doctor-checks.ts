@@ -195,7 +195,7 @@ async function checkDatabase({ database }: Config): Promise<CheckResult> {
   const { openMetadata } = await import('../../database/open.ts');
   const metadata = await openMetadata(database);
   try {
-    const { applied, known } = await metadata.maintenance.schema();
+    const { applied, known } = await metadata.maintenance.readMigrations();
     const newest = applied.at(-1);
     const kind = sqlite ?? 'PostgreSQL';
     if (newest === undefined) return ok(`${kind} answers; the first start creates the tables`);

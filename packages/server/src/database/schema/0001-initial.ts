@@ -1,6 +1,4 @@
-/**
- * The first schema: accounts, keys, images and idempotency keys.
- */
+/** The first schema: accounts, keys, images and idempotency keys. */
 import type { Migration } from 'kysely/migration';
 import type { AnySchema } from './migration.ts';
 
@@ -33,7 +31,7 @@ export const initialMigration: Migration = {
         column.notNull().references('api_keys.public_key').onDelete('cascade'),
       )
       .addColumn('position', 'integer', (column) => column.notNull())
-      // Not a foreign key: a key may name an account before it exists.
+      // Not a foreign key, because a key may name an account before it exists.
       .addColumn('account_id', 'text', (column) => column.notNull())
       .addPrimaryKeyConstraint('api_key_accounts_key', ['public_key', 'position'])
       .execute();
@@ -60,7 +58,7 @@ export const initialMigration: Migration = {
       .addUniqueConstraint('images_digest', ['account_id', 'digest'])
       .execute();
 
-    // Garbage collection looks digests up across accounts.
+    // Garbage collection looks up digests across accounts.
     await db.schema.createIndex('images_by_digest').on('images').column('digest').execute();
 
     await db.schema
@@ -73,7 +71,7 @@ export const initialMigration: Migration = {
       .addPrimaryKeyConstraint('idempotency_keys_key', ['account_id', 'key'])
       .execute();
 
-    // For the removal of an account's expired keys without a read of the others.
+    // For the removal of an account's expired keys, without a scan of its other keys.
     await db.schema
       .createIndex('idempotency_keys_by_age')
       .on('idempotency_keys')

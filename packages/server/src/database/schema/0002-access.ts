@@ -1,19 +1,18 @@
 /**
- * Owns the step from keys with one secret to keys that can be rotated, expire and end, with tokens and an audit trail.
- * Keys and secrets that are there stay as they are.
+ * Keys that can be rotated, expire and be revoked; tokens; the audit trail. Existing keys keep their secrets.
  */
-import { type Kysely, sql } from 'kysely';
+import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import type { MigrationDialect } from './migration.ts';
+import type { AnySchema, MigrationDialect } from './migration.ts';
 
 export function accessMigration(dialect: MigrationDialect): Migration {
   return {
-    async up(db: Kysely<unknown>): Promise<void> {
+    async up(db: AnySchema): Promise<void> {
       await db.schema.alterTable('accounts').addColumn('suspended_on', 'bigint').execute();
       for (const column of ['expires_on', 'last_used_on', 'revoked_on']) {
         await db.schema.alterTable('api_keys').addColumn(column, 'bigint').execute();
       }
-      // For the keys of an account.
+      // For the list of an account's keys.
       await db.schema
         .createIndex('api_key_accounts_by_account')
         .on('api_key_accounts')
@@ -55,7 +54,7 @@ export function accessMigration(dialect: MigrationDialect): Migration {
 
       await db.schema
         .createTable('audit')
-        // Not a foreign key: the server's own lines name none, and the trail outlives what it tells of.
+        // Not a foreign key, because entries of the server have no account.
         .addColumn('account_id', 'text', (column) => column.notNull())
         .addColumn('sequence', 'bigint', (column) => column.notNull())
         .addColumn('happened_on', 'bigint', (column) => column.notNull())

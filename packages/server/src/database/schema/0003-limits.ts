@@ -1,6 +1,4 @@
-/**
- * A byte quota for each account, with a counter of the bytes in use.
- */
+/** A byte quota for each account, with a counter of the bytes in use. */
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import type { AnySchema } from './migration.ts';

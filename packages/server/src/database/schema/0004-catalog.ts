@@ -1,21 +1,19 @@
-/**
- * Owns the migration that brings the catalogue: products, line items, what they show, and the search in alt texts.
- * Never edited after its release.
- */
+/** Products, line items, the images that they use, and the search in alt texts. */
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { fold } from '../../validation/text.ts';
+import type { AnySchema } from './migration.ts';
 
-/** The tables as this migration finds them. */
-interface SchemaOfItsTime {
+/** The columns that this migration reads and writes, as they were at its time. */
+interface EarlierSchema {
   images: { account_id: string; sequence: number; alt_text: string | null; folded_alt_text: string | null };
 }
 
-// How many alt texts are folded between two reads.
+// Alt texts in one read.
 const BATCH = 500;
 
 export const catalogMigration: Migration = {
-  async up(db: Kysely<unknown>): Promise<void> {
+  async up(db: AnySchema): Promise<void> {
     await db.schema
       .alterTable('accounts')
       .addColumn('disable_policy', 'text', (column) => column.notNull().defaultTo('allow'))
@@ -35,7 +33,7 @@ export const catalogMigration: Migration = {
       .addUniqueConstraint('products_product_id', ['account_id', 'product_id'])
       .execute();
 
-    // The list, and how long it is, without the disabled ones.
+    // For the list of products that are not disabled, and its length.
     await db.schema
       .createIndex('products_listed')
       .on('products')
@@ -76,7 +74,7 @@ export const catalogMigration: Migration = {
       ])
       .execute();
 
-    // For taking back what a product showed before it changed.
+    // For the removal of a product's previous uses.
     await db.schema
       .createIndex('image_uses_by_owner')
       .on('image_uses')
@@ -84,11 +82,11 @@ export const catalogMigration: Migration = {
       .execute();
 
     await db.schema.alterTable('images').addColumn('folded_alt_text', 'text').execute();
-    await foldAltTexts(db as Kysely<SchemaOfItsTime>);
+    await foldAltTexts(db as Kysely<EarlierSchema>);
   },
 };
 
-async function foldAltTexts(db: Kysely<SchemaOfItsTime>): Promise<void> {
+async function foldAltTexts(db: Kysely<EarlierSchema>): Promise<void> {
   let after = { account_id: '', sequence: 0 };
   for (;;) {
     const rows = await db

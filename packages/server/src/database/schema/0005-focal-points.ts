@@ -1,6 +1,4 @@
-/**
- * A focal point for each image, in millionths of a side.
- */
+/** A focal point for each image, in millionths of a side. */
 import type { Migration } from 'kysely/migration';
 import type { AnySchema } from './migration.ts';
 

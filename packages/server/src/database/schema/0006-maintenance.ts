@@ -1,11 +1,10 @@
-/**
- * Owns the migration that brings what maintenance needs to work beside a running server. Never edited after its release.
- */
-import { type Kysely, sql } from 'kysely';
+/** The marker rows and pauses of garbage collection, so that maintenance can run while the server runs. */
+import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
+import type { AnySchema } from './migration.ts';
 
 export const maintenanceMigration: Migration = {
-  async up(db: Kysely<unknown>): Promise<void> {
+  async up(db: AnySchema): Promise<void> {
     await db.schema
       .createTable('collected_originals')
       .addColumn('digest', 'text', (column) => column.primaryKey().notNull())
@@ -20,7 +19,8 @@ export const maintenanceMigration: Migration = {
       .addColumn('held_until', 'bigint', (column) => column.notNull())
       .execute();
 
-    // When an original was last taken away from an image. The text must be a literal, or no query can use the index.
+    // For the time at which an image last stopped referencing an original. The text must be a literal,
+    // because a query with a parameter cannot use the index.
     await db.schema
       .createIndex('audit_replacements')
       .on('audit')

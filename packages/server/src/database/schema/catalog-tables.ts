@@ -1,6 +1,6 @@
 /**
- * Owns the tables of the catalogue as TypeScript sees them, and the one mapping between their rows and the entities.
- * Refuses to know how the tables come to be (catalog-migration.ts) and what is asked of them.
+ * The row types of the catalogue's tables, the mapping between rows and entities, and the uses of images in
+ * them.
  */
 import type { LineItem, LineItems } from '../../catalog/line-items.ts';
 import type { Product, ProductContent } from '../../catalog/product.ts';
@@ -8,10 +8,10 @@ import { fold } from '../../validation/text.ts';
 
 export interface ProductRow {
   account_id: string;
-  /** 1 for the account's first product, and so on; products are disabled and never deleted. */
+  /** 1 for the account's first product, and so on. Products are disabled and never deleted. */
   sequence: number;
   product_id: string;
-  /** The title as it is searched. */
+  /** The title, folded for searches. */
   folded_title: string;
   /** JSON of the ProductContent. */
   content: string;
@@ -22,23 +22,25 @@ export interface ProductRow {
 
 export interface LineItemsRow {
   account_id: string;
-  /** 1 for the account's first set, and so on without gaps: sets neither change nor vanish. */
+  /** 1 for the account's first set, and so on without gaps. Sets never change and are never deleted. */
   sequence: number;
   line_items_id: string;
-  /** JSON of the items, each with all that it shows. */
+  /** JSON of the items, each with all its images. */
   content: string;
   created_on: number;
 }
 
-/** What shows an image: a product, an option of one, a line item, or an option of one. */
+/**
+ * The kind of record that shows an image: a product, an option of a product, or a line item with its options.
+ */
 export type UseKind = 'product' | 'option' | 'line-item';
 
-/** No index: the use is not in a list of that depth. */
+/** The index of a use that is not in a list of that depth. */
 export const NO_INDEX = -1;
 
 /**
- * One use of an image by a product that is not disabled, or by a line item. Written in the transaction that writes
- * what shows the image, so that the two never differ.
+ * One use of an image by a product that is not disabled, or by a line item. It is written in the transaction
+ * that writes the product or the line items, so the two never differ.
  */
 export interface ImageUseRow {
   account_id: string;
@@ -63,7 +65,7 @@ export function productFromRow(row: ProductRow): Product {
   };
 }
 
-/** The columns that the content of a product fills. */
+/** The columns of a product's content. */
 export function columnsOfProduct(content: ProductContent) {
   return { folded_title: fold(content.title), content: JSON.stringify(content) };
 }
@@ -77,27 +79,28 @@ export function lineItemsFromRow(row: LineItemsRow): LineItems {
   };
 }
 
-type Use = Omit<ImageUseRow, 'account_id'>;
+/** A use of an image, in the account of its product or line items. */
+export type ImageUse = Omit<ImageUseRow, 'account_id'>;
 
-/** Every use that a product makes of an image, once for each place. */
-export function usesOfProduct(content: ProductContent, owner_sequence: number): Use[] {
-  const own = distinct(content.imageIDs).map((image_id): Use => {
+/** All uses of images by a product, one for each place. */
+export function usesOfProduct(content: ProductContent, owner_sequence: number): ImageUse[] {
+  const own = distinct(content.imageIDs).map((image_id): ImageUse => {
     return { image_id, kind: 'product', owner_sequence, outer_index: NO_INDEX, inner_index: NO_INDEX };
   });
-  const optional = content.optionGroups.flatMap(({ options }, outer_index) =>
+  const ofOptions = content.optionGroups.flatMap(({ options }, outer_index) =>
     options.flatMap(({ imageIDs }, inner_index) =>
-      distinct(imageIDs).map((image_id): Use => {
+      distinct(imageIDs).map((image_id): ImageUse => {
         return { image_id, kind: 'option', owner_sequence, outer_index, inner_index };
       }),
     ),
   );
-  return [...own, ...optional];
+  return [...own, ...ofOptions];
 }
 
-/** Every use that a set of line items makes of an image, once for each place. */
-export function usesOfLineItems(items: readonly LineItem[], owner_sequence: number): Use[] {
+/** All uses of images by a set of line items, one for each place. */
+export function usesOfLineItems(items: readonly LineItem[], owner_sequence: number): ImageUse[] {
   return items.flatMap(({ imageIDs, options }, outer_index) => {
-    const use = (image_id: string, inner_index: number): Use => {
+    const use = (image_id: string, inner_index: number): ImageUse => {
       return { image_id, kind: 'line-item', owner_sequence, outer_index, inner_index };
     };
     return [

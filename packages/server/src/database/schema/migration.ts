@@ -3,10 +3,10 @@
  */
 import type { Kysely } from 'kysely';
 
-/** A migration sees the schema of its time and not today's, so it gets no row types. */
+/** The schema of a migration. It has no row types, because a migration sees the schema of its own time. */
 export type AnySchema = Kysely<unknown>;
 
-/** The statements of a migration that differ between the databases. */
+/** Statements of migrations that differ between the databases. */
 export interface MigrationDialect {
   /** Statements after which the database refuses to change or remove rows of this table. */
   appendOnly(table: string): readonly string[];

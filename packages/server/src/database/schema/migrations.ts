@@ -1,7 +1,6 @@
 /**
- * Owns the history of the schema: each version is one migration, applied once, never edited after its release.
- * Refuses to know dialects: what is written here runs on all of them,
- * but for the few statements that a dialect brings along.
+ * The list of migrations, and their application. A released migration is never edited; a change is a new
+ * migration. Migrations run on every database. Statements that differ come from the dialect.
  */
 import type { Kysely } from 'kysely';
 import type { Migration } from 'kysely/migration';
@@ -16,11 +15,13 @@ import { libraryMigration } from './0007-library.ts';
 import type { MigrationDialect } from './migration.ts';
 import type { Schema } from './tables.ts';
 
-/** Where Kysely writes down what it has applied: its DEFAULT_MIGRATION_TABLE. */
+/** The table in which Kysely records applied migrations: its DEFAULT_MIGRATION_TABLE. */
 const MIGRATION_TABLE = 'kysely_migration';
 
-/** By name; applied in the order of the names, so a new one takes the next number. */
-export function migrations(dialect: MigrationDialect): Record<string, Migration> {
+/**
+ * All migrations by name. They are applied in the order of their names, so a new one takes the next number.
+ */
+export function migrationsFor(dialect: MigrationDialect): Record<string, Migration> {
   return {
     '0001-initial': initialMigration,
     '0002-access': accessMigration(dialect),
@@ -33,38 +34,40 @@ export function migrations(dialect: MigrationDialect): Record<string, Migration>
 }
 
 /**
- * Brings the schema to this version. Several processes may do so at once: one works, the others wait and find it
- * done. `upTo` names the last migration to apply, for records from that time; a schema that has more than that loses it,
- * so that is for whoever has looked before. Throws an AppError `unavailable` that says so if the schema was made by a newer version, and whatever went wrong otherwise.
+ * Brings the schema to this version. Several processes may call it at once: one migrates, and the others wait
+ * for it.
+ * @param upTo the name of the last migration to apply. Kysely reverts newer migrations, so the caller must
+ * check that there are none.
+ * @throws AppError `unavailable` if a newer version made the schema; the error of the migration otherwise.
  */
 export async function migrateToLatest(
   db: Kysely<Schema>,
   dialect: MigrationDialect,
   upTo?: string,
 ): Promise<void> {
-  const known = migrations(dialect);
-  // Loaded here because a server that is being started has better things to do until it needs it.
+  const known = migrationsFor(dialect);
+  // Loaded on demand, because the start needs its time for other modules.
   const { Migrator } = await import('kysely/migration');
   const migrator = new Migrator({
-    // The migrator keeps its own tables beside ours; it does not look at the type.
+    // The migrator has its own tables, and does not use the type.
     db: db as unknown as Kysely<Record<string, never>>,
     provider: { getMigrations: async () => known },
   });
   const { error } = await (upTo === undefined ? migrator.migrateToLatest() : migrator.migrateTo(upTo));
   if (error === undefined) return;
 
-  // The first error is the one that tells.
+  // If reading the migrations fails too, the first error is the more useful one.
   const applied = await appliedMigrations(db).catch(() => []);
   const unknown = applied.filter((name) => !Object.hasOwn(known, name));
   if (unknown.length === 0) throw error;
   throw new AppError(
     'unavailable',
-    `this database belongs to a newer version of Vitrine: it has the migration ${unknown.join(', ')}, ` +
-      'which this version does not know. Run the newer version, or restore a backup from before it',
+    `this database belongs to a newer version of Vitrine: it has the unknown migration ${unknown.join(', ')}. ` +
+      'Run the newer version, or restore a backup from before the upgrade',
   );
 }
 
-/** The names of the migrations that a database has had, in order. Rejects if it has had none. */
+/** The names of the applied migrations, in order. Rejects if the database is empty. */
 export async function appliedMigrations(db: Kysely<Schema>): Promise<string[]> {
   const rows = await db
     .withTables<{ [MIGRATION_TABLE]: { name: string } }>()

@@ -1,9 +1,8 @@
 /**
- * Owns the tables as TypeScript sees them, and the one mapping between their rows and the entities.
- * Refuses to know how the tables come to be (migrations.ts) and what is asked of them (sql.ts, images.ts).
+ * The row types of the tables, and the mapping between rows and entities. The migrations make the tables.
  *
- * Columns are text and whole numbers only, because these behave alike in SQLite and PostgreSQL: times are
- * milliseconds since 1970, truth is 0 or 1, lists are JSON.
+ * Columns are only texts and whole numbers, because these behave alike in SQLite and PostgreSQL. Times are
+ * milliseconds since 1970, booleans are 0 or 1, lists are JSON.
  */
 import type { Account, AccountSet, ApiKey, DisablePolicy, KeySecret, Scope } from '../../access/account.ts';
 import type { Actor, AuditAction, AuditEntry, NewAuditEntry } from '../../access/audit.ts';
@@ -31,23 +30,23 @@ export interface Schema {
 }
 
 /**
- * The row is also the lock of its account: every transaction that adds, replaces or disables an image locks it
- * first, so the counters are always exact.
+ * The row is also the lock of its account. Every transaction that adds, replaces or disables an image locks
+ * it first, so the counters are always exact.
  */
 export interface AccountRow {
   account_id: string;
   display_name: string;
   created_on: number;
   suspended_on: number | null;
-  /** Null: the server's default. */
+  /** Null: the default of the server. */
   image_quota: number | null;
-  /** Images in all, and the `sequence` of the newest. */
+  /** The number of images, which is also the `sequence` of the newest one. */
   image_count: number;
-  /** Images that are not disabled. */
+  /** The number of images that are not disabled. */
   enabled_count: number;
-  /** Null: the server's default; 0: no limit. */
+  /** Null: the default of the server. 0: no limit. */
   byte_quota: number | null;
-  /** Bytes of the originals of images that are not disabled. */
+  /** The bytes of the originals of images that are not disabled. */
   byte_count: number;
   disable_policy: DisablePolicy;
 }
@@ -56,7 +55,7 @@ export interface ApiKeyRow {
   public_key: string;
   key_id: string;
   name: string;
-  /** 1: the key may act for every account; its rows in `api_key_accounts` are then none. */
+  /** 1: the key may act for every account, and has no rows in `api_key_accounts`. */
   all_accounts: number;
   /** JSON list of scopes. */
   scopes: string;
@@ -70,7 +69,7 @@ export interface KeySecretRow {
   key_id: string;
   digest: string;
   created_on: number;
-  /** Null: the newest. */
+  /** Null: the newest secret, which has no end. */
   valid_until: number | null;
 }
 
@@ -80,9 +79,9 @@ export interface TokenRow {
   kind: string;
   digest: string;
   key_id: string;
-  /** That of the secret that was shown for it. */
+  /** The digest of the secret with which the token was requested. */
   secret_digest: string;
-  /** JSON list of pairs of a scope and its accounts. */
+  /** JSON list of pairs: a scope and its accounts. */
   grants: string;
   created_on: number;
   expires_on: number;
@@ -109,7 +108,7 @@ export interface AuditRow {
   details: string | null;
 }
 
-/** The `sequence` of the newest line; also the lock under which the next one gets its own. */
+/** The `sequence` of the newest entry. The row is also the lock for adding the next one. */
 export interface AuditHeadRow {
   account_id: string;
   sequence: number;
@@ -117,7 +116,7 @@ export interface AuditHeadRow {
 
 export interface ApiKeyAccountRow {
   public_key: string;
-  /** Keeps the accounts in the order they were given. */
+  /** The index of the account in the list of the key. */
   position: number;
   account_id: string;
 }
@@ -125,9 +124,9 @@ export interface ApiKeyAccountRow {
 export interface ImageRow {
   account_id: string;
   /**
-   * 1 for the account's first image, 2 for its second, and so on. There are no gaps, because images are disabled
-   * and never deleted; so a page of the list is a range of this column, however deep. Whoever makes images
-   * deletable must number them anew or page otherwise.
+   * 1 for the account's first image, 2 for its second, and so on. There are no gaps, because images are
+   * disabled and never deleted. So each page of the list is a range of this column. If images become
+   * deletable, paging must change.
    */
   sequence: number;
   image_id: string;
@@ -140,9 +139,9 @@ export interface ImageRow {
   frames: number;
   transparent: number;
   alt_text: string | null;
-  /** The alt text as it is searched. */
+  /** The alt text, folded for searches. */
   folded_alt_text: string | null;
-  /** Millionths of the width and height, from the left and top. Both or neither. */
+  /** Millionths of the width and height, from the left and top. Both are null or neither is. */
   focal_x: number | null;
   focal_y: number | null;
   created_on: number;
@@ -154,28 +153,31 @@ export interface IdempotencyKeyRow {
   account_id: string;
   key: string;
   fingerprint: string;
-  /** JSON of the ImageRow as it was when the upload was answered. */
+  /** JSON of the ImageRow as it was in the answer to the upload. */
   image: string;
   created_on: number;
 }
 
-/** An original that was collected, or is about to be: who names it next must have stored it anew. See collecting.ts. */
+/**
+ * The marker row of an original that was garbage-collected, or is about to be. An upload must store its bytes
+ * again before an image references them. See sql/garbage.ts.
+ */
 export interface CollectedOriginalRow {
   digest: string;
-  /** Stands for the moment from which on the bytes must have been stored. */
+  /** A new token means that the bytes must be stored again. */
   token: string;
-  /** 1: a collector may still remove the bytes; 0: nobody will, until somebody marks the original again. */
+  /** 1: a collector works under the token and may remove the bytes. 0: the token belongs to an upload. */
   collecting: number;
   collected_on: number;
 }
 
-/** Somebody needs originals that are no longer named: while the time lasts, nothing is collected. */
+/** A pause of garbage collection, for example during a backup. While one lasts, no original is collected. */
 export interface CollectionHoldRow {
   hold_id: string;
   held_until: number;
 }
 
-/** Which library this is, once it was started with its blobs. See belonging.ts. */
+/** The ID of this library. See maintenance/installation.ts. */
 export interface LibraryRow {
   only_row: 1;
   library_id: string;
@@ -326,7 +328,7 @@ export function imageFromRow(row: ImageRow): Image {
     accountID: row.account_id,
     publicID: row.public_id,
     ...(row.alt_text === null ? {} : { altText: row.alt_text }),
-    // A row that an idempotency key remembers may be from before there were focal points.
+    // The row of an idempotency key may have been written before there were focal points.
     ...(typeof row.focal_x === 'number' &&
       typeof row.focal_y === 'number' && {
         focalPoint: { x: row.focal_x / FOCAL_UNIT, y: row.focal_y / FOCAL_UNIT },
@@ -346,7 +348,7 @@ export function imageFromRow(row: ImageRow): Image {
   };
 }
 
-/** The columns that describe the original: what a replacement changes as a whole. */
+/** The columns of the original. A replacement changes all of them. */
 export function columnsOfOriginal(original: Image['original']) {
   return {
     digest: original.digest,
@@ -359,10 +361,13 @@ export function columnsOfOriginal(original: Image['original']) {
   };
 }
 
-/** A focal point is stored in whole numbers of this part of a side. */
+/** Parts of a side. A focal point is stored as a whole number of them. */
 const FOCAL_UNIT = 1_000_000;
 
-/** The columns that a description fills: the alt text as it is and as it is searched, the focal point if it is given. */
+/**
+ * The columns of a description: the alt text, its folded form, and the focal point if the description has
+ * one.
+ */
 export function columnsOfDescription({ altText, focalPoint }: Description) {
   return {
     alt_text: altText ?? null,

@@ -1,15 +1,13 @@
-/**
- * Owns the statements about accounts themselves. Refuses to know dialects, and what is in the accounts.
- */
+/** The statements about accounts themselves, without their images and products. */
 import type { Kysely, Transaction } from 'kysely';
 import type { Account, AccountSet } from '../../access/account.ts';
 import type { Actor, NewAuditEntry } from '../../access/audit.ts';
-import type { AccountChange, Page } from '../../access/records.ts';
-import { type Database, guarded, transact } from '../dialect.ts';
+import type { AccountChange, AccountRecords, Page } from '../../access/records.ts';
+import { type Database, runTransaction, translateErrors } from '../dialect.ts';
 import { type AccountRow, accountFromRow, rowFromAccount, type Schema } from '../schema/tables.ts';
-import { record } from './audit.ts';
+import { addAuditEntry } from './audit.ts';
 
-export class SqlAccounts {
+export class SqlAccounts implements AccountRecords {
   readonly #database: Database;
 
   constructor(database: Database) {
@@ -17,7 +15,7 @@ export class SqlAccounts {
   }
 
   create(account: Account, by: Actor): Promise<'created' | 'exists'> {
-    return transact(this.#database, async (trx) => {
+    return runTransaction(this.#database, async (trx) => {
       const created = await trx
         .insertInto('accounts')
         .values(rowFromAccount(account))
@@ -26,7 +24,7 @@ export class SqlAccounts {
         .executeTakeFirst();
       if (created === undefined) return 'exists';
       const { accountID, displayName, createdOn: on } = account;
-      await record(trx, accountID, {
+      await addAuditEntry(trx, accountID, {
         on,
         by,
         action: 'account.create',
@@ -38,31 +36,31 @@ export class SqlAccounts {
   }
 
   find(accountID: string): Promise<Account | undefined> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const row = await this.#row(this.#database.db, accountID).executeTakeFirst();
       return row === undefined ? undefined : accountFromRow(row);
     });
   }
 
   isEmpty(): Promise<boolean> {
-    return guarded(this.#database, async () => {
-      const any = await this.#database.db.selectFrom('accounts').select('account_id').limit(1).execute();
-      return any.length === 0;
+    return translateErrors(this.#database, async () => {
+      const rows = await this.#database.db.selectFrom('accounts').select('account_id').limit(1).execute();
+      return rows.length === 0;
     });
   }
 
-  list(page: Page, among: AccountSet): Promise<{ accounts: Account[]; total: number }> {
-    return guarded(this.#database, async () => {
-      if (among !== 'all' && among.length === 0) return { accounts: [], total: 0 };
-      const chosen = this.#database.db
+  list(page: Page, accountIDs: AccountSet): Promise<{ accounts: Account[]; total: number }> {
+    return translateErrors(this.#database, async () => {
+      if (accountIDs !== 'all' && accountIDs.length === 0) return { accounts: [], total: 0 };
+      const matching = this.#database.db
         .selectFrom('accounts')
-        .$if(among !== 'all', (query) =>
-          query.where('account_id', 'in', [...among]).where('suspended_on', 'is', null),
+        .$if(accountIDs !== 'all', (query) =>
+          query.where('account_id', 'in', [...accountIDs]).where('suspended_on', 'is', null),
         );
-      const { total } = await chosen
+      const { total } = await matching
         .select((row) => row.fn.countAll<number>().as('total'))
         .executeTakeFirstOrThrow();
-      const rows = await chosen
+      const rows = await matching
         .selectAll()
         .orderBy('created_on', 'desc')
         .orderBy('account_id')
@@ -74,16 +72,17 @@ export class SqlAccounts {
   }
 
   change(accountID: string, change: AccountChange, on: Date, by: Actor): Promise<Account | undefined> {
-    return transact(this.#database, async (trx) => {
+    return runTransaction(this.#database, async (trx) => {
       const before = await this.#row(trx, accountID)
-        .$if(this.#database.locksRows, (query) => query.forNoKeyUpdate())
+        .$if(this.#database.needsRowLocks, (query) => query.forNoKeyUpdate())
         .executeTakeFirst();
       if (before === undefined) return undefined;
-      const changed = changedColumns(before, change, on);
-      if (Object.keys(changed).length === 0) return accountFromRow(before);
-      await trx.updateTable('accounts').set(changed).where('account_id', '=', accountID).execute();
-      const after = accountFromRow({ ...before, ...changed });
-      await record(trx, accountID, { on, by, subjectID: accountID, ...told(change, before, changed) });
+      const columns = changedColumns(before, change, on);
+      if (Object.keys(columns).length === 0) return accountFromRow(before);
+      await trx.updateTable('accounts').set(columns).where('account_id', '=', accountID).execute();
+      const after = accountFromRow({ ...before, ...columns });
+      const action = auditedChange(change, before, columns);
+      await addAuditEntry(trx, accountID, { on, by, subjectID: accountID, ...action });
       return after;
     });
   }
@@ -93,7 +92,7 @@ export class SqlAccounts {
   }
 }
 
-/** What the change makes different in the row. */
+/** The columns that the change sets to other values. */
 function changedColumns(row: AccountRow, change: AccountChange, on: Date): Partial<AccountRow> {
   switch (change.kind) {
     case 'settings': {
@@ -113,23 +112,24 @@ function changedColumns(row: AccountRow, change: AccountChange, on: Date): Parti
   }
 }
 
-function told(
+/** The action of the audit entry, with the settings before and after. */
+function auditedChange(
   change: AccountChange,
   before: AccountRow,
-  changed: Partial<AccountRow>,
+  columns: Partial<AccountRow>,
 ): Pick<NewAuditEntry, 'action' | 'details'> {
   if (change.kind !== 'settings') return { action: `account.${change.kind}` };
-  const columns = Object.entries(changed);
+  const entries = Object.entries(columns);
   return {
     action: 'account.change',
     details: {
-      before: Object.fromEntries(columns.map(([name]) => [SETTINGS[name], before[name as keyof AccountRow]])),
-      after: Object.fromEntries(columns.map(([name, value]) => [SETTINGS[name], value])),
+      before: Object.fromEntries(entries.map(([name]) => [SETTINGS[name], before[name as keyof AccountRow]])),
+      after: Object.fromEntries(entries.map(([name, value]) => [SETTINGS[name], value])),
     },
   };
 }
 
-/** The settings of an account by their columns. */
+/** The settings of an account, by column. */
 const SETTINGS: Readonly<Record<string, string>> = {
   display_name: 'displayName',
   image_quota: 'imageQuota',

@@ -1,22 +1,22 @@
 /**
- * Owns the statements about the audit trail: how a line is added to a transaction, and how lines are read.
- * There are no others: the database refuses to change or remove lines.
+ * The statements that add and read entries of the audit trail. The database refuses to change or remove
+ * entries.
  */
 import type { Transaction } from 'kysely';
 import type { AuditEntry, NewAuditEntry } from '../../access/audit.ts';
 import type { AuditRecords, Page } from '../../access/records.ts';
-import { type Database, guarded } from '../dialect.ts';
+import { type Database, translateErrors } from '../dialect.ts';
 import { auditFromRow, rowFromAudit, type Schema } from '../schema/tables.ts';
 
-/** The account of the lines that concern the server as a whole. */
+/** The `account_id` of entries of the server as a whole. */
 const SERVER = '';
 
 /**
- * Adds a line to the trail of an account, or of the server as a whole (undefined), in the transaction of the change
- * that it tells of. Takes a lock that all lines of the account need; so call it last, and for several accounts in the
- * order of their IDs (`recordFor`), or transactions wait for each other crosswise.
+ * Adds an entry to the trail of an account, in the transaction of the change. Undefined: the trail of the
+ * server. It locks the trail until the transaction ends, so call it last. For several accounts use
+ * `addAuditEntries`, which takes the locks in one order and so prevents deadlocks.
  */
-export async function record(
+export async function addAuditEntry(
   trx: Transaction<Schema>,
   accountID: string | undefined,
   entry: NewAuditEntry,
@@ -36,15 +36,18 @@ export async function record(
     .execute();
 }
 
-/** Adds the same line to the trail of each account, or of the server if there are none or it concerns them all. */
-export async function recordFor(
+/**
+ * Adds the same entry to the trail of each account. For all accounts, or for none, adds it to the trail of
+ * the server.
+ */
+export async function addAuditEntries(
   trx: Transaction<Schema>,
   accounts: 'all' | readonly string[],
   entry: NewAuditEntry,
 ): Promise<void> {
-  const named = accounts === 'all' ? [] : [...new Set(accounts)].sort();
-  if (named.length === 0) return record(trx, undefined, entry);
-  for (const accountID of named) await record(trx, accountID, entry);
+  const accountIDs = accounts === 'all' ? [] : [...new Set(accounts)].sort();
+  if (accountIDs.length === 0) return addAuditEntry(trx, undefined, entry);
+  for (const accountID of accountIDs) await addAuditEntry(trx, accountID, entry);
 }
 
 export class SqlAudit implements AuditRecords {
@@ -56,7 +59,7 @@ export class SqlAudit implements AuditRecords {
 
   list(accountID: string | undefined, page: Page): Promise<{ entries: AuditEntry[]; total: number }> {
     const account_id = accountID ?? SERVER;
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const head = await this.#database.db
         .selectFrom('audit_heads')
         .select('sequence')
@@ -64,7 +67,7 @@ export class SqlAudit implements AuditRecords {
         .executeTakeFirst();
       const total = head?.sequence ?? 0;
       if (page.skip >= total) return { entries: [], total };
-      // There are no gaps, so a page is a range, however deep.
+      // The sequence has no gaps, so each page is a range of it.
       const newest = total - page.skip;
       const rows = await this.#database.db
         .selectFrom('audit')

@@ -1,8 +1,8 @@
 /**
- * Owns what can be wrong in the records, and how what is derived in them is made anew. Refuses to know blobs.
+ * Checks the records, and writes derived records again with `repair`.
  *
- * Reading goes without locks; what looks wrong is looked at again under the lock of its account, and mended there. So
- * what a running server changes in between is never a finding, and never overwritten.
+ * A first read uses no locks. A suspect record is read again under the lock of its account, and repaired in
+ * that transaction. So a concurrent change is never a finding, and is never overwritten.
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { LineItem } from '../../catalog/line-items.ts';
@@ -12,9 +12,16 @@ import { isDigest, isImageFormat, isPublicID, MAX_ORIGINAL_BYTES } from '../../i
 import type { CheckOptions, RecordFinding } from '../../maintenance/records.ts';
 import { fold } from '../../validation/text.ts';
 import { parseUUID } from '../../validation/uuid.ts';
-import { type Database, guarded, lockAccount, transact } from '../dialect.ts';
 import {
-  type ImageUseRow,
+  BATCH_SIZE,
+  type Database,
+  lockAccount,
+  runTransaction,
+  scanInBatches,
+  translateErrors,
+} from '../dialect.ts';
+import {
+  type ImageUse,
   type LineItemsRow,
   type ProductRow,
   type UseKind,
@@ -22,16 +29,14 @@ import {
   usesOfProduct,
 } from '../schema/catalog-tables.ts';
 import type { AccountRow, ImageRow, Schema } from '../schema/tables.ts';
-import { insertUses } from './image-uses.ts';
+import { insertUses, readDisabledStates } from './image-uses.ts';
 
-const BATCH = 500;
-
-/** What shows images, by the table it is in. */
-const OWNERS = [
+/** The tables whose rows show images, with the kinds of their uses. */
+const OWNER_TABLES = [
   { table: 'products', kinds: ['product', 'option'], name: 'product' },
   { table: 'line_items', kinds: ['line-item'], name: 'set of line items' },
 ] as const satisfies readonly { table: string; kinds: readonly UseKind[]; name: string }[];
-type Owners = (typeof OWNERS)[number];
+type OwnerTable = (typeof OWNER_TABLES)[number];
 
 /** See MaintenanceRecords. */
 export async function* checkRecords(
@@ -40,38 +45,34 @@ export async function* checkRecords(
 ): AsyncGenerator<RecordFinding> {
   const { db } = database;
   const { repair } = options;
-  for await (const accounts of accountsInBatches(database)) {
+  for await (const accounts of scanInBatches((last?: AccountRow) => accountsAfter(database, last))) {
     for (const account of accounts) {
       throwIfFired(options.signal);
       const { account_id } = account;
-      if (!(await guarded(database, () => hasRightCounters(db, account_id)))) {
-        yield* await transact(database, (trx) => confirmCounters(database, trx, account_id, repair));
+      if (!(await translateErrors(database, () => hasRightCounters(db, account_id)))) {
+        yield* await runTransaction(database, (trx) => confirmCounters(database, trx, account_id, repair));
       }
       yield* checkImages(database, account_id, options);
-      for (const owners of OWNERS) yield* checkUses(database, account_id, owners, options);
+      for (const ownerTable of OWNER_TABLES) yield* checkUses(database, account_id, ownerTable, options);
     }
   }
 }
 
-async function* accountsInBatches(database: Database): AsyncGenerator<AccountRow[]> {
-  for (let after = ''; ; ) {
-    const accounts = await guarded(database, () =>
-      database.db
-        .selectFrom('accounts')
-        .selectAll()
-        .where('account_id', '>', after)
-        .orderBy('account_id')
-        .limit(BATCH)
-        .execute(),
-    );
-    yield accounts;
-    const last = accounts.at(-1);
-    if (last === undefined) return;
-    after = last.account_id;
-  }
+function accountsAfter(database: Database, last: AccountRow | undefined): Promise<AccountRow[]> {
+  return translateErrors(database, () =>
+    database.db
+      .selectFrom('accounts')
+      .selectAll()
+      .where('account_id', '>', last?.account_id ?? '')
+      .orderBy('account_id')
+      .limit(BATCH_SIZE)
+      .execute(),
+  );
 }
 
-/** The counters as they stand, and as they should; in one statement, so that both are of one moment. */
+/**
+ * Reads the stored counters and the right values. It uses one statement, so that both are from one moment.
+ */
 async function readCounters(db: Kysely<Schema>, accountID: string) {
   const row = await db
     .selectFrom('accounts')
@@ -85,7 +86,7 @@ async function readCounters(db: Kysely<Schema>, accountID: string) {
         images.select(({ fn }) => fn.countAll<number>().as('n')).as('rows'),
         images.select(({ fn }) => fn.max<number | null>('sequence').as('n')).as('newest'),
         enabled.select(({ fn }) => fn.countAll<number>().as('n')).as('enabled'),
-        // A sum is a numeric in PostgreSQL, which comes as a text.
+        // A sum is a numeric in PostgreSQL, which pg returns as a text.
         enabled.select(({ fn }) => fn.sum<number | string | null>('size').as('n')).as('bytes'),
       ];
     })
@@ -109,7 +110,7 @@ type Counters = Pick<AccountRow, 'image_count' | 'enabled_count' | 'byte_count'>
 const COUNTERS = ['image_count', 'enabled_count', 'byte_count'] as const satisfies (keyof Counters)[];
 const COUNTER_NAMES: Readonly<Record<keyof Counters, string>> = {
   image_count: 'images',
-  enabled_count: 'images that are not disabled',
+  enabled_count: 'enabled images',
   byte_count: 'bytes',
 };
 
@@ -134,12 +135,12 @@ async function confirmCounters(
   const wrong = COUNTERS.filter((name) => stored[name] !== right[name]);
   if (wrong.length > 0) {
     if (repair) await trx.updateTable('accounts').set(right).where('account_id', '=', accountID).execute();
-    const told = wrong.map((name) => `${stored[name]} ${COUNTER_NAMES[name]} for ${right[name]}`);
-    const text = `the account counts ${told.join(', ')}`;
+    const values = wrong.map((name) => `${COUNTER_NAMES[name]} ${stored[name]} instead of ${right[name]}`);
+    const text = `wrong counters of the account: ${values.join(', ')}`;
     findings.push({ kind: 'counters', accountID, text, repaired: repair });
   }
   if (rows !== right.image_count) {
-    const text = `the account has ${rows} images, numbered up to ${right.image_count}: some are gone`;
+    const text = `the account has ${rows} images, numbered up to ${right.image_count}: images are missing`;
     findings.push({ kind: 'record', accountID, text, repaired: false });
   }
   return findings;
@@ -148,45 +149,51 @@ async function confirmCounters(
 async function* checkImages(
   database: Database,
   accountID: string,
-  options: CheckOptions,
+  { repair, signal }: CheckOptions,
 ): AsyncGenerator<RecordFinding> {
-  for (let after = 0; ; ) {
-    throwIfFired(options.signal);
-    const rows = await guarded(database, () =>
-      database.db
-        .selectFrom('images')
-        .selectAll()
-        .where('account_id', '=', accountID)
-        .where('sequence', '>', after)
-        .orderBy('sequence')
-        .limit(BATCH)
-        .execute(),
-    );
+  const read = async (last?: ImageRow): Promise<ImageRow[]> => {
+    throwIfFired(signal);
+    return imagesAfter(database, accountID, last);
+  };
+  for await (const rows of scanInBatches(read)) {
     for (const row of rows) {
-      const about = { kind: 'record', accountID, imageID: row.image_id } as const;
-      for (const text of problemsOf(row)) yield { ...about, text, repaired: false };
+      const finding = { kind: 'record', accountID, imageID: row.image_id } as const;
+      for (const text of problemsOf(row)) yield { ...finding, text, repaired: false };
       if (row.folded_alt_text === foldedAltText(row)) continue;
-      if (!(await transact(database, (trx) => confirmAltText(database, trx, row, options.repair)))) continue;
-      yield { ...about, text: 'the alt text is not found as it should be', repaired: options.repair };
+      if (!(await runTransaction(database, (trx) => confirmAltText(database, trx, row, repair)))) continue;
+      yield { ...finding, text: 'the folded text for searches differs from the alt text', repaired: repair };
     }
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    after = last.sequence;
   }
 }
 
-/** What cannot be true of any image, and nobody can mend. */
+function imagesAfter(database: Database, accountID: string, last: ImageRow | undefined): Promise<ImageRow[]> {
+  return translateErrors(database, () =>
+    database.db
+      .selectFrom('images')
+      .selectAll()
+      .where('account_id', '=', accountID)
+      .where('sequence', '>', last?.sequence ?? 0)
+      .orderBy('sequence')
+      .limit(BATCH_SIZE)
+      .execute(),
+  );
+}
+
+/** The impossible values of an image. They cannot be repaired, because the right values are unknown. */
 function problemsOf(row: ImageRow): string[] {
   const rules: [boolean, string][] = [
-    [parseUUID(row.image_id) === row.image_id, 'the imageID is no UUID'],
+    [parseUUID(row.image_id) === row.image_id, 'the imageID is not a UUID'],
     [isPublicID(row.public_id), 'the publicID is not 21 URL-safe characters'],
-    [isDigest(row.digest), 'the digest is no SHA-256'],
+    [isDigest(row.digest), 'the digest is not a SHA-256'],
     [
       row.size >= 1 && row.size <= MAX_ORIGINAL_BYTES,
-      `the size of ${row.size} bytes is none that is accepted`,
+      `the size of ${row.size} bytes is not from 1 to ${MAX_ORIGINAL_BYTES}`,
     ],
     [isImageFormat(row.format), `the format ${JSON.stringify(row.format)} is unknown`],
-    [Math.min(row.width, row.height, row.frames) >= 1, 'the picture has no pixels'],
+    [
+      Math.min(row.width, row.height, row.frames) >= 1,
+      'the width, height or number of frames is less than 1',
+    ],
   ];
   return rules.filter(([holds]) => !holds).map(([, text]) => text);
 }
@@ -207,7 +214,7 @@ async function confirmAltText(
     .select(['alt_text', 'folded_alt_text'])
     .where('account_id', '=', account_id)
     .where('sequence', '=', sequence)
-    .$if(database.locksRows, (query) => query.forNoKeyUpdate())
+    .$if(database.needsRowLocks, (query) => query.forNoKeyUpdate())
     .executeTakeFirst();
   if (row === undefined || row.folded_alt_text === foldedAltText(row)) return false;
   if (repair) {
@@ -221,35 +228,55 @@ async function confirmAltText(
   return true;
 }
 
-type Use = Omit<ImageUseRow, 'account_id'>;
-
-/** What shows images, and whatever else is said to do so: each by its number in its table. */
+/** Checks the uses of all owners in a table, and the uses of owners that do not exist. */
 async function* checkUses(
   database: Database,
   accountID: string,
-  owners: Owners,
+  ownerTable: OwnerTable,
   options: CheckOptions,
 ): AsyncGenerator<RecordFinding> {
-  for (let after = 0; ; ) {
+  let after = 0;
+  const read = async (last?: Owner): Promise<Owner[]> => {
     throwIfFired(options.signal);
-    const batch = await guarded(database, () => readOwners(database.db, accountID, owners, after, BATCH));
-    const last = batch.at(-1)?.sequence;
-    const uses = await guarded(database, () => readUses(database.db, accountID, owners, after, last));
-    const suspects = new Set(
-      difference(
-        uses,
-        batch.flatMap((owner) => owner.uses),
-      ).map((u) => u.owner_sequence),
+    const from = last?.sequence ?? 0;
+    return translateErrors(database, () => readOwners(database.db, accountID, ownerTable, from, BATCH_SIZE));
+  };
+  for await (const owners of scanInBatches(read)) {
+    const to = owners.at(-1)?.sequence;
+    yield* checkUsesInRange(database, accountID, ownerTable, { after, to, owners }, options);
+    after = to ?? after;
+  }
+  // Uses above the last owner have no owner.
+  yield* checkUsesInRange(database, accountID, ownerTable, { after, to: undefined, owners: [] }, options);
+}
+
+/** A range of the sequence of owners. */
+interface OwnerRange {
+  readonly after: number;
+  /** Undefined: no upper end. */
+  readonly to: number | undefined;
+  /** All owners in the range. */
+  readonly owners: readonly Owner[];
+}
+
+async function* checkUsesInRange(
+  database: Database,
+  accountID: string,
+  ownerTable: OwnerTable,
+  { after, to, owners }: OwnerRange,
+  { repair }: CheckOptions,
+): AsyncGenerator<RecordFinding> {
+  const stored = await translateErrors(database, () =>
+    readUses(database.db, accountID, ownerTable, after, to),
+  );
+  const right = owners.flatMap(({ uses }) => uses);
+  const suspects = new Set(difference(stored, right).map(({ owner_sequence }) => owner_sequence));
+  for (const { sequence, isReadable } of owners) if (!isReadable) suspects.add(sequence);
+  for (const sequence of suspects) {
+    const finding = await runTransaction(database, (trx) =>
+      confirmUses(database, trx, accountID, ownerTable, sequence, repair),
     );
-    for (const { sequence, isReadable } of batch) if (!isReadable) suspects.add(sequence);
-    for (const sequence of suspects) {
-      const finding = await transact(database, (trx) =>
-        confirmUses(database, trx, accountID, owners, sequence, options.repair),
-      );
-      if (finding !== undefined) yield finding;
-    }
-    if (last === undefined) return;
-    after = last;
+    if (finding !== undefined) yield finding;
   }
 }
 
@@ -257,82 +284,87 @@ async function confirmUses(
   database: Database,
   trx: Transaction<Schema>,
   accountID: string,
-  owners: Owners,
+  ownerTable: OwnerTable,
   sequence: number,
   repair: boolean,
 ): Promise<RecordFinding | undefined> {
   await lockAccount(database, trx, accountID);
-  const [owner] = await readOwners(trx, accountID, owners, sequence - 1, 1);
-  const own = owner?.sequence === sequence ? owner : undefined;
-  if (own?.isReadable === false) {
-    // What it shows cannot be told, so what is written down of that stays.
-    const text = `the content of the ${owners.name} ${own.id} cannot be read`;
+  const [next] = await readOwners(trx, accountID, ownerTable, sequence - 1, 1);
+  const owner = next?.sequence === sequence ? next : undefined;
+  if (owner?.isReadable === false) {
+    // The right uses are unknown, so the stored ones stay.
+    const text = `the content of the ${ownerTable.name} ${owner.id} cannot be read`;
     return { kind: 'record', accountID, text, repaired: false };
   }
-  const uses = await readUses(trx, accountID, owners, sequence - 1, sequence);
-  const right = await ofExistingImages(trx, accountID, own?.uses ?? []);
-  const wrong = difference(uses, right);
-  const lost = (own?.uses.length ?? 0) - right.length;
-  if (wrong.length === 0 && lost === 0) return undefined;
+  const stored = await readUses(trx, accountID, ownerTable, sequence - 1, sequence);
+  const right = await usesOfExistingImages(trx, accountID, owner?.uses ?? []);
+  const wrong = difference(stored, right);
+  const missingImages = (owner?.uses.length ?? 0) - right.length;
+  if (wrong.length === 0 && missingImages === 0) return undefined;
   if (repair && wrong.length > 0) {
     await trx
       .deleteFrom('image_uses')
       .where('account_id', '=', accountID)
-      .where('kind', 'in', owners.kinds)
+      .where('kind', 'in', ownerTable.kinds)
       .where('owner_sequence', '=', sequence)
       .execute();
     await insertUses(trx, accountID, right);
   }
-  const name = own === undefined ? `a ${owners.name} that is not there` : `the ${owners.name} ${own.id}`;
-  const told = [
-    wrong.length > 0 && `${wrong.length} uses of images by ${name} are not written down as they are`,
-    lost > 0 && `${name} shows ${lost} images that are not there`,
+  const name =
+    owner === undefined ? `a ${ownerTable.name} that does not exist` : `the ${ownerTable.name} ${owner.id}`;
+  const texts = [
+    wrong.length > 0 && `${wrong.length} records of image uses are wrong for ${name}`,
+    missingImages > 0 && `${name} shows ${missingImages} images that do not exist`,
   ];
-  const text = told.filter((each) => each !== false).join('; ');
-  return { kind: 'uses', accountID, text, repaired: repair && lost === 0 };
+  const text = texts.filter((each) => each !== false).join('; ');
+  return { kind: 'uses', accountID, text, repaired: repair && missingImages === 0 };
 }
 
+/** A product or a set of line items. */
 interface Owner {
   readonly sequence: number;
   readonly id: string;
-  readonly uses: readonly Use[];
-  /** False: its content is no JSON, or not that of such a record; then its uses are not known. */
+  /** The uses of images that the content makes. Empty if the content cannot be read. */
+  readonly uses: readonly ImageUse[];
+  /** False: the content is not JSON, or not the content of such a record. */
   readonly isReadable: boolean;
 }
 
-/** What can show images, with the uses that it makes of them. */
 async function readOwners(
   db: Kysely<Schema>,
   accountID: string,
-  owners: Owners,
+  { table }: OwnerTable,
   after: number,
   limit: number,
 ): Promise<Owner[]> {
   const rows = await db
-    .selectFrom(db.dynamic.table(owners.table).as('owner'))
+    .selectFrom(db.dynamic.table(table).as('owner'))
     .selectAll()
     .where('owner.account_id', '=', accountID)
     .where('owner.sequence', '>', after)
     .orderBy('owner.sequence')
     .limit(limit)
-    // Of either table, and of each all columns; the builder only knows those that both have.
+    // The builder knows only the columns that both tables have.
     .$castTo<ProductRow | LineItemsRow>()
     .execute();
   return rows.map((row): Owner => {
     const { sequence } = row;
     if ('line_items_id' in row) {
-      const usesOf = (read: unknown) => usesOfLineItems(read as LineItem[], sequence);
+      const usesOf = (items: unknown) => usesOfLineItems(items as LineItem[], sequence);
       return { sequence, id: row.line_items_id, ...readContent(row.content, usesOf) };
     }
     const { product_id: id, content, disabled_on } = row;
-    // A disabled product shows nothing to anybody who asks what is used.
-    const usesOf = (read: unknown) =>
-      disabled_on === null ? usesOfProduct(read as ProductContent, sequence) : [];
+    // A disabled product uses no images.
+    const usesOf = (product: unknown) =>
+      disabled_on === null ? usesOfProduct(product as ProductContent, sequence) : [];
     return { sequence, id, ...readContent(content, usesOf) };
   });
 }
 
-function readContent(content: string, usesOf: (read: unknown) => Use[]): Pick<Owner, 'isReadable' | 'uses'> {
+function readContent(
+  content: string,
+  usesOf: (content: unknown) => ImageUse[],
+): Pick<Owner, 'isReadable' | 'uses'> {
   try {
     return { isReadable: true, uses: usesOf(JSON.parse(content)) };
   } catch {
@@ -340,14 +372,14 @@ function readContent(content: string, usesOf: (read: unknown) => Use[]): Pick<Ow
   }
 }
 
-/** The uses written down of whatever has a number in this range; `to` undefined: of all above. */
+/** Reads the stored uses of owners in a range. @param to undefined: all owners after `after`. */
 function readUses(
   db: Kysely<Schema>,
   accountID: string,
-  { kinds }: Owners,
+  { kinds }: OwnerTable,
   after: number,
   to: number | undefined,
-): Promise<Use[]> {
+): Promise<ImageUse[]> {
   return db
     .selectFrom('image_uses')
     .select(['image_id', 'kind', 'owner_sequence', 'outer_index', 'inner_index'])
@@ -358,27 +390,23 @@ function readUses(
     .execute();
 }
 
-async function ofExistingImages(db: Kysely<Schema>, accountID: string, uses: readonly Use[]): Promise<Use[]> {
-  const existing = new Set<string>();
-  for (const image_id of new Set(uses.map((use) => use.image_id))) {
-    const image = await db
-      .selectFrom('images')
-      .select('image_id')
-      .where('account_id', '=', accountID)
-      .where('image_id', '=', image_id)
-      .executeTakeFirst();
-    if (image !== undefined) existing.add(image_id);
-  }
+async function usesOfExistingImages(
+  db: Kysely<Schema>,
+  accountID: string,
+  uses: readonly ImageUse[],
+): Promise<ImageUse[]> {
+  const imageIDs = [...new Set(uses.map(({ image_id }) => image_id))];
+  const existing = await readDisabledStates(db, accountID, imageIDs);
   return uses.filter(({ image_id }) => existing.has(image_id));
 }
 
-/** The uses that are in one of the lists only. */
-function difference(one: readonly Use[], other: readonly Use[]): Use[] {
-  const nameOf = (use: Use) =>
+/** The uses that are in only one of the lists. */
+function difference(one: readonly ImageUse[], other: readonly ImageUse[]): ImageUse[] {
+  const keyOf = (use: ImageUse) =>
     [use.kind, use.owner_sequence, use.outer_index, use.inner_index, use.image_id].join(' ');
-  const [ones, others] = [one, other].map((uses) => new Set(uses.map(nameOf)));
+  const [keysOfOne, keysOfOther] = [one, other].map((uses) => new Set(uses.map(keyOf)));
   return [
-    ...one.filter((use) => !others?.has(nameOf(use))),
-    ...other.filter((use) => !ones?.has(nameOf(use))),
+    ...one.filter((use) => !keysOfOther?.has(keyOf(use))),
+    ...other.filter((use) => !keysOfOne?.has(keyOf(use))),
   ];
 }

@@ -1,55 +1,62 @@
 /**
- * Owns how originals that nothing names are collected beside uploads of the same bytes. Refuses to know files.
+ * Garbage-collects unreferenced originals while uploads of the same bytes may run. See ADR 34.
  *
- * Bytes come first and rows second, so a collector may meet an upload between the two. Neither clocks nor ages settle
- * that, but the row of the original in `collected_originals`, under a lock on the digest:
- * - The collector marks the digest, with a token of its own, where no image names it; and in a second transaction
- *   removes the bytes, if its token still stands.
- * - Who adds an image and finds the digest marked adds nothing. They put a token of their own in the place of the
- *   collector's, which ends its work; store the bytes anew; and come again with the token.
- * - If the token stands then, nobody removed anything since: the mark goes, and the image is added.
- * A mark outlives the removal, and whoever made it; so an end in the middle is as safe.
- * A database may end the transaction, and with it the lock, while the bytes are being removed. Then it does not commit, and the
- * collector takes its removal back.
+ * An upload stores its bytes first and inserts its row second, so a collector may run between the two steps.
+ * Neither clocks nor ages can settle that race. The marker row of the original in `collected_originals` does,
+ * under a lock on the digest:
+ * - The collector writes a marker row with its own token, if no image references the digest. In a second
+ *   transaction it removes the bytes, if its token is still in the row.
+ * - An upload that finds a marker row adds no image. It replaces the collector's token by its own, which
+ *   stops the collector. Then it stores the bytes again, and repeats its insert with the token.
+ * - If that token is still in the row, no collector has removed the bytes since. The upload deletes the row
+ *   and adds the image.
  *
- * The removal cannot come after the lock. Whoever stores the bytes anew could do so between the look at the token and the
- * removal, and their bytes would go. A lock of another kind would have to end with the process that holds it, and a lease
- * that runs out does not: a collector that the disk kept waiting would wake up and remove what is named by then. On SQLite
- * that lock is the one of all who write, so a transaction is of one original, and `remove` is one call of the driver: one
- * file, and its folder synced. If even that takes seconds, writes of the server wait as long, and answer 503 after their
- * patience; uploads to such a disk would do no better.
+ * The marker row outlives the removal and its writer, so a collector may be killed at any step. A database
+ * may end the second transaction while the bytes are being removed, which releases the lock. Then the
+ * transaction does not commit, and the collector undoes its removal.
+ *
+ * The removal must run under the lock. After the lock, an upload could store the bytes again between the
+ * check of the token and the removal, and the removal would delete them. A lock outside the database would
+ * have to end with its process. A lease expires instead, and a collector that waited for a slow disk would
+ * then remove referenced bytes.
+ *
+ * On SQLite, the lock is the one write lock of the database. So a transaction removes one original, and
+ * `remove` is one call of the driver: one file and the sync of its folder. If that takes seconds, writes of
+ * the server wait as long, and get 503 after their timeout. Uploads to such a disk would be as slow.
  */
 import { randomUUID } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Digest } from '../../image.ts';
 import type { Collected } from '../../images/records.ts';
-import { type Database, guarded, inBatches, transact } from '../dialect.ts';
+import { type Database, readInBatches, runTransaction, translateErrors } from '../dialect.ts';
 import type { Schema } from '../schema/tables.ts';
 
 /**
- * Why the digest may not be named yet; undefined: it may. Comes last in the transaction of whoever names it, under the lock
- * of the account. The mark, if there is one, is then either gone or the token's that is returned.
- * @param storedAfter the token under which the bytes were stored anew.
+ * Prepares an image's first reference to a digest. Call it last in the transaction, under the lock of the
+ * account.
+ * @param markerToken the token of an earlier outcome, if the bytes were stored again since.
+ * @returns the outcome that asks the caller to store the bytes again; undefined if the image may reference
+ * the digest.
  */
 export async function claimOriginal(
   database: Database,
   trx: Transaction<Schema>,
   digest: Digest,
-  storedAfter: string | undefined,
+  markerToken: string | undefined,
 ): Promise<Collected | undefined> {
   await database.lockName?.(trx, digest, false);
-  const mark = await trx
+  const marker = await trx
     .selectFrom('collected_originals')
     .select(['token', 'collecting'])
     .where('digest', '=', digest)
     .executeTakeFirst();
-  if (mark === undefined) return undefined;
-  if (mark.token === storedAfter) {
+  if (marker === undefined) return undefined;
+  if (marker.token === markerToken) {
     await trx.deleteFrom('collected_originals').where('digest', '=', digest).execute();
     return undefined;
   }
-  // Nobody collects under the token of an upload: another one that finds it may go by it as well.
-  if (mark.collecting === 0) return { kind: 'collected', token: mark.token };
+  // No collector works under the token of an upload, so concurrent uploads can share it.
+  if (marker.collecting === 0) return { kind: 'collected', token: marker.token };
   const token = randomUUID();
   await trx
     .updateTable('collected_originals')
@@ -60,54 +67,54 @@ export async function claimOriginal(
 }
 
 /** See MaintenanceRecords. */
-export async function collectOriginal(
+export async function garbageCollect(
   database: Database,
   digest: Digest,
   on: Date,
   remove: () => Promise<void>,
-): Promise<'collected' | 'named' | 'wanted' | 'held'> {
-  const mark = { token: randomUUID(), collecting: 1, collected_on: on.getTime() };
-  const refusal = await transact(database, async (trx) => {
+): Promise<'collected' | 'referenced' | 'uploading' | 'paused'> {
+  const marker = { token: randomUUID(), collecting: 1, collected_on: on.getTime() };
+  const obstacle = await runTransaction(database, async (trx) => {
     await database.lockName?.(trx, digest, false);
-    // In this order: whoever holds first and reads the records then, reads them after nothing named the digest. The other
-    // way round they could hold, read that an image names it, and lose it when that image is replaced before the second look.
-    if (await isNamed(trx, digest)) return 'named';
-    if (await isHeld(trx, on)) return 'held';
+    // The order matters. A backup pauses collection and then reads the records. In the opposite order, it
+    // could do both between the two checks, and read a reference that is replaced before the second check.
+    if (await isReferenced(trx, digest)) return 'referenced';
+    if (await isPaused(trx, on)) return 'paused';
     await trx
       .insertInto('collected_originals')
-      .values({ digest, ...mark })
-      .onConflict((conflict) => conflict.column('digest').doUpdateSet(mark))
+      .values({ digest, ...marker })
+      .onConflict((conflict) => conflict.column('digest').doUpdateSet(marker))
       .execute();
     return undefined;
   });
-  if (refusal !== undefined) return refusal;
-  return transact(database, async (trx) => {
-    // Patiently, for a disk that is slow. Where the lock is lost nevertheless, this does not commit.
+  if (obstacle !== undefined) return obstacle;
+  return runTransaction(database, async (trx) => {
+    // The transaction may idle, because the disk may be slow. If it loses the lock, it does not commit.
     await database.lockName?.(trx, digest, true);
-    const found = await trx
+    const current = await trx
       .selectFrom('collected_originals')
       .select('token')
       .where('digest', '=', digest)
       .executeTakeFirst();
-    if (found?.token !== mark.token) return 'wanted';
+    if (current?.token !== marker.token) return 'uploading';
     await remove();
     return 'collected';
   });
 }
 
 /** See MaintenanceRecords. */
-export function unnamedDigests(
+export function findUnreferenced(
   database: Database,
   digests: readonly Digest[],
 ): Promise<Map<Digest, Date | undefined>> {
   const { db } = database;
-  return guarded(database, async () => {
-    const named = await inBatches(digests, (batch) =>
+  return translateErrors(database, async () => {
+    const images = await readInBatches(digests, (batch) =>
       db.selectFrom('images').select('digest').distinct().where('digest', 'in', batch).execute(),
     );
-    const taken = new Set(named.map(({ digest }) => digest));
-    const free = [...new Set(digests)].filter((digest) => !taken.has(digest));
-    const replaced = await inBatches(free, (batch) =>
+    const referenced = new Set(images.map(({ digest }) => digest));
+    const unreferenced = [...new Set(digests)].filter((digest) => !referenced.has(digest));
+    const replacements = await readInBatches(unreferenced, (batch) =>
       db
         .selectFrom('audit')
         .select(({ fn }) => ['digest_before', fn.max('happened_on').as('on')])
@@ -116,14 +123,16 @@ export function unnamedDigests(
         .groupBy('digest_before')
         .execute(),
     );
-    const lastOn = new Map(replaced.map(({ digest_before, on }) => [digest_before, new Date(Number(on))]));
-    return new Map(free.map((digest) => [digest, lastOn.get(digest)]));
+    const lastOn = new Map(
+      replacements.map(({ digest_before, on }) => [digest_before, new Date(Number(on))]),
+    );
+    return new Map(unreferenced.map((digest) => [digest, lastOn.get(digest)]));
   });
 }
 
 /** See MaintenanceRecords. */
-export function forgetCollected(database: Database, before: Date): Promise<void> {
-  return guarded(database, async () => {
+export function deleteMarkers(database: Database, before: Date): Promise<void> {
+  return translateErrors(database, async () => {
     await database.db
       .deleteFrom('collected_originals')
       .where('collected_on', '<', before.getTime())
@@ -132,9 +141,9 @@ export function forgetCollected(database: Database, before: Date): Promise<void>
 }
 
 /** See MaintenanceRecords. */
-export function holdOriginals(database: Database, hold_id: string, until: Date): Promise<void> {
+export function pauseCollection(database: Database, hold_id: string, until: Date): Promise<void> {
   const held_until = until.getTime();
-  return guarded(database, async () => {
+  return translateErrors(database, async () => {
     await database.db
       .insertInto('collection_holds')
       .values({ hold_id, held_until })
@@ -144,23 +153,23 @@ export function holdOriginals(database: Database, hold_id: string, until: Date):
 }
 
 /** See MaintenanceRecords. */
-export function releaseOriginals(database: Database, hold_id: string): Promise<void> {
-  return guarded(database, async () => {
+export function resumeCollection(database: Database, hold_id: string): Promise<void> {
+  return translateErrors(database, async () => {
     await database.db.deleteFrom('collection_holds').where('hold_id', '=', hold_id).execute();
   });
 }
 
-async function isHeld(db: Kysely<Schema>, on: Date): Promise<boolean> {
-  const hold = await db
+async function isPaused(db: Kysely<Schema>, on: Date): Promise<boolean> {
+  const pause = await db
     .selectFrom('collection_holds')
     .select('hold_id')
     .where('held_until', '>', on.getTime())
     .limit(1)
     .executeTakeFirst();
-  return hold !== undefined;
+  return pause !== undefined;
 }
 
-async function isNamed(db: Kysely<Schema>, digest: Digest): Promise<boolean> {
+async function isReferenced(db: Kysely<Schema>, digest: Digest): Promise<boolean> {
   const image = await db
     .selectFrom('images')
     .select('image_id')

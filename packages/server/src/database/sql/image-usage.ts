@@ -1,6 +1,4 @@
-/**
- * Owns the question where an image is used. Refuses to know who writes the answer down: products.ts and line-items.ts.
- */
+/** Reads where an image is used. products.ts and line-items.ts write the uses. */
 import type { Kysely } from 'kysely';
 import type { LineItem } from '../../catalog/line-items.ts';
 import type { ProductContent } from '../../catalog/product.ts';
@@ -15,17 +13,17 @@ import {
 import { NO_INDEX, type UseKind } from '../schema/catalog-tables.ts';
 import type { Schema } from '../schema/tables.ts';
 
-/** What shows the image, newest first. An image that does not exist is used nowhere. */
+/** The uses of the image, newest first. An unknown image has none. */
 export async function readUsage(db: Kysely<Schema>, accountID: string, imageID: string): Promise<ImageUsage> {
   const uses = db
     .selectFrom('image_uses')
     .where('image_uses.account_id', '=', accountID)
     .where('image_uses.image_id', '=', imageID);
-  const counted = await uses
+  const counts = await uses
     .select(({ fn }) => ['kind', fn.countAll<number>().as('count')])
     .groupBy('kind')
     .execute();
-  const total = (kind: UseKind) => counted.find((row) => row.kind === kind)?.count ?? 0;
+  const total = (kind: UseKind) => counts.find((row) => row.kind === kind)?.count ?? 0;
   const newest = (kind: UseKind) =>
     uses
       .where('kind', '=', kind)
@@ -89,6 +87,6 @@ export async function readUsage(db: Kysely<Schema>, accountID: string, imageID: 
   };
 }
 
-function place(index: number, named: { readonly name: string } | undefined): NamedPlace {
-  return { index, name: named?.name ?? '' };
+function place(index: number, element: { readonly name: string } | undefined): NamedPlace {
+  return { index, name: element?.name ?? '' };
 }

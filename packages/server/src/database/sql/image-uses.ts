@@ -1,22 +1,22 @@
 /**
- * Owns what products and line items have in common in their tables: which images may be assigned, under the account's
- * lock, and the record of what shows them. Refuses to know products and line items.
+ * The uses of images by products and line items, and the states that decide whether an image may be assigned.
  */
 import type { Kysely, Transaction } from 'kysely';
-import { inBatches } from '../dialect.ts';
-import type { ImageUseRow } from '../schema/catalog-tables.ts';
+import { batchesOf, readInBatches } from '../dialect.ts';
+import type { ImageUse } from '../schema/catalog-tables.ts';
 import type { Schema } from '../schema/tables.ts';
 
 /**
- * Of those of the images that the account has, whether they are disabled. What a transaction decides by it holds only
- * if it locked the account before.
+ * Finds those of the images that exist in the account. A transaction that decides by it must lock the account
+ * first.
+ * @returns by imageID, whether the image is disabled.
  */
-export async function readDisabled(
+export async function readDisabledStates(
   db: Kysely<Schema>,
   accountID: string,
   imageIDs: readonly string[],
 ): Promise<Map<string, boolean>> {
-  const rows = await inBatches(imageIDs, (batch) =>
+  const rows = await readInBatches(imageIDs, (batch) =>
     db
       .selectFrom('images')
       .select(['image_id', 'disabled_on'])
@@ -27,22 +27,17 @@ export async function readDisabled(
   return new Map(rows.map(({ image_id, disabled_on }) => [image_id, disabled_on !== null]));
 }
 
-/** Writes down what shows images from now on. */
 export async function insertUses(
   trx: Transaction<Schema>,
   accountID: string,
-  uses: readonly Omit<ImageUseRow, 'account_id'>[],
+  uses: readonly ImageUse[],
 ): Promise<void> {
-  await inBatches(uses, async (batch) => {
-    await trx
-      .insertInto('image_uses')
-      .values(batch.map((use) => ({ account_id: accountID, ...use })))
-      .execute();
-    return [];
-  });
+  for (const batch of batchesOf(uses)) {
+    const rows = batch.map((use) => ({ account_id: accountID, ...use }));
+    await trx.insertInto('image_uses').values(rows).execute();
+  }
 }
 
-/** Forgets what a product showed. */
 export async function deleteUsesOfProduct(
   trx: Transaction<Schema>,
   accountID: string,

@@ -1,9 +1,10 @@
 /**
- * Owns the statements about one account's images, and the order in which duplicates, quota and disable races are
- * settled. Refuses to know dialects, and every account but its own: each statement names it.
+ * The statements about one account's images. Their order inside a transaction settles the races of
+ * duplicates, quotas and disabling. Each statement has a condition on the account.
  */
 import type { Kysely, Transaction } from 'kysely';
 import { type Actor, type AuditAction, requireActor } from '../../access/audit.ts';
+import type { Page } from '../../access/records.ts';
 import type { Description, Digest, Image } from '../../image.ts';
 import type {
   AccountImages,
@@ -12,19 +13,19 @@ import type {
   DisableOutcome,
   EnableOptions,
   EnableOutcome,
+  IdempotentUpload,
   ImageFilter,
   InsertOptions,
   InsertOutcome,
   NewImage,
-  RememberedUpload,
   Replacement,
   ReplaceOutcome,
 } from '../../images/records.ts';
 import { type ImageUsage, isInUse } from '../../images/usage.ts';
-import { type Database, guarded, inBatches, lockAccount, transact } from '../dialect.ts';
+import { type Database, lockAccount, readInBatches, runTransaction, translateErrors } from '../dialect.ts';
 import type { AccountRow, ImageRow, Schema } from '../schema/tables.ts';
 import { columnsOfDescription, columnsOfOriginal, imageFromRow } from '../schema/tables.ts';
-import { record } from './audit.ts';
+import { addAuditEntry } from './audit.ts';
 import { claimOriginal } from './garbage.ts';
 import { listMatching } from './image-filters.ts';
 import { readUsage } from './image-usage.ts';
@@ -34,19 +35,15 @@ export class SqlAccountImages implements AccountImages {
   readonly #accountID: string;
   readonly #by: Actor | undefined;
 
-  /** Without an actor the port shows only what reads (ReadableImages). */
+  /** @param by undefined: the caller gets the port ReadableImages, which has no changes. */
   constructor(database: Database, accountID: string, by: Actor | undefined) {
     this.#database = database;
     this.#accountID = accountID;
     this.#by = by;
   }
 
-  list(
-    page: { readonly skip: number; readonly count: number },
-    filter?: ImageFilter,
-    signal?: AbortSignal,
-  ): Promise<{ images: Image[]; total: number }> {
-    return guarded(this.#database, async () => {
+  list(page: Page, filter?: ImageFilter, signal?: AbortSignal): Promise<{ images: Image[]; total: number }> {
+    return translateErrors(this.#database, async () => {
       if (filter !== undefined) {
         return this.#database.search(this.#accountID, signal, (db) =>
           listMatching(db, this.#accountID, page, filter),
@@ -55,7 +52,7 @@ export class SqlAccountImages implements AccountImages {
       const account = await this.#account(this.#database.db);
       const total = account?.image_count ?? 0;
       if (page.skip >= total) return { images: [], total };
-      // The page follows from the counter, so what is added between the two statements cannot shift it.
+      // The page is computed from the counter, so an insert between the two statements does not shift it.
       const newest = total - page.skip;
       const rows = await this.#images(this.#database.db)
         .where('sequence', '<=', newest)
@@ -67,16 +64,20 @@ export class SqlAccountImages implements AccountImages {
   }
 
   find(imageID: string): Promise<Image | undefined> {
-    return guarded(this.#database, async () => optional(await this.#row(this.#database.db, imageID)));
+    return translateErrors(this.#database, async () =>
+      optionalImage(await this.#row(this.#database.db, imageID)),
+    );
   }
 
   findByDigest(digest: Digest): Promise<Image | undefined> {
-    return guarded(this.#database, async () => optional(await this.#holder(this.#database.db, digest)));
+    return translateErrors(this.#database, async () =>
+      optionalImage(await this.#rowByDigest(this.#database.db, digest)),
+    );
   }
 
   findMany(imageIDs: readonly string[]): Promise<Map<string, Image>> {
-    return guarded(this.#database, async () => {
-      const rows = await inBatches(imageIDs, (batch) =>
+    return translateErrors(this.#database, async () => {
+      const rows = await readInBatches(imageIDs, (batch) =>
         this.#images(this.#database.db).where('image_id', 'in', batch).execute(),
       );
       return new Map(rows.map((row) => [row.image_id, imageFromRow(row)]));
@@ -84,44 +85,44 @@ export class SqlAccountImages implements AccountImages {
   }
 
   usage(imageID: string, signal?: AbortSignal): Promise<ImageUsage | undefined> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const row = await this.#row(this.#database.db, imageID);
       if (row === undefined) return undefined;
       return this.#database.search(this.#accountID, signal, (db) => readUsage(db, this.#accountID, imageID));
     });
   }
 
-  recallUpload(key: string, notBefore: Date): Promise<RememberedUpload | undefined> {
-    return guarded(this.#database, () => this.#remembered(this.#database.db, key, notBefore));
+  recallUpload(key: string, notBefore: Date): Promise<IdempotentUpload | undefined> {
+    return translateErrors(this.#database, () => this.#idempotentUpload(this.#database.db, key, notBefore));
   }
 
   insert(image: NewImage, options: InsertOptions): Promise<InsertOutcome> {
-    return transact(this.#database, async (trx): Promise<InsertOutcome> => {
-      const account = await this.#lockedAccount(trx);
+    return runTransaction(this.#database, async (trx): Promise<InsertOutcome> => {
+      const account = await this.#lockAccount(trx);
       if (account === undefined) return { kind: 'no-account' };
 
-      const { remember } = options;
-      if (remember !== undefined) {
-        await this.#forget(trx, remember.notBefore);
-        const upload = await this.#remembered(trx, remember.key, remember.notBefore);
+      const { idempotency } = options;
+      if (idempotency !== undefined) {
+        const { key, fingerprint, notBefore } = idempotency;
+        await this.#deleteExpiredKeys(trx, notBefore);
+        const upload = await this.#idempotentUpload(trx, key, notBefore);
         if (upload !== undefined) {
-          return upload.fingerprint === remember.fingerprint
+          return upload.fingerprint === fingerprint
             ? { kind: 'replayed', image: upload.image }
             : { kind: 'key-reused' };
         }
       }
 
-      const holder = await this.#holder(trx, image.original.digest);
-      if (holder !== undefined) return { kind: 'duplicate', existing: imageFromRow(holder) };
+      const twin = await this.#rowByDigest(trx, image.original.digest);
+      if (twin !== undefined) return { kind: 'duplicate', existing: imageFromRow(twin) };
 
       const limit = account.image_quota ?? options.defaultQuota;
       if (account.enabled_count >= limit) return { kind: 'quota-exceeded', limit };
 
-      const { size } = image.original;
+      const { digest, size } = image.original;
       const excess = byteExcess(account, size, options.defaultByteQuota);
       if (excess !== undefined) return excess;
-      const { digest } = image.original;
-      const collected = await claimOriginal(this.#database, trx, digest, options.storedAfter);
+      const collected = await claimOriginal(this.#database, trx, digest, options.markerToken);
       if (collected !== undefined) return collected;
 
       const row = this.#newRow(image, account.image_count + 1);
@@ -131,33 +132,33 @@ export class SqlAccountImages implements AccountImages {
         enabled_count: account.enabled_count + 1,
         byte_count: account.byte_count + size,
       });
-      if (remember !== undefined) {
+      if (idempotency !== undefined) {
         await trx
           .insertInto('idempotency_keys')
           .values({
             account_id: this.#accountID,
-            key: remember.key,
-            fingerprint: remember.fingerprint,
+            key: idempotency.key,
+            fingerprint: idempotency.fingerprint,
             image: JSON.stringify(row),
             created_on: row.created_on,
           })
           .execute();
       }
-      await this.#record(trx, 'image.upload', image.createdOn, undefined, row);
+      await this.#addAuditEntry(trx, 'image.upload', image.createdOn, undefined, row);
       return { kind: 'inserted', image: imageFromRow(row) };
     });
   }
 
   replace(imageID: string, change: Replacement): Promise<ReplaceOutcome> {
-    return transact(this.#database, async (trx): Promise<ReplaceOutcome> => {
-      const account = await this.#lockedAccount(trx);
+    return runTransaction(this.#database, async (trx): Promise<ReplaceOutcome> => {
+      const account = await this.#lockAccount(trx);
       const before = await this.#row(trx, imageID);
       if (account === undefined || before === undefined) return { kind: 'not-found' };
       if (before.disabled_on !== null) return { kind: 'disabled' };
 
-      const holder = await this.#holder(trx, change.original.digest);
-      if (holder !== undefined && holder.image_id !== imageID) {
-        return { kind: 'duplicate', existing: imageFromRow(holder) };
+      const twin = await this.#rowByDigest(trx, change.original.digest);
+      if (twin !== undefined && twin.image_id !== imageID) {
+        return { kind: 'duplicate', existing: imageFromRow(twin) };
       }
 
       const growth = change.original.size - before.size;
@@ -167,10 +168,10 @@ export class SqlAccountImages implements AccountImages {
       const collected =
         digest === before.digest
           ? undefined
-          : await claimOriginal(this.#database, trx, digest, change.storedAfter);
+          : await claimOriginal(this.#database, trx, digest, change.markerToken);
       if (collected !== undefined) return collected;
 
-      // `disabled_on` is asked again so that not even a writer who ignores the lock is overwritten.
+      // The condition on `disabled_on` protects against a writer that ignores the lock.
       const after = await trx
         .updateTable('images')
         .set({
@@ -185,13 +186,13 @@ export class SqlAccountImages implements AccountImages {
         .executeTakeFirst();
       if (after === undefined) return { kind: 'disabled' };
       if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
-      await this.#record(trx, 'image.replace', change.updatedOn, before, after);
+      await this.#addAuditEntry(trx, 'image.replace', change.updatedOn, before, after);
       return { kind: 'changed', image: imageFromRow(after) };
     });
   }
 
   describe(imageID: string, description: Description, updatedOn: Date): Promise<ChangeOutcome> {
-    return transact(this.#database, async (trx): Promise<ChangeOutcome> => {
+    return runTransaction(this.#database, async (trx): Promise<ChangeOutcome> => {
       const row = await trx
         .updateTable('images')
         .set({ ...columnsOfDescription(description), updated_on: updatedOn.getTime() })
@@ -200,18 +201,18 @@ export class SqlAccountImages implements AccountImages {
         .where('disabled_on', 'is', null)
         .returningAll()
         .executeTakeFirst();
-      // Images neither vanish nor come back, so the reason can be asked for afterwards.
+      // The reason can be read afterwards, because images are never deleted.
       if (row === undefined) {
         return { kind: (await this.#row(trx, imageID)) === undefined ? 'not-found' : 'disabled' };
       }
-      await this.#record(trx, 'image.describe', updatedOn, row, row);
+      await this.#addAuditEntry(trx, 'image.describe', updatedOn, row, row);
       return { kind: 'changed', image: imageFromRow(row) };
     });
   }
 
   disable(imageID: string, disabledOn: Date): Promise<DisableOutcome> {
-    return transact(this.#database, async (trx): Promise<DisableOutcome> => {
-      const account = await this.#lockedAccount(trx);
+    return runTransaction(this.#database, async (trx): Promise<DisableOutcome> => {
+      const account = await this.#lockAccount(trx);
       const before = await this.#row(trx, imageID);
       if (account === undefined || before === undefined) return { kind: 'not-found' };
       if (before.disabled_on !== null) return { kind: 'disabled', image: imageFromRow(before) };
@@ -221,14 +222,14 @@ export class SqlAccountImages implements AccountImages {
       }
 
       const after = await this.#setDisabled(trx, account, before, disabledOn);
-      await this.#record(trx, 'image.disable', disabledOn, before, after);
+      await this.#addAuditEntry(trx, 'image.disable', disabledOn, before, after);
       return { kind: 'disabled', image: imageFromRow(after) };
     });
   }
 
   enable(imageID: string, { on, defaultQuota, defaultByteQuota }: EnableOptions): Promise<EnableOutcome> {
-    return transact(this.#database, async (trx): Promise<EnableOutcome> => {
-      const account = await this.#lockedAccount(trx);
+    return runTransaction(this.#database, async (trx): Promise<EnableOutcome> => {
+      const account = await this.#lockAccount(trx);
       const before = await this.#row(trx, imageID);
       if (account === undefined || before === undefined) return { kind: 'not-found' };
       if (before.disabled_on === null) return { kind: 'enabled', image: imageFromRow(before) };
@@ -238,12 +239,12 @@ export class SqlAccountImages implements AccountImages {
       const excess = byteExcess(account, before.size, defaultByteQuota);
       if (excess !== undefined) return excess;
       const after = await this.#setDisabled(trx, account, before, undefined);
-      await this.#record(trx, 'image.enable', on, before, after);
+      await this.#addAuditEntry(trx, 'image.enable', on, before, after);
       return { kind: 'enabled', image: imageFromRow(after) };
     });
   }
 
-  /** Disables an image that is not disabled, or (undefined) the opposite, and counts it. */
+  /** Disables an enabled image, or enables a disabled one (undefined), and updates the counters. */
   async #setDisabled(
     trx: Transaction<Schema>,
     account: AccountRow,
@@ -265,15 +266,15 @@ export class SqlAccountImages implements AccountImages {
     return after;
   }
 
-  /** The line of the audit trail. Comes last in its transaction. */
-  #record(
+  /** Must be the last statement of its transaction. */
+  #addAuditEntry(
     trx: Transaction<Schema>,
     action: AuditAction,
     on: Date,
     before: ImageRow | undefined,
     after: ImageRow,
   ): Promise<void> {
-    return record(trx, this.#accountID, {
+    return addAuditEntry(trx, this.#accountID, {
       on,
       by: requireActor(this.#by),
       action,
@@ -287,11 +288,11 @@ export class SqlAccountImages implements AccountImages {
     return db.selectFrom('accounts').selectAll().where('account_id', '=', this.#accountID).executeTakeFirst();
   }
 
-  #lockedAccount(trx: Transaction<Schema>): Promise<AccountRow | undefined> {
+  #lockAccount(trx: Transaction<Schema>): Promise<AccountRow | undefined> {
     return lockAccount(this.#database, trx, this.#accountID);
   }
 
-  /** Under the lock of the account only: the values follow from the row as it was read there. */
+  /** Call it only under the lock of the account, with values that were computed from the locked row. */
   async #setCounters(
     trx: Transaction<Schema>,
     counters: Partial<Pick<AccountRow, 'image_count' | 'enabled_count' | 'byte_count'>>,
@@ -307,11 +308,15 @@ export class SqlAccountImages implements AccountImages {
     return this.#images(db).where('image_id', '=', imageID).executeTakeFirst();
   }
 
-  #holder(db: Kysely<Schema>, digest: Digest): Promise<ImageRow | undefined> {
+  #rowByDigest(db: Kysely<Schema>, digest: Digest): Promise<ImageRow | undefined> {
     return this.#images(db).where('digest', '=', digest).executeTakeFirst();
   }
 
-  async #remembered(db: Kysely<Schema>, key: string, notBefore: Date): Promise<RememberedUpload | undefined> {
+  async #idempotentUpload(
+    db: Kysely<Schema>,
+    key: string,
+    notBefore: Date,
+  ): Promise<IdempotentUpload | undefined> {
     const row = await db
       .selectFrom('idempotency_keys')
       .select(['fingerprint', 'image'])
@@ -323,7 +328,7 @@ export class SqlAccountImages implements AccountImages {
     return { fingerprint: row.fingerprint, image: imageFromRow(JSON.parse(row.image) as ImageRow) };
   }
 
-  async #forget(trx: Transaction<Schema>, notBefore: Date): Promise<void> {
+  async #deleteExpiredKeys(trx: Transaction<Schema>, notBefore: Date): Promise<void> {
     await trx
       .deleteFrom('idempotency_keys')
       .where('account_id', '=', this.#accountID)
@@ -348,13 +353,13 @@ export class SqlAccountImages implements AccountImages {
   }
 }
 
-/** Why the account may not hold so many bytes more; undefined if it may. */
+/** The outcome if the account may not have this many more bytes; undefined if it may. */
 function byteExcess(account: AccountRow, growth: number, defaultQuota = 0): ByteQuotaExceeded | undefined {
   const limit = account.byte_quota ?? defaultQuota;
   const fits = limit === 0 || account.byte_count + growth <= limit;
   return fits ? undefined : { kind: 'byte-quota-exceeded', limit };
 }
 
-function optional(row: ImageRow | undefined): Image | undefined {
+function optionalImage(row: ImageRow | undefined): Image | undefined {
   return row === undefined ? undefined : imageFromRow(row);
 }

@@ -1,13 +1,11 @@
-/**
- * Owns the statements about keys and their secrets. Refuses to know dialects, and when a key is good.
- */
+/** The statements about keys and their secrets. They do not check whether a key is valid. */
 import type { Expression, SqlBool, Transaction } from 'kysely';
 import type { ApiKey } from '../../access/account.ts';
 import type { Actor, NewAuditEntry } from '../../access/audit.ts';
 import type { KeyRecords, Page, RotateOutcome, Rotation, StoredKey } from '../../access/records.ts';
-import { type Database, guarded, transact } from '../dialect.ts';
+import { type Database, runTransaction, translateErrors } from '../dialect.ts';
 import { type ApiKeyRow, keyFromRow, rowFromKey, type Schema, secretFromRow } from '../schema/tables.ts';
-import { recordFor } from './audit.ts';
+import { addAuditEntries } from './audit.ts';
 
 export class SqlKeys implements KeyRecords {
   readonly #database: Database;
@@ -17,7 +15,7 @@ export class SqlKeys implements KeyRecords {
   }
 
   create(key: ApiKey, secretDigest: string, by: Actor): Promise<'created' | 'exists'> {
-    return transact(this.#database, async (trx) => {
+    return runTransaction(this.#database, async (trx) => {
       const created = await trx
         .insertInto('api_keys')
         .values(rowFromKey(key))
@@ -27,21 +25,21 @@ export class SqlKeys implements KeyRecords {
       if (created === undefined) return 'exists';
       await addAccounts(trx, key);
       await addSecret(trx, key.keyID, secretDigest, key.createdOn);
-      await recordFor(trx, key.accounts, told(key, 'key.create', key.createdOn, by, true));
+      await addAuditEntries(trx, key.accounts, detailedEntry(key, 'key.create', key.createdOn, by));
       return 'created';
     });
   }
 
   put(key: ApiKey, secretDigest: string, on: Date, by: Actor): Promise<void> {
-    return transact(this.#database, async (trx) => {
+    return runTransaction(this.#database, async (trx) => {
       const row = rowFromKey(key);
       const before = await trx
         .selectFrom('api_keys')
         .select('key_id')
         .where('public_key', '=', key.publicKey)
-        .$if(this.#database.locksRows, (query) => query.forUpdate())
+        .$if(this.#database.needsRowLocks, (query) => query.forUpdate())
         .executeTakeFirst();
-      // Secrets and tokens hang on the key's ID, and go with the one that is replaced.
+      // Secrets and tokens refer to the ID of the key, so those of the replaced key are deleted.
       await trx
         .deleteFrom('key_secrets')
         .where('key_id', '=', before?.key_id ?? key.keyID)
@@ -59,22 +57,25 @@ export class SqlKeys implements KeyRecords {
       await addAccounts(trx, key);
       await addSecret(trx, key.keyID, secretDigest, on);
       const action = before === undefined ? 'key.create' : 'key.replace';
-      await recordFor(trx, key.accounts, told(key, action, on, by, true));
+      await addAuditEntries(trx, key.accounts, detailedEntry(key, action, on, by));
     });
   }
 
   find(publicKey: string): Promise<StoredKey | undefined> {
-    return guarded(this.#database, () => findStoredKey(this.#database.db, { publicKey }));
+    return translateErrors(this.#database, () => findStoredKey(this.#database.db, { publicKey }));
   }
 
   findByID(keyID: string): Promise<ApiKey | undefined> {
-    return guarded(this.#database, async () => (await findStoredKey(this.#database.db, { keyID }))?.key);
+    return translateErrors(
+      this.#database,
+      async () => (await findStoredKey(this.#database.db, { keyID }))?.key,
+    );
   }
 
   list(page: Page, accountID?: string): Promise<{ keys: ApiKey[]; total: number }> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const { db } = this.#database;
-      const chosen = db.selectFrom('api_keys').$if(accountID !== undefined, (query) =>
+      const matching = db.selectFrom('api_keys').$if(accountID !== undefined, (query) =>
         query.where((row) =>
           row.exists(
             row
@@ -85,10 +86,10 @@ export class SqlKeys implements KeyRecords {
           ),
         ),
       );
-      const { total } = await chosen
+      const { total } = await matching
         .select((row) => row.fn.countAll<number>().as('total'))
         .executeTakeFirstOrThrow();
-      const rows = await chosen
+      const rows = await matching
         .selectAll()
         .orderBy('created_on', 'desc')
         .orderBy('key_id')
@@ -109,7 +110,9 @@ export class SqlKeys implements KeyRecords {
       const keys = rows.map((row) =>
         keyFromRow(
           row,
-          accounts.filter(({ public_key }) => public_key === row.public_key).map((each) => each.account_id),
+          accounts
+            .filter(({ public_key }) => public_key === row.public_key)
+            .map(({ account_id }) => account_id),
         ),
       );
       return { keys, total: Number(total) };
@@ -117,8 +120,8 @@ export class SqlKeys implements KeyRecords {
   }
 
   rotate(keyID: string, rotation: Rotation, by: Actor): Promise<RotateOutcome> {
-    return transact(this.#database, async (trx): Promise<RotateOutcome> => {
-      const key = await this.#locked(trx, keyID);
+    return runTransaction(this.#database, async (trx): Promise<RotateOutcome> => {
+      const key = await this.#lockKey(trx, keyID);
       if (key === undefined) return { kind: 'not-found' };
       if (key.revokedOn !== undefined) return { kind: 'revoked' };
       const on = rotation.createdOn;
@@ -134,14 +137,14 @@ export class SqlKeys implements KeyRecords {
         .execute();
       await addSecret(trx, keyID, rotation.secretDigest, on);
       const details = { overlapUntil: rotation.overlapUntil.toISOString() };
-      await recordFor(trx, key.accounts, { ...told(key, 'key.rotate', on, by), details });
+      await addAuditEntries(trx, key.accounts, { ...auditEntry(key, 'key.rotate', on, by), details });
       return { kind: 'rotated', key };
     });
   }
 
   revoke(keyID: string, on: Date, by: Actor): Promise<ApiKey | undefined> {
-    return transact(this.#database, async (trx) => {
-      const key = await this.#locked(trx, keyID);
+    return runTransaction(this.#database, async (trx) => {
+      const key = await this.#lockKey(trx, keyID);
       if (key === undefined || key.revokedOn !== undefined) return key;
       await trx
         .updateTable('api_keys')
@@ -149,13 +152,13 @@ export class SqlKeys implements KeyRecords {
         .where('key_id', '=', keyID)
         .execute();
       await trx.deleteFrom('tokens').where('key_id', '=', keyID).execute();
-      await recordFor(trx, key.accounts, told(key, 'key.revoke', on, by));
+      await addAuditEntries(trx, key.accounts, auditEntry(key, 'key.revoke', on, by));
       return { ...key, revokedOn: on };
     });
   }
 
   touch(keyID: string, usedOn: Date, unlessAfter: Date): Promise<void> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       await this.#database.db
         .updateTable('api_keys')
         .set({ last_used_on: usedOn.getTime() })
@@ -167,24 +170,24 @@ export class SqlKeys implements KeyRecords {
     });
   }
 
-  /** The key, whose row is locked until the transaction ends. */
-  async #locked(trx: Transaction<Schema>, keyID: string): Promise<ApiKey | undefined> {
+  /** Reads the key, and locks its row until the transaction ends. */
+  async #lockKey(trx: Transaction<Schema>, keyID: string): Promise<ApiKey | undefined> {
     await trx
       .selectFrom('api_keys')
       .select('key_id')
       .where('key_id', '=', keyID)
-      .$if(this.#database.locksRows, (query) => query.forNoKeyUpdate())
+      .$if(this.#database.needsRowLocks, (query) => query.forNoKeyUpdate())
       .execute();
     return (await findStoredKey(trx, { keyID }))?.key;
   }
 }
 
-/** A key with its accounts and secrets. */
+/** Finds a key with its accounts and secrets. */
 export async function findStoredKey(
   db: Database['db'] | Transaction<Schema>,
   by: { readonly publicKey: string } | { readonly keyID: string },
 ): Promise<StoredKey | undefined> {
-  // One statement, because between two of them a key could be replaced and get the other's accounts.
+  // One statement, because a key could be replaced between two, and get the accounts of the other one.
   const rows = await db
     .selectFrom('api_keys')
     .leftJoin('api_key_accounts', 'api_key_accounts.public_key', 'api_keys.public_key')
@@ -206,7 +209,7 @@ export async function findStoredKey(
     .execute();
   const [first] = rows;
   if (first === undefined) return undefined;
-  // Every account comes with every secret.
+  // The join gives each account with each secret.
   const accounts = new Map(rows.map(({ position, account_id }) => [position, account_id]));
   const secrets = new Map(rows.map((row) => [row.secret_digest, row]));
   return {
@@ -238,14 +241,13 @@ async function addSecret(
   await trx.insertInto('key_secrets').values(row).execute();
 }
 
-function told(
-  key: ApiKey,
-  action: NewAuditEntry['action'],
-  on: Date,
-  by: Actor,
-  whole = false,
-): NewAuditEntry {
-  const { keyID, name, publicKey, scopes, expiresOn } = key;
+function auditEntry({ keyID }: ApiKey, action: NewAuditEntry['action'], on: Date, by: Actor): NewAuditEntry {
+  return { on, by, action, subjectID: keyID };
+}
+
+/** An audit entry with the properties of the key. */
+function detailedEntry(key: ApiKey, action: NewAuditEntry['action'], on: Date, by: Actor): NewAuditEntry {
+  const { name, publicKey, scopes, expiresOn } = key;
   const details = { name, publicKey, scopes, ...(expiresOn && { expiresOn: expiresOn.toISOString() }) };
-  return { on, by, action, subjectID: keyID, ...(whole && { details }) };
+  return { ...auditEntry(key, action, on, by), details };
 }

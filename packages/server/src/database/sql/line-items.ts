@@ -1,6 +1,6 @@
 /**
- * Owns the statements about one account's line items, and what they take from products when they are written.
- * Refuses to know dialects, and every account but the one it is told: each statement names it.
+ * The statements about one account's line items. An item copies the images of its product when it is written.
+ * Each statement has a condition on the account.
  */
 import type { Transaction } from 'kysely';
 import type { Actor } from '../../access/audit.ts';
@@ -9,7 +9,7 @@ import { refusalsOf } from '../../catalog/assignment.ts';
 import { itemBeyondLimit, type LineItems, withProductImages } from '../../catalog/line-items.ts';
 import type { Product } from '../../catalog/product.ts';
 import type { LineItemsInsertOutcome, NewLineItems } from '../../catalog/records.ts';
-import { type Database, guarded, inBatches, lockAccount, transact } from '../dialect.ts';
+import { type Database, lockAccount, readInBatches, runTransaction, translateErrors } from '../dialect.ts';
 import {
   type LineItemsRow,
   lineItemsFromRow,
@@ -17,8 +17,8 @@ import {
   usesOfLineItems,
 } from '../schema/catalog-tables.ts';
 import type { Schema } from '../schema/tables.ts';
-import { record } from './audit.ts';
-import { insertUses, readDisabled } from './image-uses.ts';
+import { addAuditEntry } from './audit.ts';
+import { insertUses, readDisabledStates } from './image-uses.ts';
 
 /** See AccountCatalog. */
 export function insertLineItems(
@@ -27,41 +27,48 @@ export function insertLineItems(
   by: Actor,
   { lineItemsID, items, createdOn }: NewLineItems,
 ): Promise<LineItemsInsertOutcome> {
-  return transact(database, async (trx): Promise<LineItemsInsertOutcome> => {
+  return runTransaction(database, async (trx): Promise<LineItemsInsertOutcome> => {
     const account = await lockAccount(database, trx, accountID);
     if (account === undefined) return { kind: 'no-account' };
 
     const productIDs = [...new Set(items.flatMap(({ productID }) => productID ?? []))];
-    const found = await readProducts(trx, accountID, productIDs);
-    const refused = new Map<string, 'unknown' | 'disabled'>();
+    const products = await readProducts(trx, accountID, productIDs);
+    const refusedProducts = new Map<string, 'unknown' | 'disabled'>();
     for (const productID of productIDs) {
-      const product = found.get(productID);
-      if (product === undefined) refused.set(productID, 'unknown');
-      else if (product.disabledOn !== undefined) refused.set(productID, 'disabled');
+      const product = products.get(productID);
+      if (product === undefined) refusedProducts.set(productID, 'unknown');
+      else if (product.disabledOn !== undefined) refusedProducts.set(productID, 'disabled');
     }
 
-    const named = new Set(
+    const ownImages = new Set(
       items.flatMap(({ imageIDs, options }) => [...imageIDs, ...options.flatMap((o) => o.imageIDs)]),
     );
-    const shownByProducts = [...found.values()].flatMap(({ content }) => content.imageIDs);
-    const disabled = await readDisabled(trx, accountID, [...new Set([...named, ...shownByProducts])]);
-    const refusals = refusalsOf(named, disabled);
-    if (refusals.size > 0 || refused.size > 0) return { kind: 'refused', refusals, products: refused };
+    const productImages = [...products.values()].flatMap(({ content }) => content.imageIDs);
+    const disabled = await readDisabledStates(trx, accountID, [...new Set([...ownImages, ...productImages])]);
+    const refusals = refusalsOf(ownImages, disabled);
+    if (refusals.size > 0 || refusedProducts.size > 0) {
+      return { kind: 'refused', refusals, products: refusedProducts };
+    }
 
-    const resolved = withProductImages(items, found, disabled);
-    const item = itemBeyondLimit(resolved);
+    const resolvedItems = withProductImages(items, products, disabled);
+    const item = itemBeyondLimit(resolvedItems);
     if (item !== undefined) return { kind: 'too-many-images', item };
 
     const row: LineItemsRow = {
       account_id: accountID,
       sequence: (await newestSequence(trx, accountID)) + 1,
       line_items_id: lineItemsID,
-      content: JSON.stringify(resolved),
+      content: JSON.stringify(resolvedItems),
       created_on: createdOn.getTime(),
     };
     await trx.insertInto('line_items').values(row).execute();
-    await insertUses(trx, accountID, usesOfLineItems(resolved, row.sequence));
-    await record(trx, accountID, { on: createdOn, by, action: 'line-items.create', subjectID: lineItemsID });
+    await insertUses(trx, accountID, usesOfLineItems(resolvedItems, row.sequence));
+    await addAuditEntry(trx, accountID, {
+      on: createdOn,
+      by,
+      action: 'line-items.create',
+      subjectID: lineItemsID,
+    });
     return { kind: 'inserted', lineItems: lineItemsFromRow(row) };
   });
 }
@@ -72,7 +79,7 @@ export function findLineItems(
   accountID: string,
   lineItemsID: string,
 ): Promise<LineItems | undefined> {
-  return guarded(database, async () => {
+  return translateErrors(database, async () => {
     const row = await database.db
       .selectFrom('line_items')
       .selectAll()
@@ -89,8 +96,8 @@ export function listLineItems(
   accountID: string,
   page: Page,
 ): Promise<{ sets: LineItems[]; total: number }> {
-  return guarded(database, async () => {
-    // There are no gaps, so the newest sequence is how many there are, and a page is a range.
+  return translateErrors(database, async () => {
+    // The sequence has no gaps. So the newest one is the number of sets, and each page is a range.
     const total = await newestSequence(database.db, accountID);
     if (page.skip >= total) return { sets: [], total };
     const newest = total - page.skip;
@@ -120,7 +127,7 @@ async function readProducts(
   accountID: string,
   productIDs: readonly string[],
 ): Promise<Map<string, Product>> {
-  const rows = await inBatches(productIDs, (batch) =>
+  const rows = await readInBatches(productIDs, (batch) =>
     trx
       .selectFrom('products')
       .selectAll()

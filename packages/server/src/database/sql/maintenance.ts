@@ -1,6 +1,4 @@
-/**
- * The MaintenanceRecords over any SQL database: which statement is in which file. Refuses to know dialects.
- */
+/** The MaintenanceRecords over any SQL database. Most methods call checks.ts, garbage.ts and snapshots.ts. */
 import type { Digest, Image } from '../../image.ts';
 import type {
   CheckOptions,
@@ -9,19 +7,17 @@ import type {
   Snapshot,
   TableRows,
 } from '../../maintenance/records.ts';
-import { type Database, guarded } from '../dialect.ts';
+import { BATCH_SIZE, type Database, scanInBatches, translateErrors } from '../dialect.ts';
 import { type ImageRow, imageFromRow } from '../schema/tables.ts';
 import { checkRecords } from './checks.ts';
 import {
-  collectOriginal,
-  forgetCollected,
-  holdOriginals,
-  releaseOriginals,
-  unnamedDigests,
+  deleteMarkers,
+  findUnreferenced,
+  garbageCollect,
+  pauseCollection,
+  resumeCollection,
 } from './garbage.ts';
-import { readSchema, restoreRecords, takeSnapshot } from './snapshots.ts';
-
-const BATCH = 500;
+import { readMigrations, restoreRecords, takeSnapshot } from './snapshots.ts';
 
 export class SqlMaintenance implements MaintenanceRecords {
   readonly #database: Database;
@@ -30,19 +26,19 @@ export class SqlMaintenance implements MaintenanceRecords {
     this.#database = database;
   }
 
-  schema() {
-    return readSchema(this.#database);
+  readMigrations() {
+    return readMigrations(this.#database);
   }
 
   libraryID(): Promise<string | undefined> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const row = await this.#database.db.selectFrom('library').select('library_id').executeTakeFirst();
       return row?.library_id;
     });
   }
 
   async nameLibrary(library_id: string): Promise<string> {
-    await guarded(this.#database, () =>
+    await translateErrors(this.#database, () =>
       this.#database.db
         .insertInto('library')
         .values({ only_row: 1, library_id })
@@ -52,12 +48,12 @@ export class SqlMaintenance implements MaintenanceRecords {
     return (await this.libraryID()) ?? library_id;
   }
 
-  damage(): Promise<readonly DatabaseDamage[]> {
-    return guarded(this.#database, () => this.#database.damage());
+  findDamage(): Promise<readonly DatabaseDamage[]> {
+    return translateErrors(this.#database, () => this.#database.findDamage());
   }
 
   countImages(): Promise<number> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const { count } = await this.#database.db
         .selectFrom('accounts')
         .select(({ fn }) => fn.sum<number | string | null>('image_count').as('count'))
@@ -68,8 +64,7 @@ export class SqlMaintenance implements MaintenanceRecords {
 
   async *imagesByOriginal(): AsyncGenerator<readonly Image[]> {
     let group: Image[] = [];
-    for (let after = { digest: '', account_id: '' }; ; ) {
-      const rows = await guarded(this.#database, () => this.#imagesAfter(after));
+    for await (const rows of scanInBatches((last?: ImageRow) => this.#imagesAfter(last))) {
       for (const row of rows) {
         if (group.length > 0 && group[0]?.original.digest !== row.digest) {
           yield group;
@@ -77,25 +72,22 @@ export class SqlMaintenance implements MaintenanceRecords {
         }
         group.push(imageFromRow(row));
       }
-      const last = rows.at(-1);
-      if (last === undefined) break;
-      after = last;
     }
     if (group.length > 0) yield group;
   }
 
-  #imagesAfter({ digest, account_id }: Pick<ImageRow, 'digest' | 'account_id'>): Promise<ImageRow[]> {
-    return (
+  #imagesAfter({ digest, account_id } = { digest: '', account_id: '' }): Promise<ImageRow[]> {
+    return translateErrors(this.#database, () =>
       this.#database.db
         .selectFrom('images')
         .selectAll()
-        // The first condition is the one that an index is read by.
+        // The database uses the index for this condition. The second condition alone cannot use it.
         .where('digest', '>=', digest)
         .where((eb) => eb.or([eb('digest', '>', digest), eb('account_id', '>', account_id)]))
         .orderBy('digest')
         .orderBy('account_id')
-        .limit(BATCH)
-        .execute()
+        .limit(BATCH_SIZE)
+        .execute(),
     );
   }
 
@@ -103,24 +95,24 @@ export class SqlMaintenance implements MaintenanceRecords {
     return checkRecords(this.#database, options);
   }
 
-  unnamed(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>> {
-    return unnamedDigests(this.#database, digests);
+  findUnreferenced(digests: readonly Digest[]): Promise<Map<Digest, Date | undefined>> {
+    return findUnreferenced(this.#database, digests);
   }
 
-  collect(digest: Digest, on: Date, remove: () => Promise<void>) {
-    return collectOriginal(this.#database, digest, on, remove);
+  garbageCollect(digest: Digest, on: Date, remove: () => Promise<void>) {
+    return garbageCollect(this.#database, digest, on, remove);
   }
 
-  forgetCollected(before: Date): Promise<void> {
-    return forgetCollected(this.#database, before);
+  deleteMarkers(before: Date): Promise<void> {
+    return deleteMarkers(this.#database, before);
   }
 
-  hold(holdID: string, until: Date): Promise<void> {
-    return holdOriginals(this.#database, holdID, until);
+  pauseCollection(pauseID: string, until: Date): Promise<void> {
+    return pauseCollection(this.#database, pauseID, until);
   }
 
-  release(holdID: string): Promise<void> {
-    return releaseOriginals(this.#database, holdID);
+  resumeCollection(pauseID: string): Promise<void> {
+    return resumeCollection(this.#database, pauseID);
   }
 
   snapshot<T>(work: (snapshot: Snapshot) => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 /**
- * Owns the statements about one account's products, and the order in which writing them is settled against disabling
- * what they show. Refuses to know dialects, and every account but its own: each statement names it.
+ * The statements about one account's products. The lock of the account settles races with the disabling of
+ * images. Each statement has a condition on the account.
  */
 import type { Kysely, Transaction } from 'kysely';
 import { type Actor, type AuditAction, requireActor } from '../../access/audit.ts';
@@ -17,7 +17,7 @@ import type {
   ProductDisableOutcome,
   ProductInsertOutcome,
 } from '../../catalog/records.ts';
-import { type Database, guarded, lockAccount, transact } from '../dialect.ts';
+import { type Database, lockAccount, runTransaction, translateErrors } from '../dialect.ts';
 import {
   columnsOfProduct,
   type ProductRow,
@@ -25,17 +25,17 @@ import {
   usesOfProduct,
 } from '../schema/catalog-tables.ts';
 import type { Schema } from '../schema/tables.ts';
-import { record } from './audit.ts';
-import { deleteUsesOfProduct, insertUses, readDisabled } from './image-uses.ts';
+import { addAuditEntry } from './audit.ts';
+import { deleteUsesOfProduct, insertUses, readDisabledStates } from './image-uses.ts';
 import { findLineItems, insertLineItems, listLineItems } from './line-items.ts';
-import { holdsText } from './text-search.ts';
+import { containsText } from './text-search.ts';
 
 export class SqlAccountCatalog implements AccountCatalog {
   readonly #database: Database;
   readonly #accountID: string;
   readonly #by: Actor | undefined;
 
-  /** Without an actor the port shows only what reads (ReadableCatalog). */
+  /** @param by undefined: the caller gets the port ReadableCatalog, which has no changes. */
   constructor(database: Database, accountID: string, by: Actor | undefined) {
     this.#database = database;
     this.#accountID = accountID;
@@ -43,7 +43,7 @@ export class SqlAccountCatalog implements AccountCatalog {
   }
 
   insertProduct({ productID, content, createdOn }: NewProduct): Promise<ProductInsertOutcome> {
-    return transact(this.#database, async (trx): Promise<ProductInsertOutcome> => {
+    return runTransaction(this.#database, async (trx): Promise<ProductInsertOutcome> => {
       const account = await lockAccount(this.#database, trx, this.#accountID);
       if (account === undefined) return { kind: 'no-account' };
       const refusals = await this.#refusals(trx, [...imagesOf(content)]);
@@ -60,14 +60,14 @@ export class SqlAccountCatalog implements AccountCatalog {
       };
       await trx.insertInto('products').values(row).execute();
       await insertUses(trx, this.#accountID, usesOfProduct(content, row.sequence));
-      await this.#record(trx, 'product.create', createdOn, productID);
+      await this.#addAuditEntry(trx, 'product.create', createdOn, productID);
       return { kind: 'inserted', product: productFromRow(row) };
     });
   }
 
   replaceProduct(productID: string, content: ProductContent, updatedOn: Date): Promise<ProductChangeOutcome> {
-    return transact(this.#database, async (trx): Promise<ProductChangeOutcome> => {
-      // An account that does not exist has no products; the next statement finds that out.
+    return runTransaction(this.#database, async (trx): Promise<ProductChangeOutcome> => {
+      // An unknown account has no products, so the next statement gives `not-found`.
       await lockAccount(this.#database, trx, this.#accountID);
       const before = await this.#row(trx, productID);
       if (before === undefined) return { kind: 'not-found' };
@@ -79,13 +79,13 @@ export class SqlAccountCatalog implements AccountCatalog {
       await this.#update(trx, before, columns);
       await deleteUsesOfProduct(trx, this.#accountID, before.sequence);
       await insertUses(trx, this.#accountID, usesOfProduct(content, before.sequence));
-      await this.#record(trx, 'product.change', updatedOn, productID);
+      await this.#addAuditEntry(trx, 'product.change', updatedOn, productID);
       return { kind: 'changed', product: productFromRow({ ...before, ...columns }) };
     });
   }
 
   disableProduct(productID: string, disabledOn: Date): Promise<ProductDisableOutcome> {
-    return transact(this.#database, async (trx): Promise<ProductDisableOutcome> => {
+    return runTransaction(this.#database, async (trx): Promise<ProductDisableOutcome> => {
       await lockAccount(this.#database, trx, this.#accountID);
       const before = await this.#row(trx, productID);
       if (before === undefined) return { kind: 'not-found' };
@@ -94,13 +94,13 @@ export class SqlAccountCatalog implements AccountCatalog {
       const columns = { disabled_on: disabledOn.getTime() };
       await this.#update(trx, before, columns);
       await deleteUsesOfProduct(trx, this.#accountID, before.sequence);
-      await this.#record(trx, 'product.disable', disabledOn, productID);
+      await this.#addAuditEntry(trx, 'product.disable', disabledOn, productID);
       return { kind: 'disabled', product: productFromRow({ ...before, ...columns }) };
     });
   }
 
   findProduct(productID: string): Promise<Product | undefined> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const row = await this.#row(this.#database.db, productID);
       return row === undefined ? undefined : productFromRow(row);
     });
@@ -116,7 +116,7 @@ export class SqlAccountCatalog implements AccountCatalog {
         .selectFrom('products')
         .where('account_id', '=', this.#accountID)
         .where('disabled_on', 'is', null);
-      if (title !== undefined) query = query.where(holdsText('folded_title', title));
+      if (title !== undefined) query = query.where(containsText('folded_title', title));
       const { total } = await query
         .select(({ fn }) => fn.countAll<number>().as('total'))
         .executeTakeFirstOrThrow();
@@ -129,12 +129,12 @@ export class SqlAccountCatalog implements AccountCatalog {
         .execute();
       return { products: rows.map(productFromRow), total };
     };
-    // Without a title too: what is not disabled is counted.
-    return guarded(this.#database, () => this.#database.search(this.#accountID, signal, list));
+    // This is a search without a title too, because it counts the products that are not disabled.
+    return translateErrors(this.#database, () => this.#database.search(this.#accountID, signal, list));
   }
 
   refusals(imageIDs: readonly string[], productID?: string): Promise<AssignmentRefusals> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const { db } = this.#database;
       const before = productID === undefined ? undefined : await this.#row(db, productID);
       return this.#refusals(db, imageIDs, before);
@@ -153,9 +153,9 @@ export class SqlAccountCatalog implements AccountCatalog {
     return listLineItems(this.#database, this.#accountID, page);
   }
 
-  /** The line of the audit trail. Comes last in its transaction. */
-  #record(trx: Transaction<Schema>, action: AuditAction, on: Date, subjectID: string): Promise<void> {
-    return record(trx, this.#accountID, { on, by: requireActor(this.#by), action, subjectID });
+  /** Must be the last statement of its transaction. */
+  #addAuditEntry(trx: Transaction<Schema>, action: AuditAction, on: Date, subjectID: string): Promise<void> {
+    return addAuditEntry(trx, this.#accountID, { on, by: requireActor(this.#by), action, subjectID });
   }
 
   #row(db: Kysely<Schema>, productID: string): Promise<ProductRow | undefined> {
@@ -167,13 +167,16 @@ export class SqlAccountCatalog implements AccountCatalog {
       .executeTakeFirst();
   }
 
-  /** Which of the images the account may not assign; `before` is the product that may show them already. */
+  /**
+   * Finds the images that may not be assigned.
+   * @param before a product, which may keep the images that it shows.
+   */
   async #refusals(
     db: Kysely<Schema>,
     imageIDs: readonly string[],
     before?: ProductRow,
   ): Promise<AssignmentRefusals> {
-    const disabled = await readDisabled(db, this.#accountID, imageIDs);
+    const disabled = await readDisabledStates(db, this.#accountID, imageIDs);
     const shown = before === undefined ? undefined : imagesOf(productFromRow(before).content);
     return refusalsOf(imageIDs, disabled, shown);
   }

@@ -1,17 +1,17 @@
 /**
- * Owns how all records are read as they are at one moment, and how an empty database is filled with them: tables and rows
- * as they are, in a form that every database takes. Refuses to know files.
+ * Reads all records of one moment, and fills an empty database with them. Rows have the same form in every
+ * database, so a snapshot of one database can be restored into another.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { AppError } from '../../errors.ts';
 import type { Cell, Row, Snapshot, TableRows } from '../../maintenance/records.ts';
-import { type Database, guarded } from '../dialect.ts';
-import { appliedMigrations, migrations } from '../schema/migrations.ts';
+import { BATCH_SIZE, batchesOf, type Database, scanInBatches, translateErrors } from '../dialect.ts';
+import { appliedMigrations, migrationsFor } from '../schema/migrations.ts';
 import type { Schema } from '../schema/tables.ts';
 
 /**
- * Every table whose rows belong to a library, after those that it refers to, with its key. What is of this installation
- * only is not among them: its ID, what was collected, and who holds on to what.
+ * The tables of a library, each with its key, and after the tables that it refers to. The tables of the
+ * installation are not among them: its ID, the marker rows and the pauses of garbage collection.
  */
 const TABLES = {
   accounts: ['account_id'],
@@ -28,26 +28,26 @@ const TABLES = {
   image_uses: ['account_id', 'image_id', 'kind', 'owner_sequence', 'outer_index', 'inner_index'],
 } as const satisfies Partial<Record<keyof Schema, readonly string[]>>;
 
-/** Rows of one read: even sets of line items of the largest kind then stay within some megabytes. */
-const BATCH = 200;
+/** Rows in one read. With the largest sets of line items, these are some megabytes. */
+const ROWS_PER_READ = 200;
 
-/** Below what every database allows in one statement. */
-const MAX_CELLS = 10_000;
+/** Parameters in one statement, below the limit of every database. */
+const MAX_PARAMETERS = 10_000;
 
-/** Tables and columns of a version that is not this one's have names like these as well. */
-const NAME = /^[a-z][a-z0-9_]{0,62}$/;
+/** The form of column names, also in other versions. Other names could contain SQL. */
+const COLUMN_NAME = /^[a-z][a-z0-9_]{0,62}$/;
 
 /** The names of the migrations that this version knows, in order. */
-export function knownMigrations(): string[] {
-  return Object.keys(migrations({ appendOnly: () => [] })).sort();
+function knownMigrations(): string[] {
+  return Object.keys(migrationsFor({ appendOnly: () => [] })).sort();
 }
 
 /** See MaintenanceRecords. */
-export async function readSchema(
+export async function readMigrations(
   database: Database,
 ): Promise<{ applied: readonly string[]; known: readonly string[] }> {
-  const applied = await guarded(database, async () => {
-    // An answer at all comes first: a database that cannot be reached is not an empty one.
+  const applied = await translateErrors(database, async () => {
+    // This statement fails if the database cannot be reached. Otherwise such a database would look empty.
     await sql`select 1 as one`.execute(database.db);
     const tables = await database.db.introspection.getTables({ withInternalKyselyTables: true });
     return tables.some(({ name }) => name === 'kysely_migration') ? appliedMigrations(database.db) : [];
@@ -57,14 +57,15 @@ export async function readSchema(
 
 /** See MaintenanceRecords. */
 export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
-  return guarded(database, () =>
+  return translateErrors(database, () =>
     database.snapshot(async (db) => {
       const schema = (await appliedMigrations(db)).at(-1) ?? '';
       const known = knownMigrations().at(-1);
       if (schema !== known) {
         throw new AppError(
           'conflict',
-          `the database has the schema ${schema} and this version needs ${known}: start the server once, or use the version that made it`,
+          `the database has the schema ${schema} and this version needs ${known}: ` +
+            'start the server once, or use the version that made it',
         );
       }
       return work({
@@ -85,36 +86,32 @@ export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) =
 
 async function* readRows(db: Kysely<Schema>): AsyncGenerator<TableRows> {
   for (const [table, key] of Object.entries(TABLES)) {
-    for (let after: readonly Cell[] | undefined; ; ) {
-      const rows: readonly Row[] = (await page(table, key, after).execute(db)).rows;
-      const last = rows.at(-1);
-      if (last === undefined) break;
-      yield { table, rows };
-      after = key.map((column) => last[column] ?? null);
-    }
+    const read = async (last?: Row) => (await selectAfter(table, key, last).execute(db)).rows;
+    for await (const rows of scanInBatches(read)) yield { table, rows };
   }
 }
 
-function page(table: string, key: readonly string[], after: readonly Cell[] | undefined): RawBuilder<Row> {
+/** The query for the rows that follow the last one of the previous batch. */
+function selectAfter(table: string, key: readonly string[], last: Row | undefined): RawBuilder<Row> {
   const columns = sql.join(key.map((column) => sql.ref(column)));
-  const beyond = after === undefined ? sql`` : sql`where (${columns}) > (${sql.join(after)})`;
-  return sql<Row>`select * from ${sql.table(table)} ${beyond} order by ${columns} limit ${sql.lit(BATCH)}`;
+  const values = (row: Row): Cell[] => key.map((column) => row[column] ?? null);
+  const condition = last === undefined ? sql`` : sql`where (${columns}) > (${sql.join(values(last))})`;
+  const limit = sql.lit(ROWS_PER_READ);
+  return sql<Row>`select * from ${sql.table(table)} ${condition} order by ${columns} limit ${limit}`;
 }
 
 async function* readOriginals(db: Kysely<Schema>): AsyncGenerator<{ digest: string; size: number }> {
-  for (let after = ''; ; ) {
-    const originals = await db
+  const read = (last?: { digest: string; size: number }) =>
+    db
       .selectFrom('images')
       .select(({ fn }) => ['digest', fn.max('size').as('size')])
-      .where('digest', '>', after)
+      .where('digest', '>', last?.digest ?? '')
       .groupBy('digest')
       .orderBy('digest')
-      .limit(BATCH)
+      .limit(BATCH_SIZE)
       .execute();
+  for await (const originals of scanInBatches(read)) {
     yield* originals.map(({ digest, size }) => ({ digest, size: Number(size) }));
-    const last = originals.at(-1);
-    if (last === undefined) return;
-    after = last.digest;
   }
 }
 
@@ -124,23 +121,26 @@ export async function restoreRecords(
   schema: string,
   rows: AsyncIterable<TableRows>,
 ): Promise<void> {
-  const { applied, known } = await readSchema(database);
+  const { applied, known } = await readMigrations(database);
   const newest = applied.at(-1);
   if (!known.includes(schema)) {
     throw new AppError(
       'conflict',
-      `these records belong to another version of Vitrine: their schema is ${schema}, and this version knows up to ${known.at(-1)}`,
+      `these records belong to another version of Vitrine: their schema is ${schema}, ` +
+        `and the newest schema of this version is ${known.at(-1)}`,
     );
   }
-  // A restore that was refused leaves a schema behind, of the records that it refused: what is older is brought up.
+  // A restore that failed leaves the schema of its records in the empty database. An older schema can be
+  // migrated.
   const older = known.slice(0, known.indexOf(schema) + 1);
   if (newest !== undefined && !older.includes(newest)) {
     throw new AppError(
       'conflict',
-      `the database has the schema ${newest} already, and these records have ${schema}: name a database that was never used`,
+      `the database has the schema ${newest} already, and these records have the older schema ${schema}: ` +
+        'use a new database',
     );
   }
-  await guarded(database, async () => {
+  await translateErrors(database, async () => {
     if (newest !== schema) {
       await throwUnlessEmpty(database.db);
       await database.migrate(schema);
@@ -153,12 +153,12 @@ export async function restoreRecords(
 }
 
 async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
-  // A schema of before may lack tables of today.
-  const there = new Set((await db.introspection.getTables()).map(({ name }) => name));
+  // An older schema may lack some of the tables.
+  const existing = new Set((await db.introspection.getTables()).map(({ name }) => name));
   for (const table of Object.keys(TABLES)) {
-    if (!there.has(table)) continue;
-    const found = await sql`select 1 as one from ${sql.table(table)} limit 1`.execute(db);
-    if (found.rows.length === 0) continue;
+    if (!existing.has(table)) continue;
+    const { rows } = await sql`select 1 as one from ${sql.table(table)} limit 1`.execute(db);
+    if (rows.length === 0) continue;
     throw new AppError(
       'conflict',
       `the database is not empty: there are ${table.replaceAll('_', ' ')} in it`,
@@ -170,15 +170,14 @@ async function insertRows(db: Kysely<Schema>, { table, rows }: TableRows): Promi
   const [first] = rows;
   if (first === undefined) return;
   const columns = Object.keys(first);
-  if (!Object.hasOwn(TABLES, table) || !columns.every((name) => NAME.test(name))) {
-    throw new AppError('invalid-request', `the records have a table or a column that cannot be: ${table}`);
+  if (!Object.hasOwn(TABLES, table) || !columns.every((name) => COLUMN_NAME.test(name))) {
+    const text = `the records have an unknown table or an invalid column name: table ${table}`;
+    throw new AppError('invalid-request', text);
   }
   const names = sql.join(columns.map((name) => sql.ref(name)));
-  const atOnce = Math.max(1, Math.floor(MAX_CELLS / columns.length));
-  for (let start = 0; start < rows.length; start += atOnce) {
-    const values = rows.slice(start, start + atOnce).map((row) => {
-      return sql`(${sql.join(columns.map((name) => row[name] ?? null))})`;
-    });
+  const size = Math.max(1, Math.floor(MAX_PARAMETERS / columns.length));
+  for (const batch of batchesOf(rows, size)) {
+    const values = batch.map((row) => sql`(${sql.join(columns.map((name) => row[name] ?? null))})`);
     await sql`insert into ${sql.table(table)} (${names}) values ${sql.join(values)}`.execute(db);
   }
 }

@@ -1,15 +1,15 @@
 /**
- * Owns the MetadataStore over any SQL database: every statement is written once, here and in the files
- * named after the records they are about. Refuses to know dialects: they are opened by sqlite.ts and postgres.ts.
+ * The MetadataStore over any SQL database. Each statement is written once, for every database, in the file of
+ * its records. sqlite/sqlite.ts and postgres.ts open the databases.
  */
 import type { Actor } from '../../access/audit.ts';
 import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../../access/records.ts';
 import type { AccountCatalog, ReadableCatalog } from '../../catalog/records.ts';
-import { AppError } from '../../errors.ts';
+import { throwIfFired } from '../../errors.ts';
 import type { Image } from '../../image.ts';
 import type { AccountImages, ReadableImages } from '../../images/records.ts';
 import type { MaintenanceRecords } from '../../maintenance/records.ts';
-import { type Database, guarded, lockAccount, transact } from '../dialect.ts';
+import { type Database, lockAccount, runTransaction, translateErrors } from '../dialect.ts';
 import { imageFromRow } from '../schema/tables.ts';
 import type { MetadataStore } from '../store.ts';
 import { SqlAccounts } from './accounts.ts';
@@ -38,33 +38,30 @@ export class SqlMetadataStore implements MetadataStore {
   }
 
   migrate(): Promise<void> {
-    return guarded(this.#database, () => this.#database.migrate());
+    return translateErrors(this.#database, () => this.#database.migrate());
   }
 
   /**
-   * Reads the records themselves: a database that answers but has lost its tables is of no use. Once in a transaction that
-   * begins like one that writes, because neither is one that cannot be written; and once like whoever looks something up,
-   * who may have another connection.
+   * Reads a table, because a database may answer but have lost its tables. It reads once in a transaction,
+   * which fails if the database is read-only, and once outside, which may use another connection.
    *
-   * Ends only when what it does has ended, because whoever asks again believes by then that nothing is left of it: the
-   * signal only keeps it from going on.
+   * The signal prevents the next statement and does not end the running one. The caller starts the next check
+   * when this one has ended, and so at most one check uses a connection.
    */
   async check(signal?: AbortSignal): Promise<void> {
-    const goOn = () => {
-      if (signal?.aborted) throw new AppError('cancelled', 'The check was cancelled.');
-    };
-    goOn();
-    await transact(this.#database, async (trx) => {
+    throwIfFired(signal);
+    await runTransaction(this.#database, async (trx) => {
       await trx.selectFrom('accounts').select('account_id').limit(1).execute();
-      // A lock of no row: it holds up nobody, and is refused where nothing may be written.
+      // Locks no row, so no writer waits for it. A read-only database refuses it.
       await lockAccount(this.#database, trx, '');
     });
-    goOn();
-    // Not beside the transaction: nobody had to wait for it then, and a server with little to do needs no second thread.
-    await guarded(this.#database, () =>
+    throwIfFired(signal);
+    // After the transaction, and not at the same time: otherwise SQLite would start its second thread for the
+    // check.
+    await translateErrors(this.#database, () =>
       this.#database.db.selectFrom('accounts').select('account_id').limit(1).execute(),
     );
-    goOn();
+    throwIfFired(signal);
   }
 
   close(): Promise<void> {
@@ -84,7 +81,7 @@ export class SqlMetadataStore implements MetadataStore {
   }
 
   findPublicImage(publicID: string): Promise<Image | undefined> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const row = await this.#database.db
         .selectFrom('images')
         .selectAll()

@@ -1,12 +1,11 @@
 /**
- * Owns the one way to ask for a text within a text: without regard to case, and with no special characters.
- * Refuses to know tables.
+ * The condition of text searches: one text within another, without regard to case. No character is special.
  */
 import { type RawBuilder, sql } from 'kysely';
 import { fold } from '../../validation/text.ts';
 
-/** True of rows whose column, which holds folded text, has this text somewhere in it. */
-export function holdsText(column: string, text: string): RawBuilder<boolean> {
+/** True for rows whose column contains the text. The column must have folded text. */
+export function containsText(column: string, text: string): RawBuilder<boolean> {
   const literal = fold(text).replace(/[!%_]/g, '!$&');
   return sql<boolean>`${sql.ref(column)} like ${`%${literal}%`} escape '!'`;
 }

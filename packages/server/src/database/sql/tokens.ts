@@ -1,14 +1,14 @@
 /**
- * Owns the statements about access and refresh tokens, and who of several gets to use a refresh token.
- * Refuses to know dialects, and when a token is good.
+ * The statements about access and refresh tokens. Of several concurrent uses of a refresh token, one
+ * succeeds. They do not check whether a token is valid.
  */
 import type { Transaction } from 'kysely';
 import type { Actor, AuditAction, NewAuditEntry } from '../../access/audit.ts';
 import type { StoredToken, TokenPair, TokenRecords } from '../../access/records.ts';
 import { formatGrants, soleAccount } from '../../access/rights.ts';
-import { type Database, guarded, transact } from '../dialect.ts';
+import { type Database, runTransaction, translateErrors } from '../dialect.ts';
 import { rowFromToken, type Schema, type TokenRow, tokenFromRow } from '../schema/tables.ts';
-import { record } from './audit.ts';
+import { addAuditEntry } from './audit.ts';
 import { findStoredKey } from './keys.ts';
 
 export class SqlTokens implements TokenRecords {
@@ -19,19 +19,19 @@ export class SqlTokens implements TokenRecords {
   }
 
   issue(pair: TokenPair, by: Actor): Promise<void> {
-    return transact(this.#database, async (trx) => {
+    return runTransaction(this.#database, async (trx) => {
       await trx
         .deleteFrom('tokens')
         .where('key_id', '=', pair.keyID)
         .where('expires_on', '<=', pair.createdOn.getTime())
         .execute();
-      await add(trx, pair);
-      await tell(trx, 'token.create', pair.access, pair.createdOn, by, true);
+      await insertPair(trx, pair);
+      await addTokenEntry(trx, 'token.create', pair.access, pair.createdOn, by, true);
     });
   }
 
   find(digest: string): Promise<StoredToken | undefined> {
-    return guarded(this.#database, async () => {
+    return translateErrors(this.#database, async () => {
       const { db } = this.#database;
       const row = await db.selectFrom('tokens').selectAll().where('digest', '=', digest).executeTakeFirst();
       if (row === undefined) return undefined;
@@ -41,12 +41,12 @@ export class SqlTokens implements TokenRecords {
   }
 
   refresh(digest: string, pair: TokenPair, by: Actor): Promise<'refreshed' | 'reused' | 'gone'> {
-    return transact(this.#database, async (trx) => {
-      const row = await this.#locked(trx, digest, pair.keyID);
+    return runTransaction(this.#database, async (trx) => {
+      const row = await this.#lockToken(trx, digest, pair.keyID);
       if (row === undefined || row.kind !== 'refresh' || row.revoked_on !== null) return 'gone';
       if (row.used_on !== null) {
-        await endFamily(trx, row.family, pair.createdOn);
-        await tell(trx, 'token.reuse', tokenFromRow(row), pair.createdOn, by);
+        await revokeFamily(trx, row.family, pair.createdOn);
+        await addTokenEntry(trx, 'token.reuse', tokenFromRow(row), pair.createdOn, by);
         return 'reused';
       }
       await trx
@@ -54,47 +54,47 @@ export class SqlTokens implements TokenRecords {
         .set({ used_on: pair.createdOn.getTime() })
         .where('digest', '=', digest)
         .execute();
-      await add(trx, pair);
-      await tell(trx, 'token.refresh', pair.access, pair.createdOn, by, true);
+      await insertPair(trx, pair);
+      await addTokenEntry(trx, 'token.refresh', pair.access, pair.createdOn, by, true);
       return 'refreshed';
     });
   }
 
   revoke(digest: string, keyID: string, on: Date, by: Actor): Promise<void> {
-    return transact(this.#database, async (trx) => {
-      const row = await this.#locked(trx, digest, keyID);
+    return runTransaction(this.#database, async (trx) => {
+      const row = await this.#lockToken(trx, digest, keyID);
       if (row === undefined || row.revoked_on !== null) return;
-      if (row.kind === 'refresh') await endFamily(trx, row.family, on);
+      if (row.kind === 'refresh') await revokeFamily(trx, row.family, on);
       else
         await trx
           .updateTable('tokens')
           .set({ revoked_on: on.getTime() })
           .where('digest', '=', digest)
           .execute();
-      await tell(trx, 'token.revoke', tokenFromRow(row), on, by);
+      await addTokenEntry(trx, 'token.revoke', tokenFromRow(row), on, by);
     });
   }
 
-  /** The token of this key, whose row is locked until the transaction ends. */
-  #locked(trx: Transaction<Schema>, digest: string, keyID: string): Promise<TokenRow | undefined> {
+  /** Reads a token of this key, and locks its row until the transaction ends. */
+  #lockToken(trx: Transaction<Schema>, digest: string, keyID: string): Promise<TokenRow | undefined> {
     return trx
       .selectFrom('tokens')
       .selectAll()
       .where('digest', '=', digest)
       .where('key_id', '=', keyID)
-      .$if(this.#database.locksRows, (query) => query.forUpdate())
+      .$if(this.#database.needsRowLocks, (query) => query.forUpdate())
       .executeTakeFirst();
   }
 }
 
-async function add(trx: Transaction<Schema>, pair: TokenPair): Promise<void> {
+async function insertPair(trx: Transaction<Schema>, pair: TokenPair): Promise<void> {
   await trx
     .insertInto('tokens')
     .values([rowFromToken(pair.access, pair), rowFromToken(pair.refresh, pair)])
     .execute();
 }
 
-async function endFamily(trx: Transaction<Schema>, family: string, on: Date): Promise<void> {
+async function revokeFamily(trx: Transaction<Schema>, family: string, on: Date): Promise<void> {
   await trx
     .updateTable('tokens')
     .set({ revoked_on: on.getTime() })
@@ -103,21 +103,24 @@ async function endFamily(trx: Transaction<Schema>, family: string, on: Date): Pr
     .execute();
 }
 
-/** A token concerns the account it is for; one for several, or for all, the server as a whole. */
-async function tell(
+/**
+ * Adds an audit entry to the account of the token. A token for several accounts concerns the server as a
+ * whole.
+ */
+async function addTokenEntry(
   trx: Transaction<Schema>,
   action: AuditAction,
   token: Pick<StoredToken, 'tokenID' | 'kind' | 'grants'>,
   on: Date,
   by: Actor,
-  whole = false,
+  withScopes = false,
 ): Promise<void> {
   const entry: NewAuditEntry = {
     on,
     by,
     action,
     subjectID: token.tokenID,
-    ...(whole && { details: { scope: formatGrants(token.grants) } }),
+    ...(withScopes && { details: { scope: formatGrants(token.grants) } }),
   };
-  await record(trx, soleAccount(token.grants), entry);
+  await addAuditEntry(trx, soleAccount(token.grants), entry);
 }

@@ -1,10 +1,10 @@
 /**
- * Owns which connection a statement of Kysely goes to, and whose turn it is to write. Refuses to know node:sqlite, which
- * lives in the threads, and what errors mean.
+ * The Kysely driver over the SQLite threads: it decides which thread a statement goes to, and queues the
+ * writes.
  *
- * One thread writes, because SQLite lets only one write at a time; another looks up, because in WAL mode readers wait for
- * nobody; a third searches, because what takes long must not hold up what does not. So a commit that waits for a slow disk
- * holds up other writes only, a search other searches only, and nothing holds up the event loop.
+ * One thread writes, because SQLite allows one writer at a time. One runs lookups, because in WAL mode
+ * readers do not wait for writers. One runs searches, which take long. So a slow commit delays only writes, a
+ * search delays only searches, and nothing blocks the event loop. See ADR 33.
  */
 import {
   type CompiledQuery,
@@ -20,132 +20,136 @@ import { FairQueue, type FairQueueOptions, type Slot } from '../../concurrency/f
 import { unavailable } from '../dialect.ts';
 import type { Schema } from '../schema/tables.ts';
 import type { Result, Statement } from './messages.ts';
-import { answered, SqliteReader } from './reader.ts';
+import { readInTurn, SqliteReader } from './reader.ts';
 import { SqliteError, type SqliteThread } from './thread.ts';
 
 /**
- * Lookups that the thread has at once, so that it need not wait for us between two; few, because they can no longer be given
- * up there. And how many may wait: in the time that anybody waits, a thread answers more.
+ * More than one lookup is in the thread, so that it does not wait for this side between two. They are few,
+ * because a lookup in the thread cannot be cancelled. A thread can answer 4 096 lookups within the timeout.
  */
 const LOOKUPS = { slots: 8, maxWaiting: 4_096 };
 
-/** Searches, one by one. Who searches for whom, and how many may wait, is settled before (searches.ts). */
+/** One search at a time. The queue of `search-limiter.ts` comes before this one. */
 const SEARCHES = { slots: 1 };
 
 export interface Threads {
-  /** The first one; it has opened the file. */
+  /** The first writer. It has opened the file. */
   readonly writer: SqliteThread;
-  /** Makes another, after that one has ended. */
+  /** Makes another writer, after the previous one has ended. */
   readonly newWriter: () => SqliteThread;
-  /** Undefined if only the writer can see the records: they are in its memory. */
+  /** Undefined for a database in memory, which only the writer can see. */
   readonly newReader: (() => SqliteThread) | undefined;
-  /** Milliseconds that a statement waits for its turn to write, and one that only reads for its answer. */
-  readonly patience: number;
+  /** Milliseconds that a write waits for its turn, and that a read waits for its result. */
+  readonly timeout: number;
 }
 
 export interface KyselyOverThreads {
+  /** For lookups and writes. */
   readonly kysely: Kysely<Schema>;
-  /** The same records, for statements that may take long: what they read holds up nobody who looks something up. */
+  /** For searches. Its reads run in a separate thread, and do not delay lookups. */
   readonly searching: Kysely<Schema>;
-  /** Waits for what runs, then ends the threads. */
+  /** Waits for running statements, then ends the threads. */
   close(): Promise<void>;
 }
 
 export function kyselyOver(threads: Threads): KyselyOverThreads {
   const router = new Router(threads);
-  const over = (reads: Reads) =>
+  const kyselyFor = (lane: ReadLane) =>
     new Kysely<Schema>({
       dialect: {
         createAdapter: () => new Adapter(),
-        createDriver: () => new SqliteDriver(router, reads),
-        createIntrospector: (introspected) => new SqliteIntrospector(introspected),
+        createDriver: () => new SqliteDriver(router, lane),
+        createIntrospector: (db) => new SqliteIntrospector(db),
         createQueryCompiler: () => new SqliteQueryCompiler(),
       },
     });
-  return { kysely: over('lookups'), searching: over('searches'), close: () => router.close() };
+  return {
+    kysely: kyselyFor('lookups'),
+    searching: kyselyFor('searches'),
+    close: () => router.close(),
+  };
 }
 
-/** What the statements that only read are: it decides which thread they go to. */
-type Reads = 'lookups' | 'searches';
+/** The thread for statements that only read. */
+type ReadLane = 'lookups' | 'searches';
 
-/** Says what Kysely may expect. */
+/** The properties of the database, for Kysely. */
 class Adapter extends SqliteAdapter {
-  /** True: a lease for everyone. Were it false, Kysely would let one wait for the other, reader or writer. */
+  /** True: with false, Kysely would run one statement at a time, and reads would wait for writes. */
   override get supportsMultipleConnections(): boolean {
     return true;
   }
 
-  /** True, so that migrations run in one transaction. As that is immediate, it is their lock too. */
+  /** True: migrations run in one transaction. It is immediate, so it is also their lock. */
   override get supportsTransactionalDdl(): boolean {
     return true;
   }
 }
 
-/** Kysely may use any number of its connections at once: what must not meet takes turns behind them. */
+/** Kysely may use any number of connections at once. The router queues their statements. */
 class SqliteDriver implements Driver {
   readonly #router: Router;
-  readonly #reads: Reads;
+  readonly #lane: ReadLane;
 
-  constructor(router: Router, reads: Reads) {
+  constructor(router: Router, lane: ReadLane) {
     this.#router = router;
-    this.#reads = reads;
+    this.#lane = lane;
   }
 
   async init(): Promise<void> {}
 
-  async acquireConnection(): Promise<Lease> {
-    return new Lease(this.#router, this.#reads);
+  async acquireConnection(): Promise<Connection> {
+    return new Connection(this.#router, this.#lane);
   }
 
-  async beginTransaction(lease: Lease): Promise<void> {
-    await lease.begin();
+  async beginTransaction(connection: Connection): Promise<void> {
+    await connection.begin();
   }
 
-  async commitTransaction(lease: Lease): Promise<void> {
-    await lease.end('commit');
+  async commitTransaction(connection: Connection): Promise<void> {
+    await connection.end('commit');
   }
 
-  async rollbackTransaction(lease: Lease): Promise<void> {
-    await lease.rollback();
+  async rollbackTransaction(connection: Connection): Promise<void> {
+    await connection.rollback();
   }
 
-  async releaseConnection(lease: Lease): Promise<void> {
-    lease.release();
+  async releaseConnection(connection: Connection): Promise<void> {
+    connection.release();
   }
 
-  /** The threads are not its own: there is another one over them. */
+  /** Does nothing, because the driver of the other lane uses the same threads. */
   async destroy(): Promise<void> {}
 }
 
-/** The threads, and which of them a statement goes to. */
+/** The threads, and the choice of a thread for each statement. */
 class Router {
-  readonly #patience: number;
+  readonly #timeout: number;
   readonly #newWriter: () => SqliteThread;
   readonly #writes = new FairQueue({ slots: 1, unavailable });
-  readonly #readers: Readonly<Record<Reads, SqliteReader>> | undefined;
+  readonly #readers: Readonly<Record<ReadLane, SqliteReader>> | undefined;
   #writer: SqliteThread;
   #closing: Promise<void> | undefined;
 
-  constructor({ writer, newWriter, newReader, patience }: Threads) {
+  constructor({ writer, newWriter, newReader, timeout }: Threads) {
     this.#writer = writer;
     this.#newWriter = newWriter;
-    this.#patience = patience;
+    this.#timeout = timeout;
     if (newReader === undefined) return;
-    const reader = (rules: FairQueueOptions) =>
-      new SqliteReader({ newThread: newReader, patience, ...rules });
+    const reader = (rules: FairQueueOptions) => new SqliteReader({ newThread: newReader, timeout, ...rules });
     this.#readers = { lookups: reader(LOOKUPS), searches: reader(SEARCHES) };
   }
 
-  /** Waits for everyone who has a turn, or waits for one. */
+  /** Waits for running and waiting statements, then ends the threads. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  /** The thread that writes, for as long as the turn is held. @throws AppError `unavailable`. */
+  /** Waits for the write slot. The caller must release it. @throws AppError `unavailable`. */
   async acquireWriter(): Promise<{ slot: Slot; writer: SqliteThread }> {
-    if (this.#closing !== undefined) throw closed();
-    const slot = await this.#writes.acquire({ timeout: this.#patience });
+    if (this.#closing !== undefined) throw closedError();
+    const slot = await this.#writes.acquire({ timeout: this.#timeout });
     try {
       return { slot, writer: this.#usableWriter() };
     } catch (error) {
@@ -154,7 +158,7 @@ class Router {
     }
   }
 
-  /** Runs a statement that is no part of a transaction and may change something. */
+  /** Runs a statement outside a transaction that may change something. */
   async write(statement: Statement): Promise<Result> {
     const { slot, writer } = await this.acquireWriter();
     try {
@@ -164,74 +168,83 @@ class Router {
     }
   }
 
-  /** Runs a statement that changes nothing, and is no part of a transaction. */
-  async read(statement: Statement, reads: Reads): Promise<Result> {
-    if (this.#closing !== undefined) throw closed();
-    // As long as nobody had to wait, there is one thread for writing and lookups: a command, or a server with little to do,
-    // needs no more. A search may take long, and would hold up who writes.
-    const alone = reads === 'lookups' && this.#readers?.lookups.started !== true && this.#writes.isIdle;
-    if (this.#readers !== undefined && !alone) return this.#readers[reads].run(statement);
-    return answered(this.#writes, this.#patience, async () => this.#usableWriter().run(statement));
+  /** Runs a statement outside a transaction that changes nothing. */
+  async read(statement: Statement, lane: ReadLane): Promise<Result> {
+    if (this.#closing !== undefined) throw closedError();
+    if (this.#readers === undefined || this.#canUseWriter(lane)) {
+      return readInTurn(this.#writes, this.#timeout, async () => this.#usableWriter().run(statement));
+    }
+    return this.#readers[lane].run(statement);
+  }
+
+  /**
+   * Until a lookup has to wait for the first time, the writer runs lookups too. So a command, or a server
+   * with little load, has one thread. A search never uses the writer, because it could delay writes.
+   */
+  #canUseWriter(lane: ReadLane): boolean {
+    return lane === 'lookups' && this.#readers?.lookups.isStarted !== true && this.#writes.isIdle;
   }
 
   #usableWriter(): SqliteThread {
-    if (!this.#writer.usable) this.#writer = this.#newWriter();
+    if (!this.#writer.isUsable) this.#writer = this.#newWriter();
     return this.#writer;
   }
 
   async #close(): Promise<void> {
     await this.#writes.whenIdle();
-    // The last connection to close is the one that writes the log back into the database.
+    // The writer closes last, because the last connection writes the log back into the database.
     await Promise.all([this.#readers?.lookups.close(), this.#readers?.searches.close()]);
     await this.#writer.close();
   }
 }
 
-/** What Kysely takes for a connection: one statement, or the statements of one transaction. */
-class Lease implements DatabaseConnection {
+/** A connection in the sense of Kysely: it runs one statement, or the statements of one transaction. */
+class Connection implements DatabaseConnection {
   readonly #router: Router;
-  readonly #reads: Reads;
-  /** The thread of the transaction, while this has the turn to write. */
+  readonly #lane: ReadLane;
+  /** Present while a transaction is open: the write slot and the thread. */
   #transaction: { readonly slot: Slot; readonly writer: SqliteThread } | undefined;
 
-  constructor(router: Router, reads: Reads) {
+  constructor(router: Router, lane: ReadLane) {
     this.#router = router;
-    this.#reads = reads;
+    this.#lane = lane;
   }
 
   async executeQuery<R>({ sql, parameters, query }: CompiledQuery): Promise<QueryResult<R>> {
     try {
       const writer = this.#transaction?.writer;
-      if (writer !== undefined) return resultOf(await writer.run({ sql, parameters, within: true }));
-      const statement = { sql, parameters, within: false };
-      if (query.kind !== 'SelectQueryNode') return resultOf(await this.#router.write(statement));
-      return resultOf(await this.#router.read(statement, this.#reads));
+      if (writer !== undefined)
+        return queryResult(await writer.run({ sql, parameters, inTransaction: true }));
+      const statement = { sql, parameters, inTransaction: false };
+      if (query.kind !== 'SelectQueryNode') return queryResult(await this.#router.write(statement));
+      return queryResult(await this.#router.read(statement, this.#lane));
     } catch (error) {
-      throw asCalledFrom(error);
+      throw withCallerStack(error);
     }
   }
 
-  // biome-ignore lint/correctness/useYield: there is nothing to yield; nobody streams.
+  // biome-ignore lint/correctness/useYield: streaming is not supported.
   async *streamQuery(): AsyncIterableIterator<never> {
     throw new Error('Streaming is not supported.');
   }
 
   async begin(): Promise<void> {
     this.#transaction = await this.#router.acquireWriter();
-    // Immediate: whoever reads first and writes later would be refused if another had written in between.
-    await this.#transaction.writer.run({ sql: 'begin immediate', parameters: [], within: false });
+    // Immediate, because SQLite refuses the first write of a transaction if another one has written since its
+    // first read.
+    await this.#transaction.writer.run({ sql: 'begin immediate', parameters: [], inTransaction: false });
   }
 
   async end(sql: 'commit' | 'rollback'): Promise<void> {
-    await this.#transaction?.writer.run({ sql, parameters: [], within: true });
+    await this.#transaction?.writer.run({ sql, parameters: [], inTransaction: true });
   }
 
-  /** Never throws: whatever led here tells more. */
+  /** Never throws, so that the error that caused the rollback is reported. */
   async rollback(): Promise<void> {
     try {
       await this.end('rollback');
     } catch (error) {
-      // Who comes next would find this transaction open.
+      // The next transaction would find this one open, so the thread must end.
       await this.#transaction?.writer.kill(error);
     }
   }
@@ -242,28 +255,28 @@ class Lease implements DatabaseConnection {
   }
 }
 
-/** Rows as Kysely wants them. */
-function resultOf<R>({ columns, rows, changes }: Result): QueryResult<R> {
+/** Converts a result to the form of Kysely. */
+function queryResult<R>({ columns, rows, changes }: Result): QueryResult<R> {
   if (columns.length === 0) return { numAffectedRows: BigInt(changes), rows: [] };
-  const named = rows.map((values) => {
+  const objects = rows.map((values) => {
     const row: Record<string, unknown> = {};
     columns.forEach((column, index) => {
       row[column] = values[index];
     });
     return row;
   });
-  return { rows: named as R[] };
+  return { rows: objects as R[] };
 }
 
-function closed(): Error {
+function closedError(): Error {
   return new Error('The database is closed.');
 }
 
-/** The error with the stack of who asked, which the thread cannot know, before the thread's own. */
-function asCalledFrom(error: unknown): unknown {
+/** Puts the stack of the caller before the stack of the thread, which does not know the caller. */
+function withCallerStack(error: unknown): unknown {
   if (!(error instanceof SqliteError)) return error;
   const { stack } = error;
-  Error.captureStackTrace(error, asCalledFrom);
-  error.stack += `\nin the thread of the database: ${stack}`;
+  Error.captureStackTrace(error, withCallerStack);
+  error.stack += `\nin the database thread: ${stack}`;
   return error;
 }

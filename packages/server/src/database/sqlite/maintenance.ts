@@ -1,6 +1,6 @@
 /**
- * Owns what maintenance asks of SQLite in particular: all records as they are at one moment, and what is wrong with the
- * file. Refuses to know threads, and what is done with the records. Loaded when it is needed.
+ * The SQLite part of maintenance: a snapshot of all records, and a search for damage in the file. Loaded on
+ * demand.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,17 +12,17 @@ import { isDamage } from './codes.ts';
 import type { KyselyOverThreads } from './driver.ts';
 
 /**
- * A copy, because a transaction of ours excludes all that write.
- * Beside the database, where there is room for it or else for nothing, and for nobody but this user.
+ * Runs `work` with a copy of the database, because each transaction of the driver excludes all other writers.
+ * The copy is in a private folder next to the database, on the same disk.
  */
-export async function overCopy<T>(
+export async function withCopy<T>(
   db: Kysely<Schema>,
   path: string,
   open: (path: string) => Promise<KyselyOverThreads>,
   work: (db: Kysely<Schema>) => Promise<T>,
 ): Promise<T> {
-  const beside = path === ':memory:' ? tmpdir() : dirname(path);
-  const folder = await mkdtemp(join(beside, 'vitrine-snapshot-'));
+  const parent = path === ':memory:' ? tmpdir() : dirname(path);
+  const folder = await mkdtemp(join(parent, 'vitrine-snapshot-'));
   try {
     const copy = join(folder, 'copy.db');
     await sql`vacuum into ${copy}`.execute(db);
@@ -37,29 +37,29 @@ export async function overCopy<T>(
   }
 }
 
-/** What SQLite finds wrong: with its pages and indexes, and with references that lead nowhere. */
+/** Finds damaged pages and indexes, and rows that refer to missing rows. */
 export async function findDamage(db: Kysely<Schema>): Promise<DatabaseDamage[]> {
-  const found = await orDamage(async () => {
+  const damage = await runCheck(async () => {
     const { rows } = await sql<{ integrity_check: string }>`pragma integrity_check`.execute(db);
     const texts = rows.map(({ integrity_check }) => integrity_check).filter((text) => text !== 'ok');
     return texts.map((text) => ({ text, isReadable: false }));
   });
-  // Where pages are broken this may break off as well, and says no more.
-  if (found.length > 0) return found;
-  return orDamage(async () => {
+  // With damaged pages the second check could fail, and it would find nothing new.
+  if (damage.length > 0) return damage;
+  return runCheck(async () => {
     const { rows } = await sql<{
       table: string;
       rowid: number | null;
       parent: string;
     }>`pragma foreign_key_check`.execute(db);
     return rows.map(({ table, rowid, parent }) => {
-      return { text: `row ${rowid} of ${table} refers to nothing in ${parent}`, isReadable: true };
+      return { text: `row ${rowid} of ${table} refers to a missing row of ${parent}`, isReadable: true };
     });
   });
 }
 
-/** That a check breaks off because of damage is damage that it found. */
-async function orDamage(check: () => Promise<DatabaseDamage[]>): Promise<DatabaseDamage[]> {
+/** Runs a check. If damage makes it fail, that error is its finding. */
+async function runCheck(check: () => Promise<DatabaseDamage[]>): Promise<DatabaseDamage[]> {
   try {
     return await check();
   } catch (error) {

@@ -1,15 +1,15 @@
 /**
- * Owns the messages between the server and a thread that holds an SQLite connection: plain data, fit for structured
- * cloning. Refuses to know who sends them and how, and what errors mean.
+ * The messages between the server and a thread with an SQLite connection. They are plain data, because
+ * structured cloning copies them.
  */
 
-/** What a thread is started with. */
+/** The settings of a new thread. */
 export interface ConnectionSettings {
   /** The database file, or `:memory:`. */
   readonly path: string;
-  /** Milliseconds to wait for other connections, of this process or another, before SQLITE_BUSY. */
+  /** Milliseconds to wait for connections of this process or another one, before SQLITE_BUSY. */
   readonly busyTimeout: number;
-  /** True: the file exists, and this connection may not change it. */
+  /** True: the file must exist, and this connection cannot change it. */
   readonly readOnly: boolean;
 }
 
@@ -17,32 +17,35 @@ export interface Statement {
   readonly sql: string;
   readonly parameters: readonly unknown[];
   /**
-   * True: part of a transaction, and refused if none is open. So what is left of a transaction that SQLite took back, or
-   * whose thread has ended, can not be done on its own.
+   * True: part of a transaction, and refused if none is open. SQLite may have rolled the transaction back, or
+   * its thread may have ended. Then its remaining statements must not run on their own.
    */
-  readonly within: boolean;
+  readonly inTransaction: boolean;
 }
 
 export type Request =
   | { readonly kind: 'run'; readonly id: number; readonly statement: Statement }
-  /** The last one: whatever was asked before it is answered, then the thread ends. */
+  /** The last request. The thread answers the earlier requests and then ends. */
   | { readonly kind: 'close' };
 
-/** Rows are lists of values in the order of `columns`: names are not repeated, which halves the time of a long page. */
+/**
+ * Rows are lists of values in the order of `columns`. Without repeated names, a long page takes half the
+ * time.
+ */
 export interface Result {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly unknown[])[];
-  /** Rows that the statement changed. */
+  /** The number of rows that the statement changed. */
   readonly changes: number;
 }
 
-/** An error, as far as it can cross. */
+/** The parts of an error that cross the thread boundary. */
 export interface Fault {
   readonly message: string;
   readonly stack: string | undefined;
-  /** Node's name for it. */
+  /** The error code of Node. */
   readonly code: string | undefined;
-  /** SQLite's extended result code. */
+  /** The extended result code of SQLite. */
   readonly errcode: number | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Owns a thread that only reads, made when it is needed, and the queue before it: what waits stays on this side, where it
- * can still be given up. Refuses to know what the statements are for.
+ * A thread that only reads, and the queue in front of it. The thread starts with its first statement.
+ * Statements wait on this side, because a statement that was sent to the thread cannot be cancelled.
  */
 
 import { FairQueue, type FairQueueOptions } from '../../concurrency/fair-queue.ts';
@@ -10,36 +10,36 @@ import type { SqliteThread } from './thread.ts';
 
 export interface ReaderOptions extends FairQueueOptions {
   readonly newThread: () => SqliteThread;
-  /** Milliseconds that a statement waits for its answer. */
-  readonly patience: number;
+  /** Milliseconds that a statement waits for its result. */
+  readonly timeout: number;
 }
 
 export class SqliteReader {
   readonly #newThread: () => SqliteThread;
-  readonly #patience: number;
+  readonly #timeout: number;
   readonly #queue: FairQueue;
   #thread: SqliteThread | undefined;
 
-  constructor({ newThread, patience, ...rules }: ReaderOptions) {
+  constructor({ newThread, timeout, ...rules }: ReaderOptions) {
     this.#newThread = newThread;
-    this.#patience = patience;
+    this.#timeout = timeout;
     this.#queue = new FairQueue({ ...rules, unavailable });
   }
 
-  /** It was needed before. */
-  get started(): boolean {
+  /** True once a statement has started the thread. */
+  get isStarted(): boolean {
     return this.#thread !== undefined;
   }
 
-  /** @throws SqliteError; AppError `unavailable` without an answer in time, or at once if too many wait for theirs. */
+  /** @throws SqliteError; AppError `unavailable` after the timeout, or at once if the queue is full. */
   run(statement: Statement): Promise<Result> {
-    return answered(this.#queue, this.#patience, async () => {
-      if (this.#thread?.usable !== true) this.#thread = this.#newThread();
+    return readInTurn(this.#queue, this.#timeout, async () => {
+      if (this.#thread?.isUsable !== true) this.#thread = this.#newThread();
       return this.#thread.run(statement);
     });
   }
 
-  /** Waits for what runs and what waits, then ends the thread. */
+  /** Waits for running and waiting statements, then ends the thread. */
   async close(): Promise<void> {
     await this.#queue.whenIdle();
     await this.#thread?.close();
@@ -47,23 +47,23 @@ export class SqliteReader {
 }
 
 /**
- * What `read` gives in its turn, if it does so in time; a late answer is of no use, as nothing was changed. Whoever gives
- * up before it began is forgotten; what has begun has its turn for as long as it takes.
- * @throws AppError `unavailable` after `patience` ms, or at once if too many wait.
+ * Reads when the queue grants a slot. After the timeout, a waiting read leaves the queue. A running read
+ * keeps its slot until it ends, and its result is ignored.
+ * @throws AppError `unavailable` after the timeout, or at once if the queue is full; the errors of `read`.
  */
-export async function answered<T>(queue: FairQueue, patience: number, read: () => Promise<T>): Promise<T> {
+export async function readInTurn<T>(queue: FairQueue, timeout: number, read: () => Promise<T>): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  let begun = false;
+  let isStarted = false;
   const slot = queue.request(() => {
-    begun = true;
-    // Only the start is within the asking, so the turn is known by then.
+    isStarted = true;
+    // The read ends after `request` has returned, so `slot` is assigned by then.
     const end = () => slot.release();
     read().then(resolve, reject).then(end);
   });
   const timer = setTimeout(() => {
-    if (!begun) slot.release();
-    reject(unavailable(new Error('The database took too long.')));
-  }, patience);
+    if (!isStarted) slot.release();
+    reject(unavailable(new Error(`no result from the database within ${timeout} ms`)));
+  }, timeout);
   try {
     return await promise;
   } finally {

@@ -1,45 +1,51 @@
 /**
- * Owns SQLite: opening a store over its threads, and what its error codes mean. Refuses to know any statement about
- * records, and how statements come to the threads (sqlite-driver.ts).
+ * SQLite: opens a store over its threads, and classifies its errors. driver.ts distributes statements to the
+ * threads.
  */
 import { AppError } from '../../errors.ts';
-import { type Database, type Meaning, storageFull, unavailable } from '../dialect.ts';
+import { type Database, type ErrorClass, storageFull, unavailable } from '../dialect.ts';
 import type { MigrationDialect } from '../schema/migration.ts';
-import { Searches } from '../search-limiter.ts';
+import { SearchLimiter } from '../search-limiter.ts';
 import type { MetadataStore } from '../store.ts';
-import { isDamage, resultCode } from './codes.ts';
+import {
+  BUSY,
+  CANTOPEN,
+  CONSTRAINT_PRIMARYKEY,
+  CONSTRAINT_UNIQUE,
+  FULL,
+  IOERR,
+  isDamage,
+  LOCKED,
+  primaryCode,
+  READONLY,
+  resultCode,
+} from './codes.ts';
 import type { KyselyOverThreads } from './driver.ts';
 import { SqliteThread } from './thread.ts';
 
 export interface SqliteOptions {
-  /** The database file; its folder is made if it is absent. `:memory:` for one that goes with the store. */
+  /**
+   * The database file. Its folder is made if it is absent. `:memory:` is a database that is lost at close.
+   */
   readonly path: string;
   /** Milliseconds to wait for other processes that write, before `unavailable`. */
   readonly busyTimeout?: number;
-  /** Milliseconds to wait for other writes of this process, or for what is read, before `unavailable`. */
-  readonly patience?: number;
+  /**
+   * Milliseconds to wait for other writes of this process, or for the result of a read, before `unavailable`.
+   */
+  readonly timeout?: number;
 }
 
 const DEFAULT_BUSY_TIMEOUT = 5_000;
 
-/** About as long as PostgreSQL is waited for. */
-const DEFAULT_PATIENCE = 8_000;
+/** The same as ANSWER_TIMEOUT of PostgreSQL. */
+const DEFAULT_TIMEOUT = 8_000;
 
-/** For what reads all of it, with nobody else to wait for: the longest that a timer can wait. */
-const MAX_PATIENCE = 2 ** 31 - 1;
-
-// Primary result codes of SQLite; an extended code has its primary one in the low byte.
-const BUSY = 5;
-const LOCKED = 6;
-const READONLY = 8;
-const IOERR = 10;
-const FULL = 13;
-const CANTOPEN = 14;
-const CONSTRAINT_PRIMARYKEY = 1_555;
-const CONSTRAINT_UNIQUE = 2_067;
+/** The longest delay of a timer, about 25 days. It means no timeout. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
 
 /**
- * Opens, or creates, the database in a file. The schema is `migrate`'s to make.
+ * Opens or creates the database in a file. Call `migrate` to make its schema.
  * @throws AppError `unavailable`.
  */
 export async function openSqlite(options: SqliteOptions): Promise<MetadataStore> {
@@ -48,20 +54,20 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     import('../sql/store.ts'),
     import('../schema/migrations.ts'),
   ]);
-  // One at once: there is one thread for them, and what it has begun can not be given up.
-  const searches = new Searches({ slots: 1, patience: options.patience ?? DEFAULT_PATIENCE });
+  // One slot, because there is one thread for searches, and a running search cannot be cancelled.
+  const searches = new SearchLimiter({ slots: 1, timeout: options.timeout ?? DEFAULT_TIMEOUT });
   const database: Database = {
     db,
-    locksRows: false,
-    explain: explainSqlite,
+    needsRowLocks: false,
+    classifyError: classifySqliteError,
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     migrate: (upTo) => migrateToLatest(db, sqliteMigrations, upTo),
     async snapshot(work) {
-      const { overCopy } = await import('./maintenance.ts');
-      return overCopy(db, options.path, (path) => openThreads({ path, patience: MAX_PATIENCE }), work);
+      const { withCopy } = await import('./maintenance.ts');
+      return withCopy(db, options.path, (path) => openThreads({ path, timeout: MAX_TIMEOUT }), work);
     },
     longTransaction: (work) => db.transaction().execute(work),
-    async damage() {
+    async findDamage() {
       const { findDamage } = await import('./maintenance.ts');
       return findDamage(db);
     },
@@ -70,22 +76,21 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
   return new SqlMetadataStore(database);
 }
 
-/** Kysely over the threads of an open database. */
 async function openThreads(options: SqliteOptions): Promise<KyselyOverThreads> {
-  const { path, busyTimeout = DEFAULT_BUSY_TIMEOUT, patience = DEFAULT_PATIENCE } = options;
-  const thread = (readOnly: boolean) => new SqliteThread({ path, busyTimeout, readOnly });
-  const writer = thread(false);
-  // Kysely takes about as long to load as the thread to start and to open the file: so both at once.
-  const [{ kyselyOver }] = await Promise.all([import('./driver.ts'), opened(writer)]);
+  const { path, busyTimeout = DEFAULT_BUSY_TIMEOUT, timeout = DEFAULT_TIMEOUT } = options;
+  const newThread = (readOnly: boolean) => new SqliteThread({ path, busyTimeout, readOnly });
+  const writer = newThread(false);
+  // At the same time, because loading Kysely takes about as long as starting the thread and opening the file.
+  const [{ kyselyOver }] = await Promise.all([import('./driver.ts'), openFile(writer)]);
   return kyselyOver({
     writer,
-    newWriter: () => thread(false),
-    newReader: path === ':memory:' ? undefined : () => thread(true),
-    patience,
+    newWriter: () => newThread(false),
+    newReader: path === ':memory:' ? undefined : () => newThread(true),
+    timeout,
   });
 }
 
-export const sqliteMigrations: MigrationDialect = {
+const sqliteMigrations: MigrationDialect = {
   appendOnly: (table) =>
     ['update', 'delete'].map(
       (event) =>
@@ -94,14 +99,13 @@ export const sqliteMigrations: MigrationDialect = {
     ),
 };
 
-/** What an error of node:sqlite means, or of the threads. */
-export function explainSqlite(error: unknown): Meaning {
+/** Classifies an error of node:sqlite, or of the threads. */
+export function classifySqliteError(error: unknown): ErrorClass {
   if (error instanceof AppError) return error;
   const code = resultCode(error);
-  if (code === undefined) return undefined;
-  if (code === CONSTRAINT_UNIQUE || code === CONSTRAINT_PRIMARYKEY) return 'violated';
+  if (code === CONSTRAINT_UNIQUE || code === CONSTRAINT_PRIMARYKEY) return 'unique-violation';
   if (isDamage(error)) return unavailable(error);
-  switch (code & 0xff) {
+  switch (primaryCode(error)) {
     case FULL:
       return storageFull(error);
     case BUSY:
@@ -115,12 +119,12 @@ export function explainSqlite(error: unknown): Meaning {
   }
 }
 
-/** Resolves once the file is open, so that whoever starts learns at once that it cannot be. */
-async function opened(writer: SqliteThread): Promise<void> {
+/** Opens the file with a first statement, so that a start fails if the file cannot be opened. */
+async function openFile(writer: SqliteThread): Promise<void> {
   try {
-    await writer.run({ sql: 'select 1', parameters: [], within: false });
+    await writer.run({ sql: 'select 1', parameters: [], inTransaction: false });
   } catch (error) {
     await writer.close();
-    throw explainSqlite(error) ?? unavailable(error);
+    throw classifySqliteError(error) ?? unavailable(error);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Owns one thread with an SQLite connection: its start, its statements in the order they were given, its end, and what
- * that means for those who wait. Refuses to know whose turn it is, and what the errors of SQLite mean.
+ * One thread with an SQLite connection. It runs statements in the order of their arrival.
+ * When the thread ends, all its pending statements fail, and it is never restarted.
  */
 import { getCompileCacheDir } from 'node:module';
 import { dirname, extname } from 'node:path';
@@ -8,17 +8,17 @@ import { Worker } from 'node:worker_threads';
 import { unavailable } from '../dialect.ts';
 import type { Answer, ConnectionSettings, Fault, Request, Result, Statement } from './messages.ts';
 
-/** An error of SQLite, or of running it, that was thrown in the thread. */
+/** An error that was thrown in the thread, by SQLite or by Node. */
 export class SqliteError extends Error {
   override readonly name = 'SqliteError';
-  /** Node's name for it. */
+  /** The error code of Node. */
   readonly code: string | undefined;
-  /** SQLite's extended result code; undefined if it is not SQLite's. */
+  /** The extended result code of SQLite; undefined for other errors. */
   readonly errcode: number | undefined;
 
   constructor({ message, stack, code, errcode }: Fault) {
     super(message);
-    // Where it was thrown tells more than where it arrived.
+    // The stack inside the thread is more useful than the stack of this constructor.
     if (stack !== undefined) this.stack = stack;
     this.code = code;
     this.errcode = errcode;
@@ -31,26 +31,26 @@ interface Pending {
 }
 
 /**
- * One thread, for one life: whoever finds it not usable makes another. It keeps the process alive only while a
- * statement runs.
+ * The caller must make another thread when this one is not usable. A thread without a statement lets the
+ * process end.
  */
 export class SqliteThread {
   readonly #worker: Worker;
   readonly #ended: Promise<void>;
   readonly #pending = new Map<number, Pending>();
   #lastID = 0;
-  #usable = true;
+  #isUsable = true;
   #cause: unknown;
 
-  /** Starts the thread, which opens the file with its first statement. @throws AppError `unavailable`. */
+  /** Starts the thread. Its first statement opens the file. @throws AppError `unavailable`. */
   constructor(settings: ConnectionSettings) {
     const path = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
     try {
       this.#worker = new Worker(path, {
         name: 'sqlite',
         workerData: settings,
-        // Not the server's environment, which has secrets; but what was compiled before need not be compiled again.
-        env: compileCache(),
+        // The environment of the server has secrets. The thread needs only the compile cache.
+        env: compileCacheEnv(),
         execArgv: [],
       });
     } catch (error) {
@@ -62,33 +62,34 @@ export class SqliteThread {
     this.#worker.on('error', (error) => {
       this.#cause ??= error;
     });
-    // What the thread said before it ended has been heard by now.
+    // At this event, all messages of the thread have arrived.
     this.#worker.once('exit', (code) => {
-      this.#usable = false;
-      const cause = this.#cause ?? new Error(`The thread of the database ended with code ${code}.`);
+      this.#isUsable = false;
+      const cause = this.#cause ?? new Error(`the database thread ended with code ${code}`);
       for (const { reject } of this.#pending.values()) reject(unavailable(cause));
       this.#pending.clear();
     });
   }
 
-  /** False once it has ended or is about to. */
-  get usable(): boolean {
-    return this.#usable;
+  /** False when the thread has ended or is about to end. */
+  get isUsable(): boolean {
+    return this.#isUsable;
   }
 
   /**
-   * Runs a statement after those that were given before.
-   * @throws SqliteError; AppError `unavailable` if the thread ends before it answers: what it did may have been done.
+   * Runs a statement after all earlier ones.
+   * @throws SqliteError; AppError `unavailable` if the thread ends before it answers. Then the statement may
+   * have taken effect or not.
    */
   run(statement: Statement): Promise<Result> {
-    if (!this.#usable) return Promise.reject(unavailable(new Error('The thread of the database has ended.')));
+    if (!this.#isUsable) return Promise.reject(unavailable(new Error('the database thread has ended')));
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     this.#lastID += 1;
     const id = this.#lastID;
     try {
       this.#worker.postMessage({ kind: 'run', id, statement } satisfies Request);
     } catch (error) {
-      // A parameter that cannot be cloned.
+      // A parameter cannot be cloned.
       return Promise.reject(error);
     }
     if (this.#pending.size === 0) this.#worker.ref();
@@ -96,10 +97,10 @@ export class SqliteThread {
     return promise;
   }
 
-  /** Answers what was asked, closes the file, and ends the thread. */
+  /** Waits for pending statements, closes the file and ends the thread. */
   async close(): Promise<void> {
-    if (this.#usable) {
-      this.#usable = false;
+    if (this.#isUsable) {
+      this.#isUsable = false;
       this.#worker.ref();
       this.#worker.postMessage({ kind: 'close' } satisfies Request);
     }
@@ -107,11 +108,11 @@ export class SqliteThread {
   }
 
   /**
-   * Ends the thread without closing the file properly: SQLite takes back what was not committed. Waits for the statement
-   * that it runs, which nothing can cut short.
+   * Ends the thread without closing the file. SQLite rolls back its open transaction.
+   * It waits for the running statement, which cannot be interrupted.
    */
   async kill(cause: unknown): Promise<void> {
-    this.#usable = false;
+    this.#isUsable = false;
     this.#cause ??= cause;
     await this.#worker.terminate();
   }
@@ -120,14 +121,14 @@ export class SqliteThread {
     const pending = this.#pending.get(answer.id);
     if (pending === undefined) return;
     this.#pending.delete(answer.id);
-    if (this.#pending.size === 0 && this.#usable) this.#worker.unref();
+    if (this.#pending.size === 0 && this.#isUsable) this.#worker.unref();
     if ('fault' in answer) pending.reject(new SqliteError(answer.fault));
     else pending.resolve(answer.result);
   }
 }
 
-function compileCache(): NodeJS.ProcessEnv {
-  // It is told with a folder for this version of Node in it, and asked for without.
+function compileCacheEnv(): NodeJS.ProcessEnv {
+  // Node adds a folder for its version to the path of the variable, and returns the path with that folder.
   const folder = getCompileCacheDir();
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) };
 }

@@ -1,8 +1,7 @@
 /**
- * One SQLite connection in a thread of its own. Owns opening the file, its settings, and running statements; the only
- * file that imports node:sqlite. Refuses to know what statements are for, whose turn it is, and what errors mean.
- *
- * Started by sqlite-thread.ts, with its settings as workerData. Imports nothing but Node: a thread loads all of it anew.
+ * The code of a thread with one SQLite connection: it opens the file and runs statements. Only this file
+ * imports node:sqlite. thread.ts starts it, with the settings as workerData. It imports only Node modules,
+ * because each thread loads its imports again.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -10,24 +9,27 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Answer, ConnectionSettings, Fault, Request, Result, Statement } from './messages.ts';
 
-// Statements are few, but a list of digests has a statement for each length.
+// The server has few statements, but a statement with a list has one form for each length of the list.
 const MAX_PREPARED = 256;
 
 // The longest pause between two attempts to change to WAL, in milliseconds.
-const LONGEST_PAUSE = 20;
+const MAX_PAUSE = 20;
 
-// Primary result codes of SQLite; an extended code has its primary one in the low byte.
+// Primary result codes of SQLite. An extended code has its primary one in the low byte.
 const BUSY = 5;
 const FULL = 13;
 const CANTOPEN = 14;
 
 interface Prepared {
   readonly statement: StatementSync;
-  /** Whether it gives rows; which columns these have may change with the schema. */
-  readonly returns: boolean;
+  /** True if the statement returns rows. Their columns may change with the schema. */
+  readonly returnsRows: boolean;
 }
 
-/** Opens the file with the first statement, so that what keeps it from being opened fails statements, not the thread. */
+/**
+ * Opens the file with the first statement. If it cannot be opened, that statement fails and the thread
+ * continues.
+ */
 class Connection {
   readonly #settings: ConnectionSettings;
   readonly #prepared = new Map<string, Prepared>();
@@ -37,21 +39,21 @@ class Connection {
     this.#settings = settings;
   }
 
-  run({ sql, parameters, within }: Statement): Result {
+  run({ sql, parameters, inTransaction }: Statement): Result {
     const database = this.#open();
-    if (within && !database.isTransaction) {
-      // After a failed statement SQLite may have rolled back by itself.
+    if (inTransaction && !database.isTransaction) {
+      // After some errors SQLite has already rolled back.
       if (sql === 'rollback') return { columns: [], rows: [], changes: 0 };
       throw new Error('The transaction is no longer open.');
     }
-    const { statement, returns } = this.#prepare(database, sql);
+    const { statement, returnsRows } = this.#prepare(database, sql);
     const values = parameters as SQLInputValue[];
-    if (!returns) {
+    if (!returnsRows) {
       return { columns: [], rows: [], changes: Number(statement.run(...values).changes) };
     }
-    // With setReturnArrays, which the types do not know.
+    // Rows are arrays because of setReturnArrays, which the types ignore.
     const rows = statement.all(...values) as unknown as unknown[][];
-    // Asked after the rows: if the schema has changed, only running the statement tells.
+    // Read after the rows, because a statement notices a changed schema only when it runs.
     return { columns: statement.columns().map(({ name }) => name), rows, changes: 0 };
   }
 
@@ -62,24 +64,24 @@ class Connection {
   }
 
   #open(): DatabaseSync {
-    this.#database ??= opened(this.#settings);
+    this.#database ??= openDatabase(this.#settings);
     return this.#database;
   }
 
   #prepare(database: DatabaseSync, sql: string): Prepared {
-    const known = this.#prepared.get(sql);
-    if (known !== undefined) return known;
+    const cached = this.#prepared.get(sql);
+    if (cached !== undefined) return cached;
     if (this.#prepared.size >= MAX_PREPARED) this.#prepared.clear();
     const statement = database.prepare(sql);
     statement.setReturnArrays(true);
-    const prepared = { statement, returns: statement.columns().length > 0 };
+    const prepared = { statement, returnsRows: statement.columns().length > 0 };
     this.#prepared.set(sql, prepared);
     return prepared;
   }
 }
 
-function opened({ path, busyTimeout, readOnly }: ConnectionSettings): DatabaseSync {
-  if (!readOnly && path !== ':memory:') createPrivately(path);
+function openDatabase({ path, busyTimeout, readOnly }: ConnectionSettings): DatabaseSync {
+  if (!readOnly && path !== ':memory:') createPrivateFile(path);
   const database = new DatabaseSync(path, {
     enableForeignKeyConstraints: true,
     timeout: busyTimeout,
@@ -88,7 +90,7 @@ function opened({ path, busyTimeout, readOnly }: ConnectionSettings): DatabaseSy
   try {
     if (!readOnly) {
       changeToWal(database, busyTimeout);
-      // Without FULL, a commit in WAL mode is not yet durable against a loss of power.
+      // In WAL mode, only FULL makes a commit durable against a loss of power.
       database.exec('pragma synchronous = full');
     }
     return database;
@@ -99,35 +101,36 @@ function opened({ path, busyTimeout, readOnly }: ConnectionSettings): DatabaseSy
 }
 
 /**
- * Makes the file, and its folder, where they are absent, for nobody but this user: SQLite itself would let everyone
- * read it. The files that it puts beside the database get the same permissions. What exists stays as it is.
+ * Makes the file and its folder if they are absent, readable only by this user. SQLite alone would make a
+ * file that other users can read. SQLite gives the same permissions to its files next to the database.
  */
-function createPrivately(path: string): void {
+function createPrivateFile(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    // In one go: to close a file that another connection of this process has opened would undo its locks.
+    // `wx` opens no existing file. Closing a file that another connection of this process uses would release
+    // its locks.
     closeSync(openSync(path, 'wx', 0o600));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return;
-    // As SQLite would have said it, had it made the file.
+    // The result code that SQLite itself would have given.
     throw Object.assign(error as Error, { errcode: code === 'ENOSPC' ? FULL : CANTOPEN });
   }
 }
 
-/** Needs the file for itself for a moment, and SQLite does not wait for that on its own. */
+/** Changes to WAL mode. That needs an exclusive lock, for which SQLite itself does not wait. */
 function changeToWal(database: DatabaseSync, busyTimeout: number): void {
-  const patience = Date.now() + busyTimeout;
+  const deadline = Date.now() + busyTimeout;
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (;;) {
     try {
       database.exec('pragma journal_mode = wal');
       return;
     } catch (error) {
-      if (((errcodeOf(error) ?? 0) & 0xff) !== BUSY || Date.now() >= patience) throw error;
+      if (((errcodeOf(error) ?? 0) & 0xff) !== BUSY || Date.now() >= deadline) throw error;
     }
-    // Chance keeps two processes from asking in step.
-    Atomics.wait(pause, 0, 0, 1 + Math.random() * LONGEST_PAUSE);
+    // A random pause, so that two processes do not retry at the same times.
+    Atomics.wait(pause, 0, 0, 1 + Math.random() * MAX_PAUSE);
   }
 }
 
@@ -158,10 +161,10 @@ function serve(port: MessagePort, connection: Connection): void {
       return;
     }
     connection.close();
-    // Nothing is left to listen to, so the thread ends.
+    // Without an open port, the thread ends.
     port.close();
   });
 }
 
-if (parentPort === null) throw new Error('This file is the entry of a thread.');
+if (parentPort === null) throw new Error('worker.ts must be started as a worker thread');
 serve(parentPort, new Connection(workerData as ConnectionSettings));

@@ -1,5 +1,5 @@
 /**
- * A database from before the catalogue, brought up to date. The state of that time is made by taking the migration back.
+ * The migration of a database without a catalogue. The test makes such a database by reverting the migration.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -16,12 +16,12 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-test('images from before the catalogue are searched, assigned and filtered like new ones', async () => {
+test('searches, assigns and filters images from before the catalogue like new ones', async () => {
   const path = join(folder, 'vitrine.db');
   const store = await openSqlite({ path });
   await store.migrate();
   const shops = [await openShop(store), await openShop(store)];
-  // More than one batch, and not every one has an alt text.
+  // More than one batch. Some images have no alt text.
   for (const [index, shop] of shops.entries()) {
     for (let i = 0; i < 400; i += 1) {
       await shop.images.insert(
@@ -59,7 +59,7 @@ test('images from before the catalogue are searched, assigned and filtered like 
     'drop table collection_holds',
     'drop index audit_replacements',
     'drop table library',
-    // And what came after it: migrations are only ever applied in their order.
+    // Later migrations too, because migrations are applied only in their order.
     "delete from kysely_migration where name >= '0004-catalog'",
   ]) {
     raw.exec(statement);
@@ -75,7 +75,7 @@ test('images from before the catalogue are searched, assigned and filtered like 
     assert.equal((await shop.images.list(page, { search: 'straße' })).total, 300);
     assert.equal((await shop.images.list(page, { altText: 'missing' })).total, 100);
     const [image] = (await shop.images.list(page)).images;
-    await shop.sell(contentOf([image?.imageID ?? '']));
+    await shop.addProduct(contentOf([image?.imageID ?? '']));
     assert.equal((await shop.images.list(page, { unused: true })).total, 399);
     assert.equal((await again.accounts.find(accountID))?.disablePolicy, undefined);
   }

@@ -1,6 +1,4 @@
-/**
- * Databases of earlier versions: what is in them goes on working.
- */
+/** The migration of databases of earlier versions. Their accounts and keys must stay usable. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,10 +15,12 @@ const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
 const ACCOUNT = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';
+/** The ID of a key for one account. */
 const BOUND = '6b0d6c9e-0b5e-4f0e-8f43-0d2f1f9f7a01';
+/** The ID of a key for all accounts. */
 const WIDE = '7cec5bd3-6340-4de4-a923-bf6ec0f7e921';
 
-/** The tables of 0001-initial that a later migration touches, as they were, with an account and two keys. */
+/** The tables of 0001-initial that later migrations change, with an account and two keys. */
 const FIRST_VERSION = [
   `create table accounts (account_id text primary key not null, display_name text not null, created_on bigint not null,
     image_quota bigint, image_count bigint not null, enabled_count bigint not null)`,
@@ -50,7 +50,7 @@ const FIRST_VERSION = [
   `insert into api_key_accounts values ('bound', 0, '${ACCOUNT}')`,
 ];
 
-async function goesOn(store: MetadataStore): Promise<void> {
+async function assertMigratesKeys(store: MetadataStore): Promise<void> {
   await store.migrate();
   assert.deepEqual(await store.accounts.find(ACCOUNT), {
     accountID: ACCOUNT,
@@ -81,7 +81,7 @@ async function goesOn(store: MetadataStore): Promise<void> {
   );
 }
 
-describe('a database of the first version is migrated, and its keys go on working', () => {
+describe('the migration of a database of the first version keeps its keys', () => {
   test('on SQLite', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'vitrine-migration-'));
     const path = join(folder, 'vitrine.db');
@@ -90,7 +90,7 @@ describe('a database of the first version is migrated, and its keys go on workin
     old.close();
     const store = await openSqlite({ path });
     try {
-      await goesOn(store);
+      await assertMigratesKeys(store);
     } finally {
       await store.close();
       await rm(folder, { recursive: true });
@@ -103,7 +103,7 @@ describe('a database of the first version is migrated, and its keys go on workin
     for (const statement of FIRST_VERSION) await postgres.query(url, statement);
     const store = await openPostgres({ url });
     try {
-      await goesOn(store);
+      await assertMigratesKeys(store);
     } finally {
       await store.close();
     }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
-import { explainSqlite, openSqlite } from '../../../src/database/sqlite/sqlite.ts';
+import { classifySqliteError, openSqlite } from '../../../src/database/sqlite/sqlite.ts';
 import type { MetadataStore } from '../../../src/database/store.ts';
 import { AppError } from '../../../src/errors.ts';
 import { type MetadataHarness, metadataConformance } from '../../conformance/metadata.ts';
@@ -14,18 +14,18 @@ import { INITIAL_DATABASE } from '../../support/initial-schema.ts';
 
 metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-sqlite-'));
-  const opened: MetadataStore[] = [];
+  const stores: MetadataStore[] = [];
   const open = async (name = 'vitrine.db') => {
     const store = await openSqlite({ path: join(folder, 'made', 'on demand', name) });
-    opened.push(store);
+    stores.push(store);
     return store;
   };
   const store = await open();
   await store.migrate();
   return {
     store,
-    another: () => open(),
-    unused: () => open('unused.db'),
+    openAnother: () => open(),
+    openEmpty: () => open('unused.db'),
     async reopen() {
       await store.close();
       return open();
@@ -39,13 +39,13 @@ metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
       }
     },
     async destroy() {
-      for (const each of opened) await each.close();
+      for (const each of stores) await each.close();
       await rm(folder, { recursive: true });
     },
   };
 });
 
-describe('SQLite in particular', () => {
+describe('the SQLite store', () => {
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'vitrine-sqlite-'));
@@ -63,7 +63,7 @@ describe('SQLite in particular', () => {
     await store.close();
   });
 
-  test('brings a database of the first version up to this one', async () => {
+  test('migrates a database of the first version', async () => {
     const path = join(folder, 'initial.db');
     const earlier = new DatabaseSync(path);
     for (const statement of INITIAL_DATABASE) earlier.exec(statement);
@@ -81,13 +81,13 @@ describe('SQLite in particular', () => {
     await store.close();
   });
 
-  test('may be closed twice, and unused', async () => {
+  test('can be closed twice, and without use', async () => {
     const store = await openSqlite({ path: join(folder, 'unused.db') });
     await store.close();
     await store.close();
   });
 
-  test('opens and migrates a new file from five stores at once', async () => {
+  test('opens and migrates a new file from five concurrent stores', async () => {
     const path = join(folder, 'at once.db');
     const stores = await Promise.all(Array.from({ length: 5 }, () => openSqlite({ path })));
     await Promise.all(stores.map((store) => store.migrate()));
@@ -97,7 +97,7 @@ describe('SQLite in particular', () => {
     }
   });
 
-  test('refuses a database of a newer version, and says so', async () => {
+  test('refuses a database of a newer version with its migration in the message', async () => {
     const path = join(folder, 'newer.db');
     const store = await openSqlite({ path });
     await store.migrate();
@@ -108,7 +108,7 @@ describe('SQLite in particular', () => {
     await store.close();
   });
 
-  test('answers “unavailable” when another process writes for longer than its patience, then recovers', async () => {
+  test('rejects with “unavailable” when another process writes for too long, and then recovers', async () => {
     const path = join(folder, 'busy.db');
     const store = await openSqlite({ path, busyTimeout: 100 });
     await store.migrate();
@@ -128,43 +128,46 @@ describe('SQLite in particular', () => {
     await store.close();
   });
 
-  test('waits for another process that writes, without holding the event loop', async () => {
+  test('waits for another process that writes, without blocking the event loop', async () => {
     const path = join(folder, 'wait.db');
     const store = await openSqlite({ path });
     await store.migrate();
     const other = new DatabaseSync(path);
     other.exec('begin immediate');
-    const created = store.accounts.create(accountOf(), BY);
-    // The event loop is what ends the other transaction here; so were it held, the creation would fail.
+    const creation = store.accounts.create(accountOf(), BY);
+    // The event loop ends the other transaction. If it were blocked, the creation would fail.
     setTimeout(() => {
       other.exec('commit');
       other.close();
     }, 50);
-    assert.equal(await created, 'created');
+    assert.equal(await creation, 'created');
     await store.close();
   });
 
-  test('refuses a path that cannot be opened as “unavailable”', async () => {
+  test('rejects with “unavailable” for a path that cannot be opened', async () => {
     const file = join(folder, 'a file');
     await writeFile(file, '');
     await assert.rejects(openSqlite({ path: join(file, 'vitrine.db') }), { code: 'unavailable' });
     await assert.rejects(openSqlite({ path: folder }), { code: 'unavailable' });
   });
 
-  test('tells a full disk, a read-only file and a duplicate by their codes', () => {
+  test('classifies a full disk, a read-only file and a duplicate by their codes', () => {
     const path = join(folder, 'codes.db');
     const database = new DatabaseSync(path);
     database.exec('create table t (a text unique)');
     database.exec('pragma max_page_count = 3');
     const full = thrownBy(() => database.exec(`insert into t values ('${'x'.repeat(100_000)}')`));
-    assert.equal(codeOf(explainSqlite(full)), 'storage-full');
+    assert.equal(codeOf(classifySqliteError(full)), 'storage-full');
     database.exec(`insert into t values ('a')`);
-    assert.equal(explainSqlite(thrownBy(() => database.exec(`insert into t values ('a')`))), 'violated');
-    assert.equal(explainSqlite(thrownBy(() => database.exec('select nonsense'))), undefined);
+    assert.equal(
+      classifySqliteError(thrownBy(() => database.exec(`insert into t values ('a')`))),
+      'unique-violation',
+    );
+    assert.equal(classifySqliteError(thrownBy(() => database.exec('select nonsense'))), undefined);
     database.close();
     const readOnly = new DatabaseSync(path, { readOnly: true });
-    const refused = thrownBy(() => readOnly.exec(`insert into t values ('b')`));
-    assert.equal(codeOf(explainSqlite(refused)), 'unavailable');
+    const refusal = thrownBy(() => readOnly.exec(`insert into t values ('b')`));
+    assert.equal(codeOf(classifySqliteError(refusal)), 'unavailable');
     readOnly.close();
   });
 });
@@ -178,6 +181,6 @@ function thrownBy(work: () => void): unknown {
   throw new Error('Nothing was thrown.');
 }
 
-function codeOf(meaning: unknown): string | undefined {
-  return meaning instanceof AppError ? meaning.code : undefined;
+function codeOf(errorClass: unknown): string | undefined {
+  return errorClass instanceof AppError ? errorClass.code : undefined;
 }

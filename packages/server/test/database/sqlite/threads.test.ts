@@ -1,6 +1,6 @@
 /**
- * SQLite beside the event loop: what a writer that waits holds up and what not, and what becomes of transactions whose
- * thread, or whose caller, is gone.
+ * The threads of SQLite: the calls that a waiting write delays, the queues, and the outcome of transactions
+ * whose thread ends.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -11,19 +11,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../../../src/database/schema/tables.ts';
 import { type KyselyOverThreads, kyselyOver } from '../../../src/database/sqlite/driver.ts';
 import type { Statement } from '../../../src/database/sqlite/messages.ts';
-import { explainSqlite, openSqlite, type SqliteOptions } from '../../../src/database/sqlite/sqlite.ts';
+import { classifySqliteError, openSqlite, type SqliteOptions } from '../../../src/database/sqlite/sqlite.ts';
 import { SqliteThread } from '../../../src/database/sqlite/thread.ts';
 import { AppError } from '../../../src/errors.ts';
-import { assertCheckedOnceWhileItHangs } from '../../conformance/metadata-check.ts';
-import { accountOf, BY, furnishedAccount, newImage } from '../../conformance/metadata-samples.ts';
+import { assertOneCheckWhileHanging } from '../../conformance/metadata-check.ts';
+import { accountOf, accountWithImage, BY, newImage } from '../../conformance/metadata-samples.ts';
 
-/** Far longer than any test: who waits this long would fail it. */
-const FOREVER = 60_000;
+/** A timeout that is longer than any test, in milliseconds. */
+const NO_TIMEOUT = 60_000;
 
 const QUOTA = { defaultQuota: 300 };
 const UNAVAILABLE = { name: 'AppError', code: 'unavailable', retryAfter: 1 };
@@ -40,13 +40,16 @@ function newPath(): string {
   return join(folder, `${files}.db`);
 }
 
-/** A migrated store with an account, and a function that makes its writes wait until the one that it returns is called. */
-async function furnished(options: Partial<SqliteOptions> = {}) {
+/**
+ * A migrated store with an account. `blockWrites` makes its writes wait, and returns a function that ends
+ * this.
+ */
+async function openStore(options: Partial<SqliteOptions> = {}) {
   const path = newPath();
-  const store = await openSqlite({ path, busyTimeout: FOREVER, ...options });
+  const store = await openSqlite({ path, busyTimeout: NO_TIMEOUT, ...options });
   await store.migrate();
-  const { images, first } = await furnishedAccount(store);
-  const holdWrites = () => {
+  const { images, first } = await accountWithImage(store);
+  const blockWrites = () => {
     const other = new DatabaseSync(path);
     other.exec('begin immediate');
     return () => {
@@ -54,11 +57,11 @@ async function furnished(options: Partial<SqliteOptions> = {}) {
       other.close();
     };
   };
-  return { path, store, images, first, holdWrites };
+  return { path, store, images, first, blockWrites };
 }
 
-/** Whether a promise is settled, as far as this turn of the event loop knows. */
-function watched<T>(promise: Promise<T>) {
+/** The state of a promise. It changes in the turn of the event loop in which the promise settles. */
+function stateOf<T>(promise: Promise<T>) {
   const state = { settled: false };
   const settle = () => {
     state.settled = true;
@@ -67,13 +70,13 @@ function watched<T>(promise: Promise<T>) {
   return state;
 }
 
-describe('a write that waits', () => {
-  test('holds up neither the event loop nor whoever reads', async () => {
-    const { store, images, first, holdWrites } = await furnished();
-    const release = holdWrites();
+describe('a waiting write', () => {
+  test('delays neither the event loop nor reads', async () => {
+    const { store, images, first, blockWrites } = await openStore();
+    const release = blockWrites();
     const written = images.insert(newImage('a'), QUOTA);
-    const state = watched(written);
-    for (let i = 0; i < 100; i += 1) await turn();
+    const state = stateOf(written);
+    for (let i = 0; i < 100; i += 1) await nextTurn();
     assert.equal((await images.list({ skip: 0, count: 20 })).total, 1);
     assert.equal((await store.findPublicImage(first.publicID))?.imageID, first.imageID);
     assert.equal(state.settled, false);
@@ -83,11 +86,11 @@ describe('a write that waits', () => {
     await store.close();
   });
 
-  test('makes other writes wait no longer than they are ready to, and then goes on', async () => {
-    const { store, images, holdWrites } = await furnished({ patience: 100 });
-    const release = holdWrites();
+  test('makes other writes fail after their timeout, and then continues', async () => {
+    const { store, images, blockWrites } = await openStore({ timeout: 100 });
+    const release = blockWrites();
     const written = images.insert(newImage('a'), QUOTA);
-    const state = watched(written);
+    const state = stateOf(written);
     await assert.rejects(images.insert(newImage('b'), QUOTA), UNAVAILABLE);
     await assert.rejects(store.keys.touch('a key', new Date(), new Date()), UNAVAILABLE);
     assert.equal(state.settled, false);
@@ -97,30 +100,30 @@ describe('a write that waits', () => {
     await store.close();
   });
 
-  test('is ended by the close of the store, which waits for it and for those behind it', async () => {
-    const { path, store, images, holdWrites } = await furnished();
-    const release = holdWrites();
+  test('delays the close of the store, which also waits for the writes behind it', async () => {
+    const { path, store, images, blockWrites } = await openStore();
+    const release = blockWrites();
     const written = ['a', 'b', 'c'].map((bytes) => images.insert(newImage(bytes), QUOTA));
     await images.list({ skip: 0, count: 1 });
-    const closed = store.close();
-    const state = watched(closed);
-    for (let i = 0; i < 100; i += 1) await turn();
+    const closing = store.close();
+    const state = stateOf(closing);
+    for (let i = 0; i < 100; i += 1) await nextTurn();
     assert.equal(state.settled, false);
     await assert.rejects(images.insert(newImage('d'), QUOTA));
     await assert.rejects(images.list({ skip: 0, count: 1 }));
     release();
     for (const outcome of await Promise.all(written)) assert.equal(outcome.kind, 'inserted');
-    await closed;
+    await closing;
     assert.equal(existsSync(`${path}-wal`), false, 'the log was written back');
   });
 });
 
-describe('what is read', () => {
-  test('is what was acknowledged before, by whichever thread it was written', async () => {
-    const { store, images, holdWrites } = await furnished();
-    // From here on there is a thread that reads.
-    const release = holdWrites();
-    const written = images.insert(newImage('first of them'), QUOTA);
+describe('a read', () => {
+  test('has all changes that were acknowledged before, also from another thread', async () => {
+    const { store, images, blockWrites } = await openStore();
+    // This lookup has to wait, so it starts the thread for lookups.
+    const release = blockWrites();
+    const written = images.insert(newImage('first'), QUOTA);
     await images.list({ skip: 0, count: 1 });
     release();
     await written;
@@ -132,8 +135,8 @@ describe('what is read', () => {
     await store.close();
   });
 
-  test('to check may be given up, which leaves nothing behind', async () => {
-    const { store, images } = await furnished();
+  test('of a cancelled check does not prevent later writes', async () => {
+    const { store, images } = await openStore();
     for (let i = 0; i < 50; i += 1) {
       const control = new AbortController();
       const checked = store.check(control.signal);
@@ -149,12 +152,12 @@ describe('what is read', () => {
     ['kysely', 8],
     ['searching', 1],
   ] as const) {
-    test(`and given up before it began is not run: ${lane}`, async (t) => {
-      // Less than it takes a thread to start.
+    test(`is not run if its timeout ends before its start: ${lane}`, async (t) => {
+      // The timeout is shorter than the start of a thread.
       const over = await openThreads(t, newPath(), 1);
-      // While this has the turn to write, whatever is read is read elsewhere.
+      // While the transaction has the write slot, reads go to the reader threads.
       await over.kysely.transaction().execute(async () => {
-        const slow = Array.from({ length: 50 }, () => slowly(over[lane]).execute());
+        const slow = Array.from({ length: 50 }, () => slowQuery(over[lane]).execute());
         for (const each of slow) await assert.rejects(each, UNAVAILABLE);
       });
       await over.close();
@@ -162,41 +165,41 @@ describe('what is read', () => {
     });
   }
 
-  test('is not held up by searches', async (t) => {
+  test('is not delayed by searches', async (t) => {
     const over = await openThreads(t);
     await insert('a').execute(over.kysely);
-    // Kysely takes its time over the first of its statements.
-    await slowly(over.searching).execute();
+    // The first statement of Kysely takes longer.
+    await slowQuery(over.searching).execute();
     await over.kysely.transaction().execute(async () => {
-      const searches = Array.from({ length: 20 }, () => watched(slowly(over.searching).execute()));
+      const searches = Array.from({ length: 20 }, () => stateOf(slowQuery(over.searching).execute()));
       assert.deepEqual(await over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute(), [{ a: 'a' }]);
       assert.equal(searches.at(-1)?.settled, false);
     });
   });
 
-  test('beyond what may wait is refused at once', async (t) => {
+  test('is rejected at once if the queue is full', async (t) => {
     const over = await openThreads(t);
     await over.kysely.transaction().execute(async () => {
       const reads = Array.from({ length: 5_000 }, () =>
         over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute(),
       );
       const outcomes = await Promise.allSettled(reads);
-      const refused = outcomes.filter(({ status }) => status === 'rejected');
-      assert.ok(refused.length > 0 && refused.length < 1_000, `${refused.length} were refused`);
+      const rejected = outcomes.filter(({ status }) => status === 'rejected');
+      assert.ok(rejected.length > 0 && rejected.length < 1_000, `${rejected.length} were rejected`);
     });
   });
 });
 
 describe('the check', () => {
-  test('fails when only who writes can still read', async () => {
-    const { path, store } = await furnished();
+  test('fails if only the writer thread can read', async () => {
+    const { path, store } = await openStore();
     await store.check();
-    // The writer has the file open; whoever opens it from now on finds none.
+    // The writer has the file open. A new connection cannot open it any more.
     await rename(path, `${path}-elsewhere`);
-    // At once, so that somebody would have to wait, and there is a thread that reads.
-    const read = await Promise.allSettled([store.accounts.isEmpty(), store.accounts.isEmpty()]);
+    // Two reads at the same time, so that the second one starts the thread for lookups.
+    const reads = await Promise.allSettled([store.accounts.isEmpty(), store.accounts.isEmpty()]);
     assert.deepEqual(
-      read.map(({ status }) => status),
+      reads.map(({ status }) => status),
       ['fulfilled', 'rejected'],
     );
     await assert.rejects(store.check(), UNAVAILABLE);
@@ -205,28 +208,28 @@ describe('the check', () => {
     await store.close();
   });
 
-  test('that hangs is not begun again before it has ended, though it is told to stop', async () => {
-    const { store, holdWrites } = await furnished();
-    await assertCheckedOnceWhileItHangs(store, async () => {
-      const release = holdWrites();
+  test('that hangs is started again only after it has ended', async () => {
+    const { store, blockWrites } = await openStore();
+    await assertOneCheckWhileHanging(store, async () => {
+      const release = blockWrites();
       return async () => release();
     });
     await store.close();
   });
 });
 
-/** Some milliseconds of work for a thread before it gives one row. */
-function slowly(kysely: Kysely<Schema>) {
+/** A query that takes a thread some milliseconds and returns one row. */
+function slowQuery(kysely: Kysely<Schema>) {
   const numbers = sql<{ n: number }>`(with recursive n (n) as
     (select 1 union all select n + 1 from n where n < 100000) select max(n) as n from n)`;
   return kysely.selectFrom(numbers.as('numbers')).selectAll();
 }
 
-/** Kysely over threads that the test can end, and all of them so far. */
+/** Kysely over threads that the test can end. `threads` has all threads that were started. */
 async function openThreads(
   t: TestContext,
   path = newPath(),
-  patience = FOREVER,
+  timeout = NO_TIMEOUT,
 ): Promise<KyselyOverThreads & { threads: SqliteThread[]; reads: () => number }> {
   const threads: SqliteThread[] = [];
   let reads = 0;
@@ -236,18 +239,18 @@ async function openThreads(
       return super.run(statement);
     }
   }
-  const thread = (readOnly: boolean) => {
-    const kind = readOnly ? CountingThread : SqliteThread;
-    const started = new kind({ path, busyTimeout: FOREVER, readOnly });
-    threads.push(started);
-    return started;
+  const newThread = (readOnly: boolean) => {
+    const Thread = readOnly ? CountingThread : SqliteThread;
+    const thread = new Thread({ path, busyTimeout: NO_TIMEOUT, readOnly });
+    threads.push(thread);
+    return thread;
   };
-  const writer = thread(false);
+  const writer = newThread(false);
   const over = kyselyOver({
     writer,
-    newWriter: () => thread(false),
-    newReader: () => thread(true),
-    patience,
+    newWriter: () => newThread(false),
+    newReader: () => newThread(true),
+    timeout,
   });
   t.after(() => over.close());
   await sql`create table t (a text not null unique)`.execute(over.kysely);
@@ -261,13 +264,13 @@ async function values({ kysely }: KyselyOverThreads): Promise<string[]> {
   return rows.map(({ a }) => a);
 }
 
-describe('a thread that ends', () => {
-  test('fails the transaction that it had, and whoever comes next gets another', async (t) => {
+describe('a thread', () => {
+  test('that ends fails its transaction, and the next statement gets a new thread', async (t) => {
     const over = await openThreads(t);
     const outcome = over.kysely.transaction().execute(async (trx) => {
       await insert('lost').execute(trx);
       await over.threads[0]?.kill(new Error('killed'));
-      // Were this one done on its own, half a transaction would stay.
+      // If this statement ran alone, half of the transaction would be stored.
       await insert('half').execute(trx);
     });
     await assert.rejects(outcome, UNAVAILABLE);
@@ -276,16 +279,16 @@ describe('a thread that ends', () => {
     assert.equal(over.threads.length, 2);
   });
 
-  test('fails whoever waits for its answer, with the cause', async (t) => {
+  test('that ends fails its pending statements with the cause', async (t) => {
     const over = await openThreads(t);
     await over.kysely.transaction().execute(async (trx) => {
-      // Of another thread, because this one has its transaction.
+      // A lookup in another thread, because the writer has the transaction.
       const read = over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute();
       const failed = assert.rejects(read, (error) => {
-        assert.equal(((explainSqlite(error) as Error).cause as Error).message, 'killed');
+        assert.equal(((classifySqliteError(error) as Error).cause as Error).message, 'killed');
         return true;
       });
-      while (over.threads.length < 2) await turn();
+      while (over.threads.length < 2) await nextTurn();
       await Promise.all([failed, over.threads[1]?.kill(new Error('killed'))]);
       await insert('a').execute(trx);
     });
@@ -293,25 +296,25 @@ describe('a thread that ends', () => {
     assert.equal(over.threads.length, 3);
   });
 
-  test('is not needed for a file that cannot be opened, which is tried again with each statement', async () => {
-    const below = newPath();
-    await writeFile(below, '');
+  test('opens the file again with each statement until it can be opened', async () => {
+    const blocker = newPath();
+    await writeFile(blocker, '');
     const thread = new SqliteThread({
-      path: join(below, 'folder', 'a.db'),
-      busyTimeout: FOREVER,
+      path: join(blocker, 'folder', 'a.db'),
+      busyTimeout: NO_TIMEOUT,
       readOnly: false,
     });
-    const statement = { sql: 'select 1 as one', parameters: [], within: false };
-    const refused = await thread.run(statement).catch((error: unknown) => explainSqlite(error));
-    assert.equal(refused instanceof AppError && refused.code, 'unavailable');
-    await rm(below);
+    const statement = { sql: 'select 1 as one', parameters: [], inTransaction: false };
+    const refusal = await thread.run(statement).catch((error: unknown) => classifySqliteError(error));
+    assert.equal(refusal instanceof AppError && refusal.code, 'unavailable');
+    await rm(blocker);
     assert.deepEqual(await thread.run(statement), { columns: ['one'], rows: [[1]], changes: 0 });
     await thread.close();
   });
 });
 
 describe('a transaction', () => {
-  test('that SQLite took back is not continued outside of one', async (t) => {
+  test('that SQLite rolled back runs no more statements', async (t) => {
     const over = await openThreads(t);
     const outcome = over.kysely.transaction().execute(async (trx) => {
       await insert('a').execute(trx);
@@ -323,21 +326,21 @@ describe('a transaction', () => {
     assert.deepEqual(await values(over), ['c']);
   });
 
-  test('that cannot be committed is taken back, and the next one begins', async (t) => {
+  test('that cannot be committed is rolled back, and the next one runs', async (t) => {
     const over = await openThreads(t);
     await sql`create table child (a text references t (a) deferrable initially deferred)`.execute(
       over.kysely,
     );
     const outcome = over.kysely.transaction().execute(async (trx) => {
       await insert('a').execute(trx);
-      await sql`insert into child values ('nobody')`.execute(trx);
+      await sql`insert into child values ('missing')`.execute(trx);
     });
     await assert.rejects(outcome, { errcode: 787 });
     await over.kysely.transaction().execute((trx) => insert('b').execute(trx));
     assert.deepEqual(await values(over), ['b']);
   });
 
-  test('has its turn alone, and in the order of asking', async (t) => {
+  test('runs alone, in the order of arrival', async (t) => {
     const over = await openThreads(t);
     const order: string[] = [];
     await Promise.all(
@@ -345,18 +348,18 @@ describe('a transaction', () => {
         over.kysely.transaction().execute(async (trx) => {
           order.push(`${name} begins`);
           await insert(name).execute(trx);
-          await turn();
+          await nextTurn();
           order.push(`${name} ends`);
         }),
       ),
     );
     const expected = ['a', 'b', 'c', 'd'].flatMap((name) => [`${name} begins`, `${name} ends`]);
     assert.deepEqual(order, expected);
-    assert.equal(over.threads.length, 1, 'nobody read meanwhile');
+    assert.equal(over.threads.length, 1, 'no lookup had to wait');
   });
 });
 
-test('values and errors cross as they are', async (t) => {
+test('values and errors cross the thread boundary unchanged', async (t) => {
   const over = await openThreads(t);
   const bytes = new Uint8Array([0, 255]);
   const { rows } =
@@ -370,7 +373,7 @@ test('values and errors cross as they are', async (t) => {
   const twice = await insert('b')
     .execute(over.kysely)
     .catch((error: unknown) => error);
-  assert.equal(explainSqlite(twice), 'violated');
+  assert.equal(classifySqliteError(twice), 'unique-violation');
   assert.match(String((twice as Error).stack), /sqlite\/worker/);
   await assert.rejects(sql`select ${{ not: () => 'data' }}`.execute(over.kysely), { name: 'DataCloneError' });
   await assert.rejects(sql`select ${1}, ${new Date()}`.execute(over.kysely), {
@@ -379,7 +382,7 @@ test('values and errors cross as they are', async (t) => {
   await assert.rejects(sql`select nonsense`.execute(over.kysely), /no such column: nonsense/);
 });
 
-test('columns keep their names when another process takes one away', async (t) => {
+test('columns keep their names when another process drops one', async (t) => {
   const path = newPath();
   const { kysely } = await openThreads(t, path);
   await sql`create table u (a text, b text)`.execute(kysely);
@@ -393,34 +396,34 @@ test('columns keep their names when another process takes one away', async (t) =
 });
 
 describe('a process', () => {
-  for (const [what, end] of [
-    ['that closed its store', 'await store.close();'],
-    ['that forgot to', ''],
+  for (const [name, end] of [
+    ['with a closed store', 'await store.close();'],
+    ['with an open store', ''],
   ] as const) {
-    test(`${what} ends by itself`, async () => {
+    test(`${name} ends when it has nothing to do`, async () => {
       const path = newPath();
       const source = new URL('../../../src/database/sqlite/sqlite.ts', import.meta.url);
       const code = `
         import { openSqlite } from '${source}';
         const store = await openSqlite({ path: process.argv[1] });
         await store.migrate();
-        // At once, so that there is a thread for each.
+        // At the same time, so that each kind of thread starts.
         await Promise.all([store.accounts.isEmpty(), store.accounts.isEmpty(), store.keys.touch('a', new Date(), new Date())]);
         ${end}
         console.log('done');`;
       const options = ['--conditions=vitrine-source', '--input-type=module', '-e', code, path];
       const child = spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
-      let said = '';
+      let output = '';
       child.stdout.on('data', (chunk) => {
-        said += chunk;
+        output += chunk;
       });
       assert.deepEqual(await once(child, 'close'), [0, null]);
-      assert.equal(said, 'done\n');
+      assert.equal(output, 'done\n');
     });
   }
 });
 
-test('an account is there for all stores of a process, and for those after it', async () => {
+test('a second store of the process sees an account after the first store was closed', async () => {
   const path = newPath();
   const [one, two] = await Promise.all([openSqlite({ path }), openSqlite({ path })]);
   await one.migrate();
