@@ -14,11 +14,8 @@ if (major < needed) {
   );
   process.exit(1);
 }
-// The server starts as with start.mjs. Other commands are too short for the module hooks to pay off, so they
-// only keep compiled code.
-if (process.argv[2] === 'serve') {
-  await import('./quick-start.mjs');
-} else if (process.env.NODE_COMPILE_CACHE === undefined) {
+// Keeps compiled code for the next start, as in start.mjs.
+if (process.env.NODE_COMPILE_CACHE === undefined) {
   const { enableCompileCache } = await import('node:module');
   enableCompileCache(fileURLToPath(new URL('.compiled', import.meta.url)));
 }
