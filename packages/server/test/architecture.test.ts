@@ -35,6 +35,7 @@ const ROOMS = [
 
 /** The folders of a large room, from the bottom to the top. Folders in one line do not import each other. */
 const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  http: [['shared'], ['connection'], ['access', 'delivery', 'system'], ['images'], ['catalog'], ['']],
   cli: [['terminal'], ['admin', 'remote'], ['']],
   imaging: [['formats'], [''], ['worker'], ['pool']],
 };
@@ -205,6 +206,15 @@ describe('the source tree', () => {
 
   test('has no import circles', () => {
     assert.deepEqual(importCircles(read), []);
+  });
+
+  test('reports an import between two folders of http, and one upward in it', () => {
+    assert.deepEqual(wrongFolderImports(withImport('http/access/keys.ts', '../system/docs.ts')), [
+      'http/access/keys.ts imports http/system/docs.ts',
+    ]);
+    assert.deepEqual(wrongFolderImports(withImport('http/shared/cors.ts', '../server.ts')), [
+      'http/shared/cors.ts imports http/server.ts',
+    ]);
   });
 
   test('reports an import circle', () => {
