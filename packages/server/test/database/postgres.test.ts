@@ -55,7 +55,7 @@ metadataConformance(
         return openAnother();
       },
       async openEmpty() {
-        const other = await openPostgres({ url: await server().createDatabase() });
+        const other = await openPostgres({ url: await server().createEmptyDatabase() });
         stores.push(other);
         return other;
       },
@@ -70,7 +70,7 @@ metadataConformance(
 
 describe('the PostgreSQL store', { skip }, () => {
   test('migrates a new database from five concurrent stores', async () => {
-    const url = await server().createDatabase();
+    const url = await server().createEmptyDatabase();
     const stores = await Promise.all(Array.from({ length: 5 }, () => openPostgres({ url })));
     await Promise.all(stores.map((store) => store.migrate()));
     for (const store of stores) {
@@ -80,7 +80,7 @@ describe('the PostgreSQL store', { skip }, () => {
   });
 
   test('migrates a database of the first version', async () => {
-    const url = await server().createDatabase();
+    const url = await server().createEmptyDatabase();
     for (const statement of INITIAL_DATABASE) await server().query(url, statement);
     const store = await openPostgres({ url });
     await assertMigratesInitial(store);

@@ -60,7 +60,7 @@ describe('the maintenance commands', () => {
       found.out,
       /^counters: wrong counters of the account: bytes 1 instead of \d+ \(account [0-9a-f-]{36}\)$/m,
     );
-    assert.equal(found.err, 'something is wrong: 1 finding\n');
+    assert.equal(found.err, 'problems found: 1 finding\n');
     const repaired = await user.run(['verify', '--repair'], { env });
     assert.equal(repaired.code, 0, repaired.err);
     assert.match(repaired.out, /: repaired\n1 original checked, 1 finding, 1 repaired\n$/);
