@@ -161,7 +161,7 @@ describe('failing system calls while clients write', { skip }, () => {
     await fault.end();
     assert.equal(answer?.status, 201, 'the image is stored');
     journal.addImage(answer.json(), digest);
-    assert.deepEqual(await library.inspect({ whole: true }), []);
+    assert.deepEqual(await library.inspect({ allImages: true }), []);
   });
 });
 

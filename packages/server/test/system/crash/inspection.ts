@@ -22,7 +22,7 @@ export interface InspectionOptions {
   readonly journal: Journal;
   readonly pictures: PictureSet;
   /** Compares all images, not only those with requests since the last comparison. */
-  readonly whole?: boolean;
+  readonly allImages?: boolean;
 }
 
 /** How much the mean of a delivered colour may differ from the original. */
@@ -36,7 +36,7 @@ const RETRIED_UPLOADS = 5;
  * @returns a sentence for each difference
  */
 export async function inspectLibrary(options: InspectionOptions): Promise<string[]> {
-  const { journal, query, whole = false } = options;
+  const { journal, query, allImages = false } = options;
   const stored = await readImages(query);
   const byID = new Map(stored.map((image) => [image.imageID, image]));
   const problems = [
@@ -44,7 +44,7 @@ export async function inspectLibrary(options: InspectionOptions): Promise<string
     ...(await checkList(options, stored)),
     ...addUnansweredUploads(journal, stored),
   ];
-  const images = whole ? [...journal.images.values()] : journal.changedImages();
+  const images = allImages ? [...journal.images.values()] : journal.changedImages();
   for (const image of images) problems.push(...(await checkImage(options, image, byID.get(image.imageID))));
   for (const { digest, size } of stored) problems.push(...(await checkBlob(options.blobs, digest, size)));
   problems.push(...(await checkProducts(options)), ...(await checkLineItems(options)));
@@ -71,13 +71,13 @@ async function checkList({ url }: InspectionOptions, stored: readonly StoredImag
     const total = answer.headers.get('x-total-count');
     if (total !== String(stored.length))
       problems.push(`the list counts ${total} images, the records are ${stored.length}`);
-    const listed = answer
+    const actual = answer
       .json()
       .map((image: ListedImage) => `${image.imageID} ${image.altText} ${Boolean(image.disabledOn)}`);
     const expected = stored
       .slice(skip, skip + PAGE)
       .map(({ imageID, altText, disabled }) => `${imageID} ${altText} ${disabled}`);
-    if (!isDeepStrictEqual(listed, expected)) problems.push(`the list from ${skip} differs from the records`);
+    if (!isDeepStrictEqual(actual, expected)) problems.push(`the list from ${skip} differs from the records`);
   }
   return problems;
 }
@@ -182,13 +182,13 @@ async function checkBlob(blobs: string, digest: string, size: number): Promise<s
 
 async function checkProducts({ url, journal }: InspectionOptions): Promise<string[]> {
   const problems: string[] = [];
-  const seen = new Set<string>();
+  const listedIDs = new Set<string>();
   for (let skip = 0; ; skip += PAGE) {
     const answer = await sendRequest(url, { path: `${PRODUCTS}?skip=${skip}&count=${PAGE}` });
     if (answer?.status !== 200) return [`the list of products was answered ${answer?.status}`];
     const products: { productID: string; title: string; images?: { imageID: string }[] }[] = answer.json();
     for (const { productID, title, images = [] } of products) {
-      seen.add(productID);
+      listedIDs.add(productID);
       const content: ProductContent = { title, imageIDs: images.map(({ imageID }) => imageID) };
       const entry = journal.products.get(productID);
       const requested = entry ? [entry.content, entry.pending] : [journal.pendingProducts.get(title)];
@@ -202,7 +202,7 @@ async function checkProducts({ url, journal }: InspectionOptions): Promise<strin
     if (products.length === 0) break;
   }
   for (const productID of journal.products.keys()) {
-    if (!seen.has(productID)) problems.push(`product ${productID} was acknowledged and is missing`);
+    if (!listedIDs.has(productID)) problems.push(`product ${productID} was acknowledged and is missing`);
   }
   return problems;
 }

@@ -28,11 +28,12 @@ export interface Library {
   /** Lets clients write until the condition is true or the server ends. Checks it after each answer. */
   writeUntil(condition: () => boolean): Promise<void>;
   /**
-   * Compares the library with the journal. @returns a sentence for each difference
-   * @param options with `whole`, all images are compared, not only those with requests since the last time
+   * Compares the library with the journal.
+   * @param options with `allImages`, images without requests since the last comparison too
+   * @returns a sentence for each difference
    */
-  inspect(options?: { whole: boolean }): Promise<string[]>;
-  /** Starts a server that has ended again. */
+  inspect(options?: { allImages: boolean }): Promise<string[]>;
+  /** Starts the server again after it has ended. */
   restart(): Promise<void>;
   /** Reads the records of images from the database. */
   readImages(): Promise<StoredImage[]>;
@@ -87,14 +88,14 @@ export async function startLibrary(
       server = await startServerProcess(serverOptions);
     },
     readImages: () => readImages(query),
-    inspect: async ({ whole } = { whole: false }) => [
+    inspect: async ({ allImages } = { allImages: false }) => [
       ...(await inspectLibrary({
         url: server.url,
         blobs: join(data, 'blobs'),
         query,
         journal,
         pictures,
-        whole,
+        allImages,
       })),
       ...(postgres ? [] : await checkSqliteFile(query)),
     ],

@@ -54,7 +54,7 @@ describe('a server whose PostgreSQL stops', { skip }, () => {
     );
     assert.deepEqual(problems.slice(0, 5), []);
     assert.deepEqual([...journal.rejections.keys()], [503]);
-    assert.deepEqual((await library.inspect({ whole: true })).slice(0, 5), []);
+    assert.deepEqual((await library.inspect({ allImages: true })).slice(0, 5), []);
   });
 
   test('serves links that were requested before', async (t) => {

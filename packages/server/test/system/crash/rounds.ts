@@ -120,8 +120,8 @@ async function runRounds(
     return server;
   };
 
-  const findProblems = async (server: ServerProcess, whole: boolean): Promise<string[]> => [
-    ...(await inspectLibrary({ url: server.url, blobs, query, journal, pictures, whole })),
+  const findProblems = async (server: ServerProcess, allImages: boolean): Promise<string[]> => [
+    ...(await inspectLibrary({ url: server.url, blobs, query, journal, pictures, allImages })),
     ...(postgres ? [] : await checkSqliteFile(query)),
   ];
 

@@ -83,7 +83,7 @@ test('slow syncs of the database delay a write, but not /livez, warm links and l
   assert.equal(await uploading, 201);
   assert.deepEqual(statuses, [200]);
   assert.deepEqual(listBlocked(waits), []);
-  assert.deepEqual(await library.inspect({ whole: true }), []);
+  assert.deepEqual(await library.inspect({ allImages: true }), []);
 });
 
 test('slow links of blobs delay uploads, but not /livez, warm links and lists', {
@@ -104,5 +104,5 @@ test('slow links of blobs delay uploads, but not /livez, warm links and lists', 
   assert.deepEqual(new Set(await uploads), new Set([201]));
   assert.deepEqual(statuses, [200]);
   assert.deepEqual(listBlocked(waits), []);
-  assert.deepEqual(await library.inspect({ whole: true }), []);
+  assert.deepEqual(await library.inspect({ allImages: true }), []);
 });

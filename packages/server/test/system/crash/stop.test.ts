@@ -46,5 +46,5 @@ test('a stop under load finishes running requests, and unanswered ones leave no 
       expected && [expected.digest, expected.altText, expected.disabled],
     );
   }
-  assert.deepEqual((await library.inspect({ whole: true })).slice(0, 5), []);
+  assert.deepEqual((await library.inspect({ allImages: true })).slice(0, 5), []);
 });
