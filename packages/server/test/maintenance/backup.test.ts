@@ -1,6 +1,6 @@
 /**
- * Backups of libraries that are written to meanwhile, what is restored from them, onto either database; and backups that
- * were cut, altered, or are for another place.
+ * Backups that are made while clients upload, and restores of them to both databases. Truncated, altered and
+ * forged backups must be rejected without leaving files.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -34,28 +34,28 @@ import { skip as noStrace } from '../system/crash/faults.ts';
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
-function backedUp(env: Record<string, string>, path: string, onOriginal?: (total: number) => void) {
+function createBackup(env: Record<string, string>, path: string, onOriginal?: (total: number) => void) {
   return runWithStores(env, ({ metadata, blobs }) =>
     writeBackup({ records: metadata.maintenance, blobs, path, ...(onOriginal && { onOriginal }) }),
   );
 }
 
-function restored(env: Record<string, string>, path: string) {
+function restore(env: Record<string, string>, path: string) {
   return withNewStores({ env }, ({ metadata, blobs }) => restoreBackup({ metadata, blobs, path }));
 }
 
-/** Every record of a library. */
-function recordsOf(env: Record<string, string>): Promise<TableRows[]> {
-  return runWithStores(env, ({ metadata }) => metadata.maintenance.snapshot(rowsOf));
+/** Reads all records of a library. */
+function readRecords(env: Record<string, string>): Promise<TableRows[]> {
+  return runWithStores(env, ({ metadata }) => metadata.maintenance.snapshot(readRows));
 }
 
-async function rowsOf(snapshot: Parameters<Parameters<MaintenanceRecords['snapshot']>[0]>[0]) {
+async function readRows(snapshot: Parameters<Parameters<MaintenanceRecords['snapshot']>[0]>[0]) {
   const all: TableRows[] = [];
   for await (const rows of snapshot.rows()) all.push(rows);
   return all;
 }
 
-async function allImages(server: TestServer, account = ACCOUNT): Promise<ImageJSON[]> {
+async function listImages(server: TestServer, account = ACCOUNT): Promise<ImageJSON[]> {
   const images: ImageJSON[] = [];
   for (let skipped = 0; ; skipped += 200) {
     const { body } = await server.send('GET', `/accounts/${account}/images?count=200&skip=${skipped}`);
@@ -75,15 +75,18 @@ for (const [from, to, unavailable] of [
   ['SQLite', 'PostgreSQL', skip],
   ['PostgreSQL', 'SQLite', skip],
 ] as const) {
-  test(`a backup from ${from} while 8 clients upload is restored on ${to} bit for bit`, {
+  test(`a backup of ${from}, made while 8 clients upload, is restored to ${to} bit for bit`, {
     skip: unavailable,
     timeout: 120_000,
   }, async () => {
-    const urlFor = async (kind: string) =>
+    const createDatabase = async (kind: string) =>
       kind === 'PostgreSQL' ? await postgres?.createEmptyDatabase() : undefined;
-    const [url, other] = [await urlFor(from), await urlFor(to)];
+    const [url, targetURL] = [await createDatabase(from), await createDatabase(to)];
     const server = await startServer(url === undefined ? {} : { VITRINE_DATABASE: url });
-    const target = { VITRINE_DATA: join(folder, `${from}-${to}`), ...(other && { VITRINE_DATABASE: other }) };
+    const target = {
+      VITRINE_DATA: join(folder, `${from}-${to}`),
+      ...(targetURL && { VITRINE_DATABASE: targetURL }),
+    };
     const path = join(folder, `${from}-${to}.tar`);
     const sent = new Map<string, Buffer>();
     const acknowledged = new Map<string, string>();
@@ -95,48 +98,50 @@ for (const [from, to, unavailable] of [
         acknowledged.set(imageID, digestOf(bytes));
       };
       for (let n = 0; n < 10; n += 1) await upload(n);
-      const atLeast = [...acknowledged.keys()];
+      const uploadedBefore = [...acknowledged.keys()];
       let working = true;
-      const begun = Promise.withResolvers<void>();
+      const allStarted = Promise.withResolvers<void>();
       const clients = Array.from({ length: 8 }, async (_, client) => {
         for (let n = 0; working; n += 1) {
           const uploading = upload((client + 1) * 10_000 + n);
-          if (client === 7) begun.resolve();
+          if (client === 7) allStarted.resolve();
           await uploading;
         }
       });
-      await begun.promise;
-      const summary = await backedUp(envOf(server, url), path);
-      const during = acknowledged.size;
+      await allStarted.promise;
+      const summary = await createBackup(envOf(server, url), path);
+      const countAtEnd = acknowledged.size;
       working = false;
       await Promise.all(clients);
       assert.deepEqual(summary.missing, []);
-      assert.ok(summary.originals >= atLeast.length);
-      assert.ok(acknowledged.size > during, 'clients were uploading until after the backup');
+      assert.ok(summary.originals >= uploadedBefore.length);
+      assert.ok(acknowledged.size > countAtEnd, 'clients uploaded until the backup ended');
       assert.equal((await stat(path)).mode & 0o777, 0o600);
 
-      assert.deepEqual(await restored(target, path), summary);
-      const again = await startServer(target);
+      assert.deepEqual(await restore(target, path), summary);
+      const restoredServer = await startServer(target);
       try {
-        const images = await allImages(again);
+        const images = await listImages(restoredServer);
         assert.equal(images.length, summary.records.images);
         assert.equal(images.length, summary.originals);
-        const names = new Set(images.map(({ imageID }) => imageID));
-        for (const imageID of atLeast) assert.ok(names.has(imageID), 'what came before is in it');
+        const imageIDs = new Set(images.map(({ imageID }) => imageID));
+        for (const imageID of uploadedBefore) {
+          assert.ok(imageIDs.has(imageID), 'the backup has all images from before it');
+        }
         for (const image of images) {
           const digest = acknowledged.get(image.imageID) ?? '';
-          assert.deepEqual(await readFile(originalPath(again, digest)), sent.get(digest));
+          assert.deepEqual(await readFile(originalPath(restoredServer, digest)), sent.get(digest));
           const { body } = await server.send('GET', `/accounts/${ACCOUNT}/images/${image.imageID}`);
-          const { link: _, ...here } = body as ImageJSON;
-          const { link: __, ...there } = image;
-          assert.deepEqual(there, here);
+          const { link: _, ...source } = body as ImageJSON;
+          const { link: __, ...copy } = image;
+          assert.deepEqual(copy, source);
         }
         const [one] = images;
-        assert.equal((await fetch(`${again.url}${new URL(one?.link ?? '').pathname}`)).status, 200);
-        await again.addImage(await picture(9_999));
+        assert.equal((await fetch(`${restoredServer.url}${new URL(one?.link ?? '').pathname}`)).status, 200);
+        await restoredServer.addImage(await picture(9_999));
         assert.deepEqual(await verifyLibrary({ ...target }), []);
       } finally {
-        await again.close();
+        await restoredServer.close();
       }
     } finally {
       await server.close();
@@ -144,7 +149,7 @@ for (const [from, to, unavailable] of [
   });
 }
 
-describe('a backup', () => {
+describe('backup and restore', () => {
   let server: TestServer;
   let env: Record<string, string>;
   let path: string;
@@ -164,13 +169,13 @@ describe('a backup', () => {
       basePrice: { currency: 'USD', valueDecimal: '1.5' },
       images: [{ imageID: images[0]?.imageID }],
     });
-    path = join(folder, 'sound.tar');
-    await backedUp(env, path);
+    path = join(folder, 'valid.tar');
+    await createBackup(env, path);
   });
   after(() => server.close());
 
-  /** The file with some entries changed, or left out, as another tar. */
-  async function changed(
+  /** Writes a copy of the backup with some entries changed or left out. @returns its path */
+  async function changeEntries(
     change: (name: string, bytes: Buffer) => Buffer | undefined,
     rename = (name: string, _bytes: Buffer): string => name,
   ): Promise<string> {
@@ -187,169 +192,172 @@ describe('a backup', () => {
     return file;
   }
 
-  /** The same by somebody who gives each entry the name that its new bytes ask for. */
-  function forged(change: (name: string, bytes: Buffer) => Buffer | undefined): Promise<string> {
-    return changed(change, (name, bytes) => name.replace(/[0-9a-f]{64}/, digestOf(bytes)));
+  /** Changes entries and gives them the digests of their new bytes. */
+  function forgeEntries(change: (name: string, bytes: Buffer) => Buffer | undefined): Promise<string> {
+    return changeEntries(change, (name, bytes) => name.replace(/[0-9a-f]{64}/, digestOf(bytes)));
   }
 
-  /** Restores what must be refused, into a new place, and sees that nothing is left there. */
-  async function refuses(file: string, message: RegExp, code = 'conflict'): Promise<void> {
+  /** Asserts that a restore is rejected and leaves no blob, and that a valid backup can then be restored. */
+  async function assertRejected(file: string, message: RegExp, code = 'conflict'): Promise<void> {
     const place = target();
-    await assert.rejects(restored(place, file), { name: 'AppError', code, message });
-    const left = await readdir(join(place.VITRINE_DATA, 'blobs'), { recursive: true, withFileTypes: true });
+    await assert.rejects(restore(place, file), { name: 'AppError', code, message });
+    const entries = await readdir(join(place.VITRINE_DATA, 'blobs'), {
+      recursive: true,
+      withFileTypes: true,
+    });
     assert.deepEqual(
-      left.filter((entry) => entry.isFile()).map(({ name }) => name),
+      entries.filter((entry) => entry.isFile()).map(({ name }) => name),
       [],
     );
-    await restored(place, path);
+    await restore(place, path);
   }
 
-  test('has every record, and is a tar that any tar lists', async () => {
+  test('a backup contains every record', async () => {
     const place = target();
-    const summary = await restored(place, path);
+    const summary = await restore(place, path);
     assert.equal(summary.records.images, 5);
     assert.equal(summary.records.image_uses, 1);
-    assert.deepEqual(await recordsOf(place), await recordsOf(env));
+    assert.deepEqual(await readRecords(place), await readRecords(env));
   });
 
-  test('that is cut anywhere is refused, and leaves nothing', async () => {
+  test('a truncated backup is rejected and leaves no blobs', async () => {
     const { size } = await stat(path);
     const bytes = await readFile(path);
-    // In the middle of an entry's bytes, in a header, between two entries, and without the end.
-    const places = [100, 512, Math.floor(size / 2), size - 1024 - 700, bytes.indexOf('originals/') - 1];
-    for (const end of places) {
-      const cut = join(folder, 'cut.tar');
+    // Within the first header, after it, within an entry, near the end, and between two entries.
+    const lengths = [100, 512, Math.floor(size / 2), size - 1024 - 700, bytes.indexOf('originals/') - 1];
+    const cut = join(folder, 'cut.tar');
+    for (const length of lengths) {
       await writeFile(cut, bytes);
-      await truncate(cut, end);
-      await refuses(cut, /cut short|altered|no backup/);
+      await truncate(cut, length);
+      await assertRejected(cut, /cut short|altered|no backup/);
     }
-    await writeFile(join(folder, 'cut.tar'), bytes.subarray(0, bytes.indexOf('originals/')));
-    await refuses(join(folder, 'cut.tar'), /cut short after the entry records\/\d+\.image_uses/);
+    await writeFile(cut, bytes.subarray(0, bytes.indexOf('originals/')));
+    await assertRejected(cut, /cut short after the entry records\/\d+\.image_uses/);
   });
 
-  test('of which a byte was changed is refused, and the entry named', async () => {
+  test('a backup with a changed byte is rejected, and the message names the entry', async () => {
     const entries: string[] = [];
-    await changed((name, bytes) => {
+    await changeEntries((name, bytes) => {
       entries.push(name);
       return bytes;
     });
     for (const victim of entries) {
-      const file = await changed((name, bytes) => {
+      const file = await changeEntries((name, bytes) => {
         const altered = Buffer.from(bytes);
         const middle = Math.floor(altered.length / 2);
         if (name === victim) altered.writeUInt8((altered[middle] ?? 0) ^ 1, middle);
         return altered;
       });
-      await refuses(file, new RegExp(`the entry ${victim.replaceAll('.', '\\.')} is altered`));
+      await assertRejected(file, new RegExp(`the entry ${victim.replaceAll('.', '\\.')} is altered`));
     }
   });
 
-  test('of which an entry is missing is refused', async () => {
-    await refuses(
-      await changed((name, bytes) => (name.includes('.images.') ? undefined : bytes)),
+  test('a backup with a missing entry is rejected', async () => {
+    await assertRejected(
+      await changeEntries((name, bytes) => (name.includes('.images.') ? undefined : bytes)),
       /an entry is missing between the entry records.* and the entry records/,
     );
-    let first = true;
-    const file = await changed((name, bytes) => {
-      if (!name.startsWith('originals/') || !first) return bytes;
-      first = false;
+    let isFirst = true;
+    const file = await changeEntries((name, bytes) => {
+      if (!name.startsWith('originals/') || !isFirst) return bytes;
+      isFirst = false;
       return undefined;
     });
-    await refuses(file, /some are missing/);
+    await assertRejected(file, /some are missing/);
   });
 
-  test('that was made up is refused: of a later version, with rows, tables or originals that cannot be', async () => {
+  test('a forged backup is rejected: a newer version, an invalid row, column or table, an oversized original', async () => {
     const edit = (part: string, from: string, to: string) => (name: string, bytes: Buffer) =>
       name.includes(part) ? Buffer.from(String(bytes).replace(from, to)) : bytes;
-    const later = await forged(edit('vitrine-backup.', '"version": 1', '"version": 2'));
-    await refuses(later, /made by a newer version/);
-    const row = await forged(edit('.accounts.', '"display_name":', '"display_name":{"a":1},"b":'));
-    await refuses(row, /has a malformed row/);
-    const column = await forged(edit('.accounts.', '"display_name":', '"display_name) select (1":'));
-    await refuses(column, /an unknown table or an invalid column name/, 'invalid-request');
-    const table = await changed(
+    const newer = await forgeEntries(edit('vitrine-backup.', '"version": 1', '"version": 2'));
+    await assertRejected(newer, /made by a newer version/);
+    const row = await forgeEntries(edit('.accounts.', '"display_name":', '"display_name":{"a":1},"b":'));
+    await assertRejected(row, /has a malformed row/);
+    const column = await forgeEntries(edit('.accounts.', '"display_name":', '"display_name) select (1":'));
+    await assertRejected(column, /an unknown table or an invalid column name/, 'invalid-request');
+    const table = await changeEntries(
       (_name, bytes) => bytes,
       (name) => name.replace('.accounts.', '.kysely_migration.'),
     );
-    await refuses(
+    await assertRejected(
       table,
       /an unknown table or an invalid column name: table kysely_migration/,
       'invalid-request',
     );
-    const large = await forged((name, bytes) =>
+    const large = await forgeEntries((name, bytes) =>
       name.startsWith('originals/') ? Buffer.alloc(16 * 1024 * 1024 + 1) : bytes,
     );
-    await refuses(large, /has 16777217 bytes: limit 16777216 bytes/);
+    await assertRejected(large, /has 16777217 bytes: limit 16777216 bytes/);
   });
 
-  test('is no other file', async () => {
+  test('files that are not backups are rejected', async () => {
     const other = join(folder, 'other');
     for (const bytes of [Buffer.alloc(0), Buffer.from('nonsense'), await picture(1), Buffer.alloc(20_000)]) {
       await writeFile(other, bytes);
-      await refuses(other, /not a backup of Vitrine|cut short/);
+      await assertRejected(other, /not a backup of Vitrine|cut short/);
     }
-    await assert.rejects(restored(target(), folder), { code: 'conflict', message: /is not a file/ });
-    await assert.rejects(restored(target(), join(folder, 'absent.tar')), { code: 'ENOENT' });
+    await assert.rejects(restore(target(), folder), { code: 'conflict', message: /is not a file/ });
+    await assert.rejects(restore(target(), join(folder, 'absent.tar')), { code: 'ENOENT' });
   });
 
-  test('is not restored over what is there', async () => {
+  test('a restore to a library that is not empty is rejected and changes nothing', async () => {
     const place = target();
-    await restored(place, path);
-    const before = await recordsOf(place);
-    await assert.rejects(restored(place, path), { code: 'conflict', message: /blobs are not empty/ });
+    await restore(place, path);
+    const before = await readRecords(place);
+    await assert.rejects(restore(place, path), { code: 'conflict', message: /blobs are not empty/ });
     const elsewhere = { ...place, VITRINE_BLOBS: `file:${join(folder, 'elsewhere')}` };
-    await assert.rejects(restored(elsewhere, path), { code: 'conflict', message: /database is not empty/ });
-    assert.deepEqual(await recordsOf(place), before);
+    await assert.rejects(restore(elsewhere, path), { code: 'conflict', message: /database is not empty/ });
+    assert.deepEqual(await readRecords(place), before);
     assert.deepEqual(await verifyLibrary(place, { rungs: false }), []);
   });
 
-  test('keeps its originals where nobody can say whether its records are there', async () => {
+  test('a restore keeps its originals when the outcome of the commit is unknown', async () => {
     const place = target();
     const fault = new Error('the connection was lost at the commit');
-    const cut = withNewStores({ env: place }, ({ metadata, blobs }) => {
+    const restoring = withNewStores({ env: place }, ({ metadata, blobs }) => {
       const { maintenance } = metadata;
-      const restore = maintenance.restore.bind(maintenance);
+      const restoreRecords = maintenance.restore.bind(maintenance);
       maintenance.restore = async (...records) => {
-        await restore(...records);
+        await restoreRecords(...records);
         throw fault;
       };
       return restoreBackup({ metadata, blobs, path });
     });
-    await assert.rejects(cut, fault);
-    // Which makes records and blobs one library, as the restore would have in the end.
+    await assert.rejects(restoring, fault);
+    // The start gives records and blobs the same library ID, like the last step of a restore.
     await (await startServer(place)).close();
     assert.deepEqual(await verifyLibrary(place, { rungs: false }), []);
   });
 
-  test('is restored where one of an earlier version was refused, which left its schema', async () => {
+  test('a restore accepts an empty database with the schema of an earlier version', async () => {
     const copy = target();
     await mkdir(copy.VITRINE_DATA);
     const earlier = await openSqlite({ path: join(copy.VITRINE_DATA, 'vitrine.db') });
     await earlier.maintenance.restore('0005-focal-points', Readable.from([]));
     await earlier.close();
-    await restored(copy, path);
+    await restore(copy, path);
     assert.deepEqual(await verifyLibrary(copy, { rungs: false }), []);
   });
 
-  test('takes the place of the one before only when it is whole', async () => {
+  test('a backup replaces the earlier one only when it is complete', async () => {
     const own = await startServer();
-    const place = join(folder, 'kept.tar');
+    const place = join(folder, 'replaced.tar');
     try {
       const small = await addPictures(own, 0, 3);
       assert.equal(small.length, 3);
-      await backedUp(envOf(own), place);
-      const kept = await readFile(place);
+      await createBackup(envOf(own), place);
+      const earlier = await readFile(place);
       const fault = new Error('the terminal is gone');
-      const failing = backedUp(envOf(own), place, () => {
+      const failing = createBackup(envOf(own), place, () => {
         throw fault;
       });
       await assert.rejects(failing, fault);
-      assert.deepEqual(await readFile(place), kept);
+      assert.deepEqual(await readFile(place), earlier);
       assert.deepEqual(
         (await readdir(folder)).filter((name) => name.endsWith('.part')),
         [],
       );
-      // Nor does it hold on to anything.
+      // The failed backup does not block gc and leaves no snapshot.
       await own.addImage(await picture(60), { replace: small[0]?.imageID ?? '' });
       assert.equal((await runMaintenance(envOf(own), (m) => m.collect({ grace: 0 }))).originals, 1);
       assert.deepEqual(
@@ -361,23 +369,23 @@ describe('a backup', () => {
     }
   });
 
-  test('keeps what it needs from being collected while it is made', async () => {
+  test('a backup keeps its originals from gc', async () => {
     const own = await startServer();
-    const place = join(folder, 'held.tar');
+    const place = join(folder, 'gc.tar');
     try {
       const images = await addPictures(own, 0, 4);
-      const collected = () => runMaintenance(envOf(own), (m) => m.collect({ grace: 0 }));
+      const collect = () => runMaintenance(envOf(own), (m) => m.collect({ grace: 0 }));
       const summary = await runWithStores(envOf(own), ({ metadata, blobs }) => {
         const open = blobs.openOriginal.bind(blobs);
         let opened = 0;
         blobs.openOriginal = async (digest, signal) => {
           opened += 1;
           if (opened === 1) {
-            // All that the backup has yet to read is replaced now, and a collector comes without any grace.
+            // Replaces all originals that the backup must still read, and runs gc without a grace period.
             for (const [n, { imageID }] of images.entries()) {
               await own.addImage(await picture(77 + n), { replace: imageID });
             }
-            await assert.rejects(collected(), { code: 'conflict', message: /a backup is running/ });
+            await assert.rejects(collect(), { code: 'conflict', message: /a backup is running/ });
           }
           return open(digest, signal);
         };
@@ -385,23 +393,23 @@ describe('a backup', () => {
       });
       assert.equal(summary.originals, 4);
       assert.deepEqual(summary.missing, []);
-      assert.equal((await collected()).originals, 4);
+      assert.equal((await collect()).originals, 4);
     } finally {
       await own.close();
     }
   });
 
-  test('says again and again that it needs what is there, for as long as it takes', async (t) => {
+  test('a backup renews its pause of gc every minute', async (t) => {
     t.mock.timers.enable({ apis: ['setInterval'] });
     const START = Date.now();
     let now = START;
-    const held: number[] = [];
+    const expiries: number[] = [];
     await runWithStores(env, ({ metadata, blobs }) => {
       const { maintenance } = metadata;
-      const hold = maintenance.pauseCollection.bind(maintenance);
-      maintenance.pauseCollection = (holdID, until) => {
-        held.push(until.getTime() - START);
-        return hold(holdID, until);
+      const pause = maintenance.pauseCollection.bind(maintenance);
+      maintenance.pauseCollection = (pauseID, until) => {
+        expiries.push(until.getTime() - START);
+        return pause(pauseID, until);
       };
       const onOriginal = () => {
         now += 60_000;
@@ -415,14 +423,14 @@ describe('a backup', () => {
         now: () => new Date(now),
       });
     });
-    // Before the records are read; and after each minute, of which each original took one.
+    // One pause before the records are read, and one per minute. Each original takes a minute.
     assert.deepEqual(
-      held,
+      expiries,
       [0, 1, 2, 3, 4, 5].map((minutes) => (minutes + 15) * 60_000),
     );
   });
 
-  test('is on the disk before it has its name, and the name is before it is told', {
+  test('a backup is synced before it gets its name, and the name before the command reports success', {
     skip: noStrace,
   }, async () => {
     const file = join(folder, 'durable.tar');
@@ -435,14 +443,14 @@ describe('a backup', () => {
     });
     const { code, err } = await outcomeOf(child, words);
     assert.equal(code, 0, err);
-    const ours = new RegExp(`${folder}|write\\(1<`);
-    const lines = (await readFile(log, 'utf8')).split('\n').filter((line) => ours.test(line));
-    const place = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line));
+    const relevant = new RegExp(`${folder}|write\\(1<`);
+    const lines = (await readFile(log, 'utf8')).split('\n').filter((line) => relevant.test(line));
+    const indexOf = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line));
     const order = [
-      place(/ fsync\(\d+<[^>]*\/\.[^>/]+\.part>/),
-      place(/ rename\w*\(.*\.part".*durable\.tar"/),
+      indexOf(/ fsync\(\d+<[^>]*\/\.[^>/]+\.part>/),
+      indexOf(/ rename\w*\(.*\.part".*durable\.tar"/),
       lines.findLastIndex((line) => line.includes(`fsync(`) && line.includes(`<${folder}>`)),
-      place(/ write\(1<.*records/),
+      indexOf(/ write\(1<.*records/),
     ];
     assert.ok(!order.includes(-1), `${order}\n${lines.join('\n')}`);
     assert.deepEqual(
@@ -451,7 +459,7 @@ describe('a backup', () => {
     );
   });
 
-  test('leaves out an original that is damaged, and says which', async () => {
+  test('a backup leaves out damaged originals and lists them', async () => {
     const own = await startServer();
     const place = join(folder, 'damaged.tar');
     try {
@@ -461,10 +469,10 @@ describe('a backup', () => {
       );
       await rm(originalPath(own, one));
       await writeFile(originalPath(own, two), 'other bytes');
-      // A link to itself: nobody can open it, not even root.
+      // A link to itself cannot be opened, even by root.
       await rm(originalPath(own, three));
       await symlink(originalPath(own, three), originalPath(own, three));
-      const summary = await backedUp(envOf(own), place);
+      const summary = await createBackup(envOf(own), place);
       assert.equal(summary.originals, 1);
       assert.deepEqual(
         new Map(summary.missing.map(({ digest, reason }) => [digest, reason])),
@@ -475,7 +483,7 @@ describe('a backup', () => {
         ]),
       );
       const copy = target();
-      assert.deepEqual((await restored(copy, place)).missing, summary.missing);
+      assert.deepEqual((await restore(copy, place)).missing, summary.missing);
       assert.deepEqual(
         (await verifyLibrary(copy, { rungs: false })).map(({ kind }) => kind),
         ['original-missing', 'original-missing', 'original-missing'],

@@ -1,5 +1,5 @@
 /**
- * What `gc` takes away from a library, and what it leaves: beside servers that work, on both databases.
+ * Garbage collection while servers run, on both databases: what `gc` removes and what it keeps.
  */
 import assert from 'node:assert/strict';
 import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
@@ -31,22 +31,23 @@ const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
 const [first, second] = await Promise.all([largePicture(20), largePicture(21)]);
-const [old, current] = [digestOf(first), digestOf(second)];
+const [unreferenced, current] = [digestOf(first), digestOf(second)];
 
 const DAY = 24 * 60 * 60 * 1000;
 
-function collected(env: Record<string, string>, options: CollectOptions = {}) {
+function collect(env: Record<string, string>, options: CollectOptions = {}) {
   return runMaintenance(env, (maintenance) => maintenance.collect(options));
 }
 
-async function isThere(path: string): Promise<boolean> {
+async function exists(path: string): Promise<boolean> {
   return (await readdir(dirname(path)).catch(() => [] as string[])).includes(
     path.slice(dirname(path).length + 1),
   );
 }
 
-async function age(path: string, by: number): Promise<void> {
-  const time = new Date(Date.now() - by);
+/** Sets the times of a file to `ms` milliseconds ago. */
+async function makeOlder(path: string, ms: number): Promise<void> {
+  const time = new Date(Date.now() - ms);
   await utimes(path, time, time);
 }
 
@@ -63,26 +64,26 @@ describe('gc', () => {
   });
   afterEach(() => server.close());
 
-  test('takes what no image names, with its rungs, and leaves the rest', async () => {
-    const told: string[] = [];
-    const done = await collected(env, { grace: 0, onOriginal: (digest) => told.push(digest) });
-    assert.deepEqual([done.originals, told], [1, [old]]);
-    assert.ok(done.bytes >= first.length);
-    assert.equal(await isThere(originalPath(server, old)), false);
-    assert.equal(await isThere(rungPath(server, old, '1-1024.jpeg')), false);
-    assert.equal(await isThere(originalPath(server, current)), true);
-    assert.equal(await isThere(rungPath(server, current, '1-1024.jpeg')), true);
+  test('removes unreferenced originals with their rungs and keeps the others', async () => {
+    const digests: string[] = [];
+    const summary = await collect(env, { grace: 0, onOriginal: (digest) => digests.push(digest) });
+    assert.deepEqual([summary.originals, digests], [1, [unreferenced]]);
+    assert.ok(summary.bytes >= first.length);
+    assert.equal(await exists(originalPath(server, unreferenced)), false);
+    assert.equal(await exists(rungPath(server, unreferenced, '1-1024.jpeg')), false);
+    assert.equal(await exists(originalPath(server, current)), true);
+    assert.equal(await exists(rungPath(server, current, '1-1024.jpeg')), true);
     assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
-    assert.equal((await collected(env, { grace: 0 })).originals, 0);
-    // And it can come back.
+    assert.equal((await collect(env, { grace: 0 })).originals, 0);
+    // The same bytes can be uploaded again.
     await server.addImage(first);
     assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
-  test('holds up nobody who writes while it removes rungs, however long that takes', async () => {
+  test('does not block writes while it removes rungs', async () => {
     const driver = await openFileBlobs({ folder: join(server.folder, 'blobs') });
-    let written = 0;
-    // As long as a change of the server takes; under the lock of all who write it would never come to its end.
+    let writes = 0;
+    // Each removal waits for a write. It would wait forever if it held the lock of the writers.
     const slow = withChanges(driver, {
       async delete(key, signal) {
         if (key.startsWith('rungs/')) {
@@ -94,13 +95,13 @@ describe('gc', () => {
             },
           );
           assert.equal(status, 200);
-          written += 1;
+          writes += 1;
         }
         return driver.delete(key, signal);
       },
     });
     const blobs = new BlobStore(slow);
-    const done = await runWithStores(env, async ({ metadata }) => {
+    const summary = await runWithStores(env, async ({ metadata }) => {
       const unused = createPool({ size: 1 });
       try {
         return await new Maintenance({
@@ -115,57 +116,57 @@ describe('gc', () => {
         await blobs.close();
       }
     });
-    assert.deepEqual([done.originals, written], [1, 1]);
-    assert.equal(await isThere(rungPath(server, old, '1-1024.jpeg')), false);
+    assert.deepEqual([summary.originals, writes], [1, 1]);
+    assert.equal(await exists(rungPath(server, unreferenced, '1-1024.jpeg')), false);
   });
 
-  test('leaves what ceased to be named a short while ago, however old its bytes are', async () => {
-    await age(originalPath(server, old), 30 * DAY);
-    const before = await collected(env);
-    assert.deepEqual([before.originals, before.waiting], [0, 1]);
-    assert.equal(await isThere(originalPath(server, old)), true);
-    assert.equal((await collected(env, { grace: DAY - 1 })).waiting, 1);
-    // Nor the rungs of what stays, however old they are.
-    await age(rungPath(server, old, '1-1024.jpeg'), 30 * DAY);
-    assert.equal((await collected(env)).rungs, 0);
-    assert.equal(await isThere(rungPath(server, old, '1-1024.jpeg')), true);
+  test('keeps originals that became unreferenced within the grace period, even if their bytes are older', async () => {
+    await makeOlder(originalPath(server, unreferenced), 30 * DAY);
+    const summary = await collect(env);
+    assert.deepEqual([summary.originals, summary.waiting], [0, 1]);
+    assert.equal(await exists(originalPath(server, unreferenced)), true);
+    assert.equal((await collect(env, { grace: DAY - 1 })).waiting, 1);
+    // It also keeps the rungs of this original, although they are old.
+    await makeOlder(rungPath(server, unreferenced, '1-1024.jpeg'), 30 * DAY);
+    assert.equal((await collect(env)).rungs, 0);
+    assert.equal(await exists(rungPath(server, unreferenced, '1-1024.jpeg')), true);
   });
 
-  test('leaves what came a short while ago and was never named: an upload may be about to', async () => {
+  test('keeps new blobs that were never referenced, because an upload may still reference them', async () => {
     const [original, rung] = [
       originalPath(server, 'ab'.repeat(32)),
       rungPath(server, 'cd'.repeat(32), '1-1024.jpeg'),
     ];
     for (const path of [original, rung]) {
       await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, 'just come');
+      await writeFile(path, 'new');
     }
-    const done = await collected(env);
-    assert.deepEqual([done.originals, done.rungs, done.waiting], [0, 0, 2]);
-    for (const path of [original, rung]) assert.equal(await isThere(path), true, path);
+    const summary = await collect(env);
+    assert.deepEqual([summary.originals, summary.rungs, summary.waiting], [0, 0, 2]);
+    for (const path of [original, rung]) assert.equal(await exists(path), true, path);
   });
 
-  test('leaves the rungs of an image whose original is lost: they are what is left of it', async () => {
+  test('keeps the rungs of an image whose original is lost', async () => {
     await rm(originalPath(server, current));
-    await age(rungPath(server, current, '1-1024.jpeg'), 30 * DAY);
-    assert.equal((await collected(env, { grace: 0 })).rungs, 0);
-    assert.equal(await isThere(rungPath(server, current, '1-1024.jpeg')), true);
+    await makeOlder(rungPath(server, current, '1-1024.jpeg'), 30 * DAY);
+    assert.equal((await collect(env, { grace: 0 })).rungs, 0);
+    assert.equal(await exists(rungPath(server, current, '1-1024.jpeg')), true);
   });
 
-  test('remembers what it took, for uploads that found it there before', async () => {
-    await collected(env, { grace: 0 });
+  test('adds a marker row for each removed original', async () => {
+    await collect(env, { grace: 0 });
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
-    const marks = raw.prepare('select digest from collected_originals').all();
+    const markers = raw.prepare('select digest from collected_originals').all();
     raw.close();
     assert.deepEqual(
-      marks.map(({ digest }) => digest),
-      [old],
+      markers.map(({ digest }) => digest),
+      [unreferenced],
     );
   });
 
-  test('takes what a crash left: an original that was never named, rungs without one, files in staging', async () => {
+  test('removes what a crash left: unreferenced originals, rungs without an original, old staged files', async () => {
     const orphan = 'ab'.repeat(32);
-    const lost = rungPath(server, 'cd'.repeat(32), '1-1024.jpeg');
+    const orphanRung = rungPath(server, 'cd'.repeat(32), '1-1024.jpeg');
     const [stale, young] = ['stale.part', 'young.part'].map((name) =>
       join(server.folder, 'blobs/staging', name),
     );
@@ -173,44 +174,52 @@ describe('gc', () => {
     for (const path of [
       originalPath(server, orphan),
       rungPath(server, orphan, '1-2048.jpeg'),
-      lost,
+      orphanRung,
       stale,
       young,
     ]) {
       await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, 'left over');
-      if (path !== young) await age(path, 2 * DAY);
+      await writeFile(path, 'orphaned');
+      if (path !== young) await makeOlder(path, 2 * DAY);
     }
-    const planned = await collected(env, { dryRun: true });
-    assert.equal(await isThere(originalPath(server, orphan)), true);
-    assert.deepEqual(await collected(env), planned);
-    assert.deepEqual([planned.originals, planned.rungs, planned.stagedFiles], [1, 1, 1]);
-    for (const path of [originalPath(server, orphan), rungPath(server, orphan, '1-2048.jpeg'), lost, stale]) {
-      assert.equal(await isThere(path), false, path);
+    const dryRun = await collect(env, { dryRun: true });
+    assert.equal(await exists(originalPath(server, orphan)), true);
+    assert.deepEqual(await collect(env), dryRun);
+    assert.deepEqual([dryRun.originals, dryRun.rungs, dryRun.stagedFiles], [1, 1, 1]);
+    for (const path of [
+      originalPath(server, orphan),
+      rungPath(server, orphan, '1-2048.jpeg'),
+      orphanRung,
+      stale,
+    ]) {
+      assert.equal(await exists(path), false, path);
     }
-    assert.equal(await isThere(young), true);
-    // Not even without any grace: it may be an upload that is on its way.
-    assert.equal((await collected(env, { grace: 0 })).stagedFiles, 0);
+    assert.equal(await exists(young), true);
+    // Even without a grace period a young staged file stays, because its upload may still run.
+    assert.equal((await collect(env, { grace: 0 })).stagedFiles, 0);
   });
 
-  test('takes nothing while a backup is made, but goes on when one that was killed has been forgotten', async () => {
+  test('removes nothing while a backup runs, and works again when the pause of a killed backup expires', async () => {
     await runWithStores(env, ({ metadata }) =>
       metadata.maintenance.pauseCollection('dead', new Date(Date.now() + DAY)),
     );
-    await assert.rejects(collected(env, { grace: 0 }), {
+    await assert.rejects(collect(env, { grace: 0 }), {
       code: 'conflict',
       message: /a backup is running/,
     });
-    assert.equal(await isThere(originalPath(server, old)), true);
+    assert.equal(await exists(originalPath(server, unreferenced)), true);
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec('update collection_holds set held_until = 1');
     raw.close();
-    assert.equal((await collected(env, { grace: 0 })).originals, 1);
+    assert.equal((await collect(env, { grace: 0 })).originals, 1);
   });
 });
 
-/** Uploads of the same bytes by many, on all servers, while collectors without any grace try to take them away. */
-async function race(
+/**
+ * Uploads the same bytes to four accounts, through all servers, while `gc` runs without a grace period.
+ * @returns the number of originals that `gc` removed
+ */
+async function raceUploads(
   servers: readonly TestServer[],
   env: Record<string, string>,
   rounds: number,
@@ -223,21 +232,21 @@ async function race(
       return (body as { accountID: string }).accountID;
     }),
   );
-  let taken = 0;
+  let removed = 0;
   const bytes = await Promise.all(Array.from({ length: rounds + 1 }, (_, round) => picture(round)));
   await runMaintenance(env, async (maintenance) => {
     let working = true;
     const collectors = Array.from({ length: 2 }, async () => {
-      while (working) taken += (await maintenance.collect({ grace: 0 })).originals;
+      while (working) removed += (await maintenance.collect({ grace: 0 })).originals;
     });
     const uploads = accounts.map(async (account, i) => {
-      const own = servers[i % servers.length] ?? server;
-      const image = await own.addImage(bytes[rounds] as Buffer, { account });
+      const node = servers[i % servers.length] ?? server;
+      const image = await node.addImage(bytes[rounds] as Buffer, { account });
       for (let round = 0; round < rounds; round += 1) {
-        // Each image shows the same bytes for a moment, and then others: what nobody shows any more is collected at once.
-        await own.addImage(bytes[round] as Buffer, { account, replace: image.imageID });
-        const answer = await own.fetch(`/accounts/${account}/images/${image.imageID}`);
-        assert.equal(answer.status, 200);
+        // All images have the same bytes for a moment. Then they are replaced, and `gc` removes them at once.
+        await node.addImage(bytes[round] as Buffer, { account, replace: image.imageID });
+        const response = await node.fetch(`/accounts/${account}/images/${image.imageID}`);
+        assert.equal(response.status, 200);
       }
     });
     await Promise.all(uploads).finally(() => {
@@ -246,14 +255,14 @@ async function race(
     await Promise.all(collectors);
   });
   assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
-  return taken;
+  return removed;
 }
 
 for (const [database, unavailable, nodes] of [
   ['SQLite', false, 1],
   ['PostgreSQL', skip, 3],
 ] as const) {
-  test(`gc without any grace takes nothing from uploads of the same bytes, on ${nodes} nodes with ${database}`, {
+  test(`gc without a grace period keeps the bytes of concurrent uploads, with ${database} and ${nodes} nodes`, {
     skip: unavailable,
     timeout: 120_000,
   }, async () => {
@@ -271,8 +280,8 @@ for (const [database, unavailable, nodes] of [
         );
       }
       const rounds = Number(process.env.GC_ROUNDS ?? 10);
-      const taken = await race(servers, envOf(node, url), rounds);
-      assert.ok(taken > 0, `the collectors took ${taken}, so there was a race`);
+      const removed = await raceUploads(servers, envOf(node, url), rounds);
+      assert.ok(removed > 0, `gc removed ${removed} originals during the race`);
     } finally {
       for (const server of servers.reverse()) await server.close();
     }

@@ -1,5 +1,5 @@
 /**
- * Databases and blobs that do not belong together: nothing is collected, judged or served over them.
+ * Databases and blobs of different libraries: `gc`, `verify` and a start must reject them.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -18,16 +18,16 @@ import { startServer, type TestServer } from '../support/server.ts';
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
-const collected = (env: Record<string, string>, dryRun = false) =>
+const collect = (env: Record<string, string>, dryRun = false) =>
   runMaintenance(env, (maintenance) => maintenance.collect({ grace: 0, dryRun }));
 
-const markOf = async ({ folder }: TestServer) =>
+const readBlobsID = async ({ folder }: TestServer) =>
   (await readFile(join(folder, 'blobs/library'), 'utf8')).trim();
 
-const idOf = (env: Record<string, string>) =>
+const readDatabaseID = (env: Record<string, string>) =>
   runWithStores(env, ({ metadata }) => metadata.maintenance.libraryID());
 
-async function originalsOf(env: Record<string, string>): Promise<number> {
+async function countOriginals(env: Record<string, string>): Promise<number> {
   return runWithStores(env, async ({ blobs }) => {
     let count = 0;
     for await (const _ of blobs.listOriginals()) count += 1;
@@ -35,7 +35,7 @@ async function originalsOf(env: Record<string, string>): Promise<number> {
   });
 }
 
-describe('a library', () => {
+describe('a library ID', () => {
   let server: TestServer;
   let elsewhere: string;
   let env: Record<string, string>;
@@ -51,69 +51,72 @@ describe('a library', () => {
     await rm(elsewhere, { recursive: true, force: true });
   });
 
-  /** What a command sees that is given the blobs of this library and a database of another. */
-  const strange = () => ({ VITRINE_DATA: elsewhere, VITRINE_BLOBS: `file:${join(server.folder, 'blobs')}` });
+  /** The configuration of a command with the blobs of this library and another database. */
+  const mismatched = () => ({
+    VITRINE_DATA: elsewhere,
+    VITRINE_BLOBS: `file:${join(server.folder, 'blobs')}`,
+  });
 
-  test('loses nothing to gc with another database, empty or of another library, nor is judged by it', async () => {
-    await withNewStores({ env: strange() }, ({ metadata }) => metadata.migrate());
-    const mark = await markOf(server);
+  test('gc, verify and a start reject the blobs with another database, empty or of another library', async () => {
+    await withNewStores({ env: mismatched() }, ({ metadata }) => metadata.migrate());
+    const blobsID = await readBlobsID(server);
     for (const dryRun of [false, true]) {
-      await assert.rejects(collected(strange(), dryRun), {
+      await assert.rejects(collect(mismatched(), dryRun), {
         code: 'conflict',
-        message: new RegExp(`never used with any blobs.*library ${mark}`),
+        message: new RegExp(`never used with any blobs.*library ${blobsID}`),
       });
     }
-    const [finding, ...others] = await verifyLibrary(strange());
+    const [finding, ...others] = await verifyLibrary(mismatched());
     assert.deepEqual([finding?.kind, others], ['library', []]);
 
     const other = await startServer({ VITRINE_DATA: elsewhere });
-    const otherID = await markOf(other);
+    const otherID = await readBlobsID(other);
     await other.close();
-    const both = new RegExp(`library ${otherID}, and the blobs belong to the library ${mark}`);
-    await assert.rejects(collected(strange()), { code: 'conflict', message: both });
-    await assert.rejects(startServer(strange()), both);
-    assert.equal(await originalsOf(env), 2);
+    const bothIDs = new RegExp(`library ${otherID}, and the blobs belong to the library ${blobsID}`);
+    await assert.rejects(collect(mismatched()), { code: 'conflict', message: bothIDs });
+    await assert.rejects(startServer(mismatched()), bothIDs);
+    assert.equal(await countOriginals(env), 2);
     assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
-  test('is not served over an empty database that it did not have before', async () => {
-    await assert.rejects(startServer(strange()), /never used with any blobs/);
+  test('a start rejects the blobs with an empty database', async () => {
+    await assert.rejects(startServer(mismatched()), /never used with any blobs/);
     server = await server.restart();
-    assert.equal((await collected(env)).originals, 0);
+    assert.equal((await collect(env)).originals, 0);
   });
 
-  test('loses nothing to gc of a version that does not know its schema', async () => {
+  test('gc rejects a database with the schema of a newer version', async () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec("insert into kysely_migration values ('9999-later', '2030-01-01T00:00:00.000Z')");
     raw.close();
-    await assert.rejects(collected(env), { code: 'conflict', message: /9999-later/ });
+    await assert.rejects(collect(env), { code: 'conflict', message: /9999-later/ });
   });
 
-  test('of before there were IDs gets one at its next start, and the same one in both', async () => {
+  test('a library without an ID gets one at its next start, in the database and the blobs', async () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec('delete from library');
     raw.close();
     await rm(join(server.folder, 'blobs/library'));
-    await assert.rejects(collected(env), { code: 'conflict', message: /start the server once/ });
+    await assert.rejects(collect(env), { code: 'conflict', message: /start the server once/ });
     server = await server.restart();
-    assert.equal(await markOf(server), await idOf(env));
-    assert.equal((await collected(env)).originals, 0);
+    assert.equal(await readBlobsID(server), await readDatabaseID(env));
+    assert.equal((await collect(env)).originals, 0);
   });
 
-  test('that was restored has an ID of its own', async () => {
+  test('a restored library gets a new ID', async () => {
     const path = join(elsewhere, 'backup.tar');
     await runWithStores(env, ({ metadata, blobs }) =>
       writeBackup({ records: metadata.maintenance, blobs, path }),
     );
     const target = { VITRINE_DATA: join(elsewhere, 'restored'), VITRINE_RENDER_CONCURRENCY: '1' };
     await withNewStores({ env: target }, ({ metadata, blobs }) => restoreBackup({ metadata, blobs, path }));
-    assert.notEqual(await idOf(target), await idOf(env));
+    assert.notEqual(await readDatabaseID(target), await readDatabaseID(env));
     assert.deepEqual(await verifyLibrary(target, { rungs: false }), []);
-    assert.equal((await collected(target)).originals, 0);
+    assert.equal((await collect(target)).originals, 0);
   });
 });
 
-test('servers that start at once over a new library agree on its ID', { skip }, async () => {
+test('servers that start at the same time with a new library agree on its ID', { skip }, async () => {
   assert.ok(postgres);
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-belonging-'));
   const env = { VITRINE_DATA: folder, VITRINE_DATABASE: await postgres.createEmptyDatabase() };
@@ -123,7 +126,7 @@ test('servers that start at once over a new library agree on its ID', { skip }, 
       withNewStores({ env }, ({ metadata, blobs }) => joinLibrary({ records: metadata.maintenance, blobs })),
     );
     await Promise.all(joining);
-    assert.match((await idOf(env)) ?? '', /^[0-9a-f-]{36}$/);
+    assert.match((await readDatabaseID(env)) ?? '', /^[0-9a-f-]{36}$/);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,6 +1,6 @@
 /**
- * Collectors that lose their lock in the middle of a removal: the database ends their connection, or the process ends, while
- * an upload of the same bytes is told that it has them.
+ * Garbage collection that loses its lock during a removal, because its connection or its process ends.
+ * An upload of the same bytes that succeeds meanwhile must keep its original.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -27,72 +27,73 @@ after(() => postgres?.stop());
 const BYTES = 'the same bytes';
 const { digest } = originalOf(BYTES);
 const KEY = originalKey(digest);
-const END_COLLECTOR =
+/** Ends the connection of the garbage collection, which waits within its transaction. */
+const END_CONNECTION =
   "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'";
 
-/** A library on PostgreSQL with an original that nothing names, and a collector that stops before it removes that. */
+/** A library on PostgreSQL with an unreferenced original. Garbage collection pauses before the removal. */
 async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
   assert.ok(postgres);
   const url = await postgres.createDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-lost-lock-'));
   const driver = kind(await openFileBlobs({ folder }));
-  const [removing, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const [removalStarted, removalResumed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const slow = withChanges(driver, {
     async delete(key, signal) {
       if (key === KEY) {
-        removing.resolve();
-        await goOn.promise;
+        removalStarted.resolve();
+        await removalResumed.promise;
       }
       await driver.delete(key, signal);
     },
   });
   const metadata = await openPostgres({ url });
-  const theirs = await openPostgres({ url });
+  const uploader = await openPostgres({ url });
   const processor = createPool({ size: 1 });
   t.after(async () => {
     await processor.close();
     await metadata.close();
-    await theirs.close();
+    await uploader.close();
     await rm(folder, { recursive: true });
   });
   await metadata.migrate();
   const blobs = new BlobStore(driver);
   await joinLibrary({ records: metadata.maintenance, blobs });
-  const collector = (over: BlobDriver) => {
-    const store = new BlobStore(over);
-    const ladders = new Ladders({ blobs: store, processor });
+  const collect = () => {
+    const slowBlobs = new BlobStore(slow);
+    const ladders = new Ladders({ blobs: slowBlobs, processor });
     const damagedRenditions = async function* () {};
     return new Maintenance({
       records: metadata.maintenance,
-      blobs: store,
+      blobs: slowBlobs,
       processor,
       ladders,
       damagedRenditions,
-    });
+    }).collect({ grace: 0 });
   };
   const store = async () => {
     await using file = await blobs.stage(Readable.from([Buffer.from(BYTES)]), { limit: 100 });
     await blobs.storeOriginal(file);
   };
   const account = accountOf();
-  await theirs.accounts.create(account, BY);
-  const images = theirs.forAccount(account.accountID, BY);
+  await uploader.accounts.create(account, BY);
+  const images = uploader.forAccount(account.accountID, BY);
   await store();
   return {
     blobs,
-    collector,
-    slow,
-    removing: removing.promise,
-    goOn: () => goOn.resolve(),
-    loseConnection: () => postgres.query(url, END_COLLECTOR),
-    /** What a collector does until it is killed. */
-    async killed() {
+    /** Pauses before the removal until `resume`. */
+    collect,
+    removalStarted: removalStarted.promise,
+    resume: () => removalResumed.resolve(),
+    loseConnection: () => postgres.query(url, END_CONNECTION),
+    /** Removes the original as garbage collection does, without the commit: its process was killed. */
+    async removeWithoutCommit() {
       const removal = blobs.createRemoval(digest);
       await removal.prepare();
       await removal.remove();
     },
-    left: () => readdir(join(folder, 'removed')).catch(() => []),
-    /** What the library does for an upload of bytes that are stored already. */
+    listRemoved: () => readdir(join(folder, 'removed')).catch(() => []),
+    /** Adds an image as an upload does when its bytes are already stored. */
     async upload() {
       let outcome = await images.insert(newImage(BYTES), { defaultQuota: 9 });
       assert.equal(outcome.kind, 'collected');
@@ -101,7 +102,7 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
       outcome = await images.insert(newImage(BYTES), { defaultQuota: 9, markerToken: outcome.token });
       assert.equal(outcome.kind, 'inserted');
     },
-    async has() {
+    async isStored() {
       const original = await blobs.openOriginal(digest);
       return original && String(await buffer(original.stream)) === BYTES;
     },
@@ -109,46 +110,44 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
 }
 
 for (const [name, kind] of [
-  ['files', (driver: BlobDriver) => driver],
-  ['blobs that are no local files', withoutLocalPaths],
+  ['local files', (driver: BlobDriver) => driver],
+  ['remote blobs', withoutLocalPaths],
 ] as const) {
-  describe(`over ${name}`, { skip }, () => {
-    test('a collector whose connection ends in a removal takes nothing from who adds the image meanwhile', async (t) => {
+  describe(`garbage collection of ${name}`, { skip }, () => {
+    test('an image that is added keeps its original when the connection ends during the removal', async (t) => {
       const library = await setUp(t, kind);
-      const collecting = assert.rejects(library.collector(library.slow).collect({ grace: 0 }), {
-        code: 'unavailable',
-      });
-      await library.removing;
+      const collecting = assert.rejects(library.collect(), { code: 'unavailable' });
+      await library.removalStarted;
       await library.loseConnection();
       await library.upload();
-      library.goOn();
+      library.resume();
       await collecting;
-      assert.equal(await library.has(), true);
-      assert.deepEqual(await library.left(), []);
-      // Nor does one that comes after it.
-      assert.equal((await library.collector(library.slow).collect({ grace: 0 })).originals, 0);
-      assert.equal(await library.has(), true);
+      assert.equal(await library.isStored(), true);
+      assert.deepEqual(await library.listRemoved(), []);
+      // The next run keeps it too.
+      assert.equal((await library.collect()).originals, 0);
+      assert.equal(await library.isStored(), true);
     });
 
-    test('what a collector took that was killed then is there again after the next collection, or start', async (t) => {
+    test('the next run or start undoes the removal of a killed process', async (t) => {
       const library = await setUp(t, kind);
-      await library.killed();
-      assert.equal(await library.has(), undefined);
+      await library.removeWithoutCommit();
+      assert.equal(await library.isStored(), undefined);
       assert.equal(await library.blobs.undoUnfinishedRemovals(), 1);
-      assert.equal(await library.has(), true);
+      assert.equal(await library.isStored(), true);
 
-      await library.killed();
-      library.goOn();
-      // It is taken back first, and then collected as what nothing names.
-      assert.equal((await library.collector(library.slow).collect({ grace: 0 })).originals, 1);
-      assert.equal(await library.has(), undefined);
-      // Whoever removed it might still be at work, but not for a day.
-      assert.equal((await library.left()).length, 2);
+      await library.removeWithoutCommit();
+      library.resume();
+      // The run undoes the removal first. Then it collects the original, because it is unreferenced.
+      assert.equal((await library.collect()).originals, 1);
+      assert.equal(await library.isStored(), undefined);
+      // A process that removed it could still run, but not for more than a day.
+      assert.equal((await library.listRemoved()).length, 2);
       assert.equal(
         await library.blobs.undoUnfinishedRemovals(new Date(Date.now() + 25 * 60 * 60 * 1_000)),
         2,
       );
-      assert.deepEqual(await library.left(), []);
+      assert.deepEqual(await library.listRemoved(), []);
     });
   });
 }

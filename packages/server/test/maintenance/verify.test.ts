@@ -1,5 +1,5 @@
 /**
- * What `verify` finds in a library that was damaged for real, and what it mends, beside a server that works on it.
+ * What `verify` finds and repairs in libraries with real damage, while a server runs.
  */
 import assert from 'node:assert/strict';
 import { readdir, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
@@ -25,7 +25,7 @@ import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../suppor
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
-/** Another byte in the middle of a file, as a disk that forgets would leave it: length and times are as before. */
+/** Changes a byte in the middle of a file and keeps its length and times, like a failing disk would. */
 async function flipByte(path: string): Promise<void> {
   const { atime, mtime } = await stat(path);
   const bytes = await readFile(path);
@@ -35,7 +35,7 @@ async function flipByte(path: string): Promise<void> {
   await utimes(path, atime, mtime);
 }
 
-function kinds(findings: readonly Finding[]): (string | undefined | boolean)[][] {
+function summarize(findings: readonly Finding[]): (string | undefined | boolean)[][] {
   return findings.map(({ kind, imageID, repaired }) => [kind, imageID, repaired]);
 }
 
@@ -60,23 +60,23 @@ describe('verify', () => {
 
   const link = (image: ImageJSON, size: string) => fetch(`${image.link}?size=${size}`);
 
-  test('finds nothing in a library that is well', async () => {
+  test('finds nothing in an intact library', async () => {
     let originals = 0;
     const findings = await verifyLibrary(env, { onOriginal: () => (originals += 1) });
     assert.deepEqual(findings, []);
     assert.equal(originals, 2);
   });
 
-  test('finds an original that is missing, and leaves it at that', async () => {
+  test('finds a missing original and does not repair it', async () => {
     await rm(originalPath(server, digestOf(smallBytes)));
     for (const repair of [false, true, false]) {
       const findings = await verifyLibrary(env, { repair, rungs: false });
-      assert.deepEqual(kinds(findings), [['original-missing', small.imageID, false]]);
+      assert.deepEqual(summarize(findings), [['original-missing', small.imageID, false]]);
       assert.equal(findings[0]?.accountID, ACCOUNT);
     }
   });
 
-  test('finds nothing any more once the bytes came again: to their image, or as the duplicate that they are', async () => {
+  test('finds nothing after the bytes are uploaded again, to their image or as a duplicate', async () => {
     const path = originalPath(server, digestOf(smallBytes));
     await rm(path);
     await server.addImage(smallBytes, { replace: small.imageID });
@@ -87,12 +87,12 @@ describe('verify', () => {
     await rm(path);
     const form = new FormData();
     form.set('image', new Blob([new Uint8Array(smallBytes)]), 'again.png');
-    const again = await server.fetch(`/accounts/${ACCOUNT}/images`, { method: 'POST', body: form });
-    assert.equal(again.status, 409);
+    const response = await server.fetch(`/accounts/${ACCOUNT}/images`, { method: 'POST', body: form });
+    assert.equal(response.status, 409);
     assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
-  test('finds a byte that changed, and one that is gone, and touches neither', async () => {
+  test('finds a changed and a truncated original and changes neither', async () => {
     const [altered, cut] = [originalPath(server, digestOf(smallBytes)), originalPath(server, digest)];
     await flipByte(altered);
     await truncate(cut, 1_000);
@@ -106,18 +106,18 @@ describe('verify', () => {
     assert.deepEqual([await readFile(altered), await readFile(cut)], before);
   });
 
-  test('finds an original and a rung that cannot be opened, and goes on with the others', async () => {
+  test('finds an original and a rung that cannot be opened, and continues', async () => {
     for (const place of [
       originalPath(server, digestOf(smallBytes)),
       rungPath(server, digest, '1-1024.jpeg'),
     ]) {
       await rm(place);
-      // A link to itself: nobody can open it, not even root.
+      // A link to itself cannot be opened, even by root.
       await symlink(place, place);
     }
-    const found = await verifyLibrary(env);
+    const findings = await verifyLibrary(env);
     assert.deepEqual(
-      new Map(found.map(({ imageID, text }) => [imageID, text.slice(0, text.indexOf(':'))])),
+      new Map(findings.map(({ imageID, text }) => [imageID, text.slice(0, text.indexOf(':'))])),
       new Map([
         [small.imageID, 'the original cannot be read'],
         [large.imageID, 'the rung 1024 cannot be read'],
@@ -125,51 +125,51 @@ describe('verify', () => {
     );
   });
 
-  test('tells every image of an original that two accounts have', async () => {
+  test('reports each image of an original that two accounts have', async () => {
     const accountID = '5f3c2a10-9d2b-4a53-8a3f-3f1c2b4d5e6f';
     assert.equal((await server.send('POST', '/accounts', { displayName: 'Two', accountID })).status, 201);
-    const theirs = await server.addImage(smallBytes, { account: accountID });
+    const other = await server.addImage(smallBytes, { account: accountID });
     await rm(originalPath(server, digestOf(smallBytes)));
-    const found = new Set((await verifyLibrary(env, { rungs: false })).map(({ imageID }) => imageID));
-    assert.deepEqual(found, new Set([small.imageID, theirs.imageID]));
+    const imageIDs = new Set((await verifyLibrary(env, { rungs: false })).map(({ imageID }) => imageID));
+    assert.deepEqual(imageIDs, new Set([small.imageID, other.imageID]));
   });
 
-  test('finds rungs that are missing, damaged, or other than the ladder says, and makes them anew', async () => {
+  test('finds rungs that are missing, damaged or do not match the ladder, and rebuilds them', async () => {
     const path = rungPath(server, digest, '1-1024.jpeg');
-    const sound = await readFile(path);
+    const intact = await readFile(path);
     const damages: [string, () => Promise<unknown>][] = [
       ['is missing', () => rm(path)],
-      ['does not decode', () => truncate(path, Math.floor(sound.length / 2))],
+      ['does not decode', () => truncate(path, Math.floor(intact.length / 2))],
       ['is a jpeg of 64x49, and not a jpeg of 1024x731', () => writeFile(path, smallBytes)],
-      ['is a png of 1024x731, and not a jpeg of 1024x731', () => sharp(sound).png().toFile(path)],
+      ['is a png of 1024x731, and not a jpeg of 1024x731', () => sharp(intact).png().toFile(path)],
     ];
     for (const [text, damage] of damages) {
       await damage();
-      const found = await verifyLibrary(env);
+      const findings = await verifyLibrary(env);
       const kind = text === 'is missing' ? 'rung-missing' : 'rung-damaged';
-      assert.deepEqual(kinds(found), [[kind, large.imageID, false]]);
-      assert.ok(found[0]?.text.startsWith(`the rung 1024 ${text}`), found[0]?.text);
+      assert.deepEqual(summarize(findings), [[kind, large.imageID, false]]);
+      assert.ok(findings[0]?.text.startsWith(`the rung 1024 ${text}`), findings[0]?.text);
       assert.equal((await verifyLibrary(env, { repair: true }))[0]?.repaired, true);
-      assert.deepEqual(await readFile(path), sound);
+      assert.deepEqual(await readFile(path), intact);
     }
     await rm(path);
     assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
   });
 
-  test('does not say that a rung is made anew where it cannot be', async () => {
+  test('reports a rung as not repaired when the rebuild fails', async () => {
     const folder = dirname(rungPath(server, digest, '1-1024.jpeg'));
     await rm(folder, { recursive: true });
     await writeFile(folder, 'a file in the place of a folder');
-    assert.deepEqual(kinds(await verifyLibrary(env, { repair: true })), [
+    assert.deepEqual(summarize(await verifyLibrary(env, { repair: true })), [
       ['rung-missing', large.imageID, false],
     ]);
   });
 
-  test('drops a rung that is damaged though it cannot be made anew now: it must not be shown', async () => {
+  test('removes a damaged rung even when the rebuild fails, so that no request delivers it', async () => {
     const path = rungPath(server, digest, '1-1024.jpeg');
     await truncate(path, 1_000);
     const staging = join(server.folder, 'blobs/staging');
-    const found = await runMaintenance(env, async (maintenance) => {
+    const findings = await runMaintenance(env, async (maintenance) => {
       await rename(staging, `${staging}-away`);
       await writeFile(staging, 'a file in the place of a folder');
       const findings: Finding[] = [];
@@ -178,12 +178,12 @@ describe('verify', () => {
       await rename(`${staging}-away`, staging);
       return findings;
     });
-    assert.deepEqual(kinds(found), [['rung-damaged', large.imageID, false]]);
+    assert.deepEqual(summarize(findings), [['rung-damaged', large.imageID, false]]);
     await assert.rejects(stat(path), { code: 'ENOENT' });
   });
 
-  test('finds nothing wrong with what was replaced and collected since its record was read', async () => {
-    // More originals than are looked at together, in the order of their digests.
+  test('does not report an original that was replaced and collected after its record was read', async () => {
+    // More originals than one batch has. `verify` checks them in the order of their digests.
     await addPictures(server, 2, 6);
     const { body } = await server.send('GET', `/accounts/${ACCOUNT}/images`);
     const images = (body as ImageJSON[]).map(({ imageID }) => imageID);
@@ -196,42 +196,42 @@ describe('verify', () => {
     const [first, last] = [rows[0], rows.at(-1)];
     assert.ok(first && last && images.includes(last.image_id));
     await rm(originalPath(server, first.digest));
-    const found = await runMaintenance(env, async (maintenance) => {
+    const findings = await runMaintenance(env, async (maintenance) => {
       const findings: Finding[] = [];
       for await (const finding of maintenance.verify({ rungs: false })) {
         findings.push(finding);
-        // All records were read by now, and the last original was not looked at.
+        // At the first finding all records are read, and the last original is not checked yet.
         if (findings.length > 1) continue;
         await server.addImage(await picture(50), { replace: last.image_id });
         assert.equal((await runMaintenance(env, (other) => other.collect({ grace: 0 }))).originals, 1);
       }
       return findings;
     });
-    assert.deepEqual(kinds(found), [['original-missing', first.image_id, false]]);
+    assert.deepEqual(summarize(findings), [['original-missing', first.image_id, false]]);
   });
 
-  test('finds cached renditions that are damaged, and drops them', async () => {
+  test('finds damaged cached renditions and removes them', async () => {
     assert.equal((await link(large, '123x77')).status, 200);
     server = await server.restart();
     const cache = join(server.folder, 'cache', digest.slice(0, 2), digest);
     const [file = ''] = (await readdir(cache)).filter((name) => name.includes('123'));
     await flipByte(join(cache, file));
-    const found = await verifyLibrary(env, { rungs: false });
-    assert.deepEqual(kinds(found), [['rendition-damaged', undefined, false]]);
-    assert.equal(found[0]?.digest, digest);
+    const findings = await verifyLibrary(env, { rungs: false });
+    assert.deepEqual(summarize(findings), [['rendition-damaged', undefined, false]]);
+    assert.equal(findings[0]?.digest, digest);
     assert.equal((await verifyLibrary(env, { repair: true, rungs: false }))[0]?.repaired, true);
     assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
     assert.equal((await readdir(cache)).includes(file), false);
   });
 
-  test('finds records that tell of other bytes', async () => {
+  test('finds a record with a wrong size and repairs wrong counters', async () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec(`update images set size = size + 1 where image_id = '${small.imageID}'`);
     raw.exec('update accounts set image_count = 7');
     raw.close();
-    const found = await verifyLibrary(env, { repair: true, rungs: false });
+    const findings = await verifyLibrary(env, { repair: true, rungs: false });
     assert.deepEqual(
-      found.map(({ kind, repaired }) => [kind, repaired]),
+      findings.map(({ kind, repaired }) => [kind, repaired]),
       [
         ['counters', true],
         ['record', false],
@@ -241,36 +241,36 @@ describe('verify', () => {
     assert.equal(list.headers.get('x-total-count'), '2');
   });
 
-  test('finds a record whose size is not that of another one of the same bytes', async () => {
+  test('finds a record whose size differs from another record of the same original', async () => {
     const accountID = '6f3c2a10-9d2b-4a53-8a3f-3f1c2b4d5e6f';
     assert.equal((await server.send('POST', '/accounts', { displayName: 'Two', accountID })).status, 201);
-    const theirs = await server.addImage(smallBytes, { account: accountID });
+    const other = await server.addImage(smallBytes, { account: accountID });
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
-    raw.exec(`update images set size = size + 1 where image_id = '${theirs.imageID}'`);
+    raw.exec(`update images set size = size + 1 where image_id = '${other.imageID}'`);
     raw.exec(`update accounts set byte_count = byte_count + 1 where account_id = '${accountID}'`);
     raw.close();
-    const found = await verifyLibrary(env, { rungs: false });
-    assert.deepEqual(kinds(found), [['record', theirs.imageID, false]]);
-    assert.match(found[0]?.text ?? '', /another record of the same original/);
+    const findings = await verifyLibrary(env, { rungs: false });
+    assert.deepEqual(summarize(findings), [['record', other.imageID, false]]);
+    assert.match(findings[0]?.text ?? '', /another record of the same original/);
   });
 
-  test('tells of a record that names no bytes at all, and looks at the others', async () => {
+  test('reports a record with an invalid digest and checks the others', async () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec(`update images set digest = '../../etc/passwd' where image_id = '${small.imageID}'`);
     raw.close();
     await rm(originalPath(server, digest));
-    assert.deepEqual(kinds(await verifyLibrary(env, { repair: true })), [
+    assert.deepEqual(summarize(await verifyLibrary(env, { repair: true })), [
       ['record', small.imageID, false],
       ['original-missing', large.imageID, false],
     ]);
   });
 
   for (const name of ['images', 'images_by_digest', 'accounts']) {
-    test(`finds a database file of which a page of ${name} is garbled, and looks no further`, async () => {
+    test(`finds a damaged page of ${name} in the database file and stops there`, async () => {
       await server.app.close();
       const path = join(server.folder, 'vitrine.db');
       const raw = new DatabaseSync(path);
-      // So that the file has all pages, and the log none of them.
+      // Moves all pages from the write-ahead log to the database file.
       raw.exec('pragma wal_checkpoint(truncate)');
       const { rootpage } = raw.prepare('select rootpage from sqlite_master where name = ?').get(name) as {
         rootpage: number;
@@ -280,49 +280,49 @@ describe('verify', () => {
       const bytes = await readFile(path);
       bytes.fill(0x5a, (rootpage - 1) * page_size, rootpage * page_size);
       await writeFile(path, bytes);
-      const found = await verifyLibrary(env);
-      assert.ok(found.length > 0);
-      assert.ok(found.every(({ kind, repaired }) => kind === 'database' && !repaired));
+      const findings = await verifyLibrary(env);
+      assert.ok(findings.length > 0);
+      assert.ok(findings.every(({ kind, repaired }) => kind === 'database' && !repaired));
     });
   }
 
-  test('finds references in a database that lead nowhere', async () => {
+  test('finds dangling references in the database', async () => {
     await server.close();
     server = await startServer();
     await addPictures(server, 0, 1);
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec('pragma foreign_keys = off');
-    raw.exec("insert into image_uses values ('nobody', 'nothing', 'product', 1, -1, -1)");
+    raw.exec("insert into image_uses values ('unknown', 'unknown', 'product', 1, -1, -1)");
     raw.close();
-    const found = await verifyLibrary(envOf(server));
+    const findings = await verifyLibrary(envOf(server));
     assert.deepEqual(
-      found.map(({ kind }) => kind),
+      findings.map(({ kind }) => kind),
       ['database'],
     );
-    assert.match(found[0]?.text ?? '', /image_uses refers to nothing in images/);
+    assert.match(findings[0]?.text ?? '', /image_uses refers to nothing in images/);
   });
 
-  test('says so where the schema is not that of this version, and looks no further', async () => {
+  test('reports a schema of another version and stops there', async () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec("insert into kysely_migration values ('9999-later', '2030-01-01T00:00:00.000Z')");
     raw.close();
-    const found = await verifyLibrary(env);
+    const findings = await verifyLibrary(env);
     assert.deepEqual(
-      found.map(({ kind }) => kind),
+      findings.map(({ kind }) => kind),
       ['schema'],
     );
-    assert.match(found[0]?.text ?? '', /9999-later/);
+    assert.match(findings[0]?.text ?? '', /9999-later/);
   });
 
-  test('says so where the newest schema is there, and one before it is not', async () => {
+  test('reports a missing migration before the newest one', async () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec('delete from kysely_migration where name = (select min(name) from kysely_migration)');
     raw.close();
-    assert.deepEqual(kinds(await verifyLibrary(env)), [['schema', undefined, false]]);
+    assert.deepEqual(summarize(await verifyLibrary(env)), [['schema', undefined, false]]);
   });
 });
 
-test('verify finds nothing beside clients that upload, replace and disable', {
+test('verify finds nothing while clients upload, replace and disable images', {
   timeout: 60_000,
 }, async () => {
   const server = await startServer();
@@ -335,12 +335,12 @@ test('verify finds nothing beside clients that upload, replace and disable', {
         await server.fetch(`/accounts/${ACCOUNT}/images/${first.imageID}`, { method: 'DELETE' });
       }
     });
-    const work = Promise.all(clients).finally(() => {
+    const writes = Promise.all(clients).finally(() => {
       working = false;
     });
     const runs: Finding[][] = [];
     while (working) runs.push(await verifyLibrary(envOf(server)));
-    await work;
+    await writes;
     assert.ok(runs.length > 0);
     assert.deepEqual(runs.flat(), []);
   } finally {
@@ -358,15 +358,15 @@ describe('verify on PostgreSQL', { skip }, () => {
   });
   after(() => server.close());
 
-  test('finds what is missing, and mends counters', async () => {
+  test('finds a missing original and repairs counters', async () => {
     const bytes = await picture(3);
     const image = await server.addImage(bytes);
     const env = envOf(server, url);
     assert.deepEqual(await verifyLibrary(env), []);
     await rm(originalPath(server, digestOf(bytes)));
     await postgres?.query(url, 'update accounts set byte_count = 1, enabled_count = 9');
-    const found = await verifyLibrary(env, { repair: true });
-    assert.deepEqual(kinds(found), [
+    const findings = await verifyLibrary(env, { repair: true });
+    assert.deepEqual(summarize(findings), [
       ['counters', undefined, true],
       ['original-missing', image.imageID, false],
     ]);

@@ -10,7 +10,7 @@ import { type Stores, withMaintenance, withStores } from '../../src/cli/admin/st
 import type { Maintenance } from '../../src/maintenance/maintenance.ts';
 import type { Finding, VerifyOptions } from '../../src/maintenance/verify.ts';
 import { picture } from './sample.ts';
-import { ACCOUNT, type ImageJSON, type TestServer } from './server.ts';
+import type { ImageJSON, TestServer } from './server.ts';
 
 /** The variables with which a command opens the library of a server. */
 export function envOf({ folder }: TestServer, database?: string): Record<string, string> {
@@ -46,7 +46,7 @@ export function verifyLibrary(env: Record<string, string>, options: VerifyOption
   });
 }
 
-/** A small JPEG file whose pixels are large enough for the rung of 1024 pixels. */
+/** A JPEG of 1400x1000 pixels in one colour: a small file with a rung of 1024 pixels. */
 export function largePicture(red: number): Promise<Buffer> {
   const background = { r: red, g: 90, b: 120 };
   return sharp({ create: { width: 1_400, height: 1_000, channels: 3, background } })
@@ -116,8 +116,9 @@ export async function addManyImages(server: TestServer, count: number): Promise<
 
 /** Writes `count` originals without records. */
 export async function addUnreferencedOriginals(server: TestServer, count: number): Promise<void> {
-  for (let number = 0; number < count; number += 1)
-    await writeOriginal(server, Buffer.from(`Litter ${number}`));
+  for (let number = 0; number < count; number += 1) {
+    await writeOriginal(server, Buffer.from(`Unreferenced ${number}`));
+  }
 }
 
 async function writeOriginal(server: TestServer, bytes: Buffer): Promise<void> {
@@ -125,5 +126,3 @@ async function writeOriginal(server: TestServer, bytes: Buffer): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, bytes);
 }
-
-export { ACCOUNT };

@@ -1,7 +1,7 @@
 /**
- * What a disk can do to a server that is being written to: fill up, fail, refuse, run out of descriptors. Real ones: a
- * small file system, and system calls that the kernel answers with an error. Each time: clear refusals, reads go on,
- * nothing is lost, and it heals without a restart.
+ * Real disk faults while clients write: a full disk, failing system calls, no free descriptors.
+ * Under each fault the server must reject writes with the right status, keep serving reads, and lose nothing.
+ * It must recover without a restart.
  */
 import assert from 'node:assert/strict';
 import { open, statfs } from 'node:fs/promises';
@@ -9,78 +9,82 @@ import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { mountSmallDisk } from '../../support/disks.ts';
-import { ask, uploading } from './asking.ts';
-import { type Fault, faultyCalls, fewFiles, type SystemCalls, skip } from './faults.ts';
-import type { KnownImage } from './journal.ts';
+import { type Fault, type FaultOptions, injectFault, limitOpenFiles, skip } from './faults.ts';
+import type { ImageEntry } from './journal.ts';
 import { type Library, startLibrary } from './library.ts';
+import { createUpload, IMAGES, sendRequest } from './requests.ts';
 
-/** Answers, before and under each fault. */
+/** The number of acknowledgements before each fault, and of rejections under it. */
 const ENOUGH = 8;
 
 /**
- * Writes; brings the fault about and writes on until it was met `ENOUGH` times, with a look at what must go on
- * meanwhile; heals it; and compares.
+ * Writes, starts a fault, and writes until the server rejected `ENOUGH` requests.
+ * Sends other requests under the fault, ends it, and compares the library with the journal.
+ * @param statuses of rejections. The first one must occur.
  */
-async function suffer(
+async function checkFault(
   t: TestContext,
   library: Library,
   { begin, statuses }: { begin: () => Promise<Fault>; statuses: readonly number[] },
 ): Promise<void> {
-  const { journal, server, complaints, supply } = library;
-  journal.refusals.clear();
-  const enough = journal.acknowledged + ENOUGH;
-  await library.writeUntil(() => journal.acknowledged >= enough);
+  const { journal, server, problems, pictures } = library;
+  journal.rejections.clear();
+  const target = journal.acknowledgedCount + ENOUGH;
+  await library.writeUntil(() => journal.acknowledgedCount >= target);
   const warm = [...journal.images.values()].at(-1);
   assert.ok(warm);
-  const before = await library.show(warm);
+  const before = await library.requestRendition(warm);
   assert.equal(before?.status, 200);
 
   const fault = await begin();
-  const met = () => [...journal.refusals.values()].reduce((sum, count) => sum + count, 0);
-  await library.writeUntil(() => met() >= ENOUGH);
-  const meanwhile = await looks(library, warm);
-  await fault.heal();
+  const countRejections = () => [...journal.rejections.values()].reduce((sum, count) => sum + count, 0);
+  await library.writeUntil(() => countRejections() >= ENOUGH);
+  const reads = await requestReads(library, warm);
+  await fault.end();
 
-  t.diagnostic(JSON.stringify({ refusals: Object.fromEntries(journal.refusals), meanwhile }));
-  assert.deepEqual(complaints.slice(0, 5), []);
-  assert.ok(met() >= ENOUGH, 'the fault was met');
+  t.diagnostic(JSON.stringify({ rejections: Object.fromEntries(journal.rejections), reads }));
+  assert.deepEqual(problems.slice(0, 5), []);
+  assert.ok(countRejections() >= ENOUGH, 'the fault had an effect');
   const [expected] = statuses;
-  assert.ok(expected !== undefined && journal.refusals.has(expected), `some were answered ${expected}`);
+  assert.ok(
+    expected !== undefined && journal.rejections.has(expected),
+    `some requests were answered ${expected}`,
+  );
   assert.deepEqual(
-    [...journal.refusals.keys()].filter((status) => !statuses.includes(status)),
+    [...journal.rejections.keys()].filter((status) => !statuses.includes(status)),
     [],
   );
-  const { warmRead, livez, ...others } = meanwhile;
+  const { warmRead, livez, ...others } = reads;
   assert.deepEqual({ warmRead, livez }, { warmRead: 200, livez: 200 });
-  for (const [what, status] of Object.entries(others)) {
-    assert.ok(status === 200 || statuses.includes(status), `${what} answered ${status}`);
+  for (const [name, status] of Object.entries(others)) {
+    assert.ok(status === 200 || statuses.includes(status), `${name} answered ${status}`);
   }
 
-  // At once, and the very same process.
-  const { bytes, digest } = supply.picture(journal.number());
-  const next = await ask(server.url, uploading(bytes));
+  // The same process accepts the first upload after the fault.
+  const { bytes, digest } = pictures.get(journal.nextNumber());
+  const next = await sendRequest(server.url, createUpload(bytes));
   assert.equal(next?.status, 201, next?.body.toString());
-  journal.add(next.json(), digest);
-  // What was found out about the dependencies is good for a second.
-  while ((await ask(server.url, { path: '/readyz' }))?.status !== 200) await pause(50);
+  journal.addImage(next.json(), digest);
+  // The server caches the result of its readiness checks for a second.
+  while ((await sendRequest(server.url, { path: '/readyz' }))?.status !== 200) await pause(50);
   assert.deepEqual((await library.inspect()).slice(0, 5), []);
 }
 
-/** The statuses of what does not write. */
-async function looks({ server }: Library, warm: KnownImage) {
-  const status = async (path: string) =>
-    (await ask(server.url, { path, headers: { accept: 'image/webp' } }))?.status ?? 0;
+/** The statuses of requests that do not write; 0 if there was no answer. */
+async function requestReads({ server }: Library, warm: ImageEntry) {
+  const readStatus = async (path: string) =>
+    (await sendRequest(server.url, { path, headers: { accept: 'image/webp' } }))?.status ?? 0;
   return {
-    warmRead: await status(`/images/${warm.publicID}?size=400x400`),
-    livez: await status('/livez'),
-    readyz: await status('/readyz'),
-    coldRead: await status(`/images/${warm.publicID}?size=123x45`),
-    list: await status('/accounts/3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb/images'),
+    warmRead: await readStatus(`/images/${warm.publicID}?size=400x400`),
+    livez: await readStatus('/livez'),
+    readyz: await readStatus('/readyz'),
+    coldRead: await readStatus(`/images/${warm.publicID}?size=123x45`),
+    list: await readStatus(IMAGES),
   };
 }
 
-describe('system calls that fail while a library is written to', { skip }, () => {
-  const cases: readonly { name: string; fault: SystemCalls; statuses: readonly number[] }[] = [
+describe('failing system calls while clients write', { skip }, () => {
+  const cases: readonly { name: string; fault: FaultOptions; statuses: readonly number[] }[] = [
     {
       name: 'EIO of every sync',
       fault: { calls: 'fsync,fdatasync', inject: 'error=EIO' },
@@ -112,12 +116,12 @@ describe('system calls that fail while a library is written to', { skip }, () =>
       statuses: [503],
     },
     {
-      name: 'EIO of every name that is given',
+      name: 'EIO of every link and rename',
       fault: { calls: 'link,linkat,rename,renameat,renameat2', inject: 'error=EIO' },
       statuses: [503],
     },
     {
-      name: 'EROFS of every folder that is made and every name that is given',
+      name: 'EROFS of every change of a folder',
       fault: {
         calls: 'mkdir,mkdirat,link,linkat,rename,renameat,renameat2,unlink,unlinkat',
         inject: 'error=EROFS',
@@ -126,42 +130,42 @@ describe('system calls that fail while a library is written to', { skip }, () =>
     },
   ];
   let library: Library;
-  const ends: (() => Promise<void>)[] = [];
+  const cleanups: (() => Promise<void>)[] = [];
   before(async () => {
-    library = await startLibrary({ after: (end) => ends.push(end) });
+    library = await startLibrary({ after: (cleanup) => cleanups.push(cleanup) });
   });
   after(async () => {
-    for (const end of ends) await end();
+    for (const cleanup of cleanups) await cleanup();
   });
 
-  // One after the other on the same server: what one leaves behind must not hurt under the next.
+  // All faults hit the same server, so that the effects of one can show under the next.
   for (const { name, fault, statuses } of cases) {
-    test(`${name}: refused, nothing lost, and over when it is over`, async (t) => {
-      await suffer(t, library, { begin: () => faultyCalls(library.server.pid, fault), statuses });
+    test(`${name}: writes are rejected, nothing is lost, and the server recovers`, async (t) => {
+      await checkFault(t, library, { begin: () => injectFault(library.server.pid, fault), statuses });
     });
   }
 
-  test('a failure that nobody foresaw is ours, not the form’s', async () => {
-    const { server, supply, journal } = library;
-    const fault = await faultyCalls(server.pid, { calls: 'openat', inject: 'error=EINVAL' });
-    const answer = await ask(server.url, uploading(supply.picture(journal.number()).bytes));
-    await fault.heal();
+  test('an unexpected error of a file is answered 500 and not as an error of the form', async () => {
+    const { server, pictures, journal } = library;
+    const fault = await injectFault(server.pid, { calls: 'openat', inject: 'error=EINVAL' });
+    const answer = await sendRequest(server.url, createUpload(pictures.get(journal.nextNumber()).bytes));
+    await fault.end();
     assert.equal(answer?.status, 500);
   });
 
-  test('files that cannot be removed are nobody’s concern who uploads', async () => {
-    const { server, supply, journal } = library;
-    const fault = await faultyCalls(server.pid, { calls: 'unlink,unlinkat', inject: 'error=EROFS' });
-    const { bytes, digest } = supply.picture(journal.number());
-    const answer = await ask(server.url, uploading(bytes));
-    await fault.heal();
-    assert.equal(answer?.status, 201, 'what is stored is stored');
-    journal.add(answer.json(), digest);
-    assert.deepEqual(await library.inspect({ whole: true }), []);
+  test('an upload succeeds when its staged file cannot be removed', async () => {
+    const { server, pictures, journal } = library;
+    const fault = await injectFault(server.pid, { calls: 'unlink,unlinkat', inject: 'error=EROFS' });
+    const { bytes, digest } = pictures.get(journal.nextNumber());
+    const answer = await sendRequest(server.url, createUpload(bytes));
+    await fault.end();
+    assert.equal(answer?.status, 201, 'the image is stored');
+    journal.addImage(answer.json(), digest);
+    assert.deepEqual(await library.inspect({ allImages: true }), []);
   });
 });
 
-test('a full disk: 507, reads and new sizes go on, nothing lost, and over when there is room', async (t) => {
+test('a full disk: uploads get 507, reads and new sizes work, and the server recovers', async (t) => {
   const data = await mountSmallDisk(t, '40m');
   if (data === undefined) return;
   const library = await startLibrary(t, { data, env: { VITRINE_CACHE_BYTES: '4000000' } });
@@ -170,25 +174,27 @@ test('a full disk: 507, reads and new sizes go on, nothing lost, and over when t
     await assert.rejects(filler.writeFile(Buffer.alloc(64_000_000)), { code: 'ENOSPC' });
     assert.equal((await statfs(data)).bavail, 0);
     return {
-      async heal() {
+      async end() {
         await filler.truncate(0);
         await filler.close();
       },
     };
   };
-  await suffer(t, library, { begin, statuses: [507, 503] });
-  assert.ok(library.journal.refusals.has(507));
+  await checkFault(t, library, { begin, statuses: [507, 503] });
+  assert.ok(library.journal.rejections.has(507));
 });
 
-test('few open files: connections and uploads are turned away, and it recovers', { skip }, async (t) => {
+test('no free descriptors: connections or uploads are rejected, and the server recovers', {
+  skip,
+}, async (t) => {
   const library = await startLibrary(t);
-  const { journal, server } = library;
-  await library.writeUntil(() => journal.acknowledged >= ENOUGH);
-  // Less than it has open: not one more.
-  const fault = await fewFiles(server.pid, 20);
-  const refused = await ask(server.url, uploading(library.supply.picture(journal.number()).bytes));
-  assert.ok(refused === undefined || refused.status === 503, `${refused?.status}`);
-  await fault.heal();
-  assert.deepEqual(library.complaints, []);
+  const { journal, pictures, server } = library;
+  await library.writeUntil(() => journal.acknowledgedCount >= ENOUGH);
+  // The server has more than 20 files open, so it cannot open another one.
+  const fault = await limitOpenFiles(server.pid, 20);
+  const answer = await sendRequest(server.url, createUpload(pictures.get(journal.nextNumber()).bytes));
+  assert.ok(answer === undefined || answer.status === 503, `${answer?.status}`);
+  await fault.end();
+  assert.deepEqual(library.problems, []);
   assert.deepEqual((await library.inspect()).slice(0, 5), []);
 });

@@ -1,6 +1,5 @@
 /**
- * Real faults for a server that runs: system calls that fail or take long, for as long as a test wants, by strace; and
- * a limit on open files. Refuses to know what the server should make of them.
+ * Real faults for a running server: system calls that fail or are slow, by strace, and a limit on open files.
  */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,92 +10,95 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** False, or why system calls cannot be made to fail here. In CI they must be. */
+/** False, or the reason to skip tests that need strace. In CI they are never skipped. */
 export const skip: false | string = (() => {
   const works = spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status === 0;
   return works || process.env.CI === 'true' ? false : 'strace is absent or not permitted here';
 })();
 
 export interface Fault {
-  /** Ends the fault; resolves when the process is as before. */
-  heal(): Promise<void>;
+  /** Ends the fault. Resolves when system calls work as before. */
+  end(): Promise<void>;
 }
 
-export interface SystemCalls {
-  /** Names, joined by commas. */
+export interface FaultOptions {
+  /** Names of system calls, separated by commas. */
   readonly calls: string;
-  /** What becomes of them, in strace's words: `error=EIO`, `delay_enter=5000000`. */
+  /** The fault in the syntax of strace, with microseconds: `error=EIO`, `delay_enter=5000000`. */
   readonly inject: string;
-  /** Only calls on these files. */
+  /** Only calls on these files fail. Default: calls on any file. */
   readonly paths?: readonly string[];
 }
 
-/** Makes system calls of all threads of a process fail, from when it resolves. The processes it started are spared. */
-export async function faultyCalls(pid: number, { calls, inject, paths = [] }: SystemCalls): Promise<Fault> {
+/** Injects a fault into all threads of a process, but not into its child processes. */
+export async function injectFault(pid: number, { calls, inject, paths = [] }: FaultOptions): Promise<Fault> {
   const options = ['-e', `trace=${calls}`, '-e', `inject=${calls}:${inject}`, '-o', '/dev/null'];
-  return { heal: await attach(pid, [...options, ...paths.flatMap((path) => ['-P', path])]) };
+  return { end: await attachStrace(pid, [...options, ...paths.flatMap((path) => ['-P', path])]) };
 }
 
 export interface SystemCall {
-  /** As strace writes it, with the paths of its descriptors and its result. */
+  /** The call as strace prints it, with its result and the paths of its descriptors. */
   readonly text: string;
-  /** Places in the order in which calls began and ended, of all threads together. */
-  readonly began: number;
-  readonly ended: number;
+  /** The positions of its start and its end in the order of all threads. */
+  readonly start: number;
+  readonly end: number;
 }
 
-/** Writes down the system calls of all threads of a process until `stop`. */
+/** Records the system calls of all threads of a process until `stop`, which returns them. */
 export async function traceCalls(
   pid: number,
   calls: string,
 ): Promise<{ stop(): Promise<readonly SystemCall[]> }> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-trace-'));
   const log = join(folder, 'trace');
-  const detach = await attach(pid, ['-y', '-s', '64', '-e', `trace=${calls}`, '-o', log]);
+  const detach = await attachStrace(pid, ['-y', '-s', '64', '-e', `trace=${calls}`, '-o', log]);
   return {
     async stop() {
       await detach();
       const lines = (await readFile(log, 'utf8')).split('\n');
       await rm(folder, { recursive: true });
-      return callsOf(lines);
+      return parseCalls(lines);
     },
   };
 }
 
-/** Whole calls from lines in which a call of one thread may be cut in two by another's. */
-function callsOf(lines: readonly string[]): SystemCall[] {
-  const cut = new Map<string, { text: string; began: number }>();
-  return lines.flatMap((line, at): SystemCall[] => {
+/** Parses the log of strace. It splits a call into two lines when another thread makes a call meanwhile. */
+function parseCalls(lines: readonly string[]): SystemCall[] {
+  const unfinished = new Map<string, { text: string; start: number }>();
+  return lines.flatMap((line, index): SystemCall[] => {
     const [, thread = '', rest = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
     const [, head] = /^(.*) <unfinished \.\.\.>$/.exec(rest) ?? [];
-    if (head !== undefined) cut.set(thread, { text: head, began: at });
+    if (head !== undefined) unfinished.set(thread, { text: head, start: index });
     if (head !== undefined || rest === '') return [];
     const [, tail] = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest) ?? [];
-    const { text, began } = (tail === undefined ? undefined : cut.get(thread)) ?? { text: '', began: at };
-    return [{ text: text + (tail ?? rest), began, ended: at }];
+    const { text, start } = (tail === undefined ? undefined : unfinished.get(thread)) ?? {
+      text: '',
+      start: index,
+    };
+    return [{ text: text + (tail ?? rest), start, end: index }];
   });
 }
 
-/** Resolves when strace holds the process, with what lets it go. */
-async function attach(pid: number, options: readonly string[]): Promise<() => Promise<void>> {
+/** Attaches strace to a process. @returns a function that detaches it */
+async function attachStrace(pid: number, options: readonly string[]): Promise<() => Promise<void>> {
   const child = spawn('strace', ['-f', '-p', `${pid}`, ...options]);
-  let said = '';
-  const ended = once(child, 'exit');
+  let output = '';
+  const exited = once(child, 'exit');
   await new Promise<void>((resolve, reject) => {
     child.stderr.on('data', (chunk) => {
-      said += chunk;
-      if (said.includes('attached')) resolve();
+      output += chunk;
+      if (output.includes('attached')) resolve();
     });
-    ended.then(() => reject(new Error(`strace ended: ${said}`)));
+    exited.then(() => reject(new Error(`strace ended: ${output}`)));
   });
   return async () => {
     child.kill('SIGINT');
-    await ended;
+    await exited;
   };
 }
 
-/** Limits how many files a process may have open from now on. */
-export async function fewFiles(pid: number, limit: number): Promise<Fault> {
+/** Lowers the limit on open files of a process. */
+export async function limitOpenFiles(pid: number, limit: number): Promise<Fault> {
   const { stdout } = await run('prlimit', [
     '--pid',
     `${pid}`,
@@ -108,6 +110,6 @@ export async function fewFiles(pid: number, limit: number): Promise<Fault> {
   ]);
   await run('prlimit', ['--pid', `${pid}`, `--nofile=${limit}:`]);
   return {
-    heal: async () => void (await run('prlimit', ['--pid', `${pid}`, `--nofile=${stdout.trim()}:`])),
+    end: async () => void (await run('prlimit', ['--pid', `${pid}`, `--nofile=${stdout.trim()}:`])),
   };
 }

@@ -1,19 +1,31 @@
 /**
- * The judge must be just: it lets pass what may be, and nothing that a lost, torn or invented write would leave.
+ * The search for possible states accepts every correct result, and rejects lost, torn and invented writes.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Change, type Effect, type ImageState, nameOf, possibleStates } from './history.ts';
+import {
+  type Change,
+  type Effect,
+  type ImageState,
+  listPossibleStates,
+  type Outcome,
+  stateKey,
+} from './history.ts';
 
 const BEFORE: ImageState = { digest: 'a', altText: 'one', disabled: false };
 const DISABLED: ImageState = { ...BEFORE, disabled: true };
 
-function change(effect: Effect, asked: number, answered?: number, outcome?: 'done' | 'refused'): Change {
-  return { effect, asked, ...(answered !== undefined && { answered, outcome: outcome ?? 'done' }) };
+function createChange(
+  effect: Effect,
+  requestTime: number,
+  answerTime?: number,
+  outcome: Outcome = 'done',
+): Change {
+  return { effect, requestTime, ...(answerTime !== undefined && { answerTime, outcome }) };
 }
 
-function names(initial: ImageState, ...changes: Change[]): string[] {
-  return possibleStates(initial, changes).map(nameOf).sort();
+function listKeys(initial: ImageState, ...changes: Change[]): string[] {
+  return listPossibleStates(initial, changes).map(stateKey).sort();
 }
 
 const update = (digest: string, altText?: string): Effect => ({
@@ -22,50 +34,56 @@ const update = (digest: string, altText?: string): Effect => ({
   ...(altText !== undefined && { altText }),
 });
 
-describe('what an image may look like', () => {
-  test('without changes is what it was', () => {
-    assert.deepEqual(names(BEFORE), [nameOf(BEFORE)]);
+describe('the possible states of an image', () => {
+  test('without changes are the initial state', () => {
+    assert.deepEqual(listKeys(BEFORE), [stateKey(BEFORE)]);
   });
 
-  test('after an answered change is only what that made of it', () => {
-    assert.deepEqual(names(BEFORE, change(update('b'), 1, 2)), [nameOf({ ...BEFORE, digest: 'b' })]);
-  });
-
-  test('after a change without an answer is either, but never half of it', () => {
-    assert.deepEqual(names(BEFORE, change(update('b', 'two'), 1)), [
-      nameOf(BEFORE),
-      nameOf({ digest: 'b', altText: 'two', disabled: false }),
+  test('after an answered change are its result', () => {
+    assert.deepEqual(listKeys(BEFORE, createChange(update('b'), 1, 2)), [
+      stateKey({ ...BEFORE, digest: 'b' }),
     ]);
   });
 
-  test('does not go back behind a change that was answered before the next was asked for', () => {
-    const states = names(
+  test('after a change without an answer are the states before and after it, but no half of it', () => {
+    assert.deepEqual(listKeys(BEFORE, createChange(update('b', 'two'), 1)), [
+      stateKey(BEFORE),
+      stateKey({ digest: 'b', altText: 'two', disabled: false }),
+    ]);
+  });
+
+  test('include no state from before an answered change', () => {
+    const keys = listKeys(
       BEFORE,
-      change(update('b'), 1, 2),
-      change(update('c'), 3, 4),
-      change(update('d'), 5),
+      createChange(update('b'), 1, 2),
+      createChange(update('c'), 3, 4),
+      createChange(update('d'), 5),
     );
-    assert.deepEqual(states, [nameOf({ ...BEFORE, digest: 'c' }), nameOf({ ...BEFORE, digest: 'd' })]);
+    assert.deepEqual(keys, [stateKey({ ...BEFORE, digest: 'c' }), stateKey({ ...BEFORE, digest: 'd' })]);
   });
 
-  test('after two changes at once is the outcome of either order', () => {
-    const states = names(BEFORE, change(update('b', 'two'), 1, 3), change(update('c', 'three'), 2, 4));
-    assert.deepEqual(states, [
-      nameOf({ digest: 'b', altText: 'two', disabled: false }),
-      nameOf({ digest: 'c', altText: 'three', disabled: false }),
+  test('after two concurrent changes are the results of both orders', () => {
+    const keys = listKeys(
+      BEFORE,
+      createChange(update('b', 'two'), 1, 3),
+      createChange(update('c', 'three'), 2, 4),
+    );
+    assert.deepEqual(keys, [
+      stateKey({ digest: 'b', altText: 'two', disabled: false }),
+      stateKey({ digest: 'c', altText: 'three', disabled: false }),
     ]);
   });
 
-  test('counts a refusal as having seen the image disabled', () => {
-    const refused = change({ kind: 'describe', altText: 'x' }, 1, 2, 'refused');
-    assert.deepEqual(names(BEFORE, refused), [], 'nobody disabled it');
-    assert.deepEqual(names(DISABLED, refused), [nameOf(DISABLED)]);
-    // Only a disabling that was cut off explains it: so that one happened.
-    assert.deepEqual(names(BEFORE, change({ kind: 'disable' }, 0), refused), [nameOf(DISABLED)]);
+  test('after a rejection are only states of a disabled image', () => {
+    const rejection = createChange({ kind: 'update-metadata', altText: 'x' }, 1, 2, 'rejected');
+    assert.deepEqual(listKeys(BEFORE, rejection), [], 'the image was never disabled');
+    assert.deepEqual(listKeys(DISABLED, rejection), [stateKey(DISABLED)]);
+    // Only the unanswered request to disable the image explains the rejection, so it happened.
+    assert.deepEqual(listKeys(BEFORE, createChange({ kind: 'disable' }, 0), rejection), [stateKey(DISABLED)]);
   });
 
-  test('is found among many changes one after the other', () => {
-    const changes = Array.from({ length: 200 }, (_, at) => change(update(`${at}`), at * 2, at * 2 + 1));
-    assert.deepEqual(names(BEFORE, ...changes), [nameOf({ ...BEFORE, digest: '199' })]);
+  test('after 200 consecutive changes are the result of the last one', () => {
+    const changes = Array.from({ length: 200 }, (_, at) => createChange(update(`${at}`), at * 2, at * 2 + 1));
+    assert.deepEqual(listKeys(BEFORE, ...changes), [stateKey({ ...BEFORE, digest: '199' })]);
   });
 });

@@ -1,7 +1,6 @@
 /**
- * What one image may look like after changes of which some were answered and some were cut off: every state that some
- * order of them explains, in which a change that was answered before another was asked for comes first, and a change
- * without an answer happened or did not. Refuses to know servers, databases and files.
+ * The states that one image may have after changes of which some got no answer.
+ * Crash tests compare the stored state with them.
  */
 
 export interface ImageState {
@@ -11,59 +10,66 @@ export interface ImageState {
 }
 
 export type Effect =
-  /** Other bytes; without an alt text the present one stays. */
+  /** Other bytes. Without an alt text the image keeps its own. */
   | { readonly kind: 'update'; readonly digest: string; readonly altText?: string }
-  | { readonly kind: 'describe'; readonly altText: string | undefined }
+  | { readonly kind: 'update-metadata'; readonly altText: string | undefined }
   | { readonly kind: 'disable' }
   | { readonly kind: 'enable' };
 
 export interface Change {
   readonly effect: Effect;
-  /** When it was asked for, on any clock that all changes share and that gives no time twice. */
-  readonly asked: number;
-  /** When it was answered, on the same clock; undefined: never. */
-  answered?: number;
-  /** What the answer was; undefined: there was none, or one that leaves it open. */
-  outcome?: 'done' | 'refused';
+  /** From a clock that all changes share and that returns each time once. */
+  readonly requestTime: number;
+  /** From the same clock; undefined if there was no answer. */
+  answerTime?: number;
+  /** Undefined if there was no answer, or an answer that leaves the outcome open. */
+  outcome?: Outcome;
 }
 
-/** What the effect makes of the state. A disabled image refuses to be changed. */
-export function applied(
+export type Outcome = 'done' | 'rejected';
+
+/** Applies an effect to a state. A disabled image rejects updates of bytes and metadata. */
+export function applyEffect(
   state: ImageState,
   effect: Effect,
-): { readonly state: ImageState; readonly outcome: 'done' | 'refused' } {
+): { readonly state: ImageState; readonly outcome: Outcome } {
   switch (effect.kind) {
     case 'disable':
       return { state: { ...state, disabled: true }, outcome: 'done' };
     case 'enable':
       return { state: { ...state, disabled: false }, outcome: 'done' };
-    case 'describe':
-      if (state.disabled) return { state, outcome: 'refused' };
+    case 'update-metadata':
+      if (state.disabled) return { state, outcome: 'rejected' };
       return { state: { ...state, altText: effect.altText }, outcome: 'done' };
     case 'update': {
-      if (state.disabled) return { state, outcome: 'refused' };
+      if (state.disabled) return { state, outcome: 'rejected' };
       const { digest, altText = state.altText } = effect;
       return { state: { ...state, digest, altText }, outcome: 'done' };
     }
   }
 }
 
-/** All states that the changes may have left behind. None: no order of them explains the answers that were given. */
-export function possibleStates(initial: ImageState, changes: readonly Change[]): ImageState[] {
-  const found = new Map<string, ImageState>();
-  const seen = new Set<string>();
+/**
+ * Lists the states in which some order of the changes can end. The order must explain all answers:
+ * - A change that was answered before another was requested comes first.
+ * - A change without an outcome happened completely or not at all.
+ * @returns no states if no order explains the answers
+ */
+export function listPossibleStates(initial: ImageState, changes: readonly Change[]): ImageState[] {
+  const states = new Map<string, ImageState>();
+  const visited = new Set<string>();
   const visit = (state: ImageState, pending: readonly Change[]) => {
-    const name = nameOf(state);
-    const place = `${name} ${pending.map(({ asked }) => asked).join(' ')}`;
-    if (seen.has(place)) return;
-    seen.add(place);
+    const key = stateKey(state);
+    const node = `${key} ${pending.map(({ requestTime }) => requestTime).join(' ')}`;
+    if (visited.has(node)) return;
+    visited.add(node);
     const answered = pending.filter(({ outcome }) => outcome !== undefined);
-    if (answered.length === 0) found.set(name, state);
-    const earliest = Math.min(...answered.map(({ answered: at = Number.POSITIVE_INFINITY }) => at));
+    if (answered.length === 0) states.set(key, state);
+    const earliest = Math.min(...answered.map(({ answerTime = Number.POSITIVE_INFINITY }) => answerTime));
     for (const change of pending) {
-      // Somebody was told of another change before this one was asked for: that one came first.
-      if (change.asked > earliest) continue;
-      const next = applied(state, change.effect);
+      // Another pending change was answered before this one was requested, so it comes first.
+      if (change.requestTime > earliest) continue;
+      const next = applyEffect(state, change.effect);
       if (change.outcome !== undefined && change.outcome !== next.outcome) continue;
       visit(
         next.state,
@@ -72,10 +78,10 @@ export function possibleStates(initial: ImageState, changes: readonly Change[]):
     }
   };
   visit(initial, changes);
-  return [...found.values()];
+  return [...states.values()];
 }
 
-/** Equal for equal states. */
-export function nameOf({ digest, altText, disabled }: ImageState): string {
+/** A string that is equal for equal states. */
+export function stateKey({ digest, altText, disabled }: ImageState): string {
   return JSON.stringify([digest, altText ?? null, disabled]);
 }

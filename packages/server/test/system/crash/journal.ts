@@ -1,31 +1,32 @@
 /**
- * What was asked of a library and what it answered, told by those who asked: the other side of every comparison after
- * a crash. Refuses to know HTTP and how anything is stored.
+ * The requests of the writers and the answers that they got. After a crash the library is compared with them.
  */
-import type { ImageJSON } from '../../support/server.ts';
-import type { Change, Effect, ImageState } from './history.ts';
+import type { ImageJSON } from '../../support/client.ts';
+import type { Change, Effect, ImageState, Outcome } from './history.ts';
 
-export interface KnownImage {
+export interface ImageEntry {
   readonly imageID: string;
   readonly publicID: string;
-  /** Undefined if no answer told of it. */
+  /** Undefined if the upload got no answer. */
   readonly createdOn: string | undefined;
-  /** What it was when all was last compared. */
-  settled: ImageState;
-  /** What was asked since. */
+  /** The state at the last comparison. */
+  baseline: ImageState;
+  /** The requests since the last comparison. */
   changes: Change[];
 }
 
-export interface AskedUpload {
+export interface UploadEntry {
+  /** The number of the picture. */
   readonly number: number;
   readonly digest: string;
   readonly altText: string | undefined;
+  /** The idempotency key. */
   readonly key: string | undefined;
 }
 
-export interface AnsweredUpload extends AskedUpload {
+export interface AcknowledgedUpload extends UploadEntry {
   readonly key: string;
-  /** The whole of the first answer, which every retry gets. */
+  /** The first answer. Every retry must get it unchanged. */
   readonly answer: ImageJSON;
 }
 
@@ -34,115 +35,118 @@ export interface ProductContent {
   readonly imageIDs: readonly string[];
 }
 
-export interface KnownProduct {
+export interface ProductEntry {
   readonly productID: string;
-  settled: ProductContent;
-  /** Asked for and not answered. */
+  /** The last acknowledged content. */
+  content: ProductContent;
+  /** The content of a request without an answer. */
   pending?: ProductContent;
 }
 
 export class Journal {
-  readonly images = new Map<string, KnownImage>();
-  readonly products = new Map<string, KnownProduct>();
-  /** By the ID of the set: the whole answer. */
+  readonly images = new Map<string, ImageEntry>();
+  readonly products = new Map<string, ProductEntry>();
+  /** The answers to new line items, by ID. */
   readonly lineItems = new Map<string, unknown>();
-  /** Uploads that were not answered, by digest. */
-  readonly openUploads = new Map<string, AskedUpload>();
-  /** Products that were asked for and not answered, by title. */
-  readonly openProducts = new Map<string, ProductContent>();
-  /** Uploads with an idempotency key that were answered. */
-  readonly keyed: AnsweredUpload[] = [];
-  /** What was acknowledged, in all. */
-  acknowledged = 0;
-  /** What was asked and cut off, or answered with 503, in all. */
-  unanswered = 0;
-  /** How often writers were answered that it cannot be done now, by status. */
-  readonly refusals = new Map<number, number>();
-  /** Told of each acknowledgement, and of each refusal. */
+  /** Uploads without an answer, by digest. */
+  readonly pendingUploads = new Map<string, UploadEntry>();
+  /** New products without an answer, by title. */
+  readonly pendingProducts = new Map<string, ProductContent>();
+  /** Acknowledged uploads with an idempotency key. */
+  readonly keyedUploads: AcknowledgedUpload[] = [];
+  /** Acknowledged writes in total. */
+  acknowledgedCount = 0;
+  /** Requests without an answer, or with a temporary rejection, in total. */
+  unconfirmedCount = 0;
+  /** The number of temporary rejections, by status. */
+  readonly rejections = new Map<number, number>();
+  /** Called after each acknowledgement and each rejection. */
   onAnswer: () => void = () => undefined;
-  /** Images that were added since all was last compared. */
+  /** Images that were added since the last comparison. */
   readonly #added = new Set<string>();
   #clock = 0;
   #number = 0;
 
-  tick(): number {
-    this.#clock += 1;
-    return this.#clock;
-  }
-
-  /** A number that was not given before. */
-  number(): number {
+  /** Returns each number once. */
+  nextNumber(): number {
     this.#number += 1;
     return this.#number;
   }
 
-  acknowledge(): void {
-    this.acknowledged += 1;
+  recordAcknowledgement(): void {
+    this.acknowledgedCount += 1;
     this.onAnswer();
   }
 
-  /** An answer that leaves open whether what was asked for was done. */
-  refuse(status: number): void {
-    this.unanswered += 1;
-    this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
+  /** Records a temporary rejection. The write may have happened. */
+  recordRejection(status: number): void {
+    this.unconfirmedCount += 1;
+    this.rejections.set(status, (this.rejections.get(status) ?? 0) + 1);
     this.onAnswer();
   }
 
-  /** Resolves when it holds, asked anew after each answer. */
-  when(holds: () => boolean): Promise<void> {
+  /** Resolves when the condition is true. Checks it after each answer. */
+  waitUntil(condition: () => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.onAnswer = () => {
-      if (holds()) resolve();
+      if (condition()) resolve();
     };
     this.onAnswer();
     return promise;
   }
 
-  /** The images that something was asked of since all was last compared. */
-  changed(): KnownImage[] {
+  /** The images with requests since the last comparison. */
+  changedImages(): ImageEntry[] {
     return [...this.images.values()].filter(
       ({ imageID, changes }) => changes.length > 0 || this.#added.has(imageID),
     );
   }
 
-  /** An image that an answer told of. */
-  add(answer: ImageJSON, digest: string): KnownImage {
+  /** Adds an image from the answer to its upload. */
+  addImage(answer: ImageJSON, digest: string): ImageEntry {
     const { altText, disabledOn } = answer;
-    return this.take(answer, { digest, altText, disabled: disabledOn !== undefined });
+    return this.addObservedImage(answer, { digest, altText, disabled: disabledOn !== undefined });
   }
 
-  /** An image as it was seen; of one whose upload was not answered that is all there is. */
-  take(
+  /** Adds an image in the state in which it was seen. */
+  addObservedImage(
     { imageID, publicID, createdOn }: Pick<ImageJSON, 'imageID' | 'publicID'> & { createdOn?: string },
-    settled: ImageState,
-  ): KnownImage {
-    const image: KnownImage = { imageID, publicID, createdOn, settled, changes: [] };
+    baseline: ImageState,
+  ): ImageEntry {
+    const image: ImageEntry = { imageID, publicID, createdOn, baseline, changes: [] };
     this.images.set(imageID, image);
     this.#added.add(imageID);
     return image;
   }
 
-  ask(image: KnownImage, effect: Effect): Change {
-    const change: Change = { effect, asked: this.tick() };
+  /** Records the request for a change. */
+  startChange(image: ImageEntry, effect: Effect): Change {
+    const change: Change = { effect, requestTime: this.#tick() };
     image.changes.push(change);
     return change;
   }
 
-  answered(change: Change, outcome: 'done' | 'refused'): void {
-    change.answered = this.tick();
+  /** Records the answer to a change. */
+  finishChange(change: Change, outcome: Outcome): void {
+    change.answerTime = this.#tick();
     change.outcome = outcome;
-    this.acknowledge();
+    this.recordAcknowledgement();
   }
 
-  /** All was compared: what was seen is what the next comparison starts from. */
-  settle(observed: ReadonlyMap<string, ImageState>): void {
+  /** Makes the observed states the start of the next comparison. */
+  setBaseline(observed: ReadonlyMap<string, ImageState>): void {
     for (const image of this.images.values()) {
       const state = observed.get(image.imageID);
-      if (state) image.settled = state;
+      if (state) image.baseline = state;
       image.changes = [];
     }
     this.#added.clear();
-    this.openUploads.clear();
-    this.openProducts.clear();
+    this.pendingUploads.clear();
+    this.pendingProducts.clear();
+  }
+
+  #tick(): number {
+    this.#clock += 1;
+    return this.#clock;
   }
 }

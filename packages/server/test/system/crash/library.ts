@@ -1,40 +1,44 @@
 /**
- * A server with the clients that write to it and the journal they keep, for tests that break something beneath it while
- * it runs and want to know what came of that.
+ * A server, the clients that write to it, and their journal. Tests break something under the running server
+ * and then compare the library with the journal.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../support/ports.ts';
 import { type ServerProcess, startServerProcess } from '../../support/server-process.ts';
-import { type Answer, ask } from './asking.ts';
-import { inspect } from './inspection.ts';
-import { Journal, type KnownImage } from './journal.ts';
+import { inspectLibrary } from './inspection.ts';
+import { type ImageEntry, Journal } from './journal.ts';
+import { createPictureSet, type PictureSet } from './pictures.ts';
 import type { PostgresLibrary } from './postgres-library.ts';
-import { chance } from './random.ts';
-import { type StoredImage, sqliteFaults, sqliteQuery, storedImages } from './records.ts';
-import { createSupply, type Supply } from './supply.ts';
+import { createRandom } from './random.ts';
+import { checkSqliteFile, createSqliteQuery, readImages, type StoredImage } from './records.ts';
+import { type Answer, sendRequest } from './requests.ts';
 import { Writers } from './writers.ts';
 
 export interface Library {
-  /** The one that runs now. */
+  /** The current server: another one after `restart`. */
   readonly server: ServerProcess;
   readonly journal: Journal;
-  readonly supply: Supply;
-  /** The folder of the server's data. */
+  readonly pictures: PictureSet;
+  /** The data folder of the server. */
   readonly data: string;
-  /** What no client should have seen. */
-  readonly complaints: string[];
-  /** Lets clients write until it holds, asked after each answer. Returns without, if the server ends. */
-  writeUntil(holds: () => boolean): Promise<void>;
-  /** Compares what changed, or the whole, with the journal; everything that is not as it must be. */
-  inspect(options?: { whole: boolean }): Promise<string[]>;
-  /** Starts the server again, after it has ended. */
+  /** A sentence for each unexpected answer that a writer got. */
+  readonly problems: string[];
+  /** Lets clients write until the condition is true or the server ends. Checks it after each answer. */
+  writeUntil(condition: () => boolean): Promise<void>;
+  /**
+   * Compares the library with the journal.
+   * @param options with `allImages`, images without requests since the last comparison too
+   * @returns a sentence for each difference
+   */
+  inspect(options?: { allImages: boolean }): Promise<string[]>;
+  /** Starts the server again after it has ended. */
   restart(): Promise<void>;
-  /** The records, read past the server. */
-  stored(): Promise<StoredImage[]>;
-  /** The default rendition of an image. */
-  show(image: KnownImage, size?: string): Promise<Answer | undefined>;
+  /** Reads the records of images from the database. */
+  readImages(): Promise<StoredImage[]>;
+  /** Requests a rendition as WebP. */
+  requestRendition(image: ImageEntry, size?: string): Promise<Answer | undefined>;
 }
 
 const WRITERS = 4;
@@ -42,7 +46,7 @@ const WRITERS = 4;
 export async function startLibrary(
   t: { after(end: () => Promise<void>): void },
   options: {
-    /** A folder to use instead of a new one. */
+    /** The data folder. Default: a new one, which is removed at the end. */
     readonly data?: string;
     readonly env?: Readonly<Record<string, string>>;
     readonly postgres?: PostgresLibrary;
@@ -52,55 +56,53 @@ export async function startLibrary(
   const { postgres, env, seed = 1 } = options;
   const data = options.data ?? (await mkdtemp(join(tmpdir(), 'vitrine-faults-')));
   const port = await freePort();
-  const launching = { data, port, env: { ...env, ...(postgres && { VITRINE_DATABASE: postgres.url }) } };
-  let server = await startServerProcess(launching);
+  const serverOptions = { data, port, env: { ...env, ...(postgres && { VITRINE_DATABASE: postgres.url }) } };
+  let server = await startServerProcess(serverOptions);
   t.after(async () => {
     await server.kill();
     if (options.data === undefined) await rm(data, { recursive: true, force: true, maxRetries: 3 });
   });
   const journal = new Journal();
-  const supply = await createSupply();
-  const complaints: string[] = [];
-  const query = postgres?.query ?? sqliteQuery(join(data, 'vitrine.db'));
+  const pictures = await createPictureSet();
+  const problems: string[] = [];
+  const query = postgres?.query ?? createSqliteQuery(join(data, 'vitrine.db'));
   let turn = 0;
   return {
     get server() {
       return server;
     },
     journal,
-    supply,
+    pictures,
     data,
-    complaints,
-    async writeUntil(holds) {
+    problems,
+    async writeUntil(condition) {
       turn += 1;
-      const writers = new Writers({
-        url: server.url,
-        journal,
-        supply,
-        complaints,
-        chance: chance(seed * 1000 + turn),
-      });
+      const random = createRandom(seed * 1000 + turn);
+      const writers = new Writers({ url: server.url, journal, pictures, problems, random });
       const writing = writers.run(WRITERS);
-      await Promise.race([journal.when(holds), writing, server.exited]);
+      await Promise.race([journal.waitUntil(condition), writing, server.exited]);
       writers.stop();
       await writing;
     },
     async restart() {
-      server = await startServerProcess(launching);
+      server = await startServerProcess(serverOptions);
     },
-    stored: () => storedImages(query),
-    inspect: async ({ whole } = { whole: false }) => [
-      ...(await inspect({
+    readImages: () => readImages(query),
+    inspect: async ({ allImages } = { allImages: false }) => [
+      ...(await inspectLibrary({
         url: server.url,
         blobs: join(data, 'blobs'),
         query,
         journal,
-        supply,
-        whole,
+        pictures,
+        allImages,
       })),
-      ...(postgres ? [] : await sqliteFaults(query)),
+      ...(postgres ? [] : await checkSqliteFile(query)),
     ],
-    show: (image, size = '400x400') =>
-      ask(server.url, { path: `/images/${image.publicID}?size=${size}`, headers: { accept: 'image/webp' } }),
+    requestRendition: (image, size = '400x400') =>
+      sendRequest(server.url, {
+        path: `/images/${image.publicID}?size=${size}`,
+        headers: { accept: 'image/webp' },
+      }),
   };
 }

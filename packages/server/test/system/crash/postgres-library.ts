@@ -1,6 +1,5 @@
 /**
- * A library whose records are in a real PostgreSQL: where they are, how they are read past the server, and when nothing
- * of a killed server is still at work on them.
+ * A library with its records in a real PostgreSQL, where the commits of a killed server may still finish.
  */
 import type { TestPostgres } from '../../support/postgres.ts';
 import type { Query } from './records.ts';
@@ -8,23 +7,23 @@ import type { Query } from './records.ts';
 export interface PostgresLibrary {
   readonly url: string;
   readonly query: Query;
-  /** A commit that was on its way when its server was killed may still be carried out: resolves when none is left. */
-  readonly settled: () => Promise<void>;
+  /** Resolves when no session of a killed server is left, so that none of its commits can still happen. */
+  readonly waitForSessions: () => Promise<void>;
 }
 
-/** The name by which the server's connections are known. */
+/** The `application_name` of the server's connections. */
 const APPLICATION = 'vitrine';
 
-export async function postgresLibrary(postgres: TestPostgres): Promise<PostgresLibrary> {
+export async function createPostgresLibrary(postgres: TestPostgres): Promise<PostgresLibrary> {
   const url = await postgres.createDatabase();
   const query: Query = (statement) => postgres.query(url, statement);
-  const left = `select count(*) as n from pg_stat_activity
+  const countSessions = `select count(*) as n from pg_stat_activity
     where datname = current_database() and application_name = '${APPLICATION}'`;
   return {
     url,
     query,
-    async settled() {
-      while (Number((await query(left))[0]?.n) > 0) await new Promise(setImmediate);
+    async waitForSessions() {
+      while (Number((await query(countSessions))[0]?.n) > 0) await new Promise(setImmediate);
     },
   };
 }

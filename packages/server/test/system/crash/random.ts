@@ -1,16 +1,16 @@
 /**
- * Chance that can be repeated: the same seed makes the same choices.
+ * Repeatable random choices: the same seed gives the same sequence.
  */
-export interface Chance {
+export interface Random {
   /** From 0 to below 1. */
   next(): number;
   /** A whole number from `from` to `to`, both included. */
-  whole(from: number, to: number): number;
-  /** One of them, or undefined if there is none. */
-  of<T>(choices: readonly T[]): T | undefined;
+  integer(from: number, to: number): number;
+  /** One of the choices; undefined if there are none. */
+  pick<T>(choices: readonly T[]): T | undefined;
 }
 
-export function chance(seed: number): Chance {
+export function createRandom(seed: number): Random {
   let state = Math.imul(seed, 2_654_435_761) + 1;
   const next = () => {
     // mulberry32
@@ -21,7 +21,7 @@ export function chance(seed: number): Chance {
   };
   return {
     next,
-    whole: (from, to) => from + Math.floor(next() * (to - from + 1)),
-    of: (choices) => choices[Math.floor(next() * choices.length)],
+    integer: (from, to) => from + Math.floor(next() * (to - from + 1)),
+    pick: (choices) => choices[Math.floor(next() * choices.length)],
   };
 }

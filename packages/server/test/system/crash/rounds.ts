@@ -1,7 +1,6 @@
 /**
- * Rounds of writing, killing, starting again and comparing, over one library that grows. Owns when the server is
- * killed: at a moment that the seed chooses, by the clock, by what was acknowledged, while it starts or while it stops.
- * Refuses to know what is written and what is compared.
+ * Rounds of writes, a kill, a restart and a comparison, on one growing library.
+ * The seed chooses when the server is killed: while it starts, serves writes or stops.
  */
 import { mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,100 +14,105 @@ import {
   startServerProcess,
   UNLIMITED,
 } from '../../support/server-process.ts';
-import { inspect, type Leftovers, leftovers } from './inspection.ts';
+import { type BlobCounts, inspectBlobs, inspectLibrary } from './inspection.ts';
 import { Journal } from './journal.ts';
-import { type Keeping, keep } from './keeping.ts';
-import { type Chance, chance } from './random.ts';
-import { type Query, sqliteFaults, sqliteQuery, storedImages } from './records.ts';
-import { createSupply } from './supply.ts';
-import { Writers } from './writers.ts';
+import { type OperatorReport, runOperatorChecks } from './operator-checks.ts';
+import { createPictureSet } from './pictures.ts';
+import type { PostgresLibrary } from './postgres-library.ts';
+import { createRandom, type Random } from './random.ts';
+import { checkSqliteFile, createSqliteQuery, readImages } from './records.ts';
+import { Writers, type WritersOptions } from './writers.ts';
 
 export interface RoundsOptions {
   readonly rounds: number;
-  /** Chooses what is written and when the server is killed; what of it happens at once is up to the machine. */
+  /** Chooses the writes and the moments of kills. The order of concurrent requests depends on the machine. */
   readonly seed: number;
-  /** Another database than the file in the library's folder. */
-  readonly postgres?: {
-    readonly url: string;
-    readonly query: Query;
-    /** Resolves when nothing of a killed server is still at work in the database. */
-    readonly settled: () => Promise<void>;
-  };
-  /** Told of each round when it is over. */
+  /** Default: a SQLite file in the data folder. */
+  readonly postgres?: PostgresLibrary;
+  /** Called after each round. */
   readonly onRound?: (round: number, report: RoundsReport) => void;
 }
 
 export interface RoundsReport {
   rounds: number;
   kills: Record<KillMoment, number>;
+  /** Acknowledged writes. */
   acknowledged: number;
-  unanswered: number;
+  /** Requests without an answer, or with a temporary rejection. */
+  unconfirmed: number;
   images: number;
-  /** Milliseconds. */
+  /** In milliseconds: by the clock, and of CPU time. */
   longestStart: { wall: number; cpu: number };
-  /** What each start computed, in milliseconds. */
+  /** The CPU time of each start, in milliseconds. */
   startCPU: number[];
-  /** What was not as it must be. Empty: nothing was lost, torn or invented. */
-  complaints: string[];
-  leftovers: Leftovers;
-  /** What `vitrine verify` and `vitrine gc` made of it in the end. */
-  kept: Omit<Keeping, 'complaints'>;
+  /** A sentence for each lost, torn or invented write. */
+  problems: string[];
+  /** Counted after the last round. */
+  blobs: BlobCounts;
+  /** The results of `vitrine verify` and `vitrine gc` after the last round. */
+  operatorChecks: Omit<OperatorReport, 'problems'>;
 }
 
-type LaunchOptions = Required<Pick<ServerProcessOptions, 'data' | 'port' | 'env'>>;
+type ServerOptions = Required<Pick<ServerProcessOptions, 'data' | 'port' | 'env'>>;
 
 type KillMoment = 'writing' | 'starting' | 'stopping';
 
 const WRITERS = 6;
-/** Milliseconds. */
-const LONGEST_WRITING = 1_500;
-const LONGEST_START = 900;
-const LONGEST_STOP = 150;
-const MOST_ACKNOWLEDGED = 60;
+/** The most acknowledged writes before a kill. */
+const MAX_ACKNOWLEDGED = 60;
+
+// The longest times before a kill, in milliseconds.
+const MAX_WRITING = 1_500;
+const MAX_START = 900;
+const MAX_STOP = 150;
+/** After the last of the acknowledged writes. */
+const MAX_DELAY = 20;
+
 const TWO_HOURS = 2 * 60 * 60 * 1000;
 
-export async function crashRounds(options: RoundsOptions): Promise<RoundsReport> {
+export async function runCrashRounds(options: RoundsOptions): Promise<RoundsReport> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-crash-'));
   const running: { server?: ServerProcess } = {};
   try {
-    return await crashRoundsIn(folder, options, running);
+    return await runRounds(folder, options, running);
   } finally {
     await running.server?.kill();
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 
-async function crashRoundsIn(
+async function runRounds(
   data: string,
   { rounds, seed, postgres, onRound }: RoundsOptions,
   running: { server?: ServerProcess },
 ): Promise<RoundsReport> {
   const journal = new Journal();
-  const supply = await createSupply();
+  const pictures = await createPictureSet();
   const blobs = join(data, 'blobs');
-  const query = postgres?.query ?? sqliteQuery(join(data, 'vitrine.db'));
+  const query = postgres?.query ?? createSqliteQuery(join(data, 'vitrine.db'));
   const port = await freePort();
-  const launching: LaunchOptions = { data, port, env: postgres ? { VITRINE_DATABASE: postgres.url } : {} };
+  const env = postgres ? { VITRINE_DATABASE: postgres.url } : {};
+  const serverOptions: ServerOptions = { data, port, env };
   const report: RoundsReport = {
     rounds: 0,
     kills: { writing: 0, starting: 0, stopping: 0 },
     acknowledged: 0,
-    unanswered: 0,
+    unconfirmed: 0,
     images: 0,
     longestStart: { wall: 0, cpu: 0 },
     startCPU: [],
-    complaints: [],
-    leftovers: { staged: 0, unnamed: 0, originals: 0 },
-    kept: { derived: 0, collected: 0 },
+    problems: [],
+    blobs: { staged: 0, unreferenced: 0, originals: 0 },
+    operatorChecks: { repaired: 0, collected: 0 },
   };
 
-  /** Starts the server, now and then after a start that is cut short: the very first one too. */
-  const start = async (fate: Chance): Promise<ServerProcess> => {
-    while (fate.next() < 0.2) {
-      await startAndKill(launching, fate.next() * LONGEST_START);
+  /** Starts the server. Kills it while it starts with a probability of 20 %, the very first start too. */
+  const start = async (random: Random): Promise<ServerProcess> => {
+    while (random.next() < 0.2) {
+      await startAndKill(serverOptions, random.next() * MAX_START);
       report.kills.starting += 1;
     }
-    const server = await startServerProcess(launching);
+    const server = await startServerProcess(serverOptions);
     const { wall, cpu = 0 } = server.startTimes;
     report.longestStart.wall = Math.max(report.longestStart.wall, wall);
     report.longestStart.cpu = Math.max(report.longestStart.cpu, cpu);
@@ -116,92 +120,98 @@ async function crashRoundsIn(
     return server;
   };
 
-  const faults = async (server: ServerProcess, whole: boolean): Promise<string[]> => [
-    ...(await inspect({ url: server.url, blobs, query, journal, supply, whole })),
-    ...(postgres ? [] : await sqliteFaults(query)),
+  const findProblems = async (server: ServerProcess, allImages: boolean): Promise<string[]> => [
+    ...(await inspectLibrary({ url: server.url, blobs, query, journal, pictures, allImages })),
+    ...(postgres ? [] : await checkSqliteFile(query)),
   ];
 
-  running.server = await start(chance(seed));
-  for (let round = 1; round <= rounds && report.complaints.length === 0; round += 1) {
-    const fate = chance(seed * 100_003 + round);
+  running.server = await start(createRandom(seed));
+  for (let round = 1; round <= rounds && report.problems.length === 0; round += 1) {
+    const random = createRandom(seed * 100_003 + round);
     const { server } = running;
-    const moment = await writeAndKill(server, { journal, supply, fate, complaints: report.complaints });
+    const moment = await writeAndKill(server, { journal, pictures, random, problems: report.problems });
     report.kills[moment] += 1;
-    await postgres?.settled();
-    running.server = await start(fate);
-    report.complaints.push(...(await faults(running.server, round === rounds)));
+    await postgres?.waitForSessions();
+    running.server = await start(random);
+    report.problems.push(...(await findProblems(running.server, round === rounds)));
     report.rounds = round;
-    report.acknowledged = journal.acknowledged;
-    report.unanswered = journal.unanswered;
+    report.acknowledged = journal.acknowledgedCount;
+    report.unconfirmed = journal.unconfirmedCount;
     report.images = journal.images.size;
-    report.complaints = report.complaints.map((complaint) => `round ${round} of seed ${seed}: ${complaint}`);
+    report.problems = report.problems.map((problem) => `round ${round} of seed ${seed}: ${problem}`);
     onRound?.(round, report);
   }
 
-  const found = await leftovers(blobs, await storedImages(query));
-  report.leftovers = found.leftovers;
-  report.complaints.push(...found.complaints);
-  if (report.complaints.length > 0) return report;
-  const { complaints, ...kept } = await keep(data, launching.env);
-  report.kept = kept;
-  const { unnamed } = (await leftovers(blobs, await storedImages(query))).leftovers;
-  if (unnamed > 0) complaints.push(`${unnamed} originals that no record names are left after vitrine gc`);
-  // The collector was let loose without any grace: everything that was acknowledged is to be there all the same.
-  complaints.push(...(await faults(running.server, true)), ...(await sweepFaults(blobs, running, launching)));
-  report.complaints.push(...complaints);
+  const inspection = await inspectBlobs(blobs, await readImages(query));
+  report.blobs = inspection.counts;
+  report.problems.push(...inspection.problems);
+  if (report.problems.length > 0) return report;
+  const { problems, ...operatorChecks } = await runOperatorChecks(data, env);
+  report.operatorChecks = operatorChecks;
+  const { counts } = await inspectBlobs(blobs, await readImages(query));
+  if (counts.unreferenced > 0) {
+    problems.push(`${counts.unreferenced} unreferenced originals are left after vitrine gc`);
+  }
+  // `gc` ran without a grace period. All acknowledged data must still be there.
+  problems.push(...(await findProblems(running.server, true)));
+  problems.push(...(await checkSweep(blobs, running, serverOptions)));
+  report.problems.push(...problems);
   return report;
 }
 
-/** Starts a server and kills it after `ms` milliseconds. @throws Error with the output if the server exits before */
-async function startAndKill({ data, port, env }: LaunchOptions, ms: number): Promise<void> {
-  const early = spawnServer({
+/**
+ * Starts a server and kills it after `ms` milliseconds, or earlier if it listens.
+ * @throws Error with the output if the server exits before
+ */
+async function startAndKill({ data, port, env }: ServerOptions, ms: number): Promise<void> {
+  const spawned = spawnServer({
     env: { ...UNLIMITED, VITRINE_PORT: String(port), VITRINE_DATA: data, ...env },
   });
   try {
-    await Promise.race([early.listening, delay(ms)]);
+    await Promise.race([spawned.listening, delay(ms)]);
   } finally {
-    await early.kill();
+    await spawned.kill();
   }
 }
 
-/** Writes, and kills the server at a moment of chance. Resolves when nothing of it runs. */
+/** Writes and kills the server at a random moment. Resolves when none of its processes runs. */
 async function writeAndKill(
   server: ServerProcess,
-  options: Pick<ConstructorParameters<typeof Writers>[0], 'journal' | 'supply' | 'complaints'> & {
-    fate: Chance;
-  },
+  options: Omit<WritersOptions, 'url'>,
 ): Promise<KillMoment> {
-  const { journal, supply, complaints, fate } = options;
-  const writers = new Writers({ url: server.url, journal, supply, complaints, chance: fate });
-  const stopping = fate.next() < 0.1;
-  const enough = journal.acknowledged + fate.whole(1, MOST_ACKNOWLEDGED);
+  const { journal, random } = options;
+  const writers = new Writers({ url: server.url, ...options });
+  const isStopping = random.next() < 0.1;
+  const target = journal.acknowledgedCount + random.integer(1, MAX_ACKNOWLEDGED);
   const due =
-    fate.next() < 0.5
-      ? delay(fate.next() * LONGEST_WRITING)
-      : journal.when(() => journal.acknowledged >= enough).then(() => delay(fate.next() * 20));
+    random.next() < 0.5
+      ? delay(random.next() * MAX_WRITING)
+      : journal
+          .waitUntil(() => journal.acknowledgedCount >= target)
+          .then(() => delay(random.next() * MAX_DELAY));
   const writing = writers.run(WRITERS);
-  // A server that ends by itself lets the writers end too.
+  // If the server ends before, the writers end too.
   await Promise.race([due, writing, server.exited]);
-  if (stopping) {
+  if (isStopping) {
     server.signal('SIGTERM');
-    await delay(fate.next() * LONGEST_STOP);
+    await delay(random.next() * MAX_STOP);
   }
   await server.kill();
   await writing;
-  return stopping ? 'stopping' : 'writing';
+  return isStopping ? 'stopping' : 'writing';
 }
 
-/** What crashes left in staging is gone after a start, once it is old enough to be nobody's. */
-async function sweepFaults(
+/** Checks that a start removes old files from staging. Stops and starts the server. */
+async function checkSweep(
   blobs: string,
   running: { server?: ServerProcess },
-  launching: LaunchOptions,
+  serverOptions: ServerOptions,
 ): Promise<string[]> {
   await running.server?.kill();
   const staging = join(blobs, 'staging');
   const old = new Date(Date.now() - TWO_HOURS);
   for (const name of await readdir(staging)) await utimes(join(staging, name), old, old);
-  running.server = await startServerProcess(launching);
-  const left = await readdir(staging);
-  return left.length === 0 ? [] : [`${left.length} old files are left in staging after a start`];
+  running.server = await startServerProcess(serverOptions);
+  const remaining = await readdir(staging);
+  return remaining.length === 0 ? [] : [`${remaining.length} old files are left in staging after a start`];
 }

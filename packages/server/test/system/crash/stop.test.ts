@@ -1,47 +1,50 @@
 /**
- * SIGTERM while a library is written to: every request is answered or leaves no trace, and the process ends with 0.
+ * SIGTERM while clients write: the server finishes running requests and exits with 0. A request without an
+ * answer leaves no trace.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { possibleStates } from './history.ts';
+import { listPossibleStates } from './history.ts';
 import { startLibrary } from './library.ts';
 
-const skip = process.platform === 'linux' ? false : 'process groups are looked up in /proc';
+const skip = process.platform === 'linux' ? false : 'process groups are read from /proc';
 
-test('a stop under load answers or refuses: what was not answered did not happen', { skip }, async (t) => {
+test('a stop under load finishes running requests, and unanswered ones leave no trace', {
+  skip,
+}, async (t) => {
   const library = await startLibrary(t);
   const { journal, server } = library;
-  let atSignal: number | undefined;
-  // The writers go on until the port is closed to them.
+  let countAtSignal: number | undefined;
+  // The writers continue until the server closes its port.
   await library.writeUntil(() => {
-    if (atSignal === undefined && journal.acknowledged >= 40) {
-      atSignal = journal.acknowledged;
+    if (countAtSignal === undefined && journal.acknowledgedCount >= 40) {
+      countAtSignal = journal.acknowledgedCount;
       server.signal('SIGTERM');
     }
     return false;
   });
   assert.equal(await server.exited, 0);
-  assert.deepEqual(library.complaints, []);
-  assert.ok(journal.acknowledged > (atSignal ?? Infinity), 'what ran was finished');
-  const open = { uploads: [...journal.openUploads.keys()], products: [...journal.openProducts.keys()] };
+  assert.deepEqual(library.problems, []);
+  assert.ok(journal.acknowledgedCount > (countAtSignal ?? Infinity), 'running requests were finished');
+  const unansweredUploads = [...journal.pendingUploads.keys()];
   const undecided = [...journal.images.values()].filter(
-    ({ settled, changes }) => possibleStates(settled, changes).length > 1,
+    ({ baseline, changes }) => listPossibleStates(baseline, changes).length > 1,
   );
   await library.restart();
-  const stored = await library.stored();
+  const stored = await library.readImages();
   assert.deepEqual(
-    stored.filter(({ digest }) => open.uploads.includes(digest)),
+    stored.filter(({ digest }) => unansweredUploads.includes(digest)),
     [],
     'an upload without an answer left a trace',
   );
-  for (const { imageID, settled, changes } of undecided) {
+  for (const { imageID, baseline, changes } of undecided) {
     const answered = changes.filter(({ outcome }) => outcome !== undefined);
-    const [state] = possibleStates(settled, answered);
-    const now = stored.find((image) => image.imageID === imageID);
+    const [expected] = listPossibleStates(baseline, answered);
+    const actual = stored.find((image) => image.imageID === imageID);
     assert.deepEqual(
-      now && [now.digest, now.altText, now.disabled],
-      state && [state.digest, state.altText, state.disabled],
+      actual && [actual.digest, actual.altText, actual.disabled],
+      expected && [expected.digest, expected.altText, expected.disabled],
     );
   }
-  assert.deepEqual((await library.inspect({ whole: true })).slice(0, 5), []);
+  assert.deepEqual((await library.inspect({ allImages: true })).slice(0, 5), []);
 });

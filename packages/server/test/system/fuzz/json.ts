@@ -1,6 +1,6 @@
 /**
- * Makes up JSON that is nearly what a schema of the document asks for: whole, with a part missing, of another type, too
- * much, or with a text in it that has broken something somewhere before. Knows JSON Schema as far as docs/openapi.json uses it.
+ * Generates JSON that nearly matches a schema: valid, with missing or additional parts, with wrong types, or
+ * with hostile texts. Supports only the part of JSON Schema that docs/openapi.json uses.
  */
 import fc from 'fast-check';
 
@@ -19,11 +19,11 @@ export interface Schema {
   readonly maximum?: number;
 }
 
-/** What stands for an ID of something that is there; whoever sends it puts in the ID. */
-export const known = (name: string, index: number): string => `known:${name}:${index}`;
+/** A placeholder for an existing ID. The test replaces it before it sends the body. */
+export const idPlaceholder = (name: string, index: number): string => `existing:${name}:${index}`;
 
-/** Texts that databases, loggers, headers and parsers have choked on. */
-export const HOSTILE = [
+/** Texts that often break databases, loggers, headers and parsers. */
+export const HOSTILE_TEXTS = [
   '',
   ' ',
   '\0',
@@ -51,7 +51,7 @@ export const HOSTILE = [
   '😀'.repeat(2_001),
 ] as const;
 
-const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 20 }), fc.constantFrom(...HOSTILE));
+const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 20 }), fc.constantFrom(...HOSTILE_TEXTS));
 
 const anything = fc.oneof(
   { weight: 3, arbitrary: fc.jsonValue({ maxDepth: 3 }) },
@@ -60,49 +60,55 @@ const anything = fc.oneof(
 ) as fc.Arbitrary<unknown>;
 
 /**
- * @param schemas those that have a name.
- * @param depth how much deeper it goes before it makes do with anything.
+ * Generates values that match the schema in twelve of thirteen cases, at each level of the value.
+ * @param schemas the named schemas, for `$ref`
+ * @param name of the property
+ * @param depth the number of levels. Deeper values are arbitrary JSON.
  */
-export function nearly(
+export function generateNearly(
   schema: Schema,
   schemas: Readonly<Record<string, Schema>>,
   name = '',
   depth = 6,
 ): fc.Arbitrary<unknown> {
   if (depth === 0) return anything;
-  const good = asAsked(schema, schemas, name, depth);
-  return fc.oneof({ weight: 12, arbitrary: good }, { weight: 1, arbitrary: anything });
+  const matching = generateMatching(schema, schemas, name, depth);
+  return fc.oneof({ weight: 12, arbitrary: matching }, { weight: 1, arbitrary: anything });
 }
 
-function asAsked(
+function generateMatching(
   schema: Schema,
   schemas: Readonly<Record<string, Schema>>,
   name: string,
   depth: number,
 ): fc.Arbitrary<unknown> {
-  const within = (part: Schema, called = name) => nearly(part, schemas, called, depth - 1);
-  if (schema.$ref !== undefined) return within(schemas[schema.$ref.split('/').at(-1) ?? ''] ?? {});
-  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => within(one)));
+  const generatePart = (part: Schema, partName = name) => generateNearly(part, schemas, partName, depth - 1);
+  if (schema.$ref !== undefined) return generatePart(schemas[schema.$ref.split('/').at(-1) ?? ''] ?? {});
+  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => generatePart(one)));
   if (schema.enum) return fc.constantFrom(...schema.enum);
   if (schema.const !== undefined) return fc.constant(schema.const);
   switch (schema.type) {
     case 'object': {
-      const parts = Object.entries(schema.properties ?? {}).map(([key, part]) => [key, within(part, key)]);
-      // What is required is missing now and then as well.
-      const some = fc.record(Object.fromEntries(parts) as Record<string, fc.Arbitrary<unknown>>, {
+      const parts = Object.entries(schema.properties ?? {}).map(([key, part]) => [
+        key,
+        generatePart(part, key),
+      ]);
+      const object = fc.record(Object.fromEntries(parts) as Record<string, fc.Arbitrary<unknown>>, {
         requiredKeys: [...(schema.required ?? [])],
       });
       return fc.oneof(
-        { weight: 8, arbitrary: some },
+        { weight: 8, arbitrary: object },
+        // With additional properties.
         {
           weight: 1,
-          arbitrary: fc.tuple(some, fc.dictionary(text, anything)).map(([a, b]) => ({ ...b, ...a })),
+          arbitrary: fc.tuple(object, fc.dictionary(text, anything)).map(([a, b]) => ({ ...b, ...a })),
         },
+        // With missing properties.
         { weight: 1, arbitrary: fc.record(Object.fromEntries(parts), { requiredKeys: [] }) },
       );
     }
     case 'array':
-      return fc.array(within(schema.items ?? {}), { maxLength: 4 });
+      return fc.array(generatePart(schema.items ?? {}), { maxLength: 4 });
     case 'integer':
       return fc.integer({ min: (schema.minimum ?? 0) - 1, max: Math.min(schema.maximum ?? 1e6, 1e9) + 1 });
     case 'number':
@@ -112,24 +118,24 @@ function asAsked(
     case 'null':
       return fc.constant(null);
     case 'string':
-      return textAsAsked(schema, name);
+      return generateText(schema, name);
     default:
       return anything;
   }
 }
 
-function textAsAsked(schema: Schema, name: string): fc.Arbitrary<unknown> {
-  const some = fc.constantFrom('USD', '9.99', '0.000000001', 'a', 'Cup', '*bold*');
+function generateText(schema: Schema, name: string): fc.Arbitrary<unknown> {
+  const plausible = fc.constantFrom('USD', '9.99', '0.000000001', 'a', 'Cup', '*bold*');
   if (name === 'scopes') {
     const scopes = fc.constantFrom('/ping.read', '/accounts/{accountID}/images.read', '/accounts.read');
     return fc.oneof({ weight: 6, arbitrary: scopes }, { weight: 1, arbitrary: text });
   }
-  // A list of accounts is one of their IDs.
-  const called = name === 'accounts' ? 'accountID' : name;
-  const index = fc.nat({ max: 3 }).map((number) => known(called, number));
-  if (called.endsWith('ID'))
-    return fc.oneof({ weight: 4, arbitrary: index }, { weight: 1, arbitrary: fc.uuid() });
+  // The property `accounts` is a list of account IDs.
+  const idName = name === 'accounts' ? 'accountID' : name;
+  const id = fc.nat({ max: 3 }).map((index) => idPlaceholder(idName, index));
+  if (idName.endsWith('ID'))
+    return fc.oneof({ weight: 4, arbitrary: id }, { weight: 1, arbitrary: fc.uuid() });
   if (schema.format === 'date-time')
     return fc.date({ noInvalidDate: true }).map((date) => date.toISOString());
-  return fc.oneof({ weight: 3, arbitrary: some }, { weight: 1, arbitrary: text });
+  return fc.oneof({ weight: 3, arbitrary: plausible }, { weight: 1, arbitrary: text });
 }

@@ -1,6 +1,6 @@
 /**
- * Made-up requests: paths, queries and headers for the routes, and bytes for the parser. Whatever comes, the answer is
- * well-formed and no error of the server's, or the connection is closed; and the server goes on.
+ * Generated requests: paths, queries and headers for the routes, and bytes for the HTTP parser. Each answer
+ * must be well-formed and below 500, or the connection is closed. The server must continue to work.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -11,12 +11,14 @@ import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
-import { HOSTILE } from './json.ts';
+import { HOSTILE_TEXTS } from './json.ts';
 
+/** Fixed, so that each run of the tests sends the same requests. */
 const SEED = 20_261_124;
 
 let server: TestServer;
 let image: ImageJSON;
+/** The lines of the log with level `error` or `fatal`. */
 const errors: string[] = [];
 before(async () => {
   server = await startServer(
@@ -33,11 +35,11 @@ before(async () => {
 });
 after(() => server.close());
 
-const words = fc.oneof(fc.string({ unit: 'binary', maxLength: 30 }), fc.constantFrom(...HOSTILE));
-const quoted = (value: string) => encodeURIComponent(value.toWellFormed());
-/** Encoded as it should be, or only as far as a URL can be sent at all. */
+const words = fc.oneof(fc.string({ unit: 'binary', maxLength: 30 }), fc.constantFrom(...HOSTILE_TEXTS));
+const encode = (value: string) => encodeURIComponent(value.toWellFormed());
+/** A part of a URL, with valid or invalid encoding. */
 const piece = fc.oneof(
-  words.map(quoted),
+  words.map(encode),
   fc.string({ unit: fc.constantFrom(...'%/.\\;?&=+:@a0-~'), maxLength: 12 }),
   fc.constantFrom('%', '%00', '%2e%2e%2f', '%c0%af', '%ff', '..', '.', '//'),
 );
@@ -71,15 +73,15 @@ const query = fc
 
 const path = fc.constantFrom(0, 1, 2, 3, 4, 5, 6, 7).chain((which) =>
   fc.tuple(piece, piece).map(([one, other]) => {
-    const under = `/accounts/${ACCOUNT}`;
+    const account = `/accounts/${ACCOUNT}`;
     return [
       `/${one}`,
       `/${one}/${other}`,
       `/images/${image?.publicID}`,
       `/images/${one}`,
-      `${under}/images`,
-      `${under}/images/${one}`,
-      `${under}/products/${one}`,
+      `${account}/images`,
+      `${account}/images/${one}`,
+      `${account}/products/${one}`,
       `/accounts/${one}/images/${other}`,
     ][which] as string;
   }),
@@ -111,19 +113,22 @@ const method = fc.constantFrom('GET', 'HEAD', 'DELETE', 'POST', 'PUT', 'PATCH', 
 const agent = new Agent({ keepAlive: true, maxSockets: 4 });
 after(() => agent.destroy());
 
-/** As `fetch` would, but what is asked goes out as it is. */
-async function ask(verb: string, asked: string, extra: Record<string, string>) {
-  const outgoing = request(server.url, { agent, method: verb, path: asked, headers: extra });
+/** Sends a request without the normalization of URLs and headers that `fetch` does. */
+async function sendRaw(verb: string, target: string, extraHeaders: Record<string, string>) {
+  const outgoing = request(server.url, { agent, method: verb, path: target, headers: extraHeaders });
   outgoing.end();
   const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
   const body = await text(incoming);
   return { status: incoming.statusCode ?? 0, headers: incoming.headers, body };
 }
 
-test('made-up paths, queries and headers get well-formed answers that are nobody’s fault but the client’s', async () => {
+test('generated paths, queries and headers get well-formed answers below 500', async () => {
   await fc.assert(
-    fc.asyncProperty(method, path, query, headers, async (verb, where, asked, extra) => {
-      const answer = await ask(verb, where + asked, { authorization: server.authorization, ...extra });
+    fc.asyncProperty(method, path, query, headers, async (verb, pathname, search, extraHeaders) => {
+      const answer = await sendRaw(verb, pathname + search, {
+        authorization: server.authorization,
+        ...extraHeaders,
+      });
       assert.ok(answer.status < 500, `${answer.status}: ${answer.body}`);
       assert.ok(answer.headers['x-request-id']);
       if (answer.status < 400 || verb === 'HEAD') return;
@@ -136,13 +141,13 @@ test('made-up paths, queries and headers get well-formed answers that are nobody
   assert.deepEqual(errors, []);
 });
 
-/** Answers on a connection, one after another, until there is no whole one left. @throws if something else is there. */
-function answersIn(received: Buffer): number[] {
+/** Parses the answers on a connection. @returns their statuses. @throws AssertionError if one is malformed */
+function parseAnswers(received: Buffer): number[] {
   const statuses: number[] = [];
   let rest = received;
   while (rest.length > 0) {
     const end = rest.indexOf('\r\n\r\n');
-    assert.ok(end >= 0, `no end of a head: ${rest.toString('latin1').slice(0, 200)}`);
+    assert.ok(end >= 0, `a head without an end: ${rest.toString('latin1').slice(0, 200)}`);
     const [first = '', ...lines] = rest.subarray(0, end).toString('latin1').split('\r\n');
     const status = Number(/^HTTP\/1\.1 (\d{3}) [ -~]+$/.exec(first)?.[1]);
     assert.ok(status >= 100, `no status: ${first.slice(0, 200)}`);
@@ -150,27 +155,27 @@ function answersIn(received: Buffer): number[] {
     statuses.push(status);
     const length = Number(/^content-length: (\d+)$/im.exec(lines.join('\n'))?.[1] ?? 0);
     rest = rest.subarray(end + 4);
-    // HEAD names the length of what it does not send; it is not asked for here.
+    // No request here is a HEAD, whose answer has a length and no body.
     assert.ok(status < 200 || status === 304 || rest.length >= length, 'the body is cut short');
     rest = status < 200 || status === 304 ? rest : rest.subarray(length);
   }
   return statuses;
 }
 
-/** Sends it, ends our side, and reads to the end of theirs. */
+/** Sends bytes, ends the client's side of the connection, and reads until the server closes its side. */
 function exchange(bytes: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () => socket.end(bytes));
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('close', () => resolve(Buffer.concat(chunks)));
-    // A reset is a way to close.
+    // The server may close the connection with a reset.
     socket.on('error', (error: NodeJS.ErrnoException) => error.code === 'ECONNRESET' || reject(error));
   });
 }
 
-describe('made-up bytes', () => {
-  const good = (): string[] => [
+describe('generated bytes', () => {
+  const validRequests = (): string[] => [
     `GET /livez HTTP/1.1\r\nHost: a\r\n\r\n`,
     `GET /images/${image.publicID}?size=9x9 HTTP/1.1\r\nHost: a\r\nAccept: image/webp\r\n\r\n`,
     `GET /ping HTTP/1.1\r\nHost: a\r\nAuthorization: ${server.authorization}\r\n\r\n`,
@@ -180,7 +185,7 @@ describe('made-up bytes', () => {
       'Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 71\r\n\r\n' +
       '--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nabcdefg\r\n--b--\r\n',
   ];
-  const TROUBLE = [
+  const HOSTILE_PARTS = [
     '\r\n',
     '\r',
     '\n',
@@ -199,14 +204,14 @@ describe('made-up bytes', () => {
     'ffffffffffffffff\r\n',
     '\x80\xff',
   ];
-  /** Where something is put into a request, what, and how much of it that takes the place of. */
+  /** A change of a request: at a relative position, text replaces a number of characters. */
   const change = fc.record({
     at: fc.double({ min: 0, max: 1, noNaN: true }),
     cut: fc.oneof(fc.constant(0), fc.nat({ max: 8 })),
-    put: fc.oneof(fc.constantFrom(...TROUBLE), fc.string({ unit: 'binary-ascii', maxLength: 8 })),
+    put: fc.oneof(fc.constantFrom(...HOSTILE_PARTS), fc.string({ unit: 'binary-ascii', maxLength: 8 })),
   });
 
-  test('that are nearly requests are answered in HTTP, or not at all', async () => {
+  test('of changed requests get valid HTTP answers below 500, or none', async () => {
     const statuses = new Set<number>();
     await fc.assert(
       fc.asyncProperty(
@@ -216,7 +221,7 @@ describe('made-up bytes', () => {
         }),
         async (requests) => {
           const bytes = requests.map(([which, changes]) => {
-            let request = good()[which] ?? '';
+            let request = validRequests()[which] ?? '';
             for (const { at, cut, put } of changes) {
               const from = Math.floor(at * request.length);
               request = request.slice(0, from) + put + request.slice(from + cut);
@@ -224,7 +229,7 @@ describe('made-up bytes', () => {
             return request;
           });
           const received = await exchange(Buffer.from(bytes.join(''), 'latin1'));
-          for (const status of answersIn(received)) {
+          for (const status of parseAnswers(received)) {
             statuses.add(status);
             assert.ok(status < 500, `${status}: ${received.toString('latin1').slice(0, 500)}`);
           }
@@ -237,10 +242,10 @@ describe('made-up bytes', () => {
     assert.equal((await server.fetch('/ping')).status, 200);
   });
 
-  test('that are noise are answered in HTTP, or not at all', async () => {
+  test('of noise get 400 or no answer', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (noise) => {
-        for (const status of answersIn(await exchange(Buffer.from(noise)))) assert.equal(status, 400);
+        for (const status of parseAnswers(await exchange(Buffer.from(noise)))) assert.equal(status, 400);
       }),
       { numRuns: 300, seed: SEED },
     );

@@ -1,5 +1,5 @@
 /**
- * Requests to a server that may end at any moment. An answer counts only when it has arrived whole.
+ * Requests to a server that may end at any moment. An answer counts only when all of it arrived.
  */
 import { ACCOUNT, AUTHORIZATION, uploadForm } from '../../support/client.ts';
 
@@ -7,11 +7,13 @@ export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly body: Buffer;
-  // biome-ignore lint/suspicious/noExplicitAny: what it is, is what the test is to find out.
+  /** Parses the body. */
+  // biome-ignore lint/suspicious/noExplicitAny: the test checks the shape of the body.
   json(): any;
 }
 
-export interface Question {
+export interface TestRequest {
+  /** Default: GET. */
   readonly method?: string;
   readonly path: string;
   readonly json?: unknown;
@@ -19,32 +21,34 @@ export interface Question {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Where the images of the account are, and what is under them. */
 export const IMAGES = `/accounts/${ACCOUNT}/images`;
 export const PRODUCTS = `/accounts/${ACCOUNT}/products`;
 export const LINE_ITEMS = `/accounts/${ACCOUNT}/line-items`;
 
 /**
- * True for an answer that says: not now. It leaves open whether anything was written. A machine that does too much else may
- * also not decode a picture in time, of which nothing is written.
+ * True for an answer that rejects the request only for now. The write may have happened.
+ * The 422 is from a busy machine that did not decode the picture within the deadline. It writes nothing.
  */
-export function saysNotNow({ status, body }: Answer): boolean {
+export function isTemporaryRejection({ status, body }: Answer): boolean {
   return [502, 503, 504, 507].includes(status) || (status === 422 && body.includes('to decode'));
 }
 
-const PATIENCE = 20;
+const MAX_ATTEMPTS = 20;
 
-/** Asks again while the answer is: not now; the last answer, if it never is another. */
-export async function askPatiently(url: string, question: () => Question): Promise<Answer | undefined> {
+/** Sends a new request until the answer is no temporary rejection. @returns the last answer */
+export async function retryWhileRejected(
+  url: string,
+  createRequest: () => TestRequest,
+): Promise<Answer | undefined> {
   for (let attempt = 1; ; attempt += 1) {
-    const answer = await ask(url, question());
-    if (answer === undefined || !saysNotNow(answer) || attempt === PATIENCE) return answer;
+    const answer = await sendRequest(url, createRequest());
+    if (answer === undefined || !isTemporaryRejection(answer) || attempt === MAX_ATTEMPTS) return answer;
   }
 }
 
-/** The whole answer, or undefined if the connection ended before. */
-export async function ask(url: string, question: Question): Promise<Answer | undefined> {
-  const { method = 'GET', path, json, form, headers = {} } = question;
+/** Sends a request. @returns the complete answer, or undefined if the connection ended before its end */
+export async function sendRequest(url: string, request: TestRequest): Promise<Answer | undefined> {
+  const { method = 'GET', path, json, form, headers = {} } = request;
   try {
     const response = await fetch(new URL(path, url), {
       method,
@@ -64,17 +68,17 @@ export async function ask(url: string, question: Question): Promise<Answer | und
       json: () => JSON.parse(body.toString()),
     };
   } catch (error) {
-    // What fetch throws for a connection that broke, before or within the answer.
+    // The error of fetch for a broken connection, before or within the answer.
     if (error instanceof TypeError) return undefined;
     throw error;
   }
 }
 
-/** An upload, or with `replace` an update of that image. */
-export function uploading(
+/** @param options with `replace`, the ID of an image, the request updates that image */
+export function createUpload(
   bytes: Uint8Array,
   options: { altText?: string | undefined; key?: string | undefined; replace?: string } = {},
-): Question {
+): TestRequest {
   const { altText, key, replace } = options;
   return {
     method: replace === undefined ? 'POST' : 'PUT',
