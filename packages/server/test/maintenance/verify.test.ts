@@ -299,7 +299,7 @@ describe('verify', () => {
       findings.map(({ kind }) => kind),
       ['database'],
     );
-    assert.match(findings[0]?.text ?? '', /image_uses refers to nothing in images/);
+    assert.match(findings[0]?.text ?? '', /image_uses refers to a missing row of images/);
   });
 
   test('reports a schema of another version and stops there', async () => {
