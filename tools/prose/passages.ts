@@ -63,7 +63,9 @@ function codePassages(text: string): Passage[] {
     if (value.split(/\s+/).length < MIN_WORDS) return [];
     // Source text of tests, SQL and HTTP heads is not prose.
     if (/[{};=]|\|\||^\s*(select|insert|update|create)\b|\r|: \w+\/\d/i.test(value)) return [];
-    return [{ line: token.loc.start.line, text: value.replace(/\s+/g, ' ') }];
+    // Each indented line of a usage text is an entry of a list.
+    const first = token.loc.start.line;
+    return value.split(/\n(?=\s)/).map((text) => ({ line: first, text: text.replace(/\s+/g, ' ').trim() }));
   });
   return [...commentPassages(comments ?? []), ...spoken];
 }
