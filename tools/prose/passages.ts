@@ -65,7 +65,9 @@ function codePassages(text: string): Passage[] {
     if (/[{};=]|\|\||^\s*(select|insert|update|create)\b|\r|: \w+\/\d/i.test(value)) return [];
     // Each indented line of a usage text is an entry of a list.
     const first = token.loc.start.line;
-    return value.split(/\n(?=\s)/).map((text) => ({ line: first, text: text.replace(/\s+/g, ' ').trim() }));
+    return value
+      .split(/\n(?=\s)/)
+      .map((text: string) => ({ line: first, text: text.replace(/\s+/g, ' ').trim() }));
   });
   return [...commentPassages(comments ?? []), ...spoken];
 }
