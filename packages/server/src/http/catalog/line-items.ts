@@ -16,8 +16,8 @@ import {
   LineItemsParams,
   MAX_SETS_PER_PAGE,
 } from './line-item-schemas.ts';
-import { sendRecordProblem } from './problems.ts';
 import type { CatalogRoutes } from './products.ts';
+import { sendRecordProblem } from './record-problems.ts';
 
 export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: CatalogRoutes): void {
   const tags = ['Line items'];

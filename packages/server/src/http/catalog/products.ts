@@ -10,8 +10,8 @@ import { shownImagesJSON } from '../images/json.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { AccountParams, VersionHeader } from '../shared/schemas.ts';
-import { sendRecordProblem } from './problems.ts';
 import { PRODUCT_RESPONSES, ProductListQuery, ProductParams } from './product-schemas.ts';
+import { sendRecordProblem } from './record-problems.ts';
 
 export interface CatalogRoutes {
   readonly catalog: Catalog;

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { walkPicture } from '../../../src/imaging/formats/walk.ts';
 import * as pictures from '../../support/pictures.ts';
-import { refusal } from '../../support/refusal.ts';
+import { refusal } from './refusal.ts';
 
 describe('the limits on a picture', () => {
   test('are 1 to 30 000 pixels a side and 100 megapixels', async () => {

@@ -6,7 +6,7 @@ import { orientationTiff, readOrientation } from '../../../src/imaging/formats/e
 import { Refusal } from '../../../src/imaging/formats/limits.ts';
 import { sniffFormat, walkPicture } from '../../../src/imaging/formats/walk.ts';
 import * as pictures from '../../support/pictures.ts';
-import { refusal } from '../../support/refusal.ts';
+import { refusal } from './refusal.ts';
 
 const pixelsOf = (file: Buffer) => sharp(file, { failOn: 'warning', animated: true }).raw().toBuffer();
 

@@ -2,7 +2,7 @@
  * The requests of the writers and the answers that they got. After a crash the library is compared with them.
  */
 import type { ImageJSON } from '../../support/client.ts';
-import type { Change, Effect, ImageState, Outcome } from './history.ts';
+import type { Change, Effect, ImageState, Outcome } from './check/history.ts';
 
 export interface ImageEntry {
   readonly imageID: string;

@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../support/ports.ts';
 import { type ServerProcess, startServerProcess } from '../../support/server-process.ts';
-import { inspectLibrary } from './inspection.ts';
+import { inspectLibrary } from './check/inspection.ts';
+import { checkSqliteFile, createSqliteQuery, readImages, type StoredImage } from './check/records.ts';
 import { type ImageEntry, Journal } from './journal.ts';
 import { createPictureSet, type PictureSet } from './pictures.ts';
 import type { PostgresLibrary } from './postgres-library.ts';
 import { createRandom } from './random.ts';
-import { checkSqliteFile, createSqliteQuery, readImages, type StoredImage } from './records.ts';
 import { type Answer, sendRequest } from './requests.ts';
 import { Writers } from './writers.ts';
 

@@ -2,7 +2,7 @@
  * A library with its records in a real PostgreSQL, where the commits of a killed server may still finish.
  */
 import type { TestPostgres } from '../../support/postgres.ts';
-import type { Query } from './records.ts';
+import type { Query } from './check/records.ts';
 
 export interface PostgresLibrary {
   readonly url: string;

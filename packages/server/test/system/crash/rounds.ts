@@ -14,13 +14,13 @@ import {
   startServerProcess,
   UNLIMITED,
 } from '../../support/server-process.ts';
-import { type BlobCounts, inspectBlobs, inspectLibrary } from './inspection.ts';
+import { type BlobCounts, inspectBlobs, inspectLibrary } from './check/inspection.ts';
+import { type OperatorReport, runOperatorChecks } from './check/operator-checks.ts';
+import { checkSqliteFile, createSqliteQuery, readImages } from './check/records.ts';
 import { Journal } from './journal.ts';
-import { type OperatorReport, runOperatorChecks } from './operator-checks.ts';
 import { createPictureSet } from './pictures.ts';
 import type { PostgresLibrary } from './postgres-library.ts';
 import { createRandom, type Random } from './random.ts';
-import { checkSqliteFile, createSqliteQuery, readImages } from './records.ts';
 import { Writers, type WritersOptions } from './writers.ts';
 
 export interface RoundsOptions {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listPossibleStates } from './history.ts';
+import { listPossibleStates } from './check/history.ts';
 import { startLibrary } from './library.ts';
 
 const skip = process.platform === 'linux' ? false : 'process groups are read from /proc';

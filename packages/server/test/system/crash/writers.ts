@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ImageJSON } from '../../support/client.ts';
-import type { Effect } from './history.ts';
+import type { Effect } from './check/history.ts';
 import type { ImageEntry, Journal, ProductContent } from './journal.ts';
 import type { PictureSet } from './pictures.ts';
 import type { Random } from './random.ts';

@@ -5,9 +5,9 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Finding } from '../../../src/maintenance/verify.ts';
+import type { Finding } from '../../../../src/maintenance/verify.ts';
 
-const VITRINE = join(import.meta.dirname, '../../../vitrine.mjs');
+const VITRINE = join(import.meta.dirname, '../../../../vitrine.mjs');
 const run = promisify(execFile);
 
 /** Rungs and cached renditions are stored without a sync. The server rebuilds them when they are damaged. */

@@ -7,12 +7,12 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import sharp from 'sharp';
-import { originalKey } from '../../../src/blobs/store.ts';
+import { originalKey } from '../../../../src/blobs/store.ts';
+import type { ImageEntry, Journal, ProductContent, UploadEntry } from '../journal.ts';
+import type { PictureSet } from '../pictures.ts';
+import { createUpload, IMAGES, LINE_ITEMS, PRODUCTS, retryWhileRejected, sendRequest } from '../requests.ts';
 import { listPossibleStates, stateKey } from './history.ts';
-import type { ImageEntry, Journal, ProductContent, UploadEntry } from './journal.ts';
-import type { PictureSet } from './pictures.ts';
 import { checkRecords, type Query, readImages, type StoredImage } from './records.ts';
-import { createUpload, IMAGES, LINE_ITEMS, PRODUCTS, retryWhileRejected, sendRequest } from './requests.ts';
 
 export interface InspectionOptions {
   readonly url: string;

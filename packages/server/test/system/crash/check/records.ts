@@ -3,7 +3,7 @@
  * A violation shows a change that was not one transaction.
  */
 import { DatabaseSync } from 'node:sqlite';
-import { ACCOUNT } from '../../support/client.ts';
+import { ACCOUNT } from '../../../support/client.ts';
 import type { ImageState } from './history.ts';
 
 type Row = Readonly<Record<string, unknown>>;

@@ -2,8 +2,8 @@
  * The reason with which the header walk refuses a file, for assertions.
  */
 import assert from 'node:assert/strict';
-import { Refusal } from '../../src/imaging/formats/limits.ts';
-import { walkPicture } from '../../src/imaging/formats/walk.ts';
+import { Refusal } from '../../../src/imaging/formats/limits.ts';
+import { walkPicture } from '../../../src/imaging/formats/walk.ts';
 
 /** The message of the Refusal. Fails if the walk accepts the file or throws another error. */
 export function refusal(file: Buffer): string {
