@@ -3,6 +3,7 @@
  * neither the environment nor the flags of the server.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { setPriority } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -146,13 +147,16 @@ export class WorkerProcess {
     this.#process.kill('SIGKILL');
   }
 
-  /** Decides whether this process keeps the event loop of the parent alive. */
+  /**
+   * Decides whether this process keeps the event loop of the parent alive. A killed process always does, so
+   * that a shutdown waits for its end.
+   */
   keepParentAlive(keep: boolean): void {
-    const method = keep ? 'ref' : 'unref';
+    const method = keep || !this.#usable ? 'ref' : 'unref';
     this.#process[method]();
     this.#process.channel?.[method]();
-    const stderr = this.#process.stderr;
-    if (stderr !== null && 'unref' in stderr && typeof stderr.unref === 'function') stderr.unref();
+    // 'close' waits for the end of this pipe too. Without a reference, a shutdown could end before it.
+    (this.#process.stderr as Socket | null)?.[method]();
   }
 
   #killWith(outcome: Outcome): void {
