@@ -6,6 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { nanoid } from 'nanoid';
 import type { Actor } from '../access/audit.ts';
+import type { Page } from '../access/records.ts';
 import type { StagedBlob } from '../blobs/staging.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { PublicImages } from '../delivery/public-images.ts';
@@ -89,7 +90,7 @@ export class Library {
    */
   list(
     accountID: string,
-    page: { skip: number; count: number },
+    page: Page,
     filter?: ImageFilter,
     signal?: AbortSignal,
   ): Promise<{ images: Image[]; total: number }> {

@@ -58,10 +58,10 @@ export async function findObstacle({
   records,
   blobs,
 }: LibraryParts): Promise<{ kind: 'schema' | 'library'; text: string } | undefined> {
-  const { applied, known } = await records.readMigrations();
-  if (applied.at(-1) !== known.at(-1) || applied.length !== known.length) {
+  const { applied, available } = await records.readMigrations();
+  if (applied.at(-1) !== available.at(-1) || applied.length !== available.length) {
     const text =
-      `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${known.at(-1)}: ` +
+      `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${available.at(-1)}: ` +
       'start the server once, or run the version that made it';
     return { kind: 'schema', text };
   }

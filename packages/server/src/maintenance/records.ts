@@ -7,7 +7,7 @@ import type { Digest, Image } from '../image.ts';
 
 export interface MaintenanceRecords {
   /** Reads the migrations of the database, none if it is empty, and those of this version, in order. */
-  readMigrations(): Promise<{ applied: readonly string[]; known: readonly string[] }>;
+  readMigrations(): Promise<{ applied: readonly string[]; available: readonly string[] }>;
 
   /** The ID of this library; undefined if it has none yet. */
   libraryID(): Promise<string | undefined>;

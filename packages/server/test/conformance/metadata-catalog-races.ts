@@ -121,8 +121,8 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
         const page = { skip: 0, count: 200 };
         const { products, total } = await shops[0].catalog.listProducts(page);
         assert.deepEqual([new Set(products.map((p) => p.productID)).size, total], [CONTENDERS, CONTENDERS]);
-        const { sets, total: written } = await shops[0].catalog.listLineItems(page);
-        assert.deepEqual([new Set(sets.map((s) => s.lineItemsID)).size, written], [CONTENDERS, CONTENDERS]);
+        const { sets, total: setCount } = await shops[0].catalog.listLineItems(page);
+        assert.deepEqual([new Set(sets.map((s) => s.lineItemsID)).size, setCount], [CONTENDERS, CONTENDERS]);
         const totals = (await shops[0].images.usage(image))?.totals;
         assert.deepEqual(totals, { products: CONTENDERS, options: 0, lineItems: CONTENDERS });
       });

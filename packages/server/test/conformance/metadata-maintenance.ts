@@ -49,8 +49,8 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
   describe('the records in maintenance', () => {
     test('have the schema of this version, and no damage', async () => {
       const { maintenance } = current().store;
-      const { applied, known } = await maintenance.readMigrations();
-      assert.deepEqual(applied, known);
+      const { applied, available } = await maintenance.readMigrations();
+      assert.deepEqual(applied, available);
       assert.deepEqual(await maintenance.findDamage(), []);
       const unused = await current().openEmpty();
       assert.deepEqual((await unused.maintenance.readMigrations()).applied, []);
@@ -131,12 +131,12 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await current().run(`delete from images where alt_text like 'F%'`);
       await shop.addImage('five');
       await findings(true);
-      const found = await findings();
+      const reports = await findings();
       assert.deepEqual(
-        found.map(({ kind, repaired }) => [kind, repaired]),
+        reports.map(({ kind, repaired }) => [kind, repaired]),
         [['record', false]],
       );
-      assert.match(found[0]?.text ?? '', /has 4 images, numbered up to 5/);
+      assert.match(reports[0]?.text ?? '', /has 4 images, numbered up to 5/);
     });
 
     test('have uses of images that are checked and repaired', async () => {
@@ -148,18 +148,18 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await current().run(
         `insert into image_uses values ('${shop.accountID}', '${one}', 'product', 99, -1, -1)`,
       );
-      const found = await findings();
+      const reports = await findings();
       assert.deepEqual(
-        found.map(({ kind, repaired }) => [kind, repaired]),
+        reports.map(({ kind, repaired }) => [kind, repaired]),
         [
           ['uses', false],
           ['uses', false],
           ['uses', false],
         ],
       );
-      assert.match(found[0]?.text ?? '', new RegExp(`the product ${product}`));
-      assert.match(found[1]?.text ?? '', /a product that does not exist/);
-      assert.match(found[2]?.text ?? '', /the set of line items/);
+      assert.match(reports[0]?.text ?? '', new RegExp(`the product ${product}`));
+      assert.match(reports[1]?.text ?? '', /a product that does not exist/);
+      assert.match(reports[2]?.text ?? '', /the set of line items/);
       assert.ok((await findings(true)).every(({ repaired }) => repaired));
       assert.deepEqual(await findings(), []);
       assert.deepEqual(await usage(), before);
@@ -179,9 +179,9 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await current().run(`update images set folded_alt_text = 'x' where image_id = '${two}'`);
       const { shop: other } = await fullShop();
       await current().run(`update accounts set image_count = 9 where account_id = '${other.accountID}'`);
-      const found = await findings(true);
+      const reports = await findings(true);
       assert.deepEqual(
-        found
+        reports
           .filter(({ accountID }) => accountID === shop.accountID)
           .map(({ kind, repaired }) => [kind, repaired]),
         [
@@ -191,10 +191,10 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
         ],
       );
       assert.match(
-        found.map(({ text }) => text).join(),
+        reports.map(({ text }) => text).join(),
         /content of the product .* content of the set of line items/s,
       );
-      assert.ok(found.some(({ kind, accountID }) => kind === 'counters' && accountID === other.accountID));
+      assert.ok(reports.some(({ kind, accountID }) => kind === 'counters' && accountID === other.accountID));
       assert.deepEqual(await uses(), before);
     });
 
@@ -203,16 +203,16 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await current().run(`delete from image_uses where image_id = '${one}'`);
       await current().run(`delete from images where image_id = '${one}'`);
       await findings(true);
-      const found = (await findings(true)).filter(({ kind }) => kind === 'uses');
+      const reports = (await findings(true)).filter(({ kind }) => kind === 'uses');
       assert.deepEqual(
-        found.map(({ repaired }) => repaired),
+        reports.map(({ repaired }) => repaired),
         [false, false],
       );
       assert.match(
-        found[0]?.text ?? '',
+        reports[0]?.text ?? '',
         new RegExp(`the product ${product} shows 2 images that do not exist`),
       );
-      assert.match(found[1]?.text ?? '', /the set of line items .* images that do not exist/);
+      assert.match(reports[1]?.text ?? '', /the set of line items .* images that do not exist/);
     });
 
     test('have alt texts for searches that are checked and repaired', async () => {
@@ -264,7 +264,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
     test('are collected, and referenced again only after they were stored again', async () => {
       const { store } = current();
       const { images, first } = await accountWithImage(store);
-      const digest = digestOf('gone');
+      const digest = digestOf('unreferenced');
       let removed = 0;
       const remove = async () => {
         removed += 1;
@@ -277,12 +277,12 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.equal(await store.maintenance.garbageCollect(digest, START, remove), 'collected');
       assert.equal(removed, 1);
 
-      const outcome = await images.insert(newImage('gone'), QUOTA);
+      const outcome = await images.insert(newImage('unreferenced'), QUOTA);
       assert.equal(outcome.kind, 'collected');
       assert.ok(outcome.kind === 'collected');
-      const wrong = await images.insert(newImage('gone'), { ...QUOTA, markerToken: randomUUID() });
+      const wrong = await images.insert(newImage('unreferenced'), { ...QUOTA, markerToken: randomUUID() });
       assert.deepEqual(wrong, outcome);
-      const change = { original: originalOf('gone'), updatedOn: later(1) };
+      const change = { original: originalOf('unreferenced'), updatedOn: later(1) };
       assert.deepEqual(await images.replace(first.imageID, change), outcome);
       assert.equal((await images.list({ skip: 0, count: 9 })).total, 1);
 
@@ -291,37 +291,39 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.equal(await store.maintenance.garbageCollect(digest, START, remove), 'referenced');
       // A referenced original has no marker row, so another account adds the same bytes at once.
       const { images: theirs } = await accountWithImage(store);
-      assert.equal((await theirs.insert(newImage('gone'), QUOTA)).kind, 'inserted');
+      assert.equal((await theirs.insert(newImage('unreferenced'), QUOTA)).kind, 'inserted');
     });
 
     test('that were collected again after a token was returned must be stored again', async () => {
       const { store } = current();
       const { images } = await accountWithImage(store);
-      const collect = () => store.maintenance.garbageCollect(digestOf('gone'), START, async () => {});
+      const collect = () => store.maintenance.garbageCollect(digestOf('unreferenced'), START, async () => {});
       await collect();
-      const first = await images.insert(newImage('gone'), QUOTA);
+      const first = await images.insert(newImage('unreferenced'), QUOTA);
       assert.ok(first.kind === 'collected');
       await collect();
-      const second = await images.insert(newImage('gone'), { ...QUOTA, markerToken: first.token });
+      const second = await images.insert(newImage('unreferenced'), { ...QUOTA, markerToken: first.token });
       assert.ok(second.kind === 'collected');
       assert.notEqual(second.token, first.token);
-      const third = await images.insert(newImage('gone'), { ...QUOTA, markerToken: second.token });
+      const third = await images.insert(newImage('unreferenced'), { ...QUOTA, markerToken: second.token });
       assert.equal(third.kind, 'inserted');
     });
 
     test('must be stored again after a removal that failed', async () => {
       const { store } = current();
       const { images } = await accountWithImage(store);
-      const fault = new Error('the disk is gone');
-      const failing = store.maintenance.garbageCollect(digestOf('gone'), START, () => Promise.reject(fault));
+      const fault = new Error('the disk failed');
+      const failing = store.maintenance.garbageCollect(digestOf('unreferenced'), START, () =>
+        Promise.reject(fault),
+      );
       await assert.rejects(failing, fault);
-      assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
+      assert.equal((await images.insert(newImage('unreferenced'), QUOTA)).kind, 'collected');
     });
 
     test('are not collected during a pause, and are collected after it', async () => {
       const { store } = current();
       const { maintenance } = store;
-      const collect = (on: Date) => maintenance.garbageCollect(digestOf('gone'), on, async () => {});
+      const collect = (on: Date) => maintenance.garbageCollect(digestOf('unreferenced'), on, async () => {});
       await maintenance.pauseCollection('one', later(10));
       await maintenance.pauseCollection('two', later(20));
       assert.equal(await collect(START), 'paused');
@@ -334,10 +336,10 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.equal(await collect(START), 'collected');
       const { images } = await accountWithImage(store);
       await maintenance.deleteMarkers(START);
-      assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'collected');
-      await maintenance.garbageCollect(digestOf('gone'), START, async () => {});
+      assert.equal((await images.insert(newImage('unreferenced'), QUOTA)).kind, 'collected');
+      await maintenance.garbageCollect(digestOf('unreferenced'), START, async () => {});
       await maintenance.deleteMarkers(later(40));
-      assert.equal((await images.insert(newImage('gone'), QUOTA)).kind, 'inserted');
+      assert.equal((await images.insert(newImage('unreferenced'), QUOTA)).kind, 'inserted');
     });
   });
 
@@ -431,8 +433,8 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await other.maintenance.restore('0002-access', iterate([{ table: 'accounts', rows: [row] }]));
       await other.migrate();
       assert.deepEqual(await other.accounts.find(account.accountID), account);
-      const { applied, known } = await other.maintenance.readMigrations();
-      assert.deepEqual(applied, known);
+      const { applied, available } = await other.maintenance.readMigrations();
+      assert.deepEqual(applied, available);
       await assert.rejects(other.maintenance.restore('0002-access', iterate([])), {
         code: 'conflict',
         message: /has the schema .* already/,

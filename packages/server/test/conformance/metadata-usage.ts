@@ -103,9 +103,9 @@ export function metadataUsage(current: () => MetadataHarness): void {
         await theirs.addImage('c'),
       ];
       const unknown = Array.from({ length: 1_200 }, () => randomUUID());
-      const found = await mine.images.findMany([a, ...unknown, foreign, b]);
-      assert.deepEqual([...found.keys()].sort(), [a, b].sort());
-      assert.deepEqual(found.get(a), await mine.images.find(a));
+      const images = await mine.images.findMany([a, ...unknown, foreign, b]);
+      assert.deepEqual([...images.keys()].sort(), [a, b].sort());
+      assert.deepEqual(images.get(a), await mine.images.find(a));
       assert.deepEqual(await mine.images.findMany([]), new Map());
     });
   });
@@ -122,9 +122,9 @@ export function metadataUsage(current: () => MetadataHarness): void {
           ),
         );
       }
-      const shown = ids.filter((_, i) => [1, 2, 3, 6].includes(i));
-      await shop.addProduct(contentOf(shown.slice(0, 2), { optionGroups: [groupOf(shown.slice(2, 3))] }));
-      await shop.addLineItems(itemOf({ imageIDs: shown.slice(3) }));
+      const usedIDs = ids.filter((_, i) => [1, 2, 3, 6].includes(i));
+      await shop.addProduct(contentOf(usedIDs.slice(0, 2), { optionGroups: [groupOf(usedIDs.slice(2, 3))] }));
+      await shop.addLineItems(itemOf({ imageIDs: usedIDs.slice(3) }));
       for (let i = 0; i < 12; i += 2) await shop.images.disable(ids[i] ?? '', later(1));
     }
 

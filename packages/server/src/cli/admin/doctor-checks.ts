@@ -195,15 +195,15 @@ async function checkDatabase({ database }: Config): Promise<CheckResult> {
   const { openMetadata } = await import('../../database/open.ts');
   const metadata = await openMetadata(database);
   try {
-    const { applied, known } = await metadata.maintenance.readMigrations();
+    const { applied, available } = await metadata.maintenance.readMigrations();
     const newest = applied.at(-1);
     const kind = sqlite ?? 'PostgreSQL';
     if (newest === undefined) return ok(`${kind} answers; the first start creates the tables`);
-    if (!known.includes(newest)) {
+    if (!available.includes(newest)) {
       return fail(`${kind} belongs to a newer version of Vitrine: its schema is ${newest}`);
     }
-    if (newest !== known.at(-1)) {
-      return warn(`${kind} has the schema ${newest}: the next start migrates it to ${known.at(-1)}`);
+    if (newest !== available.at(-1)) {
+      return warn(`${kind} has the schema ${newest}: the next start migrates it to ${available.at(-1)}`);
     }
     return ok(`${kind} answers; its schema is ${newest}`);
   } finally {

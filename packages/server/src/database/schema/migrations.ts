@@ -45,20 +45,20 @@ export async function migrateToLatest(
   dialect: MigrationDialect,
   upTo?: string,
 ): Promise<void> {
-  const known = migrationsFor(dialect);
+  const available = migrationsFor(dialect);
   // Loaded on demand, because the start needs its time for other modules.
   const { Migrator } = await import('kysely/migration');
   const migrator = new Migrator({
     // The migrator has its own tables, and does not use the type.
     db: db as unknown as Kysely<Record<string, never>>,
-    provider: { getMigrations: async () => known },
+    provider: { getMigrations: async () => available },
   });
   const { error } = await (upTo === undefined ? migrator.migrateToLatest() : migrator.migrateTo(upTo));
   if (error === undefined) return;
 
   // If reading the migrations fails too, the first error is the more useful one.
   const applied = await appliedMigrations(db).catch(() => []);
-  const unknown = applied.filter((name) => !Object.hasOwn(known, name));
+  const unknown = applied.filter((name) => !Object.hasOwn(available, name));
   if (unknown.length === 0) throw error;
   throw new AppError(
     'unavailable',

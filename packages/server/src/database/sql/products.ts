@@ -177,8 +177,8 @@ export class SqlAccountCatalog implements AccountCatalog {
     before?: ProductRow,
   ): Promise<AssignmentRefusals> {
     const disabled = await readDisabledStates(db, this.#accountID, imageIDs);
-    const shown = before === undefined ? undefined : imagesOf(productFromRow(before).content);
-    return refusalsOf(imageIDs, disabled, shown);
+    const ownImages = before === undefined ? undefined : imagesOf(productFromRow(before).content);
+    return refusalsOf(imageIDs, disabled, ownImages);
   }
 
   async #nextSequence(trx: Transaction<Schema>): Promise<number> {

@@ -37,22 +37,22 @@ const MAX_PARAMETERS = 10_000;
 /** The form of column names, also in other versions. Other names could contain SQL. */
 const COLUMN_NAME = /^[a-z][a-z0-9_]{0,62}$/;
 
-/** The names of the migrations that this version knows, in order. */
-function knownMigrations(): string[] {
+/** The names of the migrations of this version, in order. */
+function availableMigrations(): string[] {
   return Object.keys(migrationsFor({ appendOnly: () => [] })).sort();
 }
 
 /** See MaintenanceRecords. */
 export async function readMigrations(
   database: Database,
-): Promise<{ applied: readonly string[]; known: readonly string[] }> {
+): Promise<{ applied: readonly string[]; available: readonly string[] }> {
   const applied = await translateErrors(database, async () => {
     // This statement fails if the database cannot be reached. Otherwise such a database would look empty.
     await sql`select 1 as one`.execute(database.db);
     const tables = await database.db.introspection.getTables({ withInternalKyselyTables: true });
     return tables.some(({ name }) => name === 'kysely_migration') ? appliedMigrations(database.db) : [];
   });
-  return { applied, known: knownMigrations() };
+  return { applied, available: availableMigrations() };
 }
 
 /** See MaintenanceRecords. */
@@ -60,11 +60,11 @@ export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) =
   return translateErrors(database, () =>
     database.snapshot(async (db) => {
       const schema = (await appliedMigrations(db)).at(-1) ?? '';
-      const known = knownMigrations().at(-1);
-      if (schema !== known) {
+      const newest = availableMigrations().at(-1);
+      if (schema !== newest) {
         throw new AppError(
           'conflict',
-          `the database has the schema ${schema} and this version needs ${known}: ` +
+          `the database has the schema ${schema} and this version needs ${newest}: ` +
             'start the server once, or use the version that made it',
         );
       }
@@ -121,18 +121,18 @@ export async function restoreRecords(
   schema: string,
   rows: AsyncIterable<TableRows>,
 ): Promise<void> {
-  const { applied, known } = await readMigrations(database);
+  const { applied, available } = await readMigrations(database);
   const newest = applied.at(-1);
-  if (!known.includes(schema)) {
+  if (!available.includes(schema)) {
     throw new AppError(
       'conflict',
       `these records belong to another version of Vitrine: their schema is ${schema}, ` +
-        `and the newest schema of this version is ${known.at(-1)}`,
+        `and the newest schema of this version is ${available.at(-1)}`,
     );
   }
   // A restore that failed leaves the schema of its records in the empty database. An older schema can be
   // migrated.
-  const older = known.slice(0, known.indexOf(schema) + 1);
+  const older = available.slice(0, available.indexOf(schema) + 1);
   if (newest !== undefined && !older.includes(newest)) {
     throw new AppError(
       'conflict',

@@ -20,7 +20,7 @@ export interface AdministrationRoutes {
 }
 
 type OfAccount = { Params: Static<typeof AccountParams> };
-type Page = { Querystring: Static<typeof ListQuery> };
+type PageRoute = { Querystring: Static<typeof ListQuery> };
 
 export function addAccountRoutes(
   app: FastifyInstance,
@@ -55,7 +55,7 @@ export function addAccountRoutes(
     },
   );
 
-  app.get<Page>(
+  app.get<PageRoute>(
     '/accounts',
     {
       config: read,
@@ -153,7 +153,7 @@ export function addAccountRoutes(
     async (request) => accountJSON(await administration.resumeAccount(callerOf(request), accountOf(request))),
   );
 
-  app.get<OfAccount & Page>(
+  app.get<OfAccount & PageRoute>(
     '/accounts/:accountID/audit',
     {
       config: read,
@@ -182,7 +182,7 @@ export function addAccountRoutes(
     },
   );
 
-  app.get<Page>(
+  app.get<PageRoute>(
     '/audit',
     {
       config: { ...read, allAccounts: true },

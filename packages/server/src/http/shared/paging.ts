@@ -3,6 +3,7 @@
  * text of a search.
  */
 import type { FastifyReply } from 'fastify';
+import type { Page } from '../../access/records.ts';
 import { AppError } from '../../errors.ts';
 import { textProblem } from '../../validation/text.ts';
 
@@ -17,11 +18,6 @@ const MAX_SKIP = 2_000_000_000;
 export interface PageQuery {
   readonly skip?: number;
   readonly count?: number;
-}
-
-export interface Page {
-  readonly skip: number;
-  readonly count: number;
 }
 
 export function readPage({ skip, count }: PageQuery, max = MAX_PAGE): Page {

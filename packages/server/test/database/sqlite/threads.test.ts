@@ -62,9 +62,9 @@ async function openStore(options: Partial<SqliteOptions> = {}) {
 
 /** The state of a promise. It changes in the turn of the event loop in which the promise settles. */
 function stateOf<T>(promise: Promise<T>) {
-  const state = { settled: false };
+  const state = { isSettled: false };
   const settle = () => {
-    state.settled = true;
+    state.isSettled = true;
   };
   promise.then(settle, settle);
   return state;
@@ -74,14 +74,14 @@ describe('a waiting write', () => {
   test('delays neither the event loop nor reads', async () => {
     const { store, images, first, blockWrites } = await openStore();
     const release = blockWrites();
-    const written = images.insert(newImage('a'), QUOTA);
-    const state = stateOf(written);
+    const write = images.insert(newImage('a'), QUOTA);
+    const state = stateOf(write);
     for (let i = 0; i < 100; i += 1) await nextTurn();
     assert.equal((await images.list({ skip: 0, count: 20 })).total, 1);
     assert.equal((await store.findPublicImage(first.publicID))?.imageID, first.imageID);
-    assert.equal(state.settled, false);
+    assert.equal(state.isSettled, false);
     release();
-    assert.equal((await written).kind, 'inserted');
+    assert.equal((await write).kind, 'inserted');
     assert.equal((await images.list({ skip: 0, count: 20 })).total, 2);
     await store.close();
   });
@@ -89,13 +89,13 @@ describe('a waiting write', () => {
   test('makes other writes fail after their timeout, and then continues', async () => {
     const { store, images, blockWrites } = await openStore({ timeout: 100 });
     const release = blockWrites();
-    const written = images.insert(newImage('a'), QUOTA);
-    const state = stateOf(written);
+    const write = images.insert(newImage('a'), QUOTA);
+    const state = stateOf(write);
     await assert.rejects(images.insert(newImage('b'), QUOTA), UNAVAILABLE);
     await assert.rejects(store.keys.touch('a key', new Date(), new Date()), UNAVAILABLE);
-    assert.equal(state.settled, false);
+    assert.equal(state.isSettled, false);
     release();
-    assert.equal((await written).kind, 'inserted');
+    assert.equal((await write).kind, 'inserted');
     assert.equal((await images.insert(newImage('b'), QUOTA)).kind, 'inserted');
     await store.close();
   });
@@ -103,16 +103,16 @@ describe('a waiting write', () => {
   test('delays the close of the store, which also waits for the writes behind it', async () => {
     const { path, store, images, blockWrites } = await openStore();
     const release = blockWrites();
-    const written = ['a', 'b', 'c'].map((bytes) => images.insert(newImage(bytes), QUOTA));
+    const writes = ['a', 'b', 'c'].map((bytes) => images.insert(newImage(bytes), QUOTA));
     await images.list({ skip: 0, count: 1 });
     const closing = store.close();
     const state = stateOf(closing);
     for (let i = 0; i < 100; i += 1) await nextTurn();
-    assert.equal(state.settled, false);
+    assert.equal(state.isSettled, false);
     await assert.rejects(images.insert(newImage('d'), QUOTA));
     await assert.rejects(images.list({ skip: 0, count: 1 }));
     release();
-    for (const outcome of await Promise.all(written)) assert.equal(outcome.kind, 'inserted');
+    for (const outcome of await Promise.all(writes)) assert.equal(outcome.kind, 'inserted');
     await closing;
     assert.equal(existsSync(`${path}-wal`), false, 'the log was written back');
   });
@@ -123,10 +123,10 @@ describe('a read', () => {
     const { store, images, blockWrites } = await openStore();
     // This lookup has to wait, so it starts the thread for lookups.
     const release = blockWrites();
-    const written = images.insert(newImage('first'), QUOTA);
+    const write = images.insert(newImage('first'), QUOTA);
     await images.list({ skip: 0, count: 1 });
     release();
-    await written;
+    await write;
     for (let i = 0; i < 30; i += 1) {
       const image = newImage(`image ${i}`);
       await images.insert(image, QUOTA);
@@ -173,7 +173,7 @@ describe('a read', () => {
     await over.kysely.transaction().execute(async () => {
       const searches = Array.from({ length: 20 }, () => stateOf(slowQuery(over.searching).execute()));
       assert.deepEqual(await over.kysely.selectFrom(sql`t`.as('t')).selectAll().execute(), [{ a: 'a' }]);
-      assert.equal(searches.at(-1)?.settled, false);
+      assert.equal(searches.at(-1)?.isSettled, false);
     });
   });
 
