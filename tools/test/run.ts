@@ -16,6 +16,9 @@ const TIMEOUT = 180_000;
 /** Tests also wait for timers and for other processes, so one more than there are cores keeps them busy. */
 const CONCURRENCY = availableParallelism() + 1;
 
+/** Compiled code for the next processes: each test file and each thread loads the same sources. */
+const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/vitrine-tests');
+
 /** Milliseconds without a change before a watched room runs: editors write several files at once. */
 const QUIET = 100;
 
@@ -110,7 +113,11 @@ function startRun(files: readonly TestFile[], nodeOptions: readonly string[], en
 
 function startNode(parameters: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
   const options = ['--conditions=vitrine-source', '--test', `--test-timeout=${TIMEOUT}`];
-  return spawn(process.execPath, [...options, ...parameters], { cwd: ROOT, env, stdio: 'inherit' });
+  return spawn(process.execPath, [...options, ...parameters], {
+    cwd: ROOT,
+    env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+    stdio: 'inherit',
+  });
 }
 
 /** A signal ends the tests first, so that PostgreSQL and the folders of the tests are removed. */
