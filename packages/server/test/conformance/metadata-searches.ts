@@ -36,7 +36,8 @@ export function metadataSearches(current: () => MetadataHarness): void {
       const rejection = { name: 'AppError', code: 'rate-limited', retryAfter: 1, rejection: 'account-share' };
       for (const search of kinds) await assert.rejects(search(), rejection);
       assert.equal((await theirs.list(PAGE, { disabled: false })).total, 1);
-      assert.ok(finished < MAX_SEARCHES_PER_ACCOUNT / 2, `${finished} searches finished before`);
+      // A queue without turns would serve the other account last, after all of these.
+      assert.ok(finished < many.length, `${finished} of ${many.length} searches finished before`);
       // A list without a filter is not a search, and has no limit.
       assert.equal((await images.list(PAGE)).total, 1);
       await Promise.all(many);
