@@ -21,6 +21,9 @@ export function renderConfigDocs(variables: readonly Variable<unknown>[]): strin
     wrap(
       '`<data>` is the folder of `VITRINE_DATA`. `<cores>` is the number of processor cores that the process may use. Relative paths start at the working folder. `KiB`, `MiB` and `GiB` are 1024, 1024² and 1024³ bytes.',
     ),
+    wrap(
+      'A *blob* is a stored file: an original, or a *rung*, which is a smaller working copy of it. A *rendition* is an image in one size and format, as a public link shows it. All words are in [ARCHITECTURE.md](../ARCHITECTURE.md#words).',
+    ),
     '## Variables',
     ...variables.map(renderVariable),
   ].join('\n\n')}\n`;

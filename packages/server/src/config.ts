@@ -228,7 +228,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: '`true`, `false`, a number of proxies, or IP addresses and networks separated by commas',
     default: 'false',
     description:
-      'The proxies whose `X-Forwarded-*` headers are trusted. `true` trusts every client and takes the first address of the header, which a client can forge. A number of proxies, or their addresses, is safer. If proxies are trusted and answers are logged (`VITRINE_LOG_LEVEL` is `info`, `debug` or `trace`), images in memory are sent through the router. Only the router knows the client address for the log. At higher levels they take a faster path without the router.',
+      'The proxies whose `X-Forwarded-*` headers are trusted. `true` trusts every client and takes the first address of the header, which a client can forge. A number of proxies, or their addresses, is safer. Trusted proxies make answers from memory slower while they are logged (`VITRINE_LOG_LEVEL` is `info`, `debug` or `trace`). The log needs the client address, which the server then reads from the headers.',
     example: '10.0.0.0/8, 127.0.0.1',
     parse: parseTrustProxy,
   },

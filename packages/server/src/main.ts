@@ -48,7 +48,7 @@ Welcome to Vitrine. This is your new account with its key. The secret key is sho
   public key  ${key.publicKey}
   secret key  ${key.secretKey}
 
-Upload a picture (${IMAGE_FORMAT_NAMES}):
+Upload an image (${IMAGE_FORMAT_NAMES}):
 
   curl -u '${key.publicKey}:${key.secretKey}' -F image=@photo.jpg ${url}/accounts/${key.accountID}/images
 
