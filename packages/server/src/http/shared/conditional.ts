@@ -39,8 +39,8 @@ export function isNotModified(
   if (ifNoneMatch !== undefined) {
     // The usual case: one tag, exactly as it was sent. It needs no parsing.
     if (ifNoneMatch === current.etag || ifNoneMatch.trim() === '*') return true;
-    const wanted = opaqueTag(current.etag);
-    return entityTags(ifNoneMatch).some((tag) => opaqueTag(tag) === wanted);
+    const currentTag = opaqueTag(current.etag);
+    return entityTags(ifNoneMatch).some((tag) => opaqueTag(tag) === currentTag);
   }
   const ifModifiedSince = headers['if-modified-since'];
   if (ifModifiedSince === undefined || current.lastModified === undefined) return false;
