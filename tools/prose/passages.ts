@@ -122,7 +122,7 @@ function paragraphs(first: number, lines: readonly string[]): Passage[] {
   );
 }
 
-/** Files whose comments begin with #, and pages: comments and text are read line by line. */
+/** All other files: comments that begin with #, // or *. Their other text is not read. */
 function hashPassages(text: string): Passage[] {
   const lines = text.split('\n').map((line) => /^\s*(?:#|\/\/|\/?\*)\s?(.*)$/.exec(line)?.[1] ?? '');
   return paragraphs(1, lines);

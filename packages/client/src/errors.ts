@@ -1,6 +1,6 @@
 /**
- * The errors of this client and how responses become errors. Two cases are not in the union: invalid
- * arguments are a TypeError or RangeError, and an aborted call rejects with the reason of its signal.
+ * The errors of this client and how responses become errors. Two cases are not in the union. Invalid
+ * arguments are a TypeError or RangeError. An aborted call rejects with the reason of its signal.
  */
 import type { components } from './contract.ts';
 import { type Image, type ImageUsage, readImage, readUsage } from './image.ts';

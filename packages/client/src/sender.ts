@@ -53,13 +53,13 @@ export class Sender {
     const headers = new Headers(init.headers);
     // The server can then reject a large file early. Browsers forbid setting this header.
     if (form.length !== undefined && !isBrowser()) headers.set('content-length', String(form.length));
-    let readStarted = false;
+    let isReadStarted = false;
     let failure: SourceFailure | undefined;
     const reader = form.openReader(report);
     const body = new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
-          readStarted = true;
+          isReadStarted = true;
           const piece = await reader.next().catch((cause) => {
             failure = new SourceFailure(cause);
             throw failure;
@@ -75,7 +75,7 @@ export class Sender {
       return await fetch(url.href, { ...init, headers, body, duplex: 'half' });
     } catch (error) {
       if (failure) throw failure;
-      if (readStarted || !isBrowser() || init.signal?.aborted) throw error;
+      if (isReadStarted || !isBrowser() || init.signal?.aborted) throw error;
       this.#nonStreamingOrigins.add(url.origin);
       return undefined;
     }

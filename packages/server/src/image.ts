@@ -1,7 +1,6 @@
 /**
  * The Image, its Original, and the rules that need only their values.
  */
-
 import { textProblem } from './validation/text.ts';
 
 /** The largest accepted original, in bytes: exactly 16 MiB. */
@@ -118,8 +117,8 @@ export interface Original {
 }
 
 /**
- * The most important point of an image, in shares of its shown width and height: 0 is left or top, 1 right or
- * bottom.
+ * The most important point of an image, in shares of its shown width and height. 0 is left or top, 1 is right
+ * or bottom.
  */
 export interface FocalPoint {
   readonly x: number;

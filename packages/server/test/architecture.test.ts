@@ -1,6 +1,6 @@
 /**
- * The rules of the source tree, as tests: imports run only downward, there are no import circles, and native
- * packages stay in their rooms. ARCHITECTURE.md explains the rooms.
+ * The rules of the source tree, as tests. Imports run only downward and in no circles, and native packages
+ * stay in their rooms. ARCHITECTURE.md explains the rooms.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';

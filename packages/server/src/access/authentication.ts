@@ -169,12 +169,12 @@ export class Access {
    * Records the use of a key in the background. The request does not wait for it and does not fail with it.
    */
   #recordUse(keyID: string, now: Date): void {
-    const unlessAfter = new Date(now.getTime() - USE_INTERVAL);
+    const recentSince = new Date(now.getTime() - USE_INTERVAL);
     const last = this.#lastUses.get(keyID);
-    if (last !== undefined && last > unlessAfter.getTime() && last <= now.getTime()) return;
+    if (last !== undefined && last > recentSince.getTime() && last <= now.getTime()) return;
     this.#lastUses.set(keyID, now.getTime());
     const pending = this.#keys
-      .touch(keyID, now, unlessAfter)
+      .touch(keyID, now, recentSince)
       .catch((error: unknown) =>
         this.#log?.warn({ err: error, keyID }, 'the last use of a key was not recorded'),
       )

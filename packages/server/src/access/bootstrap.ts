@@ -1,6 +1,6 @@
 /**
- * Creates accounts and keys when the server starts: the first ones of a new installation, and those that the
- * operator configures with VITRINE_BOOTSTRAP_ACCOUNT and VITRINE_BOOTSTRAP_KEY.
+ * Creates accounts and keys when the server starts. They are the first ones of a new installation, and those
+ * of VITRINE_BOOTSTRAP_ACCOUNT and VITRINE_BOOTSTRAP_KEY.
  */
 import { randomUUID } from 'node:crypto';
 import { type ApiKey, SCOPES } from './account.ts';

@@ -54,8 +54,8 @@ export interface KeyRecords {
    * @returns undefined if the key does not exist.
    */
   revoke(keyID: string, on: Date, by: Actor): Promise<ApiKey | undefined>;
-  /** Records the last use of a key, unless a use after `unlessAfter` is recorded. Writes no audit entry. */
-  touch(keyID: string, usedOn: Date, unlessAfter: Date): Promise<void>;
+  /** Records the last use of a key, unless a use after `recentSince` is recorded. Writes no audit entry. */
+  touch(keyID: string, usedOn: Date, recentSince: Date): Promise<void>;
 }
 
 export interface TokenRecords {

@@ -2,7 +2,6 @@
  * Reads the settings of accounts and keys from untyped input, and checks their limits.
  * HTTP and the command line share these rules. The rights of the caller are checked in administration.ts.
  */
-
 import { AppError } from '../errors.ts';
 import { asObject } from '../validation/json.ts';
 import { parseUUID } from '../validation/uuid.ts';

@@ -58,7 +58,7 @@ export class RevocableRemovals {
   }
 
   /**
-   * Undoes each unfinished removal. Safe at any time, also while collectors run: it never replaces bytes, and
+   * Undoes each unfinished removal. Safe at any time, also while collectors run. It never replaces bytes, and
    * a later collection removes the original again if it is unreferenced. The second key stays for a day,
    * because the removal may still be running.
    * @returns the number of removals.

@@ -21,7 +21,7 @@ const EDGES = [MAX_SIDE, 1_024] as const;
 
 /**
  * A rung is made if the long edge of the original is at least 5/4 of the long edge of the rung. Below that,
- * the rung would have more than two thirds of the pixels of the original: it would save little and need many
+ * the rung would have more than two thirds of the pixels of the original. It would save little and need many
  * bytes.
  */
 const MIN_REDUCTION = { times: 5, by: 4 } as const;

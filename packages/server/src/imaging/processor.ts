@@ -6,8 +6,8 @@
  *   process is not affected.
  * - `AppError('invalid-image')` with `fields.image` if the picture is the cause. `render` throws it for the
  *   same bytes as `ingest`.
- * - `AppError('unavailable')` if the picture is not the cause, or if too many tasks wait. From `render` also
- *   after 5 s of waiting for a worker, and when the worker ran out of time or memory.
+ * - `AppError('unavailable')` if the picture is not the cause, or if too many tasks wait. `render` also
+ *   throws it after a wait of 5 s, and when the worker ran out of time or memory.
  * - `AppError('cancelled')` when the signal fires, or the reason of the signal if that is an AppError.
  */
 import type { Digest, Original, OutputFormat } from '../image.ts';

@@ -9,19 +9,19 @@ export interface ImagingVersions {
   readonly sharp: string;
   readonly libvips: string;
   /** The formats that this build cannot write, or cannot read although originals may have them. */
-  readonly lacking: readonly OutputFormat[];
+  readonly missingFormats: readonly OutputFormat[];
 }
 
 export function imagingVersions(): ImagingVersions {
   const { jpeg, png, webp, heif } = sharp.format;
   const builds = { jpeg, png, webp, avif: heif };
-  const isLacking = (format: OutputFormat): boolean => {
+  const isMissing = (format: OutputFormat): boolean => {
     const { input, output } = builds[format];
     return !output.buffer || (isImageFormat(format) && !input.buffer);
   };
   return {
     sharp: sharp.versions.sharp ?? 'unknown',
     libvips: sharp.versions.vips,
-    lacking: OUTPUT_FORMATS.filter(isLacking),
+    missingFormats: OUTPUT_FORMATS.filter(isMissing),
   };
 }

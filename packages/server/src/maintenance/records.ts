@@ -53,7 +53,7 @@ export interface MaintenanceRecords {
    * - The result `collected` means that both were true until `remove` ended. So no image references the
    *   removed bytes.
    *
-   * If this call throws, `remove` may have run without the lock: a database that loses its connection
+   * If this call throws, `remove` may have run without the lock. A database that loses its connection
    * releases the lock, and cannot stop `remove`. So the caller must undo what `remove` did, which is always
    * safe. An unreferenced original that is still stored does no harm. If the process ends first, another
    * process must undo the removal.

@@ -85,12 +85,12 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
 
 /** @throws AppError `unavailable` if some could not be removed. */
 async function dropAll(blobs: BlobStore, digests: readonly Digest[], cause: unknown): Promise<void> {
-  let kept = 0;
-  for (const digest of digests) await blobs.dropOriginal(digest).catch(() => kept++);
-  if (kept === 0) return;
-  const why = cause instanceof Error ? cause.message : String(cause);
+  let remaining = 0;
+  for (const digest of digests) await blobs.dropOriginal(digest).catch(() => remaining++);
+  if (remaining === 0) return;
+  const reason = cause instanceof Error ? cause.message : String(cause);
   const text =
-    `${why}; and ${kept} originals that were already stored cannot be removed: ` +
+    `${reason}; and ${remaining} originals that were already stored cannot be removed: ` +
     'empty the folder of the blobs before the next restore';
   throw new AppError('unavailable', text, { cause });
 }

@@ -280,8 +280,8 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
         await keys(driver.list('busy/'));
         return i % 2 ? undefined : key;
       });
-      const kept = (await Promise.all(work)).filter((key) => key !== undefined).sort();
-      assert.deepEqual(await keys(driver.list('busy/')), kept);
+      const remaining = (await Promise.all(work)).filter((key) => key !== undefined).sort();
+      assert.deepEqual(await keys(driver.list('busy/')), remaining);
     });
 
     it('refuses keys outside the grammar, and changes nothing', async () => {

@@ -200,15 +200,15 @@ describe('the ladder that ingest makes', { timeout: 300_000 }, () => {
         rungsOf(original),
         name,
       );
-      for (const made of rungs) {
-        const metadata = await sharp(made.bytes).metadata();
+      for (const stored of rungs) {
+        const metadata = await sharp(stored.bytes).metadata();
         const { format, width, height, hasAlpha, exif, icc, space } = metadata;
         assert.deepEqual(
           { format, width, height, hasAlpha, exif, icc, space },
           {
-            format: made.rung.format,
-            width: made.rung.width,
-            height: made.rung.height,
+            format: stored.rung.format,
+            width: stored.rung.width,
+            height: stored.rung.height,
             hasAlpha: original.transparent,
             exif: undefined,
             icc: undefined,
@@ -265,8 +265,8 @@ describe('the ladder that ingest makes', { timeout: 300_000 }, () => {
       // Compared with a full decode: a JPEG that libjpeg scales while decoding loses detail.
       const whole = await store(await sharp(bytes).png({ compressionLevel: 1 }).toBuffer());
       const paths = new Map<string, string>();
-      for (const { rung, bytes: made } of rungs) paths.set(rung.name, await store(made));
-      for (const asked of [
+      for (const { rung, bytes: rungBytes } of rungs) paths.set(rung.name, await store(rungBytes));
+      for (const request of [
         transform(400, 400),
         transform(100, 100),
         transform(64, 391),
@@ -277,7 +277,7 @@ describe('the ladder that ingest makes', { timeout: 300_000 }, () => {
         transform(640, 640, { fit: 'contain' }),
         transform(1, 1),
       ]) {
-        const plan = planRendition(asked, original, 'png');
+        const plan = planRendition(request, original, 'png');
         const rung = rungFor(plan, original) ?? assert.fail('no rung is large enough');
         const rungPath = paths.get(rung.name) ?? assert.fail(rung.name);
         const [from, direct, exact] = await Promise.all([
@@ -289,13 +289,13 @@ describe('the ladder that ingest makes', { timeout: 300_000 }, () => {
           assert.deepEqual([width, height], [plan.width, plan.height]);
         const decibels = psnr(await pixelsOf(from.bytes), await pixelsOf(exact.bytes));
         // A crop that is off by half a pixel gives 39 dB.
-        assert.ok(decibels >= 42, `${JSON.stringify(asked)} from ${rung.name}: ${decibels} dB`);
+        assert.ok(decibels >= 42, `${JSON.stringify(request)} from ${rung.name}: ${decibels} dB`);
       }
       for (const position of ['attention', 'entropy'] as const) {
         const plan = planRendition(transform(300, 300, { position }), original, 'webp');
         const rung = rungFor(plan, original) ?? assert.fail('no rung is large enough');
-        const made = await pool.render(paths.get(rung.name) ?? assert.fail(rung.name), plan);
-        assert.deepEqual([made.width, made.height], [300, 300]);
+        const rendition = await pool.render(paths.get(rung.name) ?? assert.fail(rung.name), plan);
+        assert.deepEqual([rendition.width, rendition.height], [300, 300]);
       }
     }
   });
@@ -304,8 +304,8 @@ describe('the ladder that ingest makes', { timeout: 300_000 }, () => {
     const { renditions, rungs, original } = await ingest(await large(3).jpeg().toBuffer());
     for (const { plan, rendition } of renditions) {
       const rung = rungFor(plan, original);
-      const made = rungs.find((one) => one.rung.name === rung?.name) ?? assert.fail('no rung');
-      const later = await pool.render(await store(made.bytes), plan);
+      const stored = rungs.find((one) => one.rung.name === rung?.name) ?? assert.fail('no rung');
+      const later = await pool.render(await store(stored.bytes), plan);
       assert.ok(psnr(await pixelsOf(rendition.bytes), await pixelsOf(later.bytes)) >= 38);
     }
   });
@@ -336,8 +336,8 @@ describe('the ladder that ingest makes', { timeout: 300_000 }, () => {
       await orange.clone().withIccProfile('p3').ensureAlpha(0.9).png().toBuffer(),
       await orange.clone().withIccProfile('p3').png({ palette: true }).toBuffer(),
     ]) {
-      const made = await ingest(bytes);
-      const pixels = await pixelsOf(made.rungs[0]?.bytes ?? assert.fail('no rung'));
+      const result = await ingest(bytes);
+      const pixels = await pixelsOf(result.rungs[0]?.bytes ?? assert.fail('no rung'));
       for (const [channel, value] of [0xb0, 0x88, 0x78].entries())
         assert.ok(Math.abs((pixels[channel] ?? 0) - value) <= 8, `${[...pixels.subarray(0, 3)]}`);
     }

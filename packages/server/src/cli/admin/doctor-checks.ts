@@ -100,11 +100,11 @@ async function checkSharp(): Promise<CheckResult> {
   try {
     // A static import would fail before the first check if sharp is not installed correctly.
     const { imagingVersions } = await import('../../imaging/versions.ts');
-    const { sharp, libvips, lacking } = imagingVersions();
+    const { sharp, libvips, missingFormats } = imagingVersions();
     const text = `sharp ${sharp} with libvips ${libvips}`;
-    if (lacking.length === 0) return ok(`${text}: ${namesOf(OUTPUT_FORMATS)}`);
-    const without = `${text}, without ${namesOf(lacking)}`;
-    return lacking.some(isImageFormat) ? fail(without) : warn(without);
+    if (missingFormats.length === 0) return ok(`${text}: ${namesOf(OUTPUT_FORMATS)}`);
+    const problem = `${text}, without ${namesOf(missingFormats)}`;
+    return missingFormats.some(isImageFormat) ? fail(problem) : warn(problem);
   } catch (error) {
     return fail(`sharp cannot be loaded: ${reasonOf(error)}`);
   }
@@ -115,7 +115,7 @@ function namesOf(formats: readonly OutputFormat[]): string {
 }
 
 async function checkFolder(folder: string): Promise<CheckResult> {
-  const stats = await stat(folder).catch(absent);
+  const stats = await stat(folder).catch(returnUndefined);
   if (stats === undefined) {
     const parent = await nearestFolder(folder);
     await access(parent, constants.W_OK);
@@ -131,10 +131,10 @@ async function checkFolder(folder: string): Promise<CheckResult> {
 
 async function checkBlobs(folder: string): Promise<CheckResult> {
   const finding = await checkFolder(folder);
-  const staging = await stat(join(folder, 'staging')).catch(absent);
+  const staging = await stat(join(folder, 'staging')).catch(returnUndefined);
   if (finding.outcome === 'fail' || staging === undefined) return finding;
   for (const name of ['originals', 'rungs']) {
-    const stats = await stat(join(folder, name)).catch(absent);
+    const stats = await stat(join(folder, name)).catch(returnUndefined);
     if (stats === undefined || stats.dev === staging.dev) continue;
     return warn(
       `${join(folder, name)} and ${join(folder, 'staging')} are on different disks: every upload is copied`,
@@ -169,7 +169,7 @@ async function checkSpace(folders: readonly string[]): Promise<CheckResult> {
 
 async function checkClock(folder: string): Promise<CheckResult> {
   if (Date.now() < EARLIEST_TIME) return fail(`the clock shows ${new Date().toISOString()}, which is wrong`);
-  if ((await stat(folder).catch(absent)) === undefined) {
+  if ((await stat(folder).catch(returnUndefined)) === undefined) {
     return ok(`the clock shows ${new Date().toISOString()}`);
   }
   const difference = Math.abs((await writeProbe(folder)).getTime() - Date.now());
@@ -279,7 +279,9 @@ async function checkPort({ host, port }: Config): Promise<CheckResult> {
   if (port === 0) return ok('the system selects a free port');
   const name = ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   const url = `http://${name}:${port}`;
-  const ready = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT) }).catch(absent);
+  const ready = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT) }).catch(
+    returnUndefined,
+  );
   if (ready?.status === 200) return ok(`a server answers at ${url} and is ready`);
   if (ready?.status === 503) return fail(`a server answers at ${url} and is not ready`);
   const problem = await new Promise<NodeJS.ErrnoException | undefined>((settle) => {
@@ -305,7 +307,7 @@ async function checkPublicURL({ publicURL, host }: Config): Promise<CheckResult>
   if (protocol === 'http:')
     return warn(`links begin with ${publicURL}: browsers block links without https on secure pages`);
   const answer = await fetch(`${publicURL}/livez`, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT) }).catch(
-    absent,
+    returnUndefined,
   );
   if (answer?.ok) return ok(`${publicURL} answers`);
   return warn(`${publicURL} does not answer requests from this machine`);
@@ -337,7 +339,7 @@ async function writeProbe(folder: string): Promise<Date> {
 /** The folder itself, or its nearest parent that exists. */
 async function nearestFolder(path: string): Promise<string> {
   for (let folder = resolve(path); ; folder = dirname(folder)) {
-    if ((await stat(folder).catch(absent))?.isDirectory()) return folder;
+    if ((await stat(folder).catch(returnUndefined))?.isDirectory()) return folder;
     if (dirname(folder) === folder) return folder;
   }
 }
@@ -377,7 +379,7 @@ function reasonOf(error: unknown): string {
   return error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
 }
 
-function absent(): undefined {
+function returnUndefined(): undefined {
   return undefined;
 }
 

@@ -185,7 +185,7 @@ function printSummary({ stdout }: CommandContext, summary: BackupSummary, json: 
 }
 
 /** @throws PartialFailure if originals were missing or damaged when the backup was written. */
-function checkComplete({ missing }: BackupSummary, lacks: string): void {
+function checkComplete({ missing }: BackupSummary, subject: string): void {
   if (missing.length === 0) return;
-  throw new PartialFailure(`${lacks} ${formatCount(missing.length, 'original')}, missing or damaged`);
+  throw new PartialFailure(`${subject} ${formatCount(missing.length, 'original')}, missing or damaged`);
 }

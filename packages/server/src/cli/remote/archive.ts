@@ -211,7 +211,7 @@ function digestOf(bytes: Buffer): string {
 
 /**
  * Reads a manifest line. A manifest may come from another machine. File names are built from the digest and
- * the format, so both are checked: a line must not refer to a file outside the folder.
+ * the format, so both are checked. A line must not refer to a file outside the folder.
  */
 function parseEntry(record: unknown): ArchiveEntry[] {
   const fields = asObject(record) ?? {};

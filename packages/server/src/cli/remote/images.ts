@@ -5,7 +5,7 @@
 import type { Image, ImageURLOptions } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import { OUTPUT_FORMATS } from '../../image.ts';
+import { IMAGE_FORMAT_NAMES, OUTPUT_FORMATS } from '../../image.ts';
 import { FITS, POSITIONS } from '../../imaging/plan.ts';
 import { DEFAULT_SIZE, writeSize } from '../../imaging/size.ts';
 import type { CommandContext } from '../terminal/context.ts';
@@ -69,7 +69,7 @@ export function addImageCommands(program: Command, context: CommandContext): voi
 
   addCommand('replace', 'replace the picture of an image; its ID and link stay')
     .argument('<image>', IMAGE)
-    .argument('<file>', 'path of the new picture: PNG, JPEG or WebP, at most 16 MiB')
+    .argument('<file>', `path of the new picture: ${IMAGE_FORMAT_NAMES}, at most 16 MiB`)
     .option('--alt <text>', 'new alt text, at most 2000 characters (default: no change)')
     .action((name: string, file: string, options: ClientOptions & { alt?: string }) =>
       printImage(options, async ({ findImage, vitrine, accountID }) => {

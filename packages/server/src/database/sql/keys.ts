@@ -157,14 +157,14 @@ export class SqlKeys implements KeyRecords {
     });
   }
 
-  touch(keyID: string, usedOn: Date, unlessAfter: Date): Promise<void> {
+  touch(keyID: string, usedOn: Date, recentSince: Date): Promise<void> {
     return translateErrors(this.#database, async () => {
       await this.#database.db
         .updateTable('api_keys')
         .set({ last_used_on: usedOn.getTime() })
         .where('key_id', '=', keyID)
         .where((row) =>
-          row.or([row('last_used_on', 'is', null), row('last_used_on', '<=', unlessAfter.getTime())]),
+          row.or([row('last_used_on', 'is', null), row('last_used_on', '<=', recentSince.getTime())]),
         )
         .execute();
     });

@@ -19,7 +19,7 @@ export interface Validators {
 /**
  * The Last-Modified after a change at `updatedOn`: the next whole second. A client may have got an earlier
  * state within the same second, and its date must not match the new state. Undefined for the first two
- * seconds: another change could get the same date until then, and a date may not be in the future.
+ * seconds. Another change could get the same date until then, and a date may not be in the future.
  * @param now milliseconds since 1970.
  */
 export function lastModified(updatedOn: Date, now: number): number | undefined {
@@ -39,8 +39,8 @@ export function isNotModified(
   if (ifNoneMatch !== undefined) {
     // The usual case: one tag, exactly as it was sent. It needs no parsing.
     if (ifNoneMatch === current.etag || ifNoneMatch.trim() === '*') return true;
-    const wanted = opaqueTag(current.etag);
-    return entityTags(ifNoneMatch).some((tag) => opaqueTag(tag) === wanted);
+    const currentTag = opaqueTag(current.etag);
+    return entityTags(ifNoneMatch).some((tag) => opaqueTag(tag) === currentTag);
   }
   const ifModifiedSince = headers['if-modified-since'];
   if (ifModifiedSince === undefined || current.lastModified === undefined) return false;

@@ -1,7 +1,7 @@
 /**
- * The header walk: it recognizes the format by the content and copies the parts that the pixels need into a
- * new file. It must run before any decoder, because the limits of decoders do not cover compressed text,
- * scans and frames.
+ * The header walk: it recognizes the format by the content, and copies only the parts that the pixels need.
+ * It must run before any decoder, because the limits of decoders do not cover compressed text, scans and
+ * frames.
  */
 import { IMAGE_FORMAT_NAMES, type ImageFormat } from '../../image.ts';
 import { walkJpeg } from './jpeg.ts';

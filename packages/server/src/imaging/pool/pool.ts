@@ -1,5 +1,5 @@
 /**
- * The Processor on worker processes: it distributes tasks to workers, retries a task once after a crash, and
+ * The Processor on worker processes. It distributes tasks to workers, retries a task once after a crash, and
  * turns each failure into an AppError.
  *
  * Processes isolate the server from a decoder that crashes, hangs or takes too much memory. In the server's

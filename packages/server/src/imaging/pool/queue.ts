@@ -62,8 +62,8 @@ export class TaskQueue<T extends QueuedTask> {
   }
 
   /**
-   * Returns false and queues nothing if a limit is reached: the number of tasks, their cost, or half of the
-   * number for one original. An empty queue accepts a task of any cost.
+   * Returns false and queues nothing if a limit is reached. The limits are the number of tasks, their cost,
+   * and half of the number for one original. An empty queue accepts a task of any cost.
    */
   add(task: T): boolean {
     if (this.length >= this.#maxWaiting) return false;

@@ -54,13 +54,13 @@ describe('the maintenance commands', () => {
     const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
     raw.exec('update accounts set byte_count = 1');
     raw.close();
-    const found = await user.run(['verify', '--no-rungs'], { env });
-    assert.equal(found.code, 1);
+    const first = await user.run(['verify', '--no-rungs'], { env });
+    assert.equal(first.code, 1);
     assert.match(
-      found.out,
+      first.out,
       /^counters: wrong counters of the account: bytes 1 instead of \d+ \(account [0-9a-f-]{36}\)$/m,
     );
-    assert.equal(found.err, 'problems found: 1 finding\n');
+    assert.equal(first.err, 'problems found: 1 finding\n');
     const repaired = await user.run(['verify', '--repair'], { env });
     assert.equal(repaired.code, 0, repaired.err);
     assert.match(repaired.out, /: repaired\n1 original checked, 1 finding, 1 repaired\n$/);

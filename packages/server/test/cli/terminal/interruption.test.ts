@@ -1,6 +1,6 @@
 /**
- * Maintenance commands that SIGINT or SIGTERM interrupts while a server runs: their messages and exit codes,
- * and that they leave no partial results.
+ * Maintenance commands that SIGINT or SIGTERM interrupts while a server runs. Checks their messages and exit
+ * codes, and that they leave no partial results.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, stat, watch, writeFile } from 'node:fs/promises';

@@ -171,13 +171,14 @@ describe('a product over HTTP', () => {
   });
 
   test('may keep a disabled image in an update, but cannot add one', async () => {
-    const [kept, off] = [await upload(), await upload()];
-    const { productID } = await create({ images: [{ imageID: kept.imageID }] });
-    for (const { imageID } of [kept, off]) await send('DELETE', `/accounts/${ACCOUNT}/images/${imageID}`);
+    const [assigned, unassigned] = [await upload(), await upload()];
+    const { productID } = await create({ images: [{ imageID: assigned.imageID }] });
+    for (const { imageID } of [assigned, unassigned])
+      await send('DELETE', `/accounts/${ACCOUNT}/images/${imageID}`);
     const body = {
       title: 'x',
       basePrice: PRICE,
-      images: [{ imageID: kept.imageID }, { imageID: off.imageID }],
+      images: [{ imageID: assigned.imageID }, { imageID: unassigned.imageID }],
     };
     const refused = await send('PUT', `${PATH}/${productID}`, body);
     assert.deepEqual(

@@ -43,8 +43,8 @@ describe('the header walk', () => {
       assert.equal(walked.facts.alpha, metadata.hasAlpha, kind);
       assert.equal(walked.facts.cmyk, metadata.space === 'cmyk', kind);
       assert.ok((await pixelsOf(walked.bytes)).equals(await pixelsOf(file)), kind);
-      const kept = await sharp(walked.bytes).metadata();
-      assert.equal(kept.hasProfile, metadata.hasProfile, kind);
+      const walkedMetadata = await sharp(walked.bytes).metadata();
+      assert.equal(walkedMetadata.hasProfile, metadata.hasProfile, kind);
     }
   });
 
