@@ -8,10 +8,8 @@ import { Administration } from './access/administration.ts';
 import { Access } from './access/authentication.ts';
 import { createFirstKey, ensureBootstrapKey, type IssuedKey } from './access/bootstrap.ts';
 import { Tokens } from './access/tokens.ts';
-import { openFileBlobs } from './blobs/fs.ts';
-import { observeBlobs } from './blobs/observed.ts';
+import { openBlobs } from './blobs/open.ts';
 import { STALE_UPLOAD } from './blobs/staging.ts';
-import { BlobStore } from './blobs/store.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { Config } from './config.ts';
 import { observeMetadata } from './database/observed.ts';
@@ -83,11 +81,9 @@ export async function createApp(
     const { accounts, keys, tokens, audit, maintenance } = metadata;
     await openPart(databaseName(config), metadata.migrate());
 
-    const { folder } = config.blobs;
-    const driver = await openFileBlobs({ folder }).catch((error: unknown) => {
+    const blobs = await openBlobs(config.blobs, telemetry).catch((error: unknown) => {
       throw new StartError(`${String((error as Error).message)}. See VITRINE_BLOBS and VITRINE_DATA.`);
     });
-    const blobs = new BlobStore(observeBlobs(driver, telemetry));
     parts.push(blobs);
     await openPart(databaseName(config), joinLibrary({ records: maintenance, blobs }));
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));

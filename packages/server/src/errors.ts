@@ -88,11 +88,7 @@ export type RejectionReason =
   | 'stopping';
 
 /** Reasons by input field, as the 422 bodies of the contract have them. */
-export interface FieldErrors {
-  readonly image?: string;
-  readonly altText?: string;
-  readonly focalPoint?: string;
-}
+export type FieldErrors = Readonly<Record<string, string>>;
 
 export interface AppErrorOptions {
   readonly cause?: unknown;

@@ -77,8 +77,10 @@ export const OUTPUT_FORMATS = Object.keys(FORMATS) as readonly OutputFormat[];
 
 export const IMAGE_FORMATS: readonly ImageFormat[] = OUTPUT_FORMATS.filter(isImageFormat);
 
-/** The formats of originals, in texts for people. */
-export const IMAGE_FORMAT_NAMES = `${FORMATS.png.name}, ${FORMATS.jpeg.name} or ${FORMATS.webp.name}`;
+/** The formats of originals, in texts for people: "PNG, JPEG or WebP". */
+export const IMAGE_FORMAT_NAMES = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(
+  IMAGE_FORMATS.map((format) => FORMATS[format].name).toReversed(),
+);
 
 /** True if an original may have the format of this name. */
 export function isImageFormat(name: string): name is ImageFormat {
@@ -155,6 +157,19 @@ export interface Description {
   readonly altText: string | undefined;
   /** Absent: unchanged. Null: none. */
   readonly focalPoint?: FocalPoint | null;
+}
+
+/** The fields of a new image with this description. */
+export function describedFields({ altText, focalPoint }: Description): Pick<Image, 'altText' | 'focalPoint'> {
+  return { ...(altText !== undefined && { altText }), ...(focalPoint && { focalPoint }) };
+}
+
+/**
+ * The values of a description for a fingerprint, in a fixed order. Stored fingerprints depend on it, so new
+ * values come last and are left out where they are absent.
+ */
+export function fingerprintValues({ altText, focalPoint }: Description): readonly unknown[] {
+  return [altText ?? null, ...(focalPoint ? [focalPoint] : [])];
 }
 
 /** A valid focal point (null: none), or the reason why it is rejected. */

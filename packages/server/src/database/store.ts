@@ -17,7 +17,7 @@
  */
 import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../access/records.ts';
 import type { CatalogRecords } from '../catalog/records.ts';
-import type { PublicImageRecords } from '../delivery/public-images.ts';
+import type { PublicImageRecords } from '../delivery/records.ts';
 import type { ImageRecords } from '../images/records.ts';
 import type { MaintenanceRecords } from '../maintenance/records.ts';
 

@@ -5,6 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import { AppError, isAppError } from '../errors.ts';
 import { type Image, isPublicID } from '../image.ts';
+import type { PublicImageRecords } from './records.ts';
 
 /** The most cached records. */
 const MAX_RECORDS = 50_000;
@@ -12,12 +13,6 @@ const MAX_RECORDS = 50_000;
 const RECORD_LIFETIME = 5_000;
 /** How long a request waits for the database before it uses a stale record, in milliseconds. */
 const LOOKUP_TIMEOUT = 250;
-
-/** The records of delivery: the part of the MetadataStore that serves public links. */
-export interface PublicImageRecords {
-  /** The image behind a public link, of any account, disabled or not. */
-  findPublicImage(publicID: string): Promise<Image | undefined>;
-}
 
 export class PublicImages {
   readonly #source: PublicImageRecords;

@@ -12,7 +12,14 @@ import type { BlobStore } from '../blobs/store.ts';
 import type { PublicImages } from '../delivery/public-images.ts';
 import type { RenditionCache } from '../delivery/rendition-cache.ts';
 import { AppError } from '../errors.ts';
-import type { Description, Digest, Image, Original } from '../image.ts';
+import {
+  type Description,
+  type Digest,
+  describedFields,
+  fingerprintValues,
+  type Image,
+  type Original,
+} from '../image.ts';
 import { type Telemetry, UNOBSERVED } from '../telemetry/telemetry.ts';
 import { parseUUID } from '../validation/uuid.ts';
 import type { Ingest } from './ingest.ts';
@@ -150,9 +157,8 @@ export class Library {
     try {
       if (idempotencyKey === undefined)
         return await this.#add(accountID, by, file, description, undefined, signal);
-      const { altText, focalPoint } = description;
       const fingerprint = createHash('sha256')
-        .update(JSON.stringify([file.digest, altText ?? null, ...(focalPoint ? [focalPoint] : [])]))
+        .update(JSON.stringify([file.digest, ...fingerprintValues(description)]))
         .digest('hex');
       const key = { key: idempotencyKey, fingerprint };
       return await this.#oneAtATime(`${accountID} ${idempotencyKey}`, () =>
@@ -167,7 +173,7 @@ export class Library {
     accountID: string,
     by: Actor,
     file: StagedBlob,
-    { altText, focalPoint }: Description,
+    description: Description,
     key: { key: string; fingerprint: string } | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Image> {
@@ -184,8 +190,7 @@ export class Library {
       publicID: nanoid(),
       createdOn: this.#now(),
       original,
-      ...(altText !== undefined && { altText }),
-      ...(focalPoint && { focalPoint }),
+      ...describedFields(description),
     };
     const outcome = await this.#retryIfCollected(file, signal, (since) =>
       images.insert(image, {

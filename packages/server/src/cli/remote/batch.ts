@@ -21,8 +21,9 @@ export function checkOriginals(results: readonly CopyResult[]): void {
   const [encodedCount, scaledCount] = [count('re-encoded'), count('downscaled')];
   if (encodedCount + scaledCount === 0) return;
   throw new RenditionsOnly(
-    `the server did not give the originals of ${encodedCount + scaledCount} images: ${encodedCount} re-encoded at full size, ` +
-      `${scaledCount} at the largest size of a public link, which may be smaller than the original`,
+    `the server did not give the originals of ${encodedCount + scaledCount} images: ` +
+      `${encodedCount} re-encoded at full size, ${scaledCount} at the largest size of a public link. ` +
+      'The largest size may be smaller than the original',
   );
 }
 
