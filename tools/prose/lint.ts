@@ -36,6 +36,9 @@ const CHECKED = new Set([
   '.toml',
 ]);
 
+/** Scripts without an extension. Their comments begin with #. */
+const SCRIPTS = /^(\.ci\/run|tools\/hooks\/[a-z-]+)$/;
+
 interface Problem {
   readonly line: number;
   readonly text: string;
@@ -115,7 +118,7 @@ function listFiles(paths: readonly string[]): string[] {
   const options = { cwd: ROOT, encoding: 'utf8' } as const;
   return execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', ...paths], options)
     .split('\n')
-    .filter((file) => CHECKED.has(extname(file)) && !EXCLUDED.test(file));
+    .filter((file) => (CHECKED.has(extname(file)) || SCRIPTS.test(file)) && !EXCLUDED.test(file));
 }
 
 function main(paths: readonly string[]): void {

@@ -23,7 +23,9 @@ export function passagesOf(path: string, text: string): Passage[] {
     case '.tsx':
     case '.mjs':
     case '.js':
-      return codePassages(text);
+      return codePassages(text, extname(path) === '.tsx');
+    case '.html':
+      return pagePassages(text);
     default:
       return hashPassages(text);
   }
@@ -49,10 +51,10 @@ function markdownPassages(text: string): Passage[] {
 /** Strings, and the parts of template literals, as the parser labels them. */
 const TEXT_TOKENS: readonly string[] = ['string', '...`', '...${'];
 
-function codePassages(text: string): Passage[] {
+function codePassages(text: string, hasMarkup: boolean): Passage[] {
   const { comments, tokens } = parse(text, {
     sourceType: 'module',
-    plugins: ['typescript'],
+    plugins: hasMarkup ? ['typescript', 'jsx'] : ['typescript'],
     errorRecovery: true,
     tokens: true,
   });
@@ -126,4 +128,13 @@ function paragraphs(first: number, lines: readonly string[]): Passage[] {
 function hashPassages(text: string): Passage[] {
   const lines = text.split('\n').map((line) => /^\s*(?:#|\/\/|\/?\*)\s?(.*)$/.exec(line)?.[1] ?? '');
   return paragraphs(1, lines);
+}
+
+/** Pages: the text between two tags is a passage. */
+function pagePassages(text: string): Passage[] {
+  return [...text.matchAll(/>([^<>]+)</g)].flatMap(({ 1: content = '', index }) => {
+    const line = text.slice(0, index).split('\n').length;
+    const passage = content.replace(/\s+/g, ' ').trim();
+    return passage === '' ? [] : [{ line, text: passage }];
+  });
 }
