@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { globSync, watch } from 'node:fs';
+import { globSync, statfsSync, watch } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { findTestFiles, ROOT, roomNames, selectFiles, type TestFile, UnknownRoomError } from './files.ts';
@@ -18,6 +18,10 @@ const CONCURRENCY = availableParallelism() + 1;
 
 /** Compiled code for the next processes: each test file and each thread loads the same sources. */
 const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/vitrine-tests');
+
+/** A file system in memory, and the free bytes that a run needs there. */
+const MEMORY_FOLDER = '/dev/shm';
+const MEMORY_BYTES = 4 * 1024 ** 3;
 
 /** Milliseconds without a change before a watched room runs: editors write several files at once. */
 const QUIET = 100;
@@ -39,10 +43,25 @@ async function main(parameters: readonly string[]): Promise<number> {
     process.stderr.write(`${error.message}\n\n${usage(files, isSystem)}`);
     return 1;
   }
+  if (!isSystem) useMemoryFolder();
   return withPostgres(selected, (env) => {
     const start = (some: readonly TestFile[]) => startRun(some, nodeOptions, env);
     return parameters.includes('--watch') ? watchFiles(selected, start) : runOnce(start(selected));
   });
+}
+
+/**
+ * Puts the temporary folders of the tests into memory, because syncs to a disk take much of their time.
+ * System tests use the disk.
+ */
+function useMemoryFolder(): void {
+  if (process.env.TMPDIR !== undefined) return;
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY_FOLDER);
+    if (bavail * bsize >= MEMORY_BYTES) process.env.TMPDIR = MEMORY_FOLDER;
+  } catch {
+    // This system has no such folder.
+  }
 }
 
 function usage(files: readonly TestFile[], isSystem: boolean): string {
