@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { globSync, statfsSync, watch } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { findTestFiles, ROOT, roomNames, selectFiles, type TestFile, UnknownRoomError } from './files.ts';
 import { isPure, needsPostgres } from './imports.ts';
 
@@ -45,7 +45,7 @@ async function main(parameters: readonly string[]): Promise<number> {
   }
   if (!isSystem) useMemoryFolder();
   return withPostgres(selected, (env) => {
-    const start = (some: readonly TestFile[]) => startRun(some, nodeOptions, env);
+    const start = (...groups: (readonly TestFile[])[]) => startRun(groups, nodeOptions, env);
     return parameters.includes('--watch') ? watchFiles(selected, start) : runOnce(start(selected));
   });
 }
@@ -100,15 +100,24 @@ interface Run {
   cancel(): void;
 }
 
-/** Runs the pure files in one process, then every other file in its own process. */
-function startRun(files: readonly TestFile[], nodeOptions: readonly string[], env: NodeJS.ProcessEnv): Run {
-  const paths = files.map(({ path }) => path);
-  const pure = paths.filter(isPure);
-  const others = paths.filter((path) => !pure.includes(path));
-  const parts = [
-    { option: '--test-isolation=none', paths: pure },
-    { option: `--test-concurrency=${CONCURRENCY}`, paths: others },
-  ].filter((part) => part.paths.length > 0);
+/**
+ * Runs groups of files one after the other. In each group, the pure files share one process, and every other
+ * file has its own.
+ */
+function startRun(
+  groups: readonly (readonly TestFile[])[],
+  nodeOptions: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Run {
+  const parts = groups.flatMap((files) => {
+    const paths = files.map(({ path }) => path);
+    const pure = paths.filter(isPure);
+    const others = paths.filter((path) => !pure.includes(path));
+    return [
+      { option: '--test-isolation=none', paths: pure },
+      { option: `--test-concurrency=${CONCURRENCY}`, paths: others },
+    ].filter((part) => part.paths.length > 0);
+  });
   let child: ChildProcess | undefined;
   let isCancelled = false;
   const runParts = async () => {
@@ -148,21 +157,32 @@ function runOnce(run: Run): Promise<number> {
 /** Runs the files now and after each change, until a signal ends the process. */
 async function watchFiles(
   files: readonly TestFile[],
-  start: (files: readonly TestFile[]) => Run,
+  start: (...groups: (readonly TestFile[])[]) => Run,
 ): Promise<number> {
   const changes = watchSources();
   const ended = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
-  let next = files;
+  let next: readonly (readonly TestFile[])[] = [files];
   for (;;) {
-    const run = start(next);
+    const run = start(...next);
     const change = await Promise.race([changes.next(), ended.then(() => undefined)]);
     run.cancel();
     await run.exitCode;
     if (change === undefined) return 0;
     process.stdout.write(`\nchanged: ${[...change].join(', ')}\n`);
-    const changedTests = files.filter(({ path }) => change.has(path));
-    next = changedTests.length === change.size ? changedTests : files;
+    next = groupByDistance(files, change);
   }
+}
+
+/**
+ * The files to run after a change: only the changed tests if nothing else changed. Else the tests in the
+ * mirror of a changed folder come first, so that the first answer needs seconds.
+ */
+function groupByDistance(files: readonly TestFile[], change: ReadonlySet<string>): readonly TestFile[][] {
+  const changedTests = files.filter(({ path }) => change.has(path));
+  if (changedTests.length === change.size) return [changedTests];
+  const mirrors = new Set([...change].map((path) => dirname(path.replace('/src/', '/test/'))));
+  const isNear = ({ path }: TestFile) => mirrors.has(dirname(path));
+  return [files.filter(isNear), files.filter((file) => !isNear(file))];
 }
 
 /** Reports the paths of changed sources and tests in groups, once no further change follows. */
