@@ -158,7 +158,7 @@ async function main(): Promise<number> {
         '--generation-database=none',
         '--continue-on-failure',
         '--request-timeout=30',
-        // One thread: `ast.parse` of Python before 3.11.5 can fail in several (python/cpython#106905).
+        // One thread: `ast.parse` of Python 3.11 can fail in several threads (python/cpython#106905).
         '--workers=1',
         '--warnings=off',
         '--no-color',
