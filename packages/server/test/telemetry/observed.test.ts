@@ -6,51 +6,20 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { observeBlobs } from '../../src/blobs/observed.ts';
 import { observeMetadata } from '../../src/database/observed.ts';
 import { openSqlite } from '../../src/database/sqlite/sqlite.ts';
-import type { MetadataStore } from '../../src/database/store.ts';
 import { openTelemetry } from '../../src/telemetry/observer.ts';
 import { blobConformance } from '../conformance/blobs.ts';
-import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
+import { metadataConformance } from '../conformance/metadata.ts';
 import { accountOf, BY, newImage } from '../conformance/metadata-samples.ts';
+import { createSqliteHarness } from '../conformance/sqlite-harness.ts';
 
-metadataConformance('observed SQLite', async (): Promise<MetadataHarness> => {
-  const folder = await mkdtemp(join(tmpdir(), 'vitrine-observed-'));
-  const path = join(folder, 'vitrine.db');
+metadataConformance('observed SQLite', async () => {
   const telemetry = await openTelemetry('0.0.0');
-  const opened: MetadataStore[] = [];
-  const open = async (name = 'vitrine.db') => {
-    const store = observeMetadata(await openSqlite({ path: join(folder, name) }), telemetry);
-    opened.push(store);
-    return store;
-  };
-  const store = await open();
-  await store.migrate();
-  return {
-    store,
-    openAnother: () => open(),
-    openEmpty: () => open('unused.db'),
-    async reopen() {
-      await store.close();
-      return open();
-    },
-    async run(statement) {
-      const other = new DatabaseSync(path);
-      try {
-        other.exec(statement);
-      } finally {
-        other.close();
-      }
-    },
-    async destroy() {
-      for (const each of opened) await each.close();
-      await rm(folder, { recursive: true });
-    },
-  };
+  return createSqliteHarness({ wrap: (store) => observeMetadata(store, telemetry) });
 });
 
 blobConformance('The observed file driver', async () => {

@@ -5,45 +5,14 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { classifySqliteError, openSqlite } from '../../../src/database/sqlite/sqlite.ts';
-import type { MetadataStore } from '../../../src/database/store.ts';
 import { AppError } from '../../../src/errors.ts';
-import { type MetadataHarness, metadataConformance } from '../../conformance/metadata.ts';
+import { metadataConformance } from '../../conformance/metadata.ts';
 import { assertMigratesInitial } from '../../conformance/metadata-earlier.ts';
 import { accountOf, BY, newImage } from '../../conformance/metadata-samples.ts';
+import { createSqliteHarness } from '../../conformance/sqlite-harness.ts';
 import { INITIAL_DATABASE } from '../../support/initial-schema.ts';
 
-metadataConformance('SQLite', async (): Promise<MetadataHarness> => {
-  const folder = await mkdtemp(join(tmpdir(), 'vitrine-sqlite-'));
-  const stores: MetadataStore[] = [];
-  const open = async (name = 'vitrine.db') => {
-    const store = await openSqlite({ path: join(folder, 'made', 'on demand', name) });
-    stores.push(store);
-    return store;
-  };
-  const store = await open();
-  await store.migrate();
-  return {
-    store,
-    openAnother: () => open(),
-    openEmpty: () => open('unused.db'),
-    async reopen() {
-      await store.close();
-      return open();
-    },
-    async run(statement) {
-      const other = new DatabaseSync(join(folder, 'made', 'on demand', 'vitrine.db'));
-      try {
-        other.exec(statement);
-      } finally {
-        other.close();
-      }
-    },
-    async destroy() {
-      for (const each of stores) await each.close();
-      await rm(folder, { recursive: true });
-    },
-  };
-});
+metadataConformance('SQLite', () => createSqliteHarness({ subfolder: join('made', 'on demand') }));
 
 describe('the SQLite store', () => {
   let folder: string;
