@@ -53,11 +53,24 @@ function sendMixed(count: number): Promise<Answer>[] {
 }
 
 /**
- * The process IDs of both workers. The pool starts workers only for tasks, so this sends requests if needed.
+ * The process IDs of both workers, when both are ready for tasks. The pool starts workers only for tasks, so
+ * this sends requests. A worker that still starts would use CPU time without a task.
  */
 async function startBothWorkers(): Promise<number[]> {
-  while (server.workerPids().length < WORKERS) await Promise.all(sendMixed(2 * WORKERS));
+  for (let bothRan = false; !bothRan; ) {
+    let answered = false;
+    const requests = Promise.all(sendMixed(4 * WORKERS)).finally(() => {
+      answered = true;
+    });
+    while (!answered && !bothRan) bothRan = (await runningTasks()) === WORKERS;
+    await requests;
+  }
   return server.workerPids();
+}
+
+async function runningTasks(): Promise<number> {
+  const { body } = await server.request('GET', '/metrics');
+  return Number(/^vitrine_tasks_running (\d+)$/m.exec(body.toString())?.[1]);
 }
 
 /** Waits until one of these workers has used 50 ms of CPU time, and stops it with SIGSTOP. */
