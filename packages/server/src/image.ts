@@ -100,6 +100,16 @@ export function isDigest(text: string): boolean {
   return DIGEST.test(text);
 }
 
+/** Facts about the pixels of an original that plans and pages use. Of the first frame. */
+export interface Analysis {
+  /** `graphic`: flat areas and sharp edges, as in logos, drawings, screenshots and scanned text. */
+  readonly content: 'photo' | 'graphic';
+  /** A thumbhash, base64: about 25 bytes from which a page draws a blurred preview. */
+  readonly placeholder: string;
+  /** The average colour, `#rrggbb`. */
+  readonly color: string;
+}
+
 /** The uploaded bytes, which are never changed, with the results of one full decode. */
 export interface Original {
   readonly digest: Digest;
@@ -116,6 +126,8 @@ export interface Original {
    * True if at least one pixel is not fully opaque. An alpha channel with only opaque pixels does not count.
    */
   readonly transparent: boolean;
+  /** Absent for originals of earlier releases that are not analysed yet. */
+  readonly analysis?: Analysis;
 }
 
 /**

@@ -15,7 +15,10 @@ import type { Rung } from './ladder.ts';
 import type { Plan, PlanSource } from './plan.ts';
 
 /** The facts about an original that one full decode shows. */
-export type Inspection = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;
+export type Inspection = Pick<
+  Original,
+  'format' | 'width' | 'height' | 'frames' | 'transparent' | 'analysis'
+>;
 
 /** The duration of a task in milliseconds: in the queue, and in a worker. */
 export interface TaskTimes {
