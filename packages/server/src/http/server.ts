@@ -46,6 +46,7 @@ import { textOf } from './shared/body.ts';
 import { NO_STORE } from './shared/cache-policy.ts';
 import { type AllowedOrigins, addCors } from './shared/cors.ts';
 import { sendProblem } from './shared/problems.ts';
+import { publicPathOf } from './shared/public-paths.ts';
 import { compileQuery } from './shared/query.ts';
 import { RateLimits } from './shared/rate-limits.ts';
 import { addRequestLog } from './shared/request-log.ts';
@@ -248,7 +249,7 @@ async function buildServer(
   const routes = { ...dependencies, baseURL: () => baseURL(app, address) };
   addProbeRoutes(app, dependencies);
   addMetricsRoute(app, dependencies);
-  addDocsRoutes(app, describeAPI);
+  addDocsRoutes(app, describeAPI, publicPathOf(address.publicURL));
   await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, rates, warm }));
   await app.register(async (scope) => {
     addImageRoutes(scope, routes);
@@ -274,6 +275,7 @@ export async function describeAPI(): Promise<object> {
     {
       ...noDependencies,
       ...{ log, corsOrigins: [], rateLimit: 0, trustProxy: false },
+      address: { host: 'localhost', port: 0, publicURL: undefined },
       readiness: new Readiness({ checks: {} }),
       telemetry: UNOBSERVED,
     },

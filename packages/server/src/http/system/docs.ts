@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { FastifyInstance } from 'fastify';
 import { STATIC_FILE } from '../shared/cache-policy.ts';
+import { type PublicPath, withPublicPaths } from '../shared/public-paths.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -30,8 +31,8 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-const START = `window.ui = SwaggerUIBundle({
-  url: '/openapi.json',
+const startScript = (publicPath: PublicPath) => `window.ui = SwaggerUIBundle({
+  url: ${JSON.stringify(publicPath('/openapi.json'))},
   domNode: document.getElementById('reference'),
   deepLinking: true,
   validatorUrl: null,
@@ -52,27 +53,38 @@ const FILES: Readonly<Record<string, { module: string; type: string }>> = {
   },
 };
 
-/** @param describe makes the OpenAPI document. It is called once, at the first request. */
-export function addDocsRoutes(app: FastifyInstance, describe: () => Promise<object>): void {
+/**
+ * @param describe makes the OpenAPI document. It is called once, at the first request.
+ * @param publicPath gives every path in pages, redirects and the document.
+ */
+export function addDocsRoutes(
+  app: FastifyInstance,
+  describe: () => Promise<object>,
+  publicPath: PublicPath,
+): void {
   const config = { scope: 'public' } as const;
   const schema = { hide: true };
   let document: Promise<string> | undefined;
 
   app.get('/openapi.json', { config, schema }, async (_request, reply) => {
-    document ??= describe().then((description) => JSON.stringify(description));
+    document ??= describe().then((description) =>
+      JSON.stringify({ ...description, servers: [{ url: publicPath('') || '/' }] }),
+    );
     return reply
       .type('application/json; charset=utf-8')
       .header('access-control-allow-origin', '*')
       .send(await document);
   });
   for (const path of ['/docs', '/docs/', '/docs/api/']) {
-    app.get(path, { config, schema }, async (_request, reply) => reply.redirect('/docs/api'));
+    app.get(path, { config, schema }, async (_request, reply) => reply.redirect(publicPath('/docs/api')));
   }
+  const page = withPublicPaths(PAGE, publicPath);
   app.get('/docs/api', { config, schema }, async (_request, reply) =>
-    reply.type('text/html; charset=utf-8').header('content-security-policy', PAGE_POLICY).send(PAGE),
+    reply.type('text/html; charset=utf-8').header('content-security-policy', PAGE_POLICY).send(page),
   );
+  const start = startScript(publicPath);
   app.get('/docs/api/start.js', { config, schema }, async (_request, reply) =>
-    reply.type('text/javascript; charset=utf-8').send(START),
+    reply.type('text/javascript; charset=utf-8').send(start),
   );
   for (const [path, { module, type }] of Object.entries(FILES)) {
     app.get(path, { config, schema }, async (_request, reply) => {
@@ -81,7 +93,7 @@ export function addDocsRoutes(app: FastifyInstance, describe: () => Promise<obje
         .type(type)
         .header('content-security-policy', PAGE_POLICY)
         .header('cache-control', STATIC_FILE)
-        .send(file);
+        .send(type.startsWith('text/html') ? withPublicPaths(String(file), publicPath) : file);
     });
   }
 }

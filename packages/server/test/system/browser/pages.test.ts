@@ -2,7 +2,7 @@
  * Public links, the API reference and CORS in a real browser.
  */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { createServer, request as sendRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
@@ -26,6 +26,30 @@ async function startSite(): Promise<Site> {
   await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
   const { port } = site.address() as AddressInfo;
   return { url: `http://127.0.0.1:${port}/`, close: () => site.close() };
+}
+
+/**
+ * Starts a proxy that serves another server below a path, which it removes from requests. It answers 404 to
+ * all other paths.
+ * @returns the URL of the path.
+ */
+async function startProxyBelow(path: string, target: () => string): Promise<Site> {
+  const proxy = createServer((request, response) => {
+    if (!request.url?.startsWith(`${path}/`)) return response.writeHead(404).end();
+    const { method, headers } = request;
+    const inner = sendRequest(
+      new URL(request.url.slice(path.length), target()),
+      { method, headers },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      },
+    );
+    return request.pipe(inner);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const { port } = proxy.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}${path}`, close: () => proxy.close() };
 }
 
 let server: TestServer;
@@ -99,6 +123,36 @@ describe('a browser', () => {
     assert.deepEqual(problems, []);
     assert.deepEqual(externalRequests, []);
     await page.close();
+  });
+
+  test('shows the pages of a server that a proxy serves below a path', async (t) => {
+    if (!browser) return t.skip(NO_BROWSER);
+    let inner = '';
+    const proxy = await startProxyBelow('/media', () => inner);
+    t.after(() => proxy.close());
+    const server = await startServer({ VITRINE_PUBLIC_URL: proxy.url });
+    t.after(() => server.close());
+    inner = server.url;
+    const page = await browser.newPage();
+    t.after(() => page.close());
+    const problems: string[] = [];
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    page.on('pageerror', (error) => problems.push(String(error)));
+    page.on('response', (answer) => answer.status() >= 400 && problems.push(answer.url()));
+    page.on('requestfailed', (request) => problems.push(request.url()));
+    await page.goto(`${proxy.url}/`);
+    assert.equal(await page.evaluate('document.styleSheets.length'), 1);
+    const operation = page.getByText('Upload a PNG, JPEG or WebP image').first();
+    await page.locator('a').first().click();
+    await operation.waitFor();
+    assert.equal(page.url(), `${proxy.url}/docs/api`);
+    await page.goto(`${proxy.url}/docs`);
+    await operation.waitFor();
+    assert.equal(page.url(), `${proxy.url}/docs/api`);
+    assert.deepEqual(problems, []);
+    const { link } = await server.addImage(await picture(3));
+    await page.goto(link);
+    assert.equal(await page.evaluate('document.images[0].naturalWidth'), 400);
   });
 
   test('uploads, lists and reads the response headers from an allowed origin only', async (t) => {
