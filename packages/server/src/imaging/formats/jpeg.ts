@@ -42,7 +42,7 @@ interface Frame {
 export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   const parts: Buffer[] = [SOI];
   let frame: Frame | undefined;
-  let orientation = 1;
+  let exif: Buffer | undefined;
   let profileBytes = 0;
   let profileIndex: number | undefined;
   const profileParts: Buffer[] = [];
@@ -89,8 +89,9 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       hasJfif = true;
       // Without the thumbnail that its last bytes may be.
       parts.push(jfif(body));
-    } else if (marker === M_APP1 && orientation === 1 && hasJpegPrefix(body)) {
-      orientation = readOrientation(body.subarray(6));
+    } else if (marker === M_APP1 && scans === 0 && hasJpegPrefix(body) && body.length > 6) {
+      // The first block counts, as in browsers. A later one may be of an embedded or edited picture.
+      exif ??= body.subarray(6);
     } else if (marker === M_APP2 && body.toString('latin1', 0, 12) === 'ICC_PROFILE\0') {
       profileIndex ??= parts.length;
       profileBytes += body.length;
@@ -104,6 +105,7 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   if (frame === undefined || scans === 0) throw incompleteFile();
   if (profileIndex !== undefined && profileBytes <= MAX_PROFILE_BYTES)
     parts.splice(profileIndex, 0, ...profileParts);
+  const orientation = exif === undefined ? 1 : readOrientation(exif);
   if (orientation !== 1) parts.splice(hasJfif ? 2 : 1, 0, exifSegment(orientation));
   if (hasEnd) parts.push(EOI);
 

@@ -39,7 +39,7 @@ interface Header {
 export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   const chunks: Buffer[] = [PNG_SIGNATURE];
   let header: Header | undefined;
-  let orientation = 1;
+  let exif: Buffer | undefined;
   let hasPalette = false;
   let hasTransparency = false;
   let hasRows = false;
@@ -95,8 +95,8 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
         hasProfile = true;
         break;
       case 'eXIf':
-        // libpng allows this chunk after the rows too. The first one that turns the picture counts.
-        if (orientation === 1 && isIntact(whole)) orientation = readOrientation(body);
+        // libpng allows this chunk after the rows too. The first intact one counts, as in browsers.
+        if (exif === undefined && isIntact(whole)) exif = body;
         break;
       default:
         // The pixels need no text, time, gamma and animation chunks, and no unknown ones. An unknown critical
@@ -105,6 +105,7 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
     }
   }
   if (header === undefined || !hasRows) throw incompleteFile();
+  const orientation = exif === undefined ? 1 : readOrientation(exif);
   if (orientation !== 1) chunks.splice(2, 0, chunk('eXIf', orientationTiff(orientation)));
   chunks.push(IEND);
 
