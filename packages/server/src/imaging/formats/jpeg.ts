@@ -13,6 +13,9 @@ const MAX_SEGMENTS = 2_000;
 const SOI = Buffer.from([0xff, 0xd8]);
 const EOI = Buffer.from([0xff, 0xd9]);
 
+/** JFIF of version 1.1 without a density and without a thumbnail. It says that the colours are YCbCr. */
+const JFIF = Buffer.from([0xff, 0xe0, 0, 16, ...Buffer.from('JFIF\0'), 1, 1, 0, 0, 1, 0, 1, 0, 0]);
+
 const M_SOI = 0xd8;
 const M_EOI = 0xd9;
 const M_SOS = 0xda;
@@ -85,10 +88,9 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       parts.push(file.subarray(start, end));
     } else if (TABLES.has(marker)) {
       parts.push(file.subarray(start, end));
-    } else if (marker === M_APP0 && !hasJfif && body.toString('latin1', 0, 5) === 'JFIF\0') {
+    } else if (marker === M_APP0 && !hasJfif && isJfif(body)) {
       hasJfif = true;
-      // Without the thumbnail that its last bytes may be.
-      parts.push(jfif(body));
+      parts.push(JFIF);
     } else if (marker === M_APP1 && scans === 0 && hasJpegPrefix(body) && body.length > 6) {
       // The first block counts, as in browsers. A later one may be of an embedded or edited picture.
       exif ??= body.subarray(6);
@@ -187,12 +189,9 @@ function readFrame(marker: number, body: Buffer): Frame {
   };
 }
 
-function jfif(body: Buffer): Buffer {
-  const segment = Buffer.alloc(18);
-  segment.writeUInt16BE(0xffe0, 0);
-  segment.writeUInt16BE(16, 2);
-  body.copy(segment, 4, 0, 12);
-  return segment;
+/** libjpeg ignores a shorter segment. */
+function isJfif(body: Buffer): boolean {
+  return body.length >= 14 && body.toString('latin1', 0, 5) === 'JFIF\0';
 }
 
 function exifSegment(orientation: number): Buffer {

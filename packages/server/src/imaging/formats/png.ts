@@ -2,18 +2,14 @@
  * The header walk of PNG: copies the chunks that the pixels need. It does not check their checksums and
  * pixels: libpng does that when it decodes.
  */
-import { crc32, inflateSync } from 'node:zlib';
+import { inflateSync } from 'node:zlib';
 import { orientationTiff, readOrientation } from './exif.ts';
 import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
-
-export const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+import { CHUNK_OVERHEAD, isIntact, PNG_SIGNATURE, pngChunk } from './png-chunk.ts';
 
 const MAX_CHUNKS = 20_000;
 
-/** Bytes of the length, the type and the checksum. */
-const CHUNK_OVERHEAD = 12;
-
-const IEND = chunk('IEND', Buffer.alloc(0));
+const IEND = pngChunk('IEND', Buffer.alloc(0));
 
 /** Bit depths by colour type, as the PNG specification allows them. */
 const BIT_DEPTHS: Readonly<Record<number, readonly number[]>> = {
@@ -89,7 +85,8 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
         chunks.push(whole);
         break;
       case 'iCCP':
-        // Only the first is read: thousands fit into a file, and each takes a millisecond to inflate.
+        // Only the first is read: thousands fit into a file, and each takes a millisecond to inflate. A damaged
+        // one is dropped.
         if (!hasRows && !hasPalette && !hasProfile && isIntact(whole) && isSmallProfile(body))
           profile = whole;
         hasProfile = true;
@@ -106,7 +103,7 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   }
   if (header === undefined || !hasRows) throw incompleteFile();
   const orientation = exif === undefined ? 1 : readOrientation(exif);
-  if (orientation !== 1) chunks.splice(2, 0, chunk('eXIf', orientationTiff(orientation)));
+  if (orientation !== 1) chunks.splice(2, 0, pngChunk('eXIf', orientationTiff(orientation)));
   chunks.push(IEND);
 
   const alpha = header.colour === 4 || header.colour === 6 || hasTransparency;
@@ -140,14 +137,6 @@ function decodedBytes(header: Header, alpha: boolean): number {
   return (colours + (alpha ? 1 : 0)) * (header.depth === 16 ? 2 : 1);
 }
 
-/**
- * True if the checksum is right. A damaged chunk that the pixels do not need is dropped, and the picture
- * accepted.
- */
-function isIntact(whole: Buffer): boolean {
-  return crc32(whole.subarray(4, whole.length - 4)) === whole.readUInt32BE(whole.length - 4);
-}
-
 /** True if the profile inflates to at most the limit. libpng has no limit of its own. */
 function isSmallProfile(body: Buffer): boolean {
   const name = body.indexOf(0);
@@ -158,15 +147,6 @@ function isSmallProfile(body: Buffer): boolean {
   } catch {
     return false;
   }
-}
-
-function chunk(type: string, body: Buffer): Buffer {
-  const whole = Buffer.alloc(CHUNK_OVERHEAD + body.length);
-  whole.writeUInt32BE(body.length, 0);
-  whole.write(type, 4, 'latin1');
-  body.copy(whole, 8);
-  whole.writeUInt32BE(crc32(whole.subarray(4, whole.length - 4)), whole.length - 4);
-  return whole;
 }
 
 function incompleteFile(): Refusal {

@@ -6,7 +6,8 @@
 import { IMAGE_FORMAT_NAMES, type ImageFormat } from '../../image.ts';
 import { walkJpeg } from './jpeg.ts';
 import { type CheckedPicture, Refusal } from './limits.ts';
-import { PNG_SIGNATURE, walkPng } from './png.ts';
+import { walkPng } from './png.ts';
+import { PNG_SIGNATURE } from './png-chunk.ts';
 import { walkWebp } from './webp.ts';
 
 const WALKS: Readonly<Record<ImageFormat, (file: Buffer) => Omit<CheckedPicture, 'format'>>> = {

@@ -6,6 +6,7 @@ import { open } from 'node:fs/promises';
 import sharp, { type OutputInfo, type Sharp, type SharpOptions } from 'sharp';
 import { FORMATS, MAX_ORIGINAL_BYTES } from '../../image.ts';
 import { type CheckedPicture, MAX_PIXELS, type PictureFacts, Refusal } from '../formats/limits.ts';
+import { withoutDensity } from '../formats/png-chunk.ts';
 import { walkPicture } from '../formats/walk.ts';
 import type { Plan } from '../plan.ts';
 import type { Rendition } from '../processor.ts';
@@ -74,13 +75,14 @@ function scaleAndCrop(image: Sharp, { width, height, fit, scaled, position }: Pl
     .extract({ left: scaled.left, top: scaled.top, width, height });
 }
 
-function checkOutput(plan: Plan, bytes: Buffer, info: OutputInfo): Rendition {
+function checkOutput(plan: Plan, output: Buffer, info: OutputInfo): Rendition {
   const height = plan.animated ? (info.pageHeight ?? info.height) : info.height;
   if (info.width !== plan.width || height !== plan.height) {
     throw new Error(
       `the rendition is ${info.width} x ${height} pixels, but the plan is ${plan.width} x ${plan.height}`,
     );
   }
+  const bytes = plan.format === 'png' ? withoutDensity(output) : output;
   return { bytes, format: plan.format, width: plan.width, height: plan.height };
 }
 
