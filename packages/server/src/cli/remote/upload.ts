@@ -11,7 +11,7 @@ import { formatJSON } from '../terminal/output.ts';
 import { startProgress } from '../terminal/progress-bar.ts';
 import { addParallelOption, forEachParallel, messageOfItemFailure } from './batch.ts';
 import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
-import { findFiles, PICTURE_EXTENSIONS, readPicture } from './local-files.ts';
+import { findFiles, type LocalFile, PICTURE_EXTENSIONS, readPicture } from './local-files.ts';
 import { configFolder } from './profiles.ts';
 import { UploadHistory } from './upload-history.ts';
 
@@ -54,7 +54,7 @@ export function addUploadCommand(program: Command, context: CommandContext): voi
     try {
       await forEachParallel(files, options.parallel, async (file) => {
         const result = await uploadFile(file, connection, history, options.alt);
-        results.set(file, result);
+        results.set(file.path, result);
         progress.reportItem(lineOf(result), result.outcome !== 'uploaded');
       });
     } finally {
@@ -62,7 +62,7 @@ export function addUploadCommand(program: Command, context: CommandContext): voi
       await history.close();
     }
     printResults(
-      files.flatMap((file) => results.get(file) ?? []),
+      files.flatMap(({ path }) => results.get(path) ?? []),
       json,
       context,
     );
@@ -70,11 +70,12 @@ export function addUploadCommand(program: Command, context: CommandContext): voi
 }
 
 async function uploadFile(
-  file: string,
+  { path: file, problem }: LocalFile,
   connection: Connection,
   history: UploadHistory,
   altText: string | undefined,
 ): Promise<Result> {
+  if (problem !== undefined) return { file, outcome: 'failed', error: problem };
   try {
     const bytes = await readPicture(file);
     const digest = createHash('sha256').update(bytes).digest('hex');

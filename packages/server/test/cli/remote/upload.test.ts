@@ -184,6 +184,21 @@ describe('vitrine upload', () => {
     assert.equal(countUploads(), 2);
   });
 
+  test('uploads the other files next to a hidden folder and to files that cannot be read', async () => {
+    await mkdir(join(folder, '.thumbnails'));
+    await savePicture('.thumbnails/t.jpg', 1);
+    await savePicture('a.jfif', 2);
+    await savePicture('b.jpe', 3);
+    await symlink('loop.jpg', join(folder, 'loop.jpg'));
+    const { code, out, err } = await user.run(['upload', folder, '/dev/null']);
+    assert.equal(code, 5);
+    assert.equal(err, '2 of 4 files were not uploaded\n');
+    assert.match(out, /^failed {2}\S+loop\.jpg {2}the file cannot be read: ELOOP/m);
+    assert.match(out, /^failed {2}\/dev\/null {2}it is neither a file nor a folder$/m);
+    assert.equal((await listImages()).length, 2);
+    assert.equal(countUploads(), 2);
+  });
+
   test('stops at once when the server rejects the credentials', async () => {
     for (let number = 0; number < 9; number += 1) await savePicture(`${number}.jpg`, number);
     await server.fetch(`/accounts/${account}/suspend`, { method: 'POST' });
