@@ -151,6 +151,7 @@ export async function createApp(
       log,
       address: config,
       cacheControl: config.cacheControl,
+      formats: config.formats,
       rateLimit: config.rateLimit,
       corsOrigins: config.corsOrigins,
       trustProxy: config.trustProxy,

@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
 import type { BlobsConfig } from './blobs/open.ts';
 import type { DatabaseConfig } from './database/open.ts';
+import { OUTPUT_FORMATS, type OutputFormat } from './image.ts';
 import { parseUUID } from './validation/uuid.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -46,6 +47,8 @@ export interface Config {
   readonly trustProxy: boolean | number | readonly string[];
   readonly corsOrigins: '*' | readonly string[];
   readonly cacheControl: string;
+  /** The formats that the Accept header chooses from, each once, in the order that decides on equal q. */
+  readonly formats: readonly OutputFormat[];
 }
 
 /** The value of each variable. `bootstrap` has two variables. */
@@ -249,6 +252,15 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     example: 'public, max-age=86400',
     parse: (text) => (/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(text) ? text : new Refusal()),
   },
+  formats: {
+    name: 'VITRINE_FORMATS',
+    format: `one or more of ${OUTPUT_FORMATS.map((format) => `\`${format}\``).join(', ')}, each once, separated by commas`,
+    default: 'webp,avif,jpeg,png',
+    description:
+      'The formats of public links without `format`. The `Accept` header chooses one of them. If a client likes several formats equally, the first in this order is sent. The format of the original comes right after `webp`, and before `jpeg` and `png`. WebP and AVIF are only for clients that name them. With `avif` first, browsers get AVIF, which is smaller and takes far longer to make. Clients that accept none of these formats get JPEG or PNG.',
+    example: 'avif,webp,jpeg,png',
+    parse: parseFormats,
+  },
 };
 
 /** All variables in the order of the documentation. */
@@ -315,6 +327,7 @@ export function loadConfig(
     trustProxy: read(VARIABLES.trustProxy),
     corsOrigins: read(VARIABLES.corsOrigins),
     cacheControl: read(VARIABLES.cacheControl),
+    formats: read(VARIABLES.formats),
   };
   const [set, ...rest] = [VARIABLES.bootstrapAccount, VARIABLES.bootstrapKey].filter(({ name }) =>
     env[name]?.trim(),
@@ -410,6 +423,17 @@ function parseOrigins(text: string): Config['corsOrigins'] | Refusal {
     (origin) => !/^https?:\/\//.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin,
   );
   return invalid === undefined ? origins : new Refusal(`${JSON.stringify(invalid)} is not an origin`);
+}
+
+function parseFormats(text: string): readonly OutputFormat[] | Refusal {
+  const formats: OutputFormat[] = [];
+  for (const name of text.split(',').map((part) => part.trim().toLowerCase())) {
+    const format = OUTPUT_FORMATS.find((other) => other === name);
+    if (format === undefined) return new Refusal(`${JSON.stringify(name)} is not a format`);
+    if (formats.includes(format)) return new Refusal(`${JSON.stringify(name)} is there twice`);
+    formats.push(format);
+  }
+  return formats;
 }
 
 /** A problem for each unknown name with the prefix `VITRINE_`, so that a typo is not ignored silently. */

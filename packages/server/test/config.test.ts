@@ -44,6 +44,7 @@ it('has a default for every variable', () => {
     trustProxy: false,
     corsOrigins: [],
     cacheControl: 'public, max-age=3600, stale-while-revalidate=86400',
+    formats: ['webp', 'avif', 'jpeg', 'png'],
   });
 });
 
@@ -64,6 +65,13 @@ it('puts database and blobs under the data folder, also with special characters 
   const { database, blobs } = loadConfig({ VITRINE_DATA: '/srv/$& $1/<data>' });
   assert.deepEqual(database, { kind: 'sqlite', path: '/srv/$& $1/<data>/vitrine.db' });
   assert.deepEqual(blobs, { kind: 'file', folder: '/srv/$& $1/<data>/blobs' });
+});
+
+it('takes formats in their order, in any case and with spaces', () => {
+  assert.deepEqual(loadConfig({ VITRINE_FORMATS: ' AVIF, webp ,jpeg' }).formats, ['avif', 'webp', 'jpeg']);
+  assert.deepEqual(problemsOf({ VITRINE_FORMATS: 'webp,gif' }), [
+    'VITRINE_FORMATS is "webp,gif", but must be one or more of webp, jpeg, png, avif, each once, separated by commas ("gif" is not a format)',
+  ]);
 });
 
 it('accepts each example of the documentation', () => {
@@ -253,6 +261,7 @@ it('rejects invalid values of the other variables', () => {
   assertRejected('VITRINE_RATE_LIMIT', '-1', '0.5');
   assertRejected('VITRINE_SIZE_BUDGET', 'x');
   assertRejected('VITRINE_CACHE_CONTROL', 'public\r\nX-Evil: 1', 'größe');
+  assertRejected('VITRINE_FORMATS', 'gif', 'webp,', 'webp,,png', 'webp,webp', 'webp png', 'image/webp');
   assertRejected('VITRINE_LOG_LEVEL', 'INFO');
   assertRejected('VITRINE_DATA', 'a\0b');
 });

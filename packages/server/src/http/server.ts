@@ -14,6 +14,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { Delivery } from '../delivery/delivery.ts';
 import type { PublicImages } from '../delivery/public-images.ts';
 import { AppError } from '../errors.ts';
+import type { OutputFormat } from '../image.ts';
 import type { Library } from '../images/library.ts';
 import { Readiness } from '../telemetry/readiness.ts';
 import { type Telemetry, UNOBSERVED } from '../telemetry/telemetry.ts';
@@ -79,6 +80,8 @@ export interface ServerDependencies {
   /** It also gives the base of public links. */
   readonly address: ServerAddress;
   readonly cacheControl: string;
+  /** The formats of public links without `format`. */
+  readonly formats: readonly OutputFormat[];
   /** Requests per second for each key and each address; 0: no limit. */
   readonly rateLimit: number;
   readonly corsOrigins: AllowedOrigins;

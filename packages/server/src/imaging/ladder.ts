@@ -33,7 +33,7 @@ const MIN_REDUCTION = { times: 5, by: 4 } as const;
 const HEADROOM = { times: 3, by: 2 } as const;
 
 /** A PNG with fewer bytes for each pixel is a drawing or a screenshot. Photographs have two and more. */
-const GRAPHIC_BYTES_PER_PIXEL = 1;
+export const GRAPHIC_BYTES_PER_PIXEL = 1;
 
 /** The facts about an original that decide its ladder. */
 export type LadderSource = PlanSource & Pick<Original, 'size'>;

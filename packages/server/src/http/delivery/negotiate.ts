@@ -1,8 +1,9 @@
 /**
  * Chooses the format of a rendition by the Accept header. The result is one of four formats, so client input
- * never reaches a cache key.
+ * never reaches a cache key. The reasons are in docs/adr/0047.
  */
 import { FORMATS, type Original, type OutputFormat } from '../../image.ts';
+import { GRAPHIC_BYTES_PER_PIXEL } from '../../imaging/ladder.ts';
 
 // The rest of a longer header is ignored. The Accept header of a browser has about 100 characters.
 const MAX_HEADER = 4_096;
@@ -15,8 +16,18 @@ export interface Preference {
   readonly named: boolean;
 }
 
-const QVALUE = /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/;
+/** The facts about an original that decide its format. */
+export type NegotiatedOriginal = Pick<
+  Original,
+  'format' | 'width' | 'height' | 'size' | 'transparent' | 'analysis'
+>;
+
+// More digits than the three of the standard are accepted, and `.2`: the default of Java has that form.
+const QVALUE = /^(?:0\.?|0?\.\d+|1(?:\.0*)?)$/;
 const WILDCARDS = new Set(['*/*', 'image/*', '*']);
+
+/** Every client shows these two. They are sent to clients that accept none of the offered formats. */
+const CLASSICS: readonly OutputFormat[] = ['jpeg', 'png'];
 
 /**
  * Reads an Accept header (RFC 9110, section 12.5.1) for the four formats. A named range has precedence over a
@@ -34,48 +45,84 @@ export function parseAccept(header: string | undefined): Record<OutputFormat, Pr
     if (WILDCARDS.has(type)) wildcard = Math.max(wildcard ?? 0, q);
     else qByType.set(type, Math.max(qByType.get(type) ?? 0, q));
   }
-  // A header without a valid range means any format.
-  if (qByType.size === 0 && wildcard === undefined) wildcard = 1;
-  const preferenceOf = (format: OutputFormat): Preference => {
+  const preferenceOf = (format: OutputFormat, otherwise: number): Preference => {
     const own =
       qByType.get(FORMATS[format].mediaType) ?? (format === 'jpeg' ? qByType.get('image/jpg') : undefined);
     if (own !== undefined) return { q: own, named: true };
     // Only an explicit AVIF counts: some clients that send */* cannot read it.
-    return { q: format === 'avif' ? 0 : (wildcard ?? 0), named: false };
+    return { q: format === 'avif' ? 0 : otherwise, named: false };
   };
-  return {
-    webp: preferenceOf('webp'),
-    jpeg: preferenceOf('jpeg'),
-    png: preferenceOf('png'),
-    avif: preferenceOf('avif'),
-  };
+  const preferencesWith = (otherwise: number): Record<OutputFormat, Preference> => ({
+    webp: preferenceOf('webp', otherwise),
+    jpeg: preferenceOf('jpeg', otherwise),
+    png: preferenceOf('png', otherwise),
+    avif: preferenceOf('avif', otherwise),
+  });
+  const preferences = preferencesWith(wildcard ?? 0);
+  if (Object.values(preferences).some(({ q }) => q > 0)) return preferences;
+  // A header that accepts no format gets an image all the same, but none with an explicit q=0.
+  return preferencesWith(1);
 }
 
 /**
- * The format of the answer to this Accept header. If the header accepts none of the four formats, the answer
- * has the format of the original, never the status 406.
+ * The format of the answer to this Accept header, never the status 406.
  *
- * The highest q wins. The order on equal q: WebP if named, the format of the original, AVIF if named, the
- * others. A transparent image becomes a JPEG only if nothing else is accepted.
+ * The highest q wins. On equal q, the order is that of `offers`; the format of the original comes after WebP,
+ * and before JPEG and PNG. WebP and AVIF are only for clients that name them. A photograph becomes a PNG only
+ * if JPEG is not accepted. A transparent image becomes a JPEG only if nothing else is accepted.
+ * @param offers the formats to choose from, each once. If none of them is accepted, JPEG and PNG are used.
  */
 export function negotiate(
   header: string | undefined,
-  original: Pick<Original, 'format' | 'transparent'>,
+  original: NegotiatedOriginal,
+  offers: readonly OutputFormat[],
 ): OutputFormat {
   const preferences = parseAccept(header);
-  const order: OutputFormat[] = [
-    ...(preferences.webp.named ? (['webp'] as const) : []),
-    original.format,
-    ...(preferences.avif.named ? (['avif'] as const) : []),
-    'webp',
-    'jpeg',
-    'png',
-  ];
-  const accepted = [...new Set(order)].filter((format) => preferences[format].q > 0);
-  const keepsAlpha = accepted.filter((format) => FORMATS[format].transparency);
-  const candidates = original.transparent && keepsAlpha.length > 0 ? keepsAlpha : accepted;
-  let best = candidates[0];
-  if (best === undefined) return original.format;
-  for (const format of candidates) if (preferences[format].q > preferences[best].q) best = format;
+  const isAccepted = (format: OutputFormat): boolean => preferences[format].q > 0;
+  const isShown = (format: OutputFormat): boolean => CLASSICS.includes(format) || preferences[format].named;
+  const prefersJPEG = isAccepted('jpeg') && isPhotograph(original);
+  const isSuitable = (format: OutputFormat): boolean => {
+    if (!isAccepted(format)) return false;
+    return original.transparent ? FORMATS[format].transparency : format !== 'png' || !prefersJPEG;
+  };
+  return (
+    favourite(orderOf(offers, original.format).filter(isShown).filter(isSuitable), preferences) ??
+    favourite(CLASSICS.filter(isSuitable), preferences) ??
+    // A wildcard accepts WebP too, which is better than a format that the header excludes.
+    (offers.includes('webp') && isSuitable('webp') ? 'webp' : undefined) ??
+    favourite(CLASSICS.filter(isAccepted), preferences) ??
+    (original.transparent ? 'png' : 'jpeg')
+  );
+}
+
+/** The formats in the order that decides on equal q. */
+function orderOf(offers: readonly OutputFormat[], own: OutputFormat): readonly OutputFormat[] {
+  if (!offers.includes(own)) return offers;
+  const place = offers.findIndex(
+    (format, index) => CLASSICS.includes(format) || offers[index - 1] === 'webp',
+  );
+  const ordered = place < 0 ? offers : [...offers.slice(0, place), own, ...offers.slice(place)];
+  return [...new Set(ordered)];
+}
+
+/** The first format with the highest q. */
+function favourite(
+  formats: readonly OutputFormat[],
+  preferences: Readonly<Record<OutputFormat, Preference>>,
+): OutputFormat | undefined {
+  let best = formats[0];
+  for (const format of formats) if (best && preferences[format].q > preferences[best].q) best = format;
   return best;
+}
+
+/**
+ * True if a PNG of the opaque picture would be many times heavier than a JPEG. That is so for each original
+ * with lossy compression, whose noise a PNG would keep.
+ */
+function isPhotograph({ format, width, height, size, transparent, analysis }: NegotiatedOriginal): boolean {
+  if (transparent) return false;
+  if (format === 'jpeg') return true;
+  if (analysis) return analysis.content === 'photo';
+  // Without an analysis, the weight tells. Most WebP files are photographs, and their weight tells nothing.
+  return format === 'webp' || size >= GRAPHIC_BYTES_PER_PIXEL * width * height;
 }

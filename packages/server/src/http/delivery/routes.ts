@@ -8,7 +8,7 @@ import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concu
 import type { DeliveredRendition, Delivery } from '../../delivery/delivery.ts';
 import type { PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
-import { FORMATS } from '../../image.ts';
+import { FORMATS, type OutputFormat } from '../../image.ts';
 import type { Transform } from '../../imaging/plan.ts';
 import { DEFAULT_SIZE, parseSize, SIZE_FORM } from '../../imaging/size.ts';
 import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
@@ -36,6 +36,8 @@ export interface DeliveryRoutes {
   readonly delivery: Delivery;
   /** The value of Cache-Control in successful answers. */
   readonly cacheControl: string;
+  /** The formats that the Accept header chooses from. */
+  readonly formats: readonly OutputFormat[];
   readonly rates: RateLimits;
   /** Stores answers, so that the router need not handle identical requests. */
   readonly warm: WarmAnswers;
@@ -44,7 +46,7 @@ export interface DeliveryRoutes {
 
 export function addDeliveryRoutes(
   app: FastifyInstance,
-  { publicImages, delivery, cacheControl, rates, warm, telemetry }: DeliveryRoutes,
+  { publicImages, delivery, cacheControl, formats, rates, warm, telemetry }: DeliveryRoutes,
 ): void {
   const renderSlots = new ConcurrencyLimit(MAX_RENDERS_PER_ADDRESS);
   const deliveryCount = (from: DeliveredRendition['from']): Count =>
@@ -88,7 +90,7 @@ export function addDeliveryRoutes(
         const charge = () => rates.charge(reply, 'address', getClient(), true);
         const image = await publicImages.find(request.params.publicID, charge);
         timing.mark('record');
-        const format = request.query.format ?? negotiate(request.headers.accept, image.original);
+        const format = request.query.format ?? negotiate(request.headers.accept, image.original, formats);
         const planned = delivery.plan(image, transform, format);
         timing.mark('plan');
         const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };

@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { text as textOf } from 'node:stream/consumers';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import sharp from 'sharp';
-import { QUARTERS, quad } from '../../support/pictures.ts';
+import { png, QUARTERS, quad } from '../../support/pictures.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
 
@@ -185,10 +185,31 @@ describe('the format of a rendition', () => {
 
   test('depends on the original and the Accept header', async () => {
     assert.equal(await format(opaque, SDK_ACCEPT), 'image/jpeg');
-    assert.equal(await format(opaque, '*/*'), 'image/webp');
-    assert.equal(await format(opaque, 'text/plain'), 'image/webp');
+    assert.equal(await format(opaque, 'image/webp,*/*'), 'image/webp');
+    assert.equal(await format(opaque, '*/*'), 'image/jpeg');
+    assert.equal(await format(opaque, 'text/plain'), 'image/jpeg');
     assert.equal(await format(opaque, 'image/avif'), 'image/avif');
     assert.equal(await format(opaque, '*/*', '?format=png'), 'image/png');
+  });
+
+  test('of a photograph is not PNG for clients that name PNG first and accept JPEG', async () => {
+    const safari13 = 'image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5';
+    const photo = await server.addImage(await png({ width: 160, height: 120, seed: 900 }));
+    assert.equal(await format(photo, safari13), 'image/jpeg');
+    assert.equal(await format(photo, 'image/png'), 'image/png');
+    assert.equal(await format(photo, safari13, '?format=png'), 'image/png');
+    assert.equal(await format(clear, safari13), 'image/png');
+  });
+
+  test('is one of VITRINE_FORMATS, unless the link names another', async () => {
+    const offering = await startServer({ VITRINE_FORMATS: 'jpeg,png' });
+    try {
+      const image = await offering.addImage(await picture(1));
+      assert.equal(await format(image, 'image/avif,image/webp,image/*,*/*;q=0.8'), 'image/jpeg');
+      assert.equal(await format(image, '*/*', '?format=webp'), 'image/webp');
+    } finally {
+      await offering.close();
+    }
   });
 
   test('of a transparent image is JPEG, on white, only if nothing else is accepted', async () => {
