@@ -68,6 +68,7 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
  * - `size-budget`: too many different renditions of one image
  * - `address-share`: too many renders of one address at once
  * - `account-share`: too many uploads or searches of one account at once
+ * - `slow-bodies`: too many slow request bodies of one address at once
  * - `queue-full`, `queue-wait`: the workers have too much to do
  * - `no-workers`, `worker-crash`, `worker-deadline`, `worker-memory`: a worker failed
  * - `stopping`: the server is stopping
@@ -77,6 +78,7 @@ export type RejectionReason =
   | 'key-rate'
   | 'address-share'
   | 'account-share'
+  | 'slow-bodies'
   | 'failed-authentication'
   | 'size-budget'
   | 'queue-full'

@@ -12,7 +12,10 @@ import type { Digest } from '../image.ts';
 import type { BlobDriver } from './driver.ts';
 import { withStorageErrors } from './file-errors.ts';
 
-/** The age in milliseconds at which a staged file is a left-over of a crash. Every upload takes less time. */
+/**
+ * The time in milliseconds since the last write at which a staged file is a left-over of a crash. An upload
+ * may take longer, but it never pauses as long.
+ */
 export const STALE_UPLOAD = 60 * 60 * 1000;
 
 /** A complete local file, only to be read. */

@@ -13,7 +13,9 @@ export const MAX_HEADER_BYTES = 16 * 1024;
 
 /** Answers a message that the parser rejected or that timed out. It has no request object. */
 export function refuseMalformed(error: Error & { code?: string; rawPacket?: unknown }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // A client that opened a connection and asked nothing would take an answer for one to its next request.
+  const isSilent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+  if (error.code === 'ECONNRESET' || !socket.writable || isSilent) {
     socket.destroy();
     return;
   }

@@ -20,8 +20,9 @@ export interface ServerLimits {
 
 export const SERVER_LIMITS: ServerLimits = {
   headersTimeout: 10_000,
-  // 16 MiB at 64 KiB a second take 256 s.
-  requestTimeout: 300_000,
+  // Only a last resort: the pace ends bodies that are too slow. The largest form takes 75 minutes at the
+  // lowest rate.
+  requestTimeout: 7_200_000,
   // Longer than the timeout of proxies. Otherwise a proxy sends a request on a connection that is just being
   // closed.
   keepAliveTimeout: 72_000,

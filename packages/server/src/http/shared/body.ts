@@ -4,20 +4,39 @@
 import type { IncomingMessage } from 'node:http';
 import { type Readable, Transform, type TransformCallback } from 'node:stream';
 import { AppError } from '../../errors.ts';
+import type { SlowBodies, SlowBody } from './slow-bodies.ts';
 
-/** The slowest pace of a body that is accepted. */
+/**
+ * The slowest pace of a body that is accepted. A check in which the server did not read does not count, so
+ * these times are those of the client.
+ */
 export interface Pace {
   /** The longest time without a byte, in milliseconds. */
   readonly maxSilence: number;
-  /** Milliseconds after which the average rate must be at least `minRate`. */
-  readonly grace: number;
-  /** Bytes per second. */
+  /** The rate of a body is measured over this time, in milliseconds. */
+  readonly window: number;
+  /** Bytes per second. A body with a lower rate over a whole window ends. */
   readonly minRate: number;
+  /** Bytes per second. A body with a lower rate is slow, unless it is younger than `slowAfter`. */
+  readonly slowRate: number;
+  /** Milliseconds. */
+  readonly slowAfter: number;
+  /** The most slow bodies of one address. */
+  readonly maxSlow: number;
   /** The interval of the checks, in milliseconds. */
   readonly checkInterval: number;
 }
 
-export const PACE: Pace = { maxSilence: 10_000, grace: 30_000, minRate: 64 * 1024, checkInterval: 1_000 };
+/** docs/adr/0048 has the reasons for the numbers. */
+export const PACE: Pace = {
+  maxSilence: 60_000,
+  window: 60_000,
+  minRate: 4_000,
+  slowRate: 64 * 1024,
+  slowAfter: 30_000,
+  maxSlow: 64,
+  checkInterval: 1_000,
+};
 
 /** How long the rest of a refused body is read, in milliseconds, so that the client sees the answer. */
 const LINGER_TIME = 2_000;
@@ -52,13 +71,23 @@ function bodyTooLarge(limit: number): AppError {
   );
 }
 
+/** The rules for one body. */
+export interface BodyRules {
+  /** The most bytes. */
+  readonly limit: number;
+  readonly pace: Pace;
+  /** The client that sends the body. */
+  readonly address: string;
+  readonly slowBodies: SlowBodies;
+}
+
 /**
- * The body as a stream that checks size and pace. It fails with an AppError: `too-large`, `too-slow`, or
- * `cancelled` if the client leaves before the end. A failure does not close the socket, unlike with
- * `pipeline`: the answer still has to be sent.
+ * The body as a stream that checks size and pace. It fails with an AppError: `too-large`, `too-slow`,
+ * `rate-limited`, or `cancelled` if the client leaves before the end. A failure does not close the socket,
+ * unlike with `pipeline`: the answer still has to be sent.
  */
-export function watchBody(raw: IncomingMessage, source: Readable, limit: number, pace = PACE): Readable {
-  const body = new WatchedBody(limit, pace);
+export function watchBody(raw: IncomingMessage, source: Readable, rules: BodyRules): Readable {
+  const body = new WatchedBody(rules);
   // A route may refuse the request without reading the body. The failure must not end the process then.
   body.on('error', () => undefined);
   const onClose = () => {
@@ -77,53 +106,69 @@ export function watchBody(raw: IncomingMessage, source: Readable, limit: number,
   return body;
 }
 
-class WatchedBody extends Transform {
-  readonly #limit: number;
-  readonly #pace: Pace;
-  readonly #startedAt = performance.now();
+class WatchedBody extends Transform implements SlowBody {
+  readonly #rules: BodyRules;
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
-  #lastByteAt = this.#startedAt;
-  /** Milliseconds in which the server did not read. They do not count against the client. */
-  #pausedTime = 0;
+  /** The bytes at each check of the last window, the oldest first. It begins with the start of the body. */
+  readonly #counts: number[] = [0];
 
-  constructor(limit: number, pace: Pace) {
+  constructor(rules: BodyRules) {
     super();
-    this.#limit = limit;
-    this.#pace = pace;
-    this.#timer = setInterval(() => this.#checkPace(), pace.checkInterval);
+    this.#rules = rules;
+    this.#timer = setInterval(() => this.#checkPace(), rules.pace.checkInterval);
     this.#timer.unref();
+  }
+
+  get rate(): number {
+    const [oldest = 0] = this.#counts;
+    return ((this.#bytes - oldest) * 1_000) / Math.max(this.#age, this.#rules.pace.checkInterval);
+  }
+
+  /** Milliseconds that the counts cover, at most a window. */
+  get #age(): number {
+    return (this.#counts.length - 1) * this.#rules.pace.checkInterval;
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#bytes += chunk.length;
-    this.#lastByteAt = performance.now();
-    if (this.#bytes > this.#limit) done(bodyTooLarge(this.#limit));
+    if (this.#bytes > this.#rules.limit) done(bodyTooLarge(this.#rules.limit));
     else done(null, chunk);
   }
 
+  override _flush(done: TransformCallback): void {
+    this.#stopChecks();
+    done();
+  }
+
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    clearInterval(this.#timer);
+    this.#stopChecks();
     done(error);
   }
 
+  #stopChecks(): void {
+    clearInterval(this.#timer);
+    this.#rules.slowBodies.remove(this.#rules.address, this);
+  }
+
   #checkPace(): void {
-    const { maxSilence, grace, minRate, checkInterval } = this.#pace;
-    const now = performance.now();
-    if (this.writableNeedDrain || this.readableLength >= this.readableHighWaterMark) {
-      this.#pausedTime += checkInterval;
-      this.#lastByteAt = now;
-      return;
-    }
+    // The server does not read.
+    if (this.writableNeedDrain || this.readableLength >= this.readableHighWaterMark) return;
     if (this.writableEnded) return;
-    const running = now - this.#startedAt - this.#pausedTime;
-    if (now - this.#lastByteAt > maxSilence) {
-      const text = `no byte of the request body came for ${maxSilence / 1000} seconds`;
+    const { pace, address, slowBodies } = this.#rules;
+    const counts = this.#counts;
+    counts.push(this.#bytes);
+    if (counts.length > pace.window / pace.checkInterval + 1) counts.shift();
+    const silentChecks = counts.length - 1 - counts.indexOf(this.#bytes);
+    if (silentChecks * pace.checkInterval >= pace.maxSilence) {
+      const text = `no byte of the request body came for ${pace.maxSilence / 1000} seconds`;
       this.destroy(new AppError('too-slow', text));
-    } else if (running > grace && this.#bytes < (minRate * running) / 1000) {
-      const text = `the request body came more slowly than ${minRate} bytes a second`;
+    } else if (this.#age >= pace.window && this.rate < pace.minRate) {
+      const time = pace.window / 1000;
+      const text = `the request body came more slowly than ${pace.minRate} bytes a second, over ${time} seconds`;
       this.destroy(new AppError('too-slow', text));
-    }
+    } else if (this.#age >= pace.slowAfter && this.rate < pace.slowRate) slowBodies.add(address, this);
+    else slowBodies.remove(address, this);
   }
 }
 

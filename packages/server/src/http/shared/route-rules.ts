@@ -10,10 +10,11 @@ import type { Access } from '../../access/authentication.ts';
 import type { Caller } from '../../access/rights.ts';
 import { AppError } from '../../errors.ts';
 import { MAX_ORIGINAL_BYTES } from '../../image.ts';
-import { checkBodyHeaders, claimBody, linger, type Pace, watchBody } from './body.ts';
+import { checkBodyHeaders, claimBody, linger, PACE, type Pace, watchBody } from './body.ts';
 import { type AllowedOrigins, refuseForeignOrigin } from './cors.ts';
 import { clientName, type RateLimits } from './rate-limits.ts';
 import { BODY_RESPONSES } from './schemas.ts';
+import { SlowBodies } from './slow-bodies.ts';
 import { DEFAULT_VERSION, resolveVersion, type Version } from './version.ts';
 
 /** The largest JSON body, in bytes. */
@@ -121,6 +122,8 @@ export function requireScopes(app: FastifyInstance): void {
 
 /** Adds the rules to a server. Call it before any route is added. */
 export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
+  const { pace = PACE } = rules;
+  const slowBodies = new SlowBodies(pace.maxSlow);
   app.decorateRequest('watchedBody', undefined);
   app.decorateRequest('version', undefined);
   app.decorateRequest('principal', undefined);
@@ -143,7 +146,9 @@ export function addRouteRules(app: FastifyInstance, rules: RouteRules): void {
     const limit = request.routeOptions.config.form ? MAX_FORM_BYTES : MAX_JSON_BYTES;
     checkBodyHeaders(request.headers, limit);
     if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
-    request.watchedBody = watchBody(request.raw, payload as Readable, limit, rules.pace);
+    const address = clientName(request.ip);
+    const bodyRules = { limit, pace, address, slowBodies };
+    request.watchedBody = watchBody(request.raw, payload as Readable, bodyRules);
     return request.watchedBody;
   });
 

@@ -5,15 +5,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SERVER_LIMITS } from '../../../src/http/connection/server-limits.ts';
+import { MAX_ORIGINAL_BYTES } from '../../../src/image.ts';
 import { startServer } from '../../support/server.ts';
+
+test('the largest form at the lowest rate is within the limit of a request', () => {
+  const { requestTimeout, pace } = SERVER_LIMITS;
+  const seconds = (MAX_ORIGINAL_BYTES + 1024 * 1024) / pace.minRate;
+  assert.ok(requestTimeout > 1.5 * seconds * 1000);
+});
 
 test('a server has the promised limits', async () => {
   assert.deepEqual(SERVER_LIMITS, {
     headersTimeout: 10_000,
-    requestTimeout: 300_000,
+    requestTimeout: 7_200_000,
     keepAliveTimeout: 72_000,
     checkInterval: 1_000,
-    pace: { maxSilence: 10_000, grace: 30_000, minRate: 65_536, checkInterval: 1_000 },
+    pace: {
+      maxSilence: 60_000,
+      window: 60_000,
+      minRate: 4_000,
+      slowRate: 65_536,
+      slowAfter: 30_000,
+      maxSlow: 64,
+      checkInterval: 1_000,
+    },
     connections: {
       total: 10_000,
       perAddress: 1_000,
@@ -32,7 +47,7 @@ test('a server has the promised limits', async () => {
       { headersTimeout, requestTimeout, keepAliveTimeout, timeout, maxConnections },
       {
         headersTimeout: 10_000,
-        requestTimeout: 300_000,
+        requestTimeout: 7_200_000,
         keepAliveTimeout: 72_000,
         timeout: 60_000,
         // More than 10 000, so that connections beyond the limit get an answer.

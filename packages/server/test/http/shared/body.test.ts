@@ -4,9 +4,10 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { PassThrough, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { describe, test } from 'node:test';
+import { afterEach, beforeEach, describe, mock, test } from 'node:test';
 import { isAppError } from '../../../src/errors.ts';
-import { checkBodyHeaders, claimBody, linger, type Pace, watchBody } from '../../../src/http/shared/body.ts';
+import { checkBodyHeaders, claimBody, linger, PACE, watchBody } from '../../../src/http/shared/body.ts';
+import { SlowBodies } from '../../../src/http/shared/slow-bodies.ts';
 import { sendEndlessly } from '../../support/endless.ts';
 
 /** The parts of a request that a body needs: its bytes, and whether all have arrived. */
@@ -19,10 +20,8 @@ function createRequest() {
   return raw;
 }
 
-const GENEROUS: Pace = { maxSilence: 60_000, grace: 60_000, minRate: 0, checkInterval: 5 };
-
-function watch(raw: PassThrough, limit: number, pace: Partial<Pace> = {}): Readable {
-  return watchBody(raw as unknown as IncomingMessage, raw, limit, { ...GENEROUS, ...pace });
+function watch(raw: PassThrough, limit: number, slowBodies = new SlowBodies(PACE.maxSlow), address = 'one') {
+  return watchBody(raw as unknown as IncomingMessage, raw, { limit, pace: PACE, address, slowBodies });
 }
 
 async function failureOf(body: Readable): Promise<unknown> {
@@ -45,52 +44,6 @@ describe('a body', () => {
     raw.write('0123456789a');
     assert.ok(isAppError(await failureOf(body), 'too-large'));
     assert.equal(raw.destroyed, false, 'the answer still has to be sent');
-  });
-
-  test('fails as too slow after a silence', async () => {
-    const raw = createRequest();
-    const body = watch(raw, 1000, { maxSilence: 20 });
-    raw.write('first');
-    assert.ok(isAppError(await failureOf(body), 'too-slow'));
-  });
-
-  test('at a slow rate fails as too slow after the grace period', async () => {
-    const raw = createRequest();
-    const body = watch(raw, 1e9, { grace: 20, minRate: 1e9 });
-    const drip = setInterval(() => raw.write('x'), 1);
-    assert.ok(isAppError(await failureOf(body), 'too-slow'));
-    clearInterval(drip);
-  });
-
-  test('at a slow rate is accepted during the grace period', async () => {
-    const raw = createRequest();
-    const body = watch(raw, 1e9, { minRate: 1e9 });
-    body.resume();
-    // Long enough for many checks of the pace.
-    for (let check = 0; check < 20; check++) {
-      raw.write('x');
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    assert.equal(body.errored, null);
-    body.destroy();
-  });
-
-  test('does not fail as too slow while the server does not read it', async () => {
-    const raw = createRequest();
-    const body = watch(raw, 1e9, { maxSilence: 10, grace: 10, minRate: 1e9 });
-    raw.write(Buffer.alloc(200_000));
-    // Long enough for many checks of the pace.
-    for (let check = 0; check < 20; check++) await new Promise((resolve) => setTimeout(resolve, 5));
-    assert.equal(body.errored, null);
-    body.destroy();
-  });
-
-  test('that fails without an error listener does not end the process', async () => {
-    const raw = createRequest();
-    const body = watch(raw, 1000, { maxSilence: 10 });
-    // An 'error' event without a listener would end this process and fail this test.
-    await new Promise((resolve) => body.once('close', resolve));
-    assert.ok(isAppError(body.errored, 'too-slow'));
   });
 
   test('fails as cancelled when the client goes away', async () => {
@@ -122,6 +75,165 @@ describe('a body', () => {
     assert.equal(refusal({ 'transfer-encoding': 'chunked' }), undefined);
     assert.equal(refusal({ 'content-encoding': 'identity' }), undefined);
     assert.equal(refusal({ 'content-encoding': 'br' }), 'unsupported-media');
+  });
+});
+
+describe('the pace of a body', () => {
+  beforeEach(() => mock.timers.enable({ apis: ['setInterval'] }));
+  afterEach(() => mock.timers.reset());
+
+  /** Lets seconds pass. `send` is called before each. */
+  async function pass(seconds: number, send: (second: number) => void = () => undefined): Promise<void> {
+    for (let second = 0; second < seconds; second++) {
+      send(second);
+      await new Promise(setImmediate);
+      mock.timers.tick(1_000);
+      await new Promise(setImmediate);
+    }
+  }
+
+  function start(...options: [slowBodies?: SlowBodies, address?: string]) {
+    const raw = createRequest();
+    const body = watch(raw, 1e9, ...options);
+    body.resume();
+    return { body, send: (bytes: number) => raw.write(Buffer.alloc(bytes)), end: () => raw.end() };
+  }
+
+  test('may be 45 kB a second for the whole of 16 MiB', async () => {
+    const { body, send, end } = start();
+    await pass(373, () => send(45_000));
+    end();
+    await new Promise(setImmediate);
+    assert.deepEqual([body.errored, body.readableEnded], [null, true]);
+  });
+
+  test('may have silences of almost a minute', async () => {
+    const { body, send } = start();
+    for (let silence = 0; silence < 5; silence++) {
+      send(300_000);
+      await pass(59);
+      assert.equal(body.errored, null);
+    }
+  });
+
+  test('may be just above the lowest rate for an hour', async () => {
+    const { body, send } = start();
+    await pass(3_600, () => send(4_000));
+    assert.equal(body.errored, null);
+  });
+
+  test('ends after a minute without a byte, also after much came', async () => {
+    for (const bytes of [0, 10_000_000]) {
+      const { body, send } = start();
+      if (bytes > 0) send(bytes);
+      await pass(59);
+      assert.equal(body.errored, null);
+      // A silence begins at the check that counts its last byte.
+      await pass(2);
+      const error: unknown = body.errored;
+      assert.ok(isAppError(error, 'too-slow'));
+      assert.match(error.message, /no byte of the request body came for 60 seconds/);
+    }
+  });
+
+  test('ends below the lowest rate over a minute, also after much came', async () => {
+    for (const bytes of [0, 10_000_000]) {
+      const { body, send } = start();
+      if (bytes > 0) send(bytes);
+      await pass(59, () => send(3_900));
+      assert.equal(body.errored, null);
+      await pass(2, () => send(3_900));
+      const error: unknown = body.errored;
+      assert.ok(isAppError(error, 'too-slow'));
+      assert.match(error.message, /more slowly than 4000 bytes a second, over 60 seconds/);
+    }
+  });
+
+  test('does not count while the server does not read', async () => {
+    const raw = createRequest();
+    const body = watch(raw, 1e9);
+    raw.write(Buffer.alloc(200_000));
+    await pass(600);
+    assert.equal(body.errored, null);
+    body.resume();
+    await pass(59);
+    assert.equal(body.errored, null);
+    await pass(2);
+    assert.ok(isAppError(body.errored, 'too-slow'));
+  });
+
+  test('that fails without an error listener does not end the process', async () => {
+    const { body } = start();
+    await pass(62);
+    // An 'error' event without a listener would end this process and fail this test.
+    assert.ok(body.closed);
+  });
+
+  test('may be slow for 64 bodies of an address: beyond that, the slowest ends', async () => {
+    const slowBodies = new SlowBodies(PACE.maxSlow);
+    const bodies = Array.from({ length: 65 }, () => start(slowBodies));
+    const other = start(slowBodies, 'two');
+    const sendAll = () => {
+      for (const [index, { send }] of bodies.entries()) send(index === 20 ? 5_000 : 40_000);
+      other.send(4_500);
+    };
+    await pass(29, sendAll);
+    assert.ok(bodies.every(({ body }) => body.errored === null));
+    await pass(1, sendAll);
+    const ended = bodies.filter(({ body }) => body.errored !== null);
+    assert.deepEqual(ended, [bodies[20]]);
+    const error = bodies[20]?.body.errored;
+    assert.ok(isAppError(error, 'rate-limited'));
+    assert.match(error.message, /one address may have at most 64 slow request bodies at once/);
+    assert.deepEqual([error.retryAfter, error.rejection], [10, 'slow-bodies']);
+    assert.equal(other.body.errored, null, 'the limit is for each address');
+    await pass(100, sendAll);
+    assert.ok(bodies.every(({ body }, index) => index === 20 || body.errored === null));
+  });
+
+  test('is slow no more when a body becomes fast, is complete or ends', async () => {
+    const slowBodies = new SlowBodies(1);
+    const change: Record<string, (body: ReturnType<typeof start>) => void> = {
+      fast: ({ send }) => send(10_000_000),
+      complete: ({ end }) => end(),
+      ended: ({ body }) => body.destroy(),
+    };
+    for (const [name, makeRoom] of Object.entries(change)) {
+      const first = start(slowBodies, name);
+      await pass(31, () => first.send(5_000));
+      makeRoom(first);
+      await pass(1);
+      const second = start(slowBodies, name);
+      // Fast enough to be slower than the first one would be without the change.
+      await pass(20, () => second.send(4_500));
+      await pass(20, () => second.send(4_500));
+      assert.equal(second.body.errored, null, name);
+      second.body.destroy();
+      first.body.destroy();
+    }
+  });
+
+  test('ends the newest of equally slow bodies', async () => {
+    const slowBodies = new SlowBodies(2);
+    const bodies = [start(slowBodies), start(slowBodies), start(slowBodies)];
+    await pass(31, () => {
+      for (const { send } of bodies) send(5_000);
+    });
+    assert.deepEqual(
+      bodies.map(({ body }) => body.errored === null),
+      [true, true, false],
+    );
+  });
+
+  test('is never slow in the first half minute, nor above 64 KiB a second', async () => {
+    const slowBodies = new SlowBodies(0);
+    const young = start(slowBodies);
+    const fast = start(slowBodies);
+    await pass(29, () => fast.send(65_536));
+    assert.equal(young.body.errored, null);
+    await pass(31, () => fast.send(65_536));
+    assert.equal(fast.body.errored, null);
+    assert.ok(isAppError(young.body.errored, 'rate-limited'));
   });
 });
 

@@ -52,7 +52,7 @@ function waitForNoStagedFiles(): Promise<void> {
 describe('a flood', () => {
   before(async () => {
     // High limits, because the test itself may be slow to send.
-    server = await startProcess({}, { pace: { grace: 600_000, maxSilence: 120_000 } });
+    server = await startProcess({}, { pace: { window: 600_000, maxSilence: 120_000, maxSlow: 1_000 } });
   });
   after(() => server.close());
 
