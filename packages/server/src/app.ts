@@ -155,6 +155,7 @@ export async function createApp(
       rateLimit: config.rateLimit,
       corsOrigins: config.corsOrigins,
       trustProxy: config.trustProxy,
+      keepAlive: config.keepAlive,
       limits,
       readiness: new Readiness({
         checks: {

@@ -45,6 +45,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** A value for Fastify's `trustProxy`: all or none, a number of proxies, or addresses and networks. */
   readonly trustProxy: boolean | number | readonly string[];
+  /** Seconds for which an idle connection stays open after an answer. */
+  readonly keepAlive: number;
   readonly corsOrigins: '*' | readonly string[];
   readonly cacheControl: string;
   /** The formats that the Accept header chooses from, each once, in the order that decides on equal q. */
@@ -133,7 +135,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     format: 'an http or https URL without credentials, query and fragment',
     default: '',
     description:
-      'The base of public links, as clients reach it. If it is unset, links have the address that the server listens on.',
+      'The base of public links, as clients reach it. If it is unset, links have the address that the server listens on. It may have a path, such as `https://example.com/media`. A proxy must then remove this path from requests. The links, redirects and pages of the server begin with it.',
     example: 'https://images.example.com',
     parse: parsePublicURL,
   },
@@ -235,6 +237,15 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     example: '10.0.0.0/8, 127.0.0.1',
     parse: parseTrustProxy,
   },
+  keepAlive: {
+    name: 'VITRINE_KEEP_ALIVE',
+    format: 'a whole number from 1 to 86400',
+    default: '72',
+    description:
+      'The seconds for which an idle connection stays open after an answer. It must be longer than the idle timeout of the balancer or proxy in front. Otherwise the balancer sends requests on connections that the server is just closing, and answers them with 502. An AWS Application Load Balancer has 60 s by default, and so has nginx in an `upstream` block. Outside such a block, the `keepalive_timeout` of nginx is 75 s. A Google Cloud load balancer has 600 s: use 620.',
+    example: '620',
+    parse: wholeNumber(1, 86_400),
+  },
   corsOrigins: {
     name: 'VITRINE_CORS_ORIGINS',
     format: '`*`, or origins such as `https://shop.example` separated by commas',
@@ -325,6 +336,7 @@ export function loadConfig(
     renderConcurrency: read(VARIABLES.renderConcurrency),
     logLevel: read(VARIABLES.logLevel),
     trustProxy: read(VARIABLES.trustProxy),
+    keepAlive: read(VARIABLES.keepAlive),
     corsOrigins: read(VARIABLES.corsOrigins),
     cacheControl: read(VARIABLES.cacheControl),
     formats: read(VARIABLES.formats),

@@ -42,6 +42,7 @@ it('has a default for every variable', () => {
     renderConcurrency: 6,
     logLevel: 'info',
     trustProxy: false,
+    keepAlive: 72,
     corsOrigins: [],
     cacheControl: 'public, max-age=3600, stale-while-revalidate=86400',
     formats: ['webp', 'avif', 'jpeg', 'png'],

@@ -86,6 +86,8 @@ export interface ServerDependencies {
   readonly rateLimit: number;
   readonly corsOrigins: AllowedOrigins;
   readonly trustProxy: boolean | number | readonly string[];
+  /** Seconds for which an idle connection stays open after an answer. */
+  readonly keepAlive: number;
   /** Replaces default limits in tests. */
   readonly limits?: Partial<ServerLimits> | undefined;
   readonly readiness: Readiness;
@@ -122,7 +124,7 @@ async function buildServer(
   dependencies: ServerDependencies,
   prepare: (app: FastifyInstance) => Promise<void>,
 ): Promise<FastifyInstance> {
-  const { log, trustProxy, corsOrigins, readiness, telemetry } = dependencies;
+  const { log, trustProxy, keepAlive, corsOrigins, readiness, telemetry } = dependencies;
   const malformed = telemetry.counter('malformed', {});
   const limits = { ...SERVER_LIMITS, ...dependencies.limits };
   // At most `warn`: the framework logs its address at `info`, and the process logs the line that scripts wait
@@ -135,7 +137,7 @@ async function buildServer(
     trustProxy: trustedProxies(trustProxy),
     genReqId: requestID,
     requestTimeout: limits.requestTimeout,
-    keepAliveTimeout: limits.keepAliveTimeout,
+    keepAliveTimeout: keepAlive * 1000,
     // An ID of any length reaches its route, which answers 404 as for other unknown IDs.
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     rewriteUrl: ({ url = '/' }) => escapeStrayPercents(url),
@@ -277,7 +279,7 @@ export async function describeAPI(): Promise<object> {
   const app = await buildServer(
     {
       ...noDependencies,
-      ...{ log, corsOrigins: [], rateLimit: 0, trustProxy: false },
+      ...{ log, corsOrigins: [], rateLimit: 0, trustProxy: false, keepAlive: 0 },
       address: { host: 'localhost', port: 0, publicURL: undefined },
       readiness: new Readiness({ checks: {} }),
       telemetry: UNOBSERVED,

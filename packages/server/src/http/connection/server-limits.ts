@@ -10,8 +10,6 @@ export interface ServerLimits {
   readonly headersTimeout: number;
   /** Milliseconds for a whole request. */
   readonly requestTimeout: number;
-  /** Milliseconds for which an idle connection stays open after an answer. */
-  readonly keepAliveTimeout: number;
   /** The interval of the checks of the first two timeouts, in milliseconds. */
   readonly checkInterval: number;
   readonly pace: Pace;
@@ -23,9 +21,6 @@ export const SERVER_LIMITS: ServerLimits = {
   // Only a last resort: the pace ends bodies that are too slow. The largest form takes 75 minutes at the
   // lowest rate.
   requestTimeout: 7_200_000,
-  // Longer than the timeout of proxies. Otherwise a proxy sends a request on a connection that is just being
-  // closed.
-  keepAliveTimeout: 72_000,
   checkInterval: 1_000,
   pace: PACE,
   connections: CONNECTION_LIMITS,

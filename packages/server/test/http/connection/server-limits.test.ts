@@ -18,7 +18,6 @@ test('a server has the promised limits', async () => {
   assert.deepEqual(SERVER_LIMITS, {
     headersTimeout: 10_000,
     requestTimeout: 7_200_000,
-    keepAliveTimeout: 72_000,
     checkInterval: 1_000,
     pace: {
       maxSilence: 60_000,
@@ -57,4 +56,11 @@ test('a server has the promised limits', async () => {
   } finally {
     await server.close();
   }
+});
+
+test('an idle connection stays open for the seconds of VITRINE_KEEP_ALIVE', async (t) => {
+  const server = await startServer({ VITRINE_KEEP_ALIVE: '620' });
+  t.after(() => server.close());
+  assert.equal(server.app.http.server.keepAliveTimeout, 620_000);
+  assert.equal((await server.fetch('/livez')).headers.get('keep-alive'), 'timeout=620');
 });

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import sharp from 'sharp';
@@ -272,7 +273,7 @@ describe('answers', () => {
 });
 
 test('idle connections of clients that disappeared after an answer are closed', LINUX, async () => {
-  await start({ keepAliveTimeout: 1_000 });
+  await start({}, { VITRINE_KEEP_ALIVE: '1' });
   const before = await server.openFiles();
   await Promise.all(
     connect(20).map(async (socket) => {
@@ -283,4 +284,24 @@ test('idle connections of clients that disappeared after an answer are closed', 
     }),
   );
   await waitFor('connections are closed', server.openFiles, (count) => count <= before);
+});
+
+test('idle connections after an answer stay open for longer than those without a request', async () => {
+  await start({ connections: { maxSilence: 200 } }, { VITRINE_KEEP_ALIVE: '600' });
+  const [idle] = connect(1) as [Socket];
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const sockets = new Set<Socket>();
+  const requestOnce = async () => {
+    const outgoing = request(`${server.url}/livez`, { agent });
+    outgoing.on('socket', (socket) => sockets.add(socket));
+    const [answer] = (await once(outgoing.end(), 'response')) as [IncomingMessage];
+    await once(answer.resume(), 'end');
+  };
+  await requestOnce();
+  // It opened later than the other connection, so that one has been idle for longer.
+  const [later] = connect(1) as [Socket];
+  await Promise.all([receivedText(idle), receivedText(later)]);
+  await requestOnce();
+  assert.equal(sockets.size, 1);
+  agent.destroy();
 });
