@@ -1,7 +1,7 @@
 /**
  * Decides whether and when a failed call is retried. Waiting is the only side effect here.
  */
-import { APIError, ConnectionError, TimeoutError } from './errors.ts';
+import { APIError, ConnectionError, TimeoutError, type VitrineError } from './errors.ts';
 
 /** The pauses between attempts. All times in milliseconds. */
 export interface BackoffStrategy {
@@ -16,7 +16,7 @@ export interface BackoffStrategy {
 }
 
 /**
- * The retries of calls. With `backoff`, the statuses 429, 500, 502, 503 and 504 are retried.
+ * The retries of calls. With `backoff`, the statuses 408, 429, 500, 502, 503 and 504 are retried.
  * Connection errors and timeouts are retried only with `retryConnectionErrors`.
  */
 export type RetryConfig =
@@ -26,6 +26,15 @@ export type RetryConfig =
       readonly backoff?: Partial<BackoffStrategy> | undefined;
       /** Default: false. */
       readonly retryConnectionErrors?: boolean | undefined;
+      /**
+       * Called before the pause of each retry. The next attempt waits for the returned promise, and then for
+       * the pause. If it throws or rejects, the call ends with that error.
+       * @param error the error of the last attempt
+       * @param milliseconds the pause
+       */
+      readonly onRetry?:
+        | ((error: VitrineError, milliseconds: number) => void | PromiseLike<void>)
+        | undefined;
     };
 
 const DEFAULT_BACKOFF: BackoffStrategy = {
@@ -35,8 +44,8 @@ const DEFAULT_BACKOFF: BackoffStrategy = {
   maxElapsedTime: 3_600_000,
 };
 
-/** The statuses of transient failures. */
-const TRANSIENT_STATUSES = new Set([429, 500, 502, 503, 504]);
+/** The statuses of transient failures. A server answers 408 if the request arrived too slowly. */
+const TRANSIENT_STATUSES = new Set([408, 429, 500, 502, 503, 504]);
 
 /** The longest timer of JavaScript, in milliseconds. */
 const MAX_PAUSE = 2 ** 31 - 1;
@@ -49,6 +58,8 @@ export interface Retries {
    * @param elapsed milliseconds since the start of the first attempt
    */
   pauseAfter(error: unknown, elapsed: number): number | undefined;
+  /** Tells the caller of a retry. Rejects if the caller ends the call. */
+  report(error: unknown, milliseconds: number): Promise<void>;
 }
 
 /**
@@ -60,9 +71,9 @@ export function startRetries(
   idempotent: boolean,
   random: () => number = Math.random,
 ): Retries {
-  if (config.strategy === 'none') return { pauseAfter: () => undefined };
+  if (config.strategy === 'none') return { pauseAfter: () => undefined, report: async () => undefined };
   const backoff = checkBackoff({ ...DEFAULT_BACKOFF, ...omitUndefined(config.backoff ?? {}) });
-  const { retryConnectionErrors = false } = config;
+  const { retryConnectionErrors = false, onRetry } = config;
   let interval = Math.min(backoff.initialInterval, backoff.maxInterval);
 
   const isRetryable = (error: unknown) => {
@@ -85,6 +96,8 @@ export function startRetries(
       interval = Math.min(interval * backoff.exponent, backoff.maxInterval);
       return elapsed + pause > backoff.maxElapsedTime ? undefined : pause;
     },
+    // Only the errors of `isRetryable` are retried, and all of them are of the client.
+    report: async (error, milliseconds) => onRetry?.(error as VitrineError, milliseconds),
   };
 }
 

@@ -1,6 +1,7 @@
 /**
- * Sends a form with fetch. It streams the form for progress reports and for stream files, where the platform
- * can. Otherwise it sends the form as one Blob. Differences between platforms are handled here.
+ * Sends a form with fetch. It streams the form for progress reports, for stream files, and for large files on
+ * Node, where the platform can. Otherwise it sends the form as one Blob. Differences between platforms are
+ * handled here.
  */
 import type { Form, OnProgress } from './form.ts';
 
@@ -30,7 +31,8 @@ export class Sender {
   ): Promise<Response> {
     const report = createReporter(form, onProgress);
     report(0);
-    if ((onProgress || !form.repeatable) && this.#canStream(url)) {
+    const isBetterStreamed = onProgress || !form.repeatable || (hasHeaderTimeout() && isLarge(form));
+    if (isBetterStreamed && this.#canStream(url)) {
       const response = await this.#stream(fetch, url, init, form, report);
       if (response) return response;
     }
@@ -109,6 +111,22 @@ function supportsRequestStreams(): boolean {
   } catch {
     return false;
   }
+}
+
+/** Forms of more bytes take longer than the header timeout of Node over a link of 3 kB/s. */
+const MAX_UNSTREAMED = 1024 * 1024;
+
+function isLarge({ length = 0 }: Form): boolean {
+  return length > MAX_UNSTREAMED;
+}
+
+/**
+ * True in Node. Its fetch, undici, waits 300 seconds for the headers of an answer. Each piece of a stream
+ * starts this time again. A Blob is written at once, so a slow link would need the time for the whole form.
+ */
+function hasHeaderTimeout(): boolean {
+  const { process } = globalThis as { process?: { versions?: { undici?: unknown } } };
+  return process?.versions?.undici !== undefined;
 }
 
 /** True in pages and web workers: they have a `location`, server runtimes do not. */

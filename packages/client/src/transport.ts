@@ -126,6 +126,7 @@ export class Transport {
         } catch (error) {
           const milliseconds = retries.pauseAfter(error, performance.now() - start);
           if (milliseconds === undefined) throw error;
+          await retries.report(error, milliseconds);
           await pause(milliseconds, options.signal);
         }
       }

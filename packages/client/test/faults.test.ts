@@ -74,6 +74,36 @@ describe('retries', () => {
     assert.equal(server.received.length, 1);
   });
 
+  test('call onRetry with the error and the pause, and wait for it', async () => {
+    server.answer({ status: 408 }, { status: 503 }, imageReply);
+    const calls: [number | undefined, number][] = [];
+    let isWaiting = false;
+    const onRetry: NonNullable<Extract<RetryConfig, { strategy: 'backoff' }>['onRetry']> = async (
+      error,
+      pause,
+    ) => {
+      calls.push(['status' in error ? error.status : undefined, server.received.length]);
+      assert.ok(pause > 0 && pause <= 4);
+      isWaiting = true;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      isWaiting = false;
+    };
+    await vitrine.images.getMetadata({ accountID, imageID }, { retries: { ...retries, onRetry } });
+    assert.equal(isWaiting, false);
+    assert.deepEqual(calls, [
+      [408, 1],
+      [503, 2],
+    ]);
+    server.answer({ status: 503 }, imageReply);
+    const reason = new Error('no more attempts');
+    const refuse = () => Promise.reject(reason);
+    await assert.rejects(
+      vitrine.images.getMetadata({ accountID, imageID }, { retries: { ...retries, onRetry: refuse } }),
+      reason,
+    );
+    assert.equal(server.received.length, 1);
+  });
+
   test('of an upload send the same bytes and idempotency key; another upload has another key', async () => {
     server.answer({ status: 503 }, (_, response) => response.destroy(), { status: 500 }, uploadReply);
     await vitrine.images.upload({ accountID, image, metadata: { altText: 'x' } });

@@ -25,7 +25,7 @@ describe('retries', () => {
   });
 
   test('follow only transient statuses', () => {
-    for (const status of [429, 500, 502, 503, 504])
+    for (const status of [408, 429, 500, 502, 503, 504])
       assert.notEqual(start().pauseAfter(refusal(status), 0), undefined, String(status));
     for (const status of [400, 401, 403, 404, 409, 413, 422, 501, 507])
       assert.equal(start().pauseAfter(refusal(status), 0), undefined, String(status));
@@ -43,7 +43,13 @@ describe('retries', () => {
   test('of a call that is not idempotent follow only a 429', () => {
     const retries = startRetries({ strategy: 'backoff', backoff, retryConnectionErrors: true }, false);
     assert.notEqual(retries.pauseAfter(refusal(429), 0), undefined);
-    for (const error of [refusal(500), refusal(503), new ConnectionError('gone'), new TimeoutError(5)])
+    for (const error of [
+      refusal(408),
+      refusal(500),
+      refusal(503),
+      new ConnectionError('gone'),
+      new TimeoutError(5),
+    ])
       assert.equal(retries.pauseAfter(error, 0), undefined);
   });
 

@@ -52,6 +52,40 @@ const createStream = (...pieces: Uint8Array[]) =>
     },
   });
 
+describe('a large file on Node', () => {
+  test('is streamed, because a slow link may need more time than Node waits for an answer', async () => {
+    const bodies: (string | undefined)[] = [];
+    const client = new Vitrine({
+      serverURL: recorder.url,
+      security,
+      fetch: (url, init) => {
+        bodies.push(init.body?.constructor.name);
+        return fetch(url, init);
+      },
+    });
+    recorder.answer({ status: 201, body: IMAGE });
+    const large = new Uint8Array(1024 * 1024 + 1).map((_, index) => index % 251);
+    await client.images.upload({ accountID, image: large });
+    assert.deepEqual(bodies, ['ReadableStream']);
+    const { headers, body } = recorder.received.at(-1) ?? assert.fail();
+    assert.equal(Number(headers['content-length']), body.length);
+    const file = (await lastForm()).get('image') as File;
+    assert.deepEqual(new Uint8Array(await file.arrayBuffer()), large);
+    await client.images.upload({ accountID, image: new Uint8Array(1_000) });
+    assert.equal(bodies[1], 'Blob');
+  });
+
+  test('is sent again by a retry', async () => {
+    recorder.answer({ status: 408 }, { status: 201, body: IMAGE });
+    const image = new Uint8Array(2 * 1024 * 1024).map((_, index) => index % 251);
+    const retries = { strategy: 'backoff', backoff: { initialInterval: 1 } } as const;
+    await recordedClient.images.upload({ accountID, image }, { retries });
+    const [first, second] = recorder.received;
+    assert.ok(second?.body.length && second.body.length > image.length);
+    assert.deepEqual(second.headers['x-idempotency-key'], first?.headers['x-idempotency-key']);
+  });
+});
+
 describe('a file', () => {
   test('can have any supported type and arrives unchanged', async () => {
     const bytes = Uint8Array.from(await picture(1));

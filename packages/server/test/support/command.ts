@@ -211,10 +211,13 @@ export async function startProxy(
     const { method, headers } = incoming;
     const outgoing = request(new URL(incoming.url ?? '/', server.url), { method, headers }, (upstream) => {
       onResponse?.(line);
+      // `intercept` may answer while the body arrives.
+      if (response.headersSent) return;
       response.writeHead(upstream.statusCode ?? 502, upstream.headers);
       upstream.pipe(response);
     });
     outgoing.on('error', () => response.destroy());
+    response.on('close', () => outgoing.destroy());
     incoming.pipe(outgoing);
   });
   await once(proxy.listen(0, '127.0.0.1'), 'listening');

@@ -37,7 +37,7 @@ export function addParallelOption(command: Command): Command {
     if (number >= 1 && number <= MAX_PARALLEL) return number;
     throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_PARALLEL}.`);
   };
-  const description = `number of parallel requests, 1 to ${MAX_PARALLEL}`;
+  const description = `most requests at once, 1 to ${MAX_PARALLEL}`;
   return command.option('--parallel <number>', description, parse, DEFAULT_PARALLEL);
 }
 
@@ -63,9 +63,11 @@ export async function forEachParallel<T>(
 
 /**
  * The message of a failure that concerns one item only.
- * @throws the error itself if it concerns all items: no answer, no access, rate limit, full disk.
+ * @throws the error itself if it concerns all items: no answer, no access, rate limit, full disk, or an
+ * interruption.
  */
 export async function messageOfItemFailure(error: unknown): Promise<string> {
+  if (isAppError(error, 'cancelled')) throw error;
   if (isAppError(error)) return error.message;
   const { isVitrineError, APIError, ResponseValidationError } = await import('@vitrine/client');
   const concernsItem =

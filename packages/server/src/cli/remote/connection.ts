@@ -31,12 +31,21 @@ export interface Connection {
 }
 
 export interface ConnectOptions {
-  /**
-   * Retries for 120 seconds instead of 10, also after connection errors, so that the command survives a
-   * server restart.
-   */
+  /** Uses LONG_RETRIES, so that the command survives a server restart. */
   readonly longRetries?: boolean;
 }
+
+/** Two minutes, also after connection errors. */
+export const LONG_RETRIES = {
+  strategy: 'backoff',
+  backoff: { initialInterval: 250, maxInterval: 5_000, maxElapsedTime: 120_000 },
+  retryConnectionErrors: true,
+} as const satisfies RetryConfig;
+
+const DEFAULT_RETRIES: RetryConfig = {
+  strategy: 'backoff',
+  backoff: { initialInterval: 250, maxInterval: 5_000, maxElapsedTime: 10_000 },
+};
 
 /** Times in milliseconds. */
 const SHORT_RETRIES: RetryConfig = {
@@ -72,15 +81,7 @@ export async function connect(
   const vitrine = createClient(client, {
     serverURL,
     security: { username: publicKey, password: secretKey },
-    retries: {
-      strategy: 'backoff',
-      backoff: {
-        initialInterval: 250,
-        maxInterval: 5_000,
-        maxElapsedTime: longRetries ? 120_000 : 10_000,
-      },
-      retryConnectionErrors: longRetries,
-    },
+    retries: longRetries ? LONG_RETRIES : DEFAULT_RETRIES,
   });
   return {
     accountID,
@@ -95,7 +96,7 @@ export async function connect(
       try {
         return await download({ retries: { strategy: 'none' } }).catch(async (error: unknown) => {
           const status = error instanceof client.APIError ? error.status : 0;
-          if (status > 0 && ![429, 500, 502, 503, 504].includes(status)) throw error;
+          if (status > 0 && ![408, 429, 500, 502, 503, 504].includes(status)) throw error;
           if (status < 500) return download({});
           // Either the server is down or only this original is lost. The metadata request, which needs no
           // original, has all retries. Once it succeeds, the server works, and short retries for the original

@@ -19,11 +19,13 @@ import {
   type Connection,
   connect,
   connectProfile,
+  LONG_RETRIES,
 } from './connection.ts';
 import { PictureDownloader } from './image-download.ts';
 import { readProfile } from './login.ts';
 import { configFolder, makePrivateFolder, type Profile, Profiles } from './profiles.ts';
 import { hashName, UploadHistory } from './upload-history.ts';
+import { UploadPace } from './upload-pace.ts';
 
 interface Result {
   /** The image in the source. */
@@ -75,12 +77,14 @@ export function addImportCommand(program: Command, context: CommandContext): voi
         folder === undefined
           ? await openServerSource(await connectSource(options, context), target, history, context)
           : await openFolderSource(folder);
-      const importer = new Importer(target, history, source);
       // Disabled images first: each needs quota until it is disabled, and the enabled images may fill the
       // quota.
       const images = source.images.toSorted((a, b) => Number(!a.disabledOn) - Number(!b.disabledOn));
       const json = options.json === true;
       const progress = await startProgress(context, { what: 'images', total: images.length, json });
+      const onSlow = (message: string) => progress.warn(message);
+      const pace = new UploadPace({ max: options.parallel, retries: LONG_RETRIES, onSlow });
+      const importer = new Importer(target, history, source, pace);
       const results: Result[] = [];
       try {
         await forEachParallel(images, options.parallel, async ({ imageID }) => {
@@ -103,14 +107,16 @@ class Importer {
   readonly #target: Connection;
   readonly #history: UploadHistory;
   readonly #source: ImportSource;
+  readonly #pace: UploadPace;
   /**
    * The image that imports each picture, by digest, and whether the import succeeded. Different originals may
    * have equal renditions.
    */
   readonly #imports = new Map<string, { readonly imageID: string; readonly success: Promise<boolean> }>();
 
-  constructor(target: Connection, history: UploadHistory, source: ImportSource) {
+  constructor(target: Connection, history: UploadHistory, source: ImportSource, pace: UploadPace) {
     this.#target = target;
+    this.#pace = pace;
     this.#history = history;
     this.#source = source;
   }
@@ -160,7 +166,9 @@ class Importer {
     try {
       const fields = { ...(altText !== undefined && { altText }), ...(focalPoint && { focalPoint }) };
       const metadata = Object.keys(fields).length === 0 ? {} : { metadata: fields };
-      const { result } = await vitrine.images.upload({ accountID, image, ...metadata });
+      const { result } = await this.#pace.run(entry.imageID, (options) =>
+        vitrine.images.upload({ accountID, image, ...metadata }, options),
+      );
       await this.#history.add(entry.digest, result);
       return { outcome: 'imported', image: result };
     } catch (error) {

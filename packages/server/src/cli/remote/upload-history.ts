@@ -35,7 +35,7 @@ export class UploadHistory {
    * Opens the history of the account.
    * @param folder the configuration folder; it has one file for each account.
    */
-  static async open(folder: string, connection: Connection): Promise<UploadHistory> {
+  static async open(folder: string, connection: Connection, signal?: AbortSignal): Promise<UploadHistory> {
     const uploads = join(folder, 'uploads');
     await makePrivateFolder(folder);
     await makePrivateFolder(uploads);
@@ -43,7 +43,7 @@ export class UploadHistory {
     const entries = new Map(
       (await readRecords(path)).flatMap(parseEntry).map((entry) => [entry.digest, entry]),
     );
-    return new UploadHistory(await JsonlFile.open(path), entries, new ImageIndex(connection));
+    return new UploadHistory(await JsonlFile.open(path), entries, new ImageIndex(connection, signal));
   }
 
   /** The image that was uploaded with these bytes and is unchanged; undefined if there is none. */
@@ -71,8 +71,8 @@ class ImageIndex {
   #lastLookup: Promise<unknown> = Promise.resolve();
   #isComplete = false;
 
-  constructor({ vitrine, accountID }: Connection) {
-    this.#list = vitrine.images.list({ accountID })[Symbol.asyncIterator]();
+  constructor({ vitrine, accountID }: Connection, signal: AbortSignal | undefined) {
+    this.#list = vitrine.images.list({ accountID }, signal && { signal })[Symbol.asyncIterator]();
   }
 
   find(imageID: string): Promise<Image | undefined> {

@@ -29,6 +29,8 @@ export interface Progress {
   setAmount(amount: number): void;
   /** Prints whole lines to standard output, above the bar. */
   print(lines: string): void;
+  /** Prints a message for the user to standard error, above the bar. */
+  warn(message: string): void;
   /** Removes the bar. */
   end(): void;
 }
@@ -37,6 +39,7 @@ interface Bar {
   /** A value above the total raises the total. */
   setValue(value: number): void;
   print(lines: string): void;
+  warn(line: string): void;
   end(): void;
 }
 
@@ -47,7 +50,7 @@ export async function startProgress(
   context: CommandContext,
   { what, total = 0, size, json }: ProgressOptions,
 ): Promise<Progress> {
-  const { stdout, terminal, stdoutIsTTY } = context;
+  const { stdout, stderr, terminal, stdoutIsTTY } = context;
   const barText = size === undefined ? `{value} of {total} ${what}` : '{percentage} %';
   const bar = terminal.isTTY ? await startBar(context, size ?? total, barText) : undefined;
   const print = bar?.print ?? stdout;
@@ -76,13 +79,18 @@ export async function startProgress(
       bar?.setValue(value);
     },
     print,
+    warn(message) {
+      const line = `${sanitizeLine(message)}\n`;
+      if (bar) bar.warn(line);
+      else stderr(line);
+    },
     end: () => bar?.end(),
   };
 }
 
 /** @param text the words next to the bar, in the format of cli-progress. */
 async function startBar(
-  { stdout, terminal, stdoutIsTTY }: CommandContext,
+  { stdout, stderr, terminal, stdoutIsTTY }: CommandContext,
   total: number,
   text: string,
 ): Promise<Bar> {
@@ -98,6 +106,13 @@ async function startBar(
   });
   let largest = Math.max(1, total);
   bar.start(largest, 0);
+  const writeAbove = (write: (lines: string) => void, lines: string) => {
+    terminal.write('\r\u001b[2K');
+    write(lines);
+    // cli-progress redraws the bar at the saved cursor position. This saves the position below the lines.
+    terminal.write('\u001b7');
+    bar.render();
+  };
   return {
     setValue(value) {
       if (value > largest) {
@@ -109,12 +124,9 @@ async function startBar(
     print(lines) {
       // Lines that go to a file or a pipe do not disturb the bar.
       if (!stdoutIsTTY) return stdout(lines);
-      terminal.write('\r\u001b[2K');
-      stdout(lines);
-      // cli-progress redraws the bar at the saved cursor position. This saves the position below the lines.
-      terminal.write('\u001b7');
-      bar.render();
+      writeAbove(stdout, lines);
     },
+    warn: (line) => writeAbove(stderr, line),
     end: () => bar.stop(),
   };
 }

@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { createAccount } from '../../support/administration.ts';
@@ -16,6 +17,41 @@ interface Result {
   readonly imageID?: string;
   readonly link?: string;
   readonly error?: string;
+}
+
+/**
+ * A link that all uploads share, and a server that stops waiting for an upload after a time. Time counts in
+ * bytes: while two uploads share the link, each byte takes two units.
+ */
+class SlowLink {
+  /** The number of uploads that the server stopped. */
+  stopped = 0;
+  readonly #patience: number;
+  #open = 0;
+
+  constructor(patience: number) {
+    this.#patience = patience;
+  }
+
+  readonly intercept = (request: IncomingMessage, response: ServerResponse): boolean => {
+    if (request.method !== 'POST') return false;
+    this.#open += 1;
+    response.on('close', () => {
+      this.#open -= 1;
+    });
+    let time = 0;
+    request.on('data', (chunk: Buffer) => {
+      time += chunk.length * this.#open;
+      if (time > this.#patience && !response.headersSent) {
+        this.stopped += 1;
+        response.writeHead(408, { connection: 'close' }).end('{"error":"the request came too slowly"}');
+      }
+      // Without this pause each upload would end before the next one starts.
+      request.pause();
+      setTimeout(() => request.resume(), 2);
+    });
+    return false;
+  };
 }
 
 describe('vitrine upload', () => {
@@ -197,6 +233,72 @@ describe('vitrine upload', () => {
     assert.match(out, /^failed {2}\/dev\/null {2}it is neither a file nor a folder$/m);
     assert.equal((await listImages()).length, 2);
     assert.equal(countUploads(), 2);
+  });
+
+  test('uploads everything over a link on which the server stops several uploads at once', async () => {
+    const size = 300_000;
+    const link = new SlowLink(1.6 * size);
+    const slowProxy = await startProxy(server, { intercept: link.intercept });
+    try {
+      await user.login(slowProxy.url, { account });
+      for (const number of [1, 2, 3, 4, 5, 6]) {
+        const bytes = await picture(number);
+        await writeFile(
+          join(folder, `${number}.jpg`),
+          Buffer.concat([bytes, Buffer.alloc(size - bytes.length)]),
+        );
+      }
+      const { code, out, err } = await user.run(['upload', folder, '--parallel', '4']);
+      assert.equal(code, 0, `${out}${err}`);
+      assert.match(out, /^6 uploaded, 0 uploaded before, 0 duplicate, 0 failed$/m);
+      assert.equal((await listImages()).length, 6);
+      const messages = err.match(/^the link is too slow: .*; sending it again, with /gm) ?? [];
+      assert.equal(messages.length, link.stopped);
+      assert.equal(err.split('\n').length, messages.length + 1);
+    } finally {
+      await slowProxy.close();
+    }
+  });
+
+  test('prints the state after Ctrl-C, and the next run continues with one line for what is there', async () => {
+    for (let number = 0; number < 40; number += 1) await savePicture(`${number + 10}.jpg`, number);
+    const { code, out, err } = await user.run(['upload', folder], { onLine: signalAtLine(4, 'SIGINT') });
+    assert.equal(code, 130);
+    const [, uploaded] = /^(\d+) uploaded, 0 uploaded before, 0 duplicate, 0 failed, /m.exec(out) ?? [];
+    assert.ok(Number(uploaded) >= 4 && Number(uploaded) < 40, out);
+    const rest = 40 - Number(uploaded);
+    assert.match(out, new RegExp(`, ${rest} not uploaded\\n$`));
+    assert.equal(out.match(/^not uploaded {2}\S+\.jpg$/gm)?.length, Math.min(rest, 20));
+    assert.equal(
+      err,
+      `interrupted by SIGINT: the account has ${uploaded} of 40 files; run the same command again to upload the rest\n`,
+    );
+    const second = await user.run(['upload', folder]);
+    assert.equal(second.code, 0, second.err);
+    // A picture may have arrived without an answer.
+    assert.equal((await listImages()).length, 40);
+    assert.match(second.out, new RegExp(`^uploaded before {2}${uploaded} files?$`, 'm'));
+    assert.equal(second.out.match(/^uploaded before/gm)?.length, 1);
+  });
+
+  test('prints JSON of all files after an interruption', async () => {
+    for (let number = 0; number < 30; number += 1) await savePicture(`${number + 10}.jpg`, number);
+    const stop = new AbortController();
+    const listener = await startProxy(server, {
+      onResponse: (line) => line.startsWith('POST') && stop.abort(),
+    });
+    try {
+      await user.login(listener.url, { account });
+      const { code, out } = await user.run(['upload', folder, '--json'], {
+        onStart: (child) => stop.signal.addEventListener('abort', () => child.kill('SIGTERM')),
+      });
+      assert.equal(code, 143);
+      const results = JSON.parse(out) as Result[];
+      assert.equal(results.length, 30);
+      assert.ok(results.some(({ outcome }) => outcome === 'not uploaded'));
+    } finally {
+      await listener.close();
+    }
   });
 
   test('stops at once when the server rejects the credentials', async () => {
