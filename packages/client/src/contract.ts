@@ -211,7 +211,7 @@ export interface paths {
         get: operations["getProduct"];
         /**
          * Update a product
-         * @description Replaces the whole product. Absent optional fields are removed. The product may keep a disabled image that it already shows, but cannot add one.
+         * @description Replaces the whole product. Absent optional fields are removed, but isTaxable stays. The product may keep a disabled image that it already shows, but cannot add one.
          */
         put: operations["updateProduct"];
         post?: never;
@@ -220,6 +220,26 @@ export interface paths {
          * @description A disabled product stays readable, but is not listed and cannot be changed. Disabling a disabled product succeeds.
          */
         delete: operations["disableProduct"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/product-categories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List product categories
+         * @description Returns all product categories. They are the same for all accounts.
+         */
+        get: operations["listProductCategories"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -843,7 +863,9 @@ export interface components {
             images?: components["schemas"]["AssignProductImage"][];
             /** @description Groups of options, such as size or colour. */
             optionGroups?: components["schemas"]["CreateProductOptionGroup"][];
-            /** @description Must be absent: this server has no product categories. */
+            /** @description Whether a sale of the product may include tax. Absent: true for a new product, unchanged for an update. */
+            isTaxable?: boolean;
+            /** @description One of the categories of `GET /product-categories`. An update without it removes the category. */
             categoryID?: string;
         };
         /** @description An option of a product. */
@@ -869,6 +891,24 @@ export interface components {
             /** @description The options of the group. */
             options: components["schemas"]["ProductOption"][];
         };
+        /** @description A product category. The categories form a tree. */
+        ProductCategory: {
+            /** @description Identifies the category. */
+            categoryID: string;
+            /** @description The short name of the category. */
+            name: string;
+            /** @description The names from the top of the tree to the category. */
+            fullName: string;
+            /** @description The depth in the tree. 1: at the top. */
+            level: number;
+            /** @description The category above it. Absent at the top. */
+            parentID?: string;
+        };
+        /** @description The product categories of the server. */
+        ProductCategories: {
+            /** @description All categories, in the order of the file. */
+            categories: components["schemas"]["ProductCategory"][];
+        };
         /** @description A product of the catalogue. */
         Product: {
             /**
@@ -881,6 +921,9 @@ export interface components {
             /** @description Markdown without HTML. */
             description?: string;
             basePrice: components["schemas"]["AmountDecimal"];
+            /** @description Whether a sale of the product may include tax. */
+            isTaxable: boolean;
+            category?: components["schemas"]["ProductCategory"];
             /** @description The images, in display order. */
             images?: components["schemas"]["ProductImageMetadata"][];
             /** @description Groups of options, such as size or colour. */
@@ -955,6 +998,8 @@ export interface components {
             optionGroups?: {
                 [key: string]: components["schemas"]["ProductOptionGroupValidationError"];
             };
+            /** @description The error of isTaxable. */
+            isTaxable?: string;
             /** @description The error of the category. */
             categoryID?: string;
         };
@@ -2058,7 +2103,7 @@ export interface operations {
             query?: {
                 /** @description Only products whose title contains this text. Case does not matter. There are no wildcards. */
                 title?: string;
-                /** @description Only products of this category. This server has no product categories, so any value returns an empty list. */
+                /** @description Only products of the category with this ID, and of all categories below it. An unknown ID matches nothing. */
                 category?: string;
                 /** @description How many products to skip. */
                 skip?: number;
@@ -2281,6 +2326,36 @@ export interface operations {
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
             507: components["responses"]["InsufficientStorage"];
+        };
+    };
+    listProductCategories: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All product categories. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductCategories"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     listLineItems: {

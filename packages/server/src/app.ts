@@ -11,6 +11,7 @@ import { Tokens } from './access/tokens.ts';
 import { openBlobs } from './blobs/open.ts';
 import { STALE_UPLOAD } from './blobs/staging.ts';
 import { Catalog } from './catalog/catalog.ts';
+import { type Categories, NO_CATEGORIES } from './catalog/categories.ts';
 import type { Config } from './config.ts';
 import { observeMetadata } from './database/observed.ts';
 import { openMetadata } from './database/open.ts';
@@ -51,7 +52,7 @@ export interface App {
   close(): Promise<void>;
 }
 
-/** The server cannot start, for a reason that the operator can fix: one line without secrets. */
+/** The server cannot start, for reasons that the operator can fix. The message has no secrets. */
 export class StartError extends Error {
   override readonly name = 'StartError';
 }
@@ -74,6 +75,7 @@ export async function createApp(
     for (const part of parts.reverse()) await part.close();
   };
   try {
+    const categories = await openCategories(config);
     const telemetry = await openTelemetry(DOCUMENT.info.version);
     const database = await openPart(databaseName(config), openMetadata(config.database));
     parts.push(database);
@@ -144,7 +146,7 @@ export async function createApp(
       tokens: new Tokens({ tokens, access, now }),
       administration: new Administration({ accounts, keys, audit, now }),
       library,
-      catalog: new Catalog({ records: metadata, images: metadata, now }),
+      catalog: new Catalog({ records: metadata, images: metadata, categories, now }),
       publicImages,
       delivery,
       now,
@@ -196,6 +198,17 @@ async function openPart<T>(subject: string, opening: Promise<T>): Promise<T> {
     const reason = reasonOf(error).replace(/\s*\n\s*/g, ' ');
     throw new StartError(`${subject} cannot be used: ${reason}. See VITRINE_DATABASE and VITRINE_DATA.`);
   }
+}
+
+/** @throws StartError with all problems of the file. */
+async function openCategories({ productCategories }: Config): Promise<Categories> {
+  if (productCategories === undefined) return NO_CATEGORIES;
+  // Loaded on demand, because few servers have categories.
+  const { CategoryFileError, readCategories } = await import('./catalog/category-file.ts');
+  return readCategories(productCategories).catch((error: unknown) => {
+    if (!(error instanceof CategoryFileError)) throw error;
+    throw new StartError(`VITRINE_PRODUCT_CATEGORIES: ${error.message}`);
+  });
 }
 
 /** The innermost cause: it says why the database does not answer. */

@@ -51,6 +51,8 @@ export interface Config {
   readonly cacheControl: string;
   /** The formats that the Accept header chooses from, each once, in the order that decides on equal q. */
   readonly formats: readonly OutputFormat[];
+  /** The file of the product categories; undefined: there are none. */
+  readonly productCategories: string | undefined;
 }
 
 /** The value of each variable. `bootstrap` has two variables. */
@@ -272,6 +274,15 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     example: 'avif,webp,jpeg,png',
     parse: parseFormats,
   },
+  productCategories: {
+    name: 'VITRINE_PRODUCT_CATEGORIES',
+    format: 'a path',
+    default: '',
+    description:
+      'A JSON file with the product categories ([catalog.md](catalog.md#product-categories)). It is read at the start. If the file has problems, the server reports all of them and does not start. If the variable is unset, there are no categories.',
+    example: '/etc/vitrine/categories.json',
+    parse: (text) => (text === '' ? undefined : parsePath(text)),
+  },
 };
 
 /** All variables in the order of the documentation. */
@@ -340,6 +351,7 @@ export function loadConfig(
     corsOrigins: read(VARIABLES.corsOrigins),
     cacheControl: read(VARIABLES.cacheControl),
     formats: read(VARIABLES.formats),
+    productCategories: read(VARIABLES.productCategories),
   };
   const [set, ...rest] = [VARIABLES.bootstrapAccount, VARIABLES.bootstrapKey].filter(({ name }) =>
     env[name]?.trim(),

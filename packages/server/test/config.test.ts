@@ -46,6 +46,7 @@ it('has a default for every variable', () => {
     corsOrigins: [],
     cacheControl: 'public, max-age=3600, stale-while-revalidate=86400',
     formats: ['webp', 'avif', 'jpeg', 'png'],
+    productCategories: undefined,
   });
 });
 

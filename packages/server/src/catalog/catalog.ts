@@ -8,10 +8,11 @@ import type { Page } from '../access/records.ts';
 import { AppError } from '../errors.ts';
 import type { Image } from '../image.ts';
 import type { ImageRecords } from '../images/records.ts';
-import { asObject, type DescriptionRule, type JSONObject } from '../validation/json.ts';
+import { asObject, type JSONObject } from '../validation/json.ts';
 import { parseUUID } from '../validation/uuid.ts';
 import { InvalidRecordError, type Violations } from '../validation/violations.ts';
 import { type AssignmentRefusals, addRefusals, type ImageReference } from './assignment.ts';
+import type { Categories } from './categories.ts';
 import {
   DISABLED_PRODUCT,
   type LineItems,
@@ -20,7 +21,7 @@ import {
   parseLineItems,
   UNKNOWN_PRODUCT,
 } from './line-items.ts';
-import { imagesOf, type Product, parseProduct } from './product.ts';
+import { DEFAULT_IS_TAXABLE, imagesOf, type ParsedProduct, type Product, parseProduct } from './product.ts';
 import type { CatalogRecords } from './records.ts';
 
 /** The images that products or line items show, by image ID. */
@@ -41,17 +42,29 @@ export interface ListWithImages<T> {
 export interface CatalogDependencies {
   readonly records: CatalogRecords;
   readonly images: ImageRecords;
+  readonly categories: Categories;
   readonly now?: () => Date;
+}
+
+/** Which products a list has. Absent fields select every product. */
+export interface ProductSearch {
+  /** A part of the title. Case does not matter. */
+  readonly title?: string | undefined;
+  /** A category: also selects the products of all categories below it. An unknown one selects none. */
+  readonly category?: string | undefined;
 }
 
 export class Catalog {
   readonly #records: CatalogRecords;
   readonly #imageRecords: ImageRecords;
   readonly #now: () => Date;
+  /** The product categories of the operator's file. */
+  readonly categories: Categories;
 
   constructor(dependencies: CatalogDependencies) {
     this.#records = dependencies.records;
     this.#imageRecords = dependencies.images;
+    this.categories = dependencies.categories;
     this.#now = dependencies.now ?? (() => new Date());
   }
 
@@ -62,11 +75,12 @@ export class Catalog {
    */
   async createProduct(accountID: string, by: Actor, body: unknown): Promise<WithImages<Product>> {
     const catalog = this.#records.catalogOf(accountID, by);
-    const parsed = parseProduct(requireObject(body, 'title and basePrice'), await loadDescriptionRule());
+    const parsed = await this.#parseProduct(requireObject(body, 'title and basePrice'));
     if (parsed.violations.any) await this.#reject(accountID, parsed);
+    const { isTaxable = DEFAULT_IS_TAXABLE } = parsed.content;
     const outcome = await catalog.insertProduct({
       productID: randomUUID(),
-      content: parsed.content,
+      content: { ...parsed.content, isTaxable },
       createdOn: this.#now(),
     });
     switch (outcome.kind) {
@@ -86,23 +100,24 @@ export class Catalog {
     return this.#withImages(accountID, product);
   }
 
-  /**
-   * The products that are not disabled, newest first.
-   * @param title only products whose title contains this text. Case does not matter.
-   */
+  /** The products that are not disabled, newest first. */
   async listProducts(
     accountID: string,
     page: Page,
-    title?: string,
+    { title, category }: ProductSearch = {},
     signal?: AbortSignal,
   ): Promise<ListWithImages<Product>> {
-    const { products, total } = await this.#records.catalogOf(accountID).listProducts(page, title, signal);
+    const categoryIDs = category === undefined ? undefined : this.categories.subtreeOf(category);
+    if (categoryIDs?.length === 0) return { records: [], images: new Map(), total: 0 };
+    const filter = { title, categoryIDs };
+    const { products, total } = await this.#records.catalogOf(accountID).listProducts(page, filter, signal);
     const imageIDs = products.flatMap(({ content }) => [...imagesOf(content)]);
     return { records: products, images: await this.#findImages(accountID, imageIDs), total };
   }
 
   /**
-   * Replaces the whole content of a product. The product may keep a disabled image that it already shows.
+   * Replaces the whole content of a product, but keeps `isTaxable` if the request omits it. The product may
+   * keep a disabled image that it already shows.
    * @param body the product as parsed JSON.
    * @throws AppError `invalid-request` (not an object), `not-found`, `conflict` (disabled), `invalid-record`.
    */
@@ -117,7 +132,7 @@ export class Catalog {
     const before = await catalog.findProduct(canonicalID(productID));
     if (before === undefined) throw unknownProduct();
     if (before.disabledOn !== undefined) throw disabledProduct();
-    const parsed = parseProduct(object, await loadDescriptionRule());
+    const parsed = await this.#parseProduct(object);
     if (parsed.violations.any) await this.#reject(accountID, parsed, before.productID);
     const outcome = await catalog.replaceProduct(before.productID, parsed.content, this.#now());
     switch (outcome.kind) {
@@ -190,6 +205,12 @@ export class Catalog {
     return { records: sets, images: await this.#findImages(accountID, sets.flatMap(imagesOfSet)), total };
   }
 
+  /** Loads the Markdown parser with the first product, so that it does not slow the start of the server. */
+  async #parseProduct(body: JSONObject): Promise<ParsedProduct> {
+    const { markdownProblem } = await import('./markdown.ts');
+    return parseProduct(body, { description: markdownProblem, categories: this.categories });
+  }
+
   async #withImages(accountID: string, product: Product): Promise<WithImages<Product>> {
     return { record: product, images: await this.#findImages(accountID, [...imagesOf(product.content)]) };
   }
@@ -238,12 +259,6 @@ function requireObject(body: unknown, fields: string): JSONObject {
     throw new AppError('invalid-request', `the body must be a JSON object with ${fields}`);
   }
   return object;
-}
-
-/** Loads the Markdown parser with the first product, so that it does not slow the start of the server. */
-async function loadDescriptionRule(): Promise<DescriptionRule> {
-  const { markdownProblem } = await import('./markdown.ts');
-  return markdownProblem;
 }
 
 function imagesOfSet({ items }: LineItems): string[] {

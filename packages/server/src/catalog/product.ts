@@ -15,6 +15,7 @@ import {
 import { type Path, Violations } from '../validation/violations.ts';
 import { type Amount, parseAmount, parsePriceModifier } from './amount.ts';
 import { type ImageReference, MAX_IMAGES_PER_LIST, parseImageID } from './assignment.ts';
+import type { Categories } from './categories.ts';
 
 /** The most images of a product and all of its options together. */
 export const MAX_IMAGES_PER_PRODUCT = 100;
@@ -28,6 +29,8 @@ export const MAX_OPTIONS = 100;
  * HTML.
  */
 export const MAX_DESCRIPTIONS_LENGTH = 20_000;
+
+const UNKNOWN_CATEGORY = 'there is no such product category';
 
 /** One choice of a group, such as a size or a colour. */
 export interface ProductOption {
@@ -53,9 +56,19 @@ export interface ProductContent {
   /** Markdown without HTML, exactly as the client wrote it. */
   readonly description?: string;
   readonly basePrice: Amount;
+  /** Whether a sale of the product may include tax. */
+  readonly isTaxable: boolean;
+  /** A category of the operator's file. The file may have lost it since. */
+  readonly categoryID?: string;
   readonly imageIDs: readonly string[];
   readonly optionGroups: readonly OptionGroup[];
 }
+
+/** The content in a request. Absent `isTaxable`: true for a new product, unchanged for an update. */
+export type RequestedContent = Omit<ProductContent, 'isTaxable'> & { readonly isTaxable?: boolean };
+
+/** `isTaxable` of new products, and of products from before there was such a field. */
+export const DEFAULT_IS_TAXABLE = true;
 
 export interface Product {
   /** UUID, lower case. */
@@ -70,21 +83,26 @@ export interface Product {
 
 /** A product from a request. `content` is usable only if there are no violations. */
 export interface ParsedProduct {
-  readonly content: ProductContent;
+  readonly content: RequestedContent;
   /** Every well-formed image ID of the request, in order. */
   readonly references: readonly ImageReference[];
   readonly violations: Violations;
 }
 
+export interface ProductRules {
+  readonly description: DescriptionRule;
+  readonly categories: Categories;
+}
+
 /** Reads a product from JSON and collects all violations. Unknown fields are ignored. */
-export function parseProduct(body: JSONObject, description: DescriptionRule): ParsedProduct {
-  const parser = new ProductParser(description);
+export function parseProduct(body: JSONObject, rules: ProductRules): ParsedProduct {
+  const parser = new ProductParser(rules);
   const content = parser.parse(body);
   return { content, references: parser.references, violations: parser.violations };
 }
 
 /** All images that a product shows, including the images of its options. */
-export function imagesOf(content: ProductContent): Set<string> {
+export function imagesOf(content: Pick<ProductContent, 'imageIDs' | 'optionGroups'>): Set<string> {
   const imageIDs = new Set(content.imageIDs);
   for (const { options } of content.optionGroups) {
     for (const option of options) for (const imageID of option.imageIDs) imageIDs.add(imageID);
@@ -95,15 +113,15 @@ export function imagesOf(content: ProductContent): Set<string> {
 class ProductParser {
   readonly violations = new Violations();
   readonly references: ImageReference[] = [];
-  readonly #descriptionRule: DescriptionRule;
+  readonly #rules: ProductRules;
   #imageCount = 0;
   #descriptionsLength = 0;
 
-  constructor(descriptionRule: DescriptionRule) {
-    this.#descriptionRule = descriptionRule;
+  constructor(rules: ProductRules) {
+    this.#rules = rules;
   }
 
-  parse(body: JSONObject): ProductContent {
+  parse(body: JSONObject): RequestedContent {
     const { violations } = this;
     const title = readName(body.title, ['title'], violations);
     const description = this.#parseDescription(body.description, []);
@@ -116,10 +134,31 @@ class ProductParser {
       violations,
     );
     const optionGroups = groups.map((group, i) => this.#parseGroup(group, ['optionGroups', i], basePrice));
-    if (body.categoryID !== undefined && body.categoryID !== null && body.categoryID !== '') {
-      violations.add(['categoryID'], 'categoryID must be absent: this server has no product categories');
-    }
-    return { title, ...(description !== undefined && { description }), basePrice, imageIDs, optionGroups };
+    const isTaxable = this.#parseIsTaxable(body.isTaxable);
+    const categoryID = this.#parseCategoryID(body.categoryID);
+    return {
+      title,
+      ...(description !== undefined && { description }),
+      basePrice,
+      ...(isTaxable !== undefined && { isTaxable }),
+      ...(categoryID !== undefined && { categoryID }),
+      imageIDs,
+      optionGroups,
+    };
+  }
+
+  #parseIsTaxable(value: unknown): boolean | undefined {
+    if (typeof value === 'boolean' || value === undefined) return value;
+    if (value !== null) this.violations.add(['isTaxable'], 'isTaxable must be true or false');
+    return undefined;
+  }
+
+  #parseCategoryID(value: unknown): string | undefined {
+    if (value === undefined || value === null || value === '') return undefined;
+    if (typeof value !== 'string') this.violations.add(['categoryID'], 'categoryID must be a string');
+    else if (this.#rules.categories.find(value) !== undefined) return value;
+    else this.violations.add(['categoryID'], UNKNOWN_CATEGORY);
+    return undefined;
   }
 
   #parseGroup(value: unknown, path: Path, basePrice: Amount): OptionGroup {
@@ -185,7 +224,7 @@ class ProductParser {
       this.violations.add([...path, 'description'], reason);
       return undefined;
     }
-    return readDescription(value, [...path, 'description'], this.#descriptionRule, this.violations);
+    return readDescription(value, [...path, 'description'], this.#rules.description, this.violations);
   }
 
   #parseImageIDs(value: unknown, path: Path): string[] {

@@ -10,7 +10,7 @@ import type { Actor } from '../access/audit.ts';
 import type { Page } from '../access/records.ts';
 import type { AssignmentRefusals } from './assignment.ts';
 import type { LineItems } from './line-items.ts';
-import type { Product, ProductContent } from './product.ts';
+import type { Product, RequestedContent } from './product.ts';
 
 export interface CatalogRecords {
   /**
@@ -28,12 +28,10 @@ export interface ReadableCatalog {
   /**
    * Lists products that are not disabled, newest first by order of insertion. This is a search
    * (`database/store.ts`).
-   * @param title lists only products with this text in their title, without regard to case. No character is
-   * special.
    */
   listProducts(
     page: Page,
-    title?: string,
+    filter?: ProductFilter,
     signal?: AbortSignal,
   ): Promise<{ products: Product[]; total: number }>;
 
@@ -50,6 +48,14 @@ export interface ReadableCatalog {
   listLineItems(page: Page): Promise<{ sets: LineItems[]; total: number }>;
 }
 
+/** Which products a list has. Absent fields select every product. */
+export interface ProductFilter {
+  /** A part of the title, without regard to case. No character is special. */
+  readonly title?: string | undefined;
+  /** The categories of the products, at most `MAX_CATEGORIES`. */
+  readonly categoryIDs?: readonly string[] | undefined;
+}
+
 /**
  * Also changes the catalogue. Each change writes an entry of the audit trail in its transaction, as in
  * AccountImages.
@@ -58,8 +64,15 @@ export interface AccountCatalog extends ReadableCatalog {
   /** Adds a product. Its images must belong to the account and must not be disabled. */
   insertProduct(product: NewProduct): Promise<ProductInsertOutcome>;
 
-  /** Replaces the content of a product. It may keep a disabled image that it shows, also in another place. */
-  replaceProduct(productID: string, content: ProductContent, updatedOn: Date): Promise<ProductChangeOutcome>;
+  /**
+   * Replaces the content of a product, and keeps `isTaxable` if it is absent. The product may keep a disabled
+   * image that it shows, also in another place.
+   */
+  replaceProduct(
+    productID: string,
+    content: RequestedContent,
+    updatedOn: Date,
+  ): Promise<ProductChangeOutcome>;
 
   /** Disables a product. Idempotent: a disabled product keeps its time. */
   disableProduct(productID: string, disabledOn: Date): Promise<ProductDisableOutcome>;

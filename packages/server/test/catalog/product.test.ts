@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { Categories } from '../../src/catalog/categories.ts';
 import { markdownProblem } from '../../src/catalog/markdown.ts';
 import { imagesOf, parseProduct } from '../../src/catalog/product.ts';
 import type { ViolationTree } from '../../src/validation/violations.ts';
@@ -11,12 +12,17 @@ type Request = { [key: string]: JSONValue };
 
 const PRICE = { currency: 'USD', valueDecimal: '4.99' };
 
+const CATEGORIES = new Categories(
+  ['food', 'drinks'].map((categoryID) => ({ categoryID, name: 'Any', fullName: 'Any', level: 1 })),
+);
+
 function request(changes: Request = {}): Request {
   return { title: 'Lemonade', basePrice: PRICE, ...changes };
 }
 
 function read(body: Request) {
-  const { content, references, violations } = parseProduct(body, markdownProblem);
+  const rules = { description: markdownProblem, categories: CATEGORIES };
+  const { content, references, violations } = parseProduct(body, rules);
   return { content, references, errors: violations.any ? violations.tree : undefined };
 }
 
@@ -56,6 +62,8 @@ const product = fc.record({
   title: name,
   description,
   basePrice: decimal.map((valueDecimal) => ({ currency: 'USD', valueDecimal })),
+  isTaxable: fc.option(fc.boolean(), { nil: undefined }),
+  categoryID: fc.option(fc.constantFrom('food', 'drinks'), { nil: undefined }),
   images,
   optionGroups: fc.option(fc.array(group, { maxLength: 4 }), { nil: undefined }),
 });
@@ -107,6 +115,8 @@ describe('a product', () => {
     minSelect: [undefined, null, -1, 0.5, '1', 101],
     maxSelect: [undefined, null, -1, 1.5, '1', 101],
     imageID: [undefined, null, 7, 'no uuid', '', '../x'],
+    isTaxable: ['true', 'yes', '', 0, 1, {}, []],
+    categoryID: [7, true, {}, ['food'], 'Food', ' food', 'x'.repeat(5_000), '__proto__', 'a\u0000b'],
     images: ['x', 7, {}, true],
     options: ['x', 7, {}, [], undefined],
     optionGroups: ['x', 7, {}],
@@ -167,6 +177,7 @@ describe('a product', () => {
         },
         'Taste',
       ],
+      isTaxable: 'no',
       categoryID: 'c',
     });
     const errors = read(body).errors as Record<string, ViolationTree>;
@@ -186,6 +197,7 @@ describe('a product', () => {
         'optionGroups/1/options/2/name',
         'optionGroups/1/minSelect',
         'optionGroups/2/name',
+        'isTaxable',
         'categoryID',
       ].sort((a, b) => order(a, b)),
     );
@@ -268,6 +280,7 @@ describe('a product', () => {
       description: '',
       images: null,
       optionGroups: null,
+      isTaxable: null,
       categoryID: '',
       productID: 'mine',
       disabledOn: 'never',
@@ -275,6 +288,21 @@ describe('a product', () => {
     const { content, errors } = read(body);
     assert.equal(errors, undefined);
     assert.deepEqual(content, { title: 'Lemonade', basePrice: PRICE, imageIDs: [], optionGroups: [] });
+  });
+
+  test('says nothing about tax if the request does not', () => {
+    assert.equal('isTaxable' in read(request()).content, false);
+    for (const isTaxable of [true, false]) {
+      assert.equal(read(request({ isTaxable })).content.isTaxable, isTaxable);
+    }
+  });
+
+  test('gives the same reason for every unknown category', () => {
+    for (const categoryID of ['Food', 'constructor', '\ud800']) {
+      assert.deepEqual(read(request({ categoryID })).errors, {
+        categoryID: 'there is no such product category',
+      });
+    }
   });
 
   test('refuses malformed image IDs with the same text as unknown ones', () => {

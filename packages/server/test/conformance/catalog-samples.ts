@@ -16,7 +16,7 @@ export function contentOf(
   imageIDs: readonly string[] = [],
   changes: Partial<ProductContent> = {},
 ): ProductContent {
-  return { title: 'Lemonade', basePrice: PRICE, imageIDs, optionGroups: [], ...changes };
+  return { title: 'Lemonade', basePrice: PRICE, isTaxable: true, imageIDs, optionGroups: [], ...changes };
 }
 
 /** A group `Size` with one option for each list of images. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
+import { MAX_CATEGORIES } from '../../src/catalog/categories.ts';
 import { MAX_IMAGES_PER_SET } from '../../src/catalog/line-items.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import {
@@ -33,6 +34,8 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       const content = contentOf([a, b, a], {
         title: 'Crème brûlée 🍮',
         description: '**Sweet** `<b>`\r\n',
+        isTaxable: false,
+        categoryID: 'drinks 🍋',
         optionGroups: [
           {
             name: 'Größe',
@@ -123,6 +126,60 @@ export function metadataCatalog(current: () => MetadataHarness): void {
       assert.equal(outcome.kind, 'refused');
     });
 
+    test('keep isTaxable in an update that omits it, and lose their category', async () => {
+      const shop = await openShop(store);
+      const { isTaxable: _, ...silent } = contentOf([], { title: 'silent' });
+      for (const isTaxable of [false, true]) {
+        const productID = await shop.addProduct(contentOf([], { isTaxable, categoryID: 'food' }));
+        const outcome = await shop.catalog.replaceProduct(productID, silent, later(1));
+        const content = { ...silent, isTaxable };
+        assert.deepEqual(outcome.kind === 'changed' && outcome.product.content, content);
+        assert.deepEqual((await shop.catalog.findProduct(productID))?.content, content);
+        await shop.catalog.replaceProduct(productID, { ...silent, isTaxable: !isTaxable }, later(2));
+        assert.equal((await shop.catalog.findProduct(productID))?.content.isTaxable, !isTaxable);
+      }
+      assert.equal((await shop.catalog.listProducts(ALL, { categoryIDs: ['food'] })).total, 0);
+    });
+
+    test('are found by their categories, also together with a text and by pages', async () => {
+      const [shop, other] = [await openShop(store), await openShop(store)];
+      const add = (title: string, categoryID?: string) =>
+        shop.addProduct(contentOf([], { title, ...(categoryID !== undefined && { categoryID }) }));
+      const tea = await add('Tea', 'drinks');
+      const moved = await add('Iced tea', 'food');
+      const bread = await add('Bread', 'food');
+      const disabled = await add('Tea, no longer', 'drinks');
+      await add('Tea without a category');
+      await other.addProduct(contentOf([], { title: 'Their tea', categoryID: 'drinks' }));
+      await shop.catalog.disableProduct(disabled, later(1));
+      const changed = contentOf([], { title: 'Iced tea', categoryID: 'drinks' });
+      await shop.catalog.replaceProduct(moved, changed, later(1));
+      for (const [categoryIDs, title, expected] of [
+        [['drinks'], undefined, [moved, tea]],
+        [['food'], undefined, [bread]],
+        [['drinks', 'unknown', 'food'], undefined, [bread, moved, tea]],
+        [['drinks', 'food'], 'TEA', [moved, tea]],
+        [['Drinks'], undefined, []],
+      ] as const) {
+        const { products, total } = await shop.catalog.listProducts(ALL, { categoryIDs, title });
+        assert.deepEqual([products.map(({ productID }) => productID), total], [expected, expected.length]);
+      }
+      const page = await shop.catalog.listProducts({ skip: 1, count: 1 }, { categoryIDs: ['drinks'] });
+      assert.deepEqual([page.products.map(({ productID }) => productID), page.total], [[tea], 2]);
+    });
+
+    test('are found with as many categories as a file may have', async () => {
+      const shop = await openShop(store);
+      const categoryIDs = Array.from({ length: MAX_CATEGORIES }, (_, i) => `category ${i}`);
+      const last = categoryIDs.at(-1) ?? '';
+      const productID = await shop.addProduct(contentOf([], { categoryID: last }));
+      const { products } = await shop.catalog.listProducts(ALL, { categoryIDs, title: 'lemon' });
+      assert.deepEqual(
+        products.map((product) => product.productID),
+        [productID],
+      );
+    });
+
     test('stay readable when disabled, but are not listed and cannot be changed', async () => {
       const shop = await openShop(store);
       const image = await shop.addImage('a');
@@ -201,7 +258,7 @@ export function metadataCatalog(current: () => MetadataHarness): void {
         'no such': [],
       };
       for (const [title, matches] of Object.entries(expected)) {
-        const { products, total } = await shop.catalog.listProducts(ALL, title);
+        const { products, total } = await shop.catalog.listProducts(ALL, { title });
         assert.deepEqual(
           products.map(({ content }) => content.title).sort(),
           matches.toSorted(),
@@ -209,7 +266,7 @@ export function metadataCatalog(current: () => MetadataHarness): void {
         );
         assert.equal(total, matches.length);
       }
-      const { products, total } = await shop.catalog.listProducts({ skip: 1, count: 1 }, '%');
+      const { products, total } = await shop.catalog.listProducts({ skip: 1, count: 1 }, { title: '%' });
       assert.deepEqual([products.map(({ content }) => content.title), total], [['100 % cotton'], 3]);
     });
 

@@ -28,7 +28,7 @@ export function metadataSearches(current: () => MetadataHarness): void {
         () => images.list(PAGE, { search: 'nothing' }),
         () => images.list(PAGE, { disabled: false }),
         () => catalog.listProducts(PAGE),
-        () => catalog.listProducts(PAGE, 'nothing'),
+        () => catalog.listProducts(PAGE, { title: 'nothing' }),
       ];
       const many = Array.from({ length: MAX_SEARCHES_PER_ACCOUNT / kinds.length }, () =>
         kinds.map((search) => search().then(count)),
@@ -53,7 +53,7 @@ export function metadataSearches(current: () => MetadataHarness): void {
       const catalog = store.catalogOf(account.accountID);
       const searches = [
         images.list(PAGE, { disabled: true }, signal),
-        catalog.listProducts(PAGE, 'a', signal),
+        catalog.listProducts(PAGE, { title: 'a' }, signal),
       ];
       control.abort();
       for (const search of searches) await assert.rejects(search, cancelled);

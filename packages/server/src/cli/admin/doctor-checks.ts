@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
+import { CategoryFileError, readCategories } from '../../catalog/category-file.ts';
 import { type Config, ConfigError, loadConfig } from '../../config.ts';
 import { FORMATS, isImageFormat, OUTPUT_FORMATS, type OutputFormat } from '../../image.ts';
 import type { Environment } from '../terminal/context.ts';
@@ -78,6 +79,7 @@ export async function* runChecks(env: Environment): AsyncGenerator<Check> {
     ['port', () => checkPort(config)],
     ['public URL', () => checkPublicURL(config)],
     ['bootstrap key', () => checkBootstrap(config)],
+    ['product categories', () => checkCategories(config)],
   ];
   for (const [name, check] of checks) {
     try {
@@ -319,6 +321,17 @@ function checkBootstrap({ bootstrap }: Config): CheckResult {
   return warn(
     `the secret of VITRINE_BOOTSTRAP_KEY has fewer than ${MIN_SECRET_LENGTH} characters, and gives access to every account`,
   );
+}
+
+async function checkCategories({ productCategories: path }: Config): Promise<CheckResult> {
+  if (path === undefined) return ok('VITRINE_PRODUCT_CATEGORIES is not set');
+  try {
+    const { list } = await readCategories(path);
+    return ok(`${path} is valid; number of categories: ${list.length}`);
+  } catch (error) {
+    if (!(error instanceof CategoryFileError)) throw error;
+    return fail(`${path}: ${error.problems.join('; ')}`);
+  }
 }
 
 function isLoopback(host: string): boolean {

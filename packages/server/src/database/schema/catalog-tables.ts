@@ -3,7 +3,12 @@
  * them.
  */
 import type { LineItem, LineItems } from '../../catalog/line-items.ts';
-import type { Product, ProductContent } from '../../catalog/product.ts';
+import {
+  DEFAULT_IS_TAXABLE,
+  type Product,
+  type ProductContent,
+  type RequestedContent,
+} from '../../catalog/product.ts';
 import { fold } from '../../validation/text.ts';
 
 export interface ProductRow {
@@ -13,7 +18,9 @@ export interface ProductRow {
   product_id: string;
   /** The title, folded for searches. */
   folded_title: string;
-  /** JSON of the ProductContent. */
+  /** The `categoryID` of the content, for the filter of lists. */
+  category_id: string | null;
+  /** JSON of the ProductContent. Rows from before schema 0008 have no `isTaxable`. */
   content: string;
   created_on: number;
   updated_on: number;
@@ -58,7 +65,7 @@ export function productFromRow(row: ProductRow): Product {
   return {
     productID: row.product_id,
     accountID: row.account_id,
-    content: JSON.parse(row.content) as ProductContent,
+    content: { isTaxable: DEFAULT_IS_TAXABLE, ...(JSON.parse(row.content) as RequestedContent) },
     createdOn: new Date(row.created_on),
     updatedOn: new Date(row.updated_on),
     ...(row.disabled_on === null ? {} : { disabledOn: new Date(row.disabled_on) }),
@@ -67,7 +74,11 @@ export function productFromRow(row: ProductRow): Product {
 
 /** The columns of a product's content. */
 export function columnsOfProduct(content: ProductContent) {
-  return { folded_title: fold(content.title), content: JSON.stringify(content) };
+  return {
+    folded_title: fold(content.title),
+    category_id: content.categoryID ?? null,
+    content: JSON.stringify(content),
+  };
 }
 
 export function lineItemsFromRow(row: LineItemsRow): LineItems {

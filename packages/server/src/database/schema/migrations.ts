@@ -12,6 +12,7 @@ import { catalogMigration } from './0004-catalog.ts';
 import { focalPointsMigration } from './0005-focal-points.ts';
 import { maintenanceMigration } from './0006-maintenance.ts';
 import { libraryMigration } from './0007-library.ts';
+import { productCategoriesMigration } from './0008-product-categories.ts';
 import type { MigrationDialect } from './migration.ts';
 import type { Schema } from './tables.ts';
 
@@ -30,6 +31,7 @@ export function migrationsFor(dialect: MigrationDialect): Record<string, Migrati
     '0005-focal-points': focalPointsMigration,
     '0006-maintenance': maintenanceMigration,
     '0007-library': libraryMigration,
+    '0008-product-categories': productCategoriesMigration,
   };
 }
 

@@ -7,7 +7,7 @@ import { type Actor, type AuditAction, requireActor } from '../../access/audit.t
 import type { Page } from '../../access/records.ts';
 import { type AssignmentRefusals, refusalsOf } from '../../catalog/assignment.ts';
 import type { LineItems } from '../../catalog/line-items.ts';
-import { imagesOf, type Product, type ProductContent } from '../../catalog/product.ts';
+import { imagesOf, type Product, type RequestedContent } from '../../catalog/product.ts';
 import type {
   AccountCatalog,
   LineItemsInsertOutcome,
@@ -15,6 +15,7 @@ import type {
   NewProduct,
   ProductChangeOutcome,
   ProductDisableOutcome,
+  ProductFilter,
   ProductInsertOutcome,
 } from '../../catalog/records.ts';
 import { type Database, lockAccount, runTransaction, translateErrors } from '../dialect.ts';
@@ -65,15 +66,22 @@ export class SqlAccountCatalog implements AccountCatalog {
     });
   }
 
-  replaceProduct(productID: string, content: ProductContent, updatedOn: Date): Promise<ProductChangeOutcome> {
+  replaceProduct(
+    productID: string,
+    requested: RequestedContent,
+    updatedOn: Date,
+  ): Promise<ProductChangeOutcome> {
     return runTransaction(this.#database, async (trx): Promise<ProductChangeOutcome> => {
       // An unknown account has no products, so the next statement gives `not-found`.
       await lockAccount(this.#database, trx, this.#accountID);
       const before = await this.#row(trx, productID);
       if (before === undefined) return { kind: 'not-found' };
       if (before.disabled_on !== null) return { kind: 'disabled' };
-      const refusals = await this.#refusals(trx, [...imagesOf(content)], before);
+      const refusals = await this.#refusals(trx, [...imagesOf(requested)], before);
       if (refusals.size > 0) return { kind: 'refused', refusals };
+      // Read under the lock of the account: a concurrent update may have set it.
+      const { isTaxable } = productFromRow(before).content;
+      const content = { isTaxable, ...requested };
 
       const columns = { ...columnsOfProduct(content), updated_on: updatedOn.getTime() };
       await this.#update(trx, before, columns);
@@ -108,7 +116,7 @@ export class SqlAccountCatalog implements AccountCatalog {
 
   listProducts(
     page: Page,
-    title?: string,
+    { title, categoryIDs }: ProductFilter = {},
     signal?: AbortSignal,
   ): Promise<{ products: Product[]; total: number }> {
     const list = async (db: Kysely<Schema>) => {
@@ -117,6 +125,7 @@ export class SqlAccountCatalog implements AccountCatalog {
         .where('account_id', '=', this.#accountID)
         .where('disabled_on', 'is', null);
       if (title !== undefined) query = query.where(containsText('folded_title', title));
+      if (categoryIDs !== undefined) query = query.where('category_id', 'in', categoryIDs);
       const { total } = await query
         .select(({ fn }) => fn.countAll<number>().as('total'))
         .executeTakeFirstOrThrow();
@@ -129,7 +138,7 @@ export class SqlAccountCatalog implements AccountCatalog {
         .execute();
       return { products: rows.map(productFromRow), total };
     };
-    // This is a search without a title too, because it counts the products that are not disabled.
+    // This is a search without a filter too, because it counts the products that are not disabled.
     return translateErrors(this.#database, () => this.#database.search(this.#accountID, signal, list));
   }
 

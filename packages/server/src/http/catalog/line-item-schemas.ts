@@ -10,6 +10,7 @@ import {
   MAX_QUANTITY,
 } from '../../catalog/line-items.ts';
 import { MAX_NAME_LENGTH } from '../../validation/json.ts';
+import { DEFAULT_PAGE, type PageSizes } from '../shared/paging.ts';
 import { COMMON_RESPONSES, DateTime, describeResponse, WRITE_RESPONSES } from '../shared/schemas.ts';
 import {
   accountID,
@@ -25,8 +26,8 @@ import {
   UUID,
 } from './product-schemas.ts';
 
-/** The most sets on a page. It is small because each set may show hundreds of images. */
-export const MAX_SETS_PER_PAGE = 50;
+/** The sets on a page. They are few because each set may show hundreds of images. */
+export const SET_PAGE_SIZES: PageSizes = { max: 50, default: DEFAULT_PAGE };
 
 const LineItemImageMetadata = Type.Object(shownImage, {
   $id: 'LineItemImageMetadata',
@@ -145,7 +146,7 @@ export const LineItemsParams = Type.Object({
   lineItemsID: Type.String({ description: 'The set of line items, a UUID.' }),
 });
 
-export const LineItemsListQuery = Type.Object(pageQuery('sets of line items', MAX_SETS_PER_PAGE));
+export const LineItemsListQuery = Type.Object(pageQuery('sets of line items', SET_PAGE_SIZES));
 
 export const LINE_ITEMS_RESPONSES = {
   create: {

@@ -14,7 +14,7 @@ import {
   LINE_ITEMS_RESPONSES,
   LineItemsListQuery,
   LineItemsParams,
-  MAX_SETS_PER_PAGE,
+  SET_PAGE_SIZES,
 } from './line-item-schemas.ts';
 import type { CatalogRoutes } from './products.ts';
 import { sendRecordProblem } from './record-problems.ts';
@@ -66,7 +66,7 @@ export function addLineItemRoutes(app: FastifyInstance, { catalog, baseURL }: Ca
     },
     async (request, reply) => {
       const accountID = accountOf(request);
-      const page = readPage(request.query, MAX_SETS_PER_PAGE);
+      const page = readPage(request.query, SET_PAGE_SIZES);
       const { records, images, total } = await catalog.listLineItems(accountID, page);
       const url = `${baseURL()}/accounts/${accountID}/line-items`;
       addPageHeaders(reply, { url, page, length: records.length, total });

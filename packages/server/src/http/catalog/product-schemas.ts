@@ -7,8 +7,11 @@ import { type TSchema, Type } from 'typebox';
 import { MAX_IMAGES_PER_LIST } from '../../catalog/assignment.ts';
 import { MAX_IMAGES_PER_PRODUCT, MAX_OPTION_GROUPS, MAX_OPTIONS } from '../../catalog/product.ts';
 import { MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH } from '../../validation/json.ts';
-import { MAX_SEARCH_LENGTH } from '../shared/paging.ts';
+import { MAX_PAGE, MAX_SEARCH_LENGTH, type PageSizes } from '../shared/paging.ts';
 import { COMMON_RESPONSES, DateTime, describeResponse, WRITE_RESPONSES } from '../shared/schemas.ts';
+
+/** A product is small, so a page without a count is as long as possible. */
+export const PRODUCT_PAGE_SIZES: PageSizes = { max: MAX_PAGE, default: MAX_PAGE };
 
 export const Name = (description: string) =>
   Type.String({ maxLength: MAX_NAME_LENGTH, minLength: 1, description: `${description} One line.` });
@@ -98,8 +101,17 @@ const ProductRequest = Type.Object(
     ...product,
     images: imageList('AssignProductImage'),
     optionGroups: groupList('CreateProductOptionGroup'),
+    isTaxable: Type.Optional(
+      Type.Boolean({
+        description:
+          'Whether a sale of the product may include tax. Absent: true for a new product, unchanged for an update.',
+      }),
+    ),
     categoryID: Type.Optional(
-      Type.String({ description: 'Must be absent: this server has no product categories.' }),
+      Type.String({
+        description:
+          'One of the categories of `GET /product-categories`. An update without it removes the category.',
+      }),
     ),
   },
   {
@@ -116,10 +128,30 @@ const ProductOptionGroup = Type.Object(
   { ...group, options: optionList('ProductOption') },
   { $id: 'ProductOptionGroup', description: 'A group of options.' },
 );
+const ProductCategory = Type.Object(
+  {
+    categoryID: Type.String({ description: 'Identifies the category.' }),
+    name: Type.String({ description: 'The short name of the category.' }),
+    fullName: Type.String({ description: 'The names from the top of the tree to the category.' }),
+    level: Type.Integer({ minimum: 1, description: 'The depth in the tree. 1: at the top.' }),
+    parentID: Type.Optional(Type.String({ description: 'The category above it. Absent at the top.' })),
+  },
+  { $id: 'ProductCategory', description: 'A product category. The categories form a tree.' },
+);
+const ProductCategories = Type.Object(
+  {
+    categories: Type.Array(ref('ProductCategory'), {
+      description: 'All categories, in the order of the file.',
+    }),
+  },
+  { $id: 'ProductCategories', description: 'The product categories of the server.' },
+);
 const Product = Type.Object(
   {
     productID: UUID('Identifies the product within its account.'),
     ...product,
+    isTaxable: Type.Boolean({ description: 'Whether a sale of the product may include tax.' }),
+    category: Type.Optional(ref('ProductCategory')),
     images: imageList('ProductImageMetadata'),
     optionGroups: groupList('ProductOptionGroup'),
     createdOn: DateTime('When the product was created.'),
@@ -163,6 +195,7 @@ const ProductRequestError = Type.Object(
     basePrice: Type.Optional(ref('AmountDecimalValidationError')),
     images: errorsByIndex(ref('AssignProductImageValidationError'), 'images'),
     optionGroups: errorsByIndex(ref('ProductOptionGroupValidationError'), 'option groups'),
+    isTaxable: ErrorText('isTaxable'),
     categoryID: ErrorText('the category'),
   },
   {
@@ -181,6 +214,8 @@ export const PRODUCT_SCHEMAS = [
   ProductRequest,
   ProductOption,
   ProductOptionGroup,
+  ProductCategory,
+  ProductCategories,
   Product,
   AmountError,
   AssignProductImageError,
@@ -194,13 +229,13 @@ export const ProductParams = Type.Object({
   accountID,
   productID: Type.String({ description: 'The product, a UUID.' }),
 });
-export const pageQuery = (subject: string, max: number) => ({
+export const pageQuery = (subject: string, sizes: PageSizes) => ({
   skip: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: `How many ${subject} to skip.` })),
   count: Type.Optional(
     Type.Integer({
       minimum: 1,
-      default: 20,
-      description: `The most ${subject} to return. Values above ${max} count as ${max}.`,
+      default: sizes.default,
+      description: `The most ${subject} to return. Values above ${sizes.max} count as ${sizes.max}.`,
     }),
   ),
 });
@@ -215,10 +250,10 @@ export const ProductListQuery = Type.Object({
   category: Type.Optional(
     Type.String({
       description:
-        'Only products of this category. This server has no product categories, so any value returns an empty list.',
+        'Only products of the category with this ID, and of all categories below it. An unknown ID matches nothing.',
     }),
   ),
-  ...pageQuery('products', 200),
+  ...pageQuery('products', PRODUCT_PAGE_SIZES),
 });
 export const pageOf = (description: string, name: string) =>
   describeResponse(description, Type.Array(ref(name)), {
@@ -243,6 +278,10 @@ export const PRODUCT_RESPONSES = {
     ...WRITE_RESPONSES,
     409: describeResponse('The product is disabled.', ref('GenericError')),
     422: invalidProduct,
+  },
+  categories: {
+    200: describeResponse('All product categories.', ref('ProductCategories')),
+    ...COMMON_RESPONSES,
   },
   disable: { 204: describeResponse('The product is disabled.'), ...COMMON_RESPONSES },
 } as const;

@@ -10,8 +10,10 @@ import { shownImagesJSON } from '../images/json.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { AccountParams, VersionHeader } from '../shared/schemas.ts';
-import { PRODUCT_RESPONSES, ProductListQuery, ProductParams } from './product-schemas.ts';
+import { PRODUCT_PAGE_SIZES, PRODUCT_RESPONSES, ProductListQuery, ProductParams } from './product-schemas.ts';
 import { sendRecordProblem } from './record-problems.ts';
+
+type CategoriesJSON = { categories: readonly components['schemas']['ProductCategory'][] };
 
 export interface CatalogRoutes {
   readonly catalog: Catalog;
@@ -22,6 +24,9 @@ export interface CatalogRoutes {
 export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: CatalogRoutes): void {
   const tags = ['Products'];
   const body = { $ref: 'ProductRequest#' };
+  /** The JSON of a product with the current metadata of its images. Absent fields are left out. */
+  const toJSON = (product: Product, images: ShownImages) =>
+    productJSON(product, { images, catalog, baseURL });
 
   app.post<{ Params: Static<typeof AccountParams> }>(
     '/accounts/:accountID/products',
@@ -45,7 +50,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
         actorOf(request),
         request.body,
       );
-      return reply.code(201).send(productJSON(record, images, baseURL()));
+      return reply.code(201).send(toJSON(record, images));
     },
   );
 
@@ -67,16 +72,19 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
     async (request, reply) => {
       const accountID = accountOf(request);
       const { query } = request;
-      const page = readPage(query);
+      const page = readPage(query, PRODUCT_PAGE_SIZES);
       const title = readSearch('title', query.title);
-      // This server has no product categories, so a filter by category matches nothing.
-      const inCategory = query.category !== undefined && query.category !== '';
-      const { records, images, total } = inCategory
-        ? { records: [], images: new Map(), total: 0 }
-        : await catalog.listProducts(accountID, page, title, request.abortSignal);
+      const category = query.category || undefined;
+      const filters = { title, category };
+      const { records, images, total } = await catalog.listProducts(
+        accountID,
+        page,
+        filters,
+        request.abortSignal,
+      );
       const url = `${baseURL()}/accounts/${accountID}/products`;
-      addPageHeaders(reply, { url, page, length: records.length, total, filters: { title } });
-      return records.map((product) => productJSON(product, images, baseURL()));
+      addPageHeaders(reply, { url, page, length: records.length, total, filters });
+      return records.map((product) => toJSON(product, images));
     },
   );
 
@@ -96,7 +104,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
     },
     async (request) => {
       const { record, images } = await catalog.getProduct(accountOf(request), request.params.productID);
-      return productJSON(record, images, baseURL());
+      return toJSON(record, images);
     },
   );
 
@@ -108,7 +116,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
         operationId: 'updateProduct',
         summary: 'Update a product',
         description:
-          'Replaces the whole product. Absent optional fields are removed. The product may keep a disabled image that it already shows, but cannot add one.',
+          'Replaces the whole product. Absent optional fields are removed, but isTaxable stays. The product may keep a disabled image that it already shows, but cannot add one.',
         tags,
         params: ProductParams,
         headers: VersionHeader,
@@ -125,7 +133,7 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
         productID,
         request.body,
       );
-      return productJSON(record, images, baseURL());
+      return toJSON(record, images);
     },
   );
 
@@ -149,27 +157,52 @@ export function addProductRoutes(app: FastifyInstance, { catalog, baseURL }: Cat
       return reply.code(204).send();
     },
   );
+
+  // Made with the first request. The list may be long, and it never changes.
+  let categoriesJSON: string | undefined;
+  app.get(
+    '/product-categories',
+    {
+      config: { scope: 'products.read' },
+      schema: {
+        operationId: 'listProductCategories',
+        summary: 'List product categories',
+        description: 'Returns all product categories. They are the same for all accounts.',
+        tags,
+        headers: VersionHeader,
+        response: PRODUCT_RESPONSES.categories,
+      },
+    },
+    async (_request, reply) => {
+      const { list } = catalog.categories;
+      categoriesJSON ??= JSON.stringify({ categories: list } satisfies CategoriesJSON);
+      return reply.type('application/json; charset=utf-8').send(categoriesJSON);
+    },
+  );
 }
 
-/** The JSON of a product with the current metadata of its images. Absent fields are left out. */
 function productJSON(
   product: Product,
-  images: ShownImages,
-  baseURL: string,
+  { catalog, baseURL, images }: CatalogRoutes & { readonly images: ShownImages },
 ): components['schemas']['Product'] {
-  const { title, description, basePrice, imageIDs, optionGroups } = product.content;
+  const { title, description, basePrice, isTaxable, categoryID, imageIDs, optionGroups } = product.content;
+  // The operator's file may have lost the category. The product shows it again when the file has it again.
+  const category = categoryID === undefined ? undefined : catalog.categories.find(categoryID);
+  const base = baseURL();
   return {
     productID: product.productID,
     title,
     ...(description !== undefined && { description }),
     basePrice,
-    ...shownImagesJSON(imageIDs, images, baseURL),
+    isTaxable,
+    ...(category && { category }),
+    ...shownImagesJSON(imageIDs, images, base),
     ...(optionGroups.length > 0 && {
       optionGroups: optionGroups.map((group) => ({
         ...group,
         options: group.options.map(({ imageIDs: optionImageIDs, ...option }) => ({
           ...option,
-          ...shownImagesJSON(optionImageIDs, images, baseURL),
+          ...shownImagesJSON(optionImageIDs, images, base),
         })),
       })),
     }),

@@ -20,8 +20,18 @@ export interface PageQuery {
   readonly count?: number;
 }
 
-export function readPage({ skip, count }: PageQuery, max = MAX_PAGE): Page {
-  return { skip: Math.min(skip ?? 0, MAX_SKIP), count: Math.min(count ?? DEFAULT_PAGE, max) };
+/** How many elements a page of a list has. */
+export interface PageSizes {
+  /** The most elements of a page. */
+  readonly max: number;
+  /** The elements of a page if the request gives no count. */
+  readonly default: number;
+}
+
+export const PAGE_SIZES: PageSizes = { max: MAX_PAGE, default: DEFAULT_PAGE };
+
+export function readPage({ skip, count }: PageQuery, sizes: PageSizes = PAGE_SIZES): Page {
+  return { skip: Math.min(skip ?? 0, MAX_SKIP), count: Math.min(count ?? sizes.default, sizes.max) };
 }
 
 /**

@@ -198,3 +198,19 @@ test('recognizes filesystems that several machines may share', () => {
     assert.equal(networkFilesystem(local), undefined);
   }
 });
+
+test('fails for a file of product categories with problems, and names all of them', async () => {
+  const path = join(folder, 'categories.json');
+  const check = async () =>
+    (await checkTexts({ VITRINE_DATA: join(folder, 'shop'), VITRINE_PRODUCT_CATEGORIES: path }))[
+      'product categories'
+    ];
+  assert.match((await check()) ?? '', /^fail: .*categories\.json: it cannot be read: ENOENT/);
+  writeFileSync(path, '[{"categoryID": "a", "name": ""}, {"name": "B"}]');
+  assert.equal(
+    await check(),
+    `fail: ${path}: categories[0].name must not be blank; categories[1].categoryID is required`,
+  );
+  writeFileSync(path, '[{"categoryID": "a", "name": "A"}]');
+  assert.equal(await check(), `ok: ${path} is valid; number of categories: 1`);
+});

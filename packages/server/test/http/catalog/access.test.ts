@@ -122,6 +122,21 @@ describe('the routes of the catalogue', () => {
     });
   }
 
+  test('GET /product-categories requires products.read, for any account', async () => {
+    const get = async (authorization?: string) =>
+      (
+        await fetch(`${server.url}/product-categories`, {
+          ...(authorization !== undefined && { headers: { authorization } }),
+        })
+      ).status;
+    assert.equal(await get(), 401);
+    assert.equal(await get(basic('products.read', 'wrong')), 401);
+    for (const scope of SINGLE_SCOPES) {
+      assert.equal(await get(basic(scope, 'secret')), scope === 'products.read' ? 200 : 403, scope);
+    }
+    assert.equal(await get(basic('other', 'secret')), 200);
+  });
+
   test('treat images and products of another account like unknown ones, and list only their own', async () => {
     const [mine, theirs] = [idsByAccount[ACCOUNT] ?? {}, idsByAccount[OTHER] ?? {}];
     const other = basic('other', 'secret');

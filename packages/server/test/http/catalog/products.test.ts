@@ -64,6 +64,7 @@ describe('a product over HTTP', () => {
       title: 'Lemonade',
       description: '**Sweet** `<b>`',
       basePrice: PRICE,
+      isTaxable: true,
       images: [shownJSON(one), shownJSON(two)],
       optionGroups: [
         {
@@ -93,6 +94,7 @@ describe('a product over HTTP', () => {
     assert.deepEqual(Object.keys(plain).sort(), [
       'basePrice',
       'createdOn',
+      'isTaxable',
       'productID',
       'title',
       'updatedOn',
@@ -170,6 +172,34 @@ describe('a product over HTTP', () => {
     );
   });
 
+  test('says whether it is taxable, and keeps that in an update that does not say it', async () => {
+    const body = { title: 'Book', basePrice: PRICE };
+    const { productID, isTaxable } = await create({ isTaxable: false });
+    assert.equal(isTaxable, false);
+    const path = `${PATH}/${productID}`;
+    for (const [changes, expected] of [
+      [{}, false],
+      [{ isTaxable: null }, false],
+      [{ isTaxable: true }, true],
+      [{}, true],
+    ] as const) {
+      const changed = await send('PUT', path, { ...body, ...changes });
+      assert.deepEqual([changed.status, changed.body.isTaxable], [200, expected]);
+    }
+    for (const [method, to] of [
+      ['POST', PATH],
+      ['PUT', path],
+    ] as const) {
+      for (const wrong of ['true', 1, []]) {
+        const refused = await send(method, to, { ...body, isTaxable: wrong });
+        assert.deepEqual(
+          [refused.status, refused.body],
+          [422, { isTaxable: 'isTaxable must be true or false' }],
+        );
+      }
+    }
+  });
+
   test('may keep a disabled image in an update, but cannot add one', async () => {
     const [assigned, unassigned] = [await upload(), await upload()];
     const { productID } = await create({ images: [{ imageID: assigned.imageID }] });
@@ -240,10 +270,22 @@ describe('the list of products', () => {
     assert.deepEqual(listedTitles, titles.slice(0, 3).reverse());
   });
 
-  test('is empty for any category, because no product has one', async () => {
-    const { status, headers, body } = await send('GET', `${PATH}?category=food`);
-    assert.deepEqual([status, body, headers.get('x-total-count')], [200, [], '0']);
-    assert.equal((await send('GET', `${PATH}?category=&title=`)).body.length > 0, true);
+  test('has 200 products on a page without a count, and at most 200', async () => {
+    const other = await server.send('POST', '/accounts', { displayName: 'Many products' });
+    const path = `/accounts/${other.body.accountID}/products`;
+    for (let i = 0; i < 201; i += 1) await send('POST', path, { title: `Product ${i}`, basePrice: PRICE });
+    for (const [query, length] of [
+      ['', 200],
+      ['?count=201', 200],
+      ['?count=2', 2],
+      ['?skip=200', 1],
+    ] as const) {
+      const { body, headers } = await send('GET', `${path}${query}`);
+      assert.equal(body.length, length, query);
+      assert.equal(headers.get('x-total-count'), '201');
+    }
+    const link = (await send('GET', path)).headers.get('link') ?? '';
+    assert.match(link, /\?skip=200&count=200>; rel="next"$/);
   });
 
   test('refuses invalid pages and search texts', async () => {
