@@ -1,7 +1,7 @@
 /**
  * The Image, its Original, and the rules that need only their values.
  */
-import { textProblem } from './validation/text.ts';
+import { parseText } from './validation/text.ts';
 
 /** The largest accepted original, in bytes: exactly 16 MiB. */
 export const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;
@@ -217,12 +217,11 @@ export type AltTextResult =
 
 /**
  * Checks an alt text from a client. Absent, `null` and the empty string mean none.
- * Limits: 2 000 code points, well-formed Unicode, no control characters except newline and tab.
+ * Limits: 2 000 code points, well-formed Unicode, no control characters except line breaks and tab.
  */
 export function parseAltText(value: unknown): AltTextResult {
   if (value === undefined || value === null || value === '') return { ok: true, altText: undefined };
   if (typeof value !== 'string') return { ok: false, reason: 'altText must be a string' };
-  const reason = textProblem('altText', value, { max: MAX_ALT_TEXT_LENGTH, controls: 'text' });
-  if (reason !== undefined) return { ok: false, reason };
-  return { ok: true, altText: value };
+  const result = parseText('altText', value, { max: MAX_ALT_TEXT_LENGTH, controls: 'text' });
+  return result.ok ? { ok: true, altText: result.text } : result;
 }

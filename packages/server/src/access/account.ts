@@ -119,8 +119,9 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u206
 export function parseName(value: unknown): { readonly name: string } | { readonly reason: string } {
   if (typeof value !== 'string') return { reason: 'must be a string' };
   if (!value.isWellFormed()) return { reason: 'must be valid Unicode: it contains a lone surrogate' };
-  if (CONTROL.test(value)) return { reason: 'must not contain control characters or text direction marks' };
   const name = value.trim();
+  if (/[\r\n]/.test(name)) return { reason: 'must be one line: it has a line break' };
+  if (CONTROL.test(name)) return { reason: 'must not contain control characters or text direction marks' };
   const length = [...name].length;
   if (length >= 1 && length <= MAX_NAME_LENGTH) return { name };
   return { reason: `must be 1 to ${MAX_NAME_LENGTH} characters long` };

@@ -2,7 +2,7 @@
  * Reads fields of untyped JSON: names, descriptions, numbers and lists. Each problem is added to the
  * violations. The returned value may be used only if there is no violation.
  */
-import { type TextRules, textProblem } from './text.ts';
+import { parseText, type TextRules } from './text.ts';
 import type { Path, Violations } from './violations.ts';
 
 /** The longest title or name, in Unicode code points. */
@@ -44,14 +44,11 @@ export function readDescription(
   if (value === undefined || value === null || value === '') return undefined;
   if (typeof value !== 'string') violations.add(path, 'description must be a string');
   else {
-    const problem = textProblem('description', value, {
-      max: MAX_DESCRIPTION_LENGTH,
-      controls: 'document',
-    });
+    const result = parseText('description', value, { max: MAX_DESCRIPTION_LENGTH, controls: 'text' });
     // The rule may parse the text, so it runs only within the limits.
-    const reason = problem ?? prefixed('description', rule(value));
+    const reason = result.ok ? prefixed('description', rule(result.text)) : result.reason;
     if (reason !== undefined) violations.add(path, reason);
-    return value;
+    return result.ok ? result.text : undefined;
   }
   return undefined;
 }
@@ -102,10 +99,10 @@ function readText(value: unknown, path: Path, rules: TextRules, violations: Viol
   if (value === undefined || value === null) violations.add(path, `${name} is required`);
   else if (typeof value !== 'string') violations.add(path, `${name} must be a string`);
   else {
-    const reason =
-      textProblem(name, value, rules) ?? (value.trim() === '' ? `${name} must not be blank` : undefined);
-    if (reason !== undefined) violations.add(path, reason);
-    return value;
+    const result = parseText(name, value, rules);
+    if (!result.ok) violations.add(path, result.reason);
+    else if (result.text.trim() === '') violations.add(path, `${name} must not be blank`);
+    else return result.text;
   }
   return undefined;
 }

@@ -3,29 +3,42 @@
  */
 
 export interface TextRules {
-  /** The most Unicode code points. */
+  /** The most Unicode code points. A line break counts as one. */
   readonly max: number;
-  /**
-   * The allowed control characters. `none`: none. `text`: newline and tab. `document`: also carriage return.
-   */
-  readonly controls: 'none' | 'text' | 'document';
+  /** The allowed control characters. `none`: none, so the text has one line. `text`: newline and tab. */
+  readonly controls: 'none' | 'text';
 }
+
+/** A valid text, or the reason why it is rejected: a sentence that begins with the name of the field. */
+export type TextResult =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly reason: string };
 
 // C0, DEL and C1. PostgreSQL also rejects NUL.
 const CONTROLS = {
   none: { pattern: /[\u0000-\u001f\u007f-\u009f]/, except: '' },
   text: { pattern: /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/, except: ' other than newline and tab' },
-  document: {
-    pattern: /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/,
-    except: ' other than line breaks and tab',
-  },
 } as const;
+
+/**
+ * Checks a text from a client. Every text of several lines must pass here: the result has a newline for each
+ * line break of another system (CRLF and CR). Forms of browsers always send CRLF.
+ */
+export function parseText(name: string, input: string, rules: TextRules): TextResult {
+  const text = rules.controls === 'text' ? input.replace(/\r\n?/g, '\n') : input;
+  const reason = textProblem(name, text, rules);
+  return reason === undefined ? { ok: true, text } : { ok: false, reason };
+}
 
 /** Why a record may not contain the text, as a sentence that begins with `name`; undefined if it may. */
 export function textProblem(name: string, text: string, rules: TextRules): string | undefined {
   if (!text.isWellFormed()) return `${name} must be valid Unicode: it holds a lone surrogate`;
   const { pattern, except } = CONTROLS[rules.controls];
-  if (pattern.test(text)) return `${name} must not hold control characters${except}`;
+  if (pattern.test(text)) {
+    return rules.controls === 'none' && /[\r\n]/.test(text)
+      ? `${name} must be one line: it has a line break`
+      : `${name} must not hold control characters${except}`;
+  }
   // A text has at most as many code points as UTF-16 units, so short texts need no count.
   const length = text.length <= rules.max ? text.length : [...text].length;
   if (length > rules.max) {

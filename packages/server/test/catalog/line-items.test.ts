@@ -71,7 +71,7 @@ describe('a set of line items', () => {
           options: {
             0: {
               quantity: 'quantity must be a whole number from 1 to 2147483647',
-              group: 'group must not hold control characters',
+              group: 'group must be one line: it has a line break',
               imageIDs: { 0: unknown },
             },
             1: { priceModifier: { currency: 'currency must be USD, the currency of basePrice' } },

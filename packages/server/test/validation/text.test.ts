@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { fold, textProblem } from '../../src/validation/text.ts';
+import { fold, parseText, textProblem } from '../../src/validation/text.ts';
 
 describe('folding', () => {
   test('gives the same form to texts that differ only in case, in every script with case', () => {
@@ -65,13 +65,37 @@ describe('a text', () => {
   });
 
   test('is rejected if it has a control character that its rules do not allow', () => {
-    const kinds = { none: '', text: '\n\t', document: '\n\t\r' } as const;
+    const kinds = { none: '', text: '\n\t' } as const;
     for (const [controls, allowed] of Object.entries(kinds)) {
       for (const code of [...Array(0x20).keys(), 0x7f, 0x80, 0x9f]) {
         const character = String.fromCharCode(code);
         const problem = textProblem('x', `a${character}b`, { max: 9, controls: controls as 'none' });
         assert.equal(problem === undefined, allowed.includes(character), `${controls} ${code}`);
       }
+    }
+  });
+
+  test('has a newline for each line break of another system', () => {
+    const rules = { max: 20, controls: 'text' } as const;
+    for (const [input, text] of [
+      ['a\r\nb', 'a\nb'],
+      ['a\rb', 'a\nb'],
+      ['a\nb', 'a\nb'],
+      ['\r\n\r\r\n', '\n\n\n'],
+      ['a\n\rb', 'a\n\nb'],
+      ['\ta\r', '\ta\n'],
+    ] as const) {
+      assert.deepEqual(parseText('x', input, rules), { ok: true, text });
+    }
+    // A line break counts as one character.
+    assert.equal(parseText('x', '\r\n'.repeat(20), rules).ok, true);
+    assert.equal(parseText('x', '\r\n'.repeat(21), rules).ok, false);
+  });
+
+  test('of one line is rejected if it has a line break of any system', () => {
+    for (const input of ['a\nb', 'a\r\nb', 'a\rb']) {
+      const reason = 'title must be one line: it has a line break';
+      assert.deepEqual(parseText('title', input, { max: 9, controls: 'none' }), { ok: false, reason });
     }
   });
 

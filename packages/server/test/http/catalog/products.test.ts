@@ -101,6 +101,19 @@ describe('a product over HTTP', () => {
     ]);
   });
 
+  test('has newlines for the line breaks of other systems in its descriptions', async () => {
+    const text = 'One\r\n\r\ntwo\rthree';
+    const option = { name: 'Mug', description: text };
+    const group = { name: 'Set', description: text, minSelect: 0, maxSelect: 1, options: [option] };
+    const product = await create({ title: 'Lines', description: text, optionGroups: [group] });
+    const [shown] = product.optionGroups ?? [];
+    const expected = 'One\n\ntwo\nthree';
+    assert.deepEqual(
+      [product.description, shown?.description, shown?.options[0]?.description],
+      [expected, expected, expected],
+    );
+  });
+
   test('is replaced as a whole; once disabled it can be read, but not changed or listed', async () => {
     const { productID, createdOn } = await create({ title: 'to be changed', description: 'x' });
     const path = `${PATH}/${productID}`;

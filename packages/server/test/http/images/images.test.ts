@@ -60,6 +60,14 @@ describe('upload', () => {
     assert.equal(await altText(7, { altText: null }), undefined);
   });
 
+  test('has newlines for the line breaks of other systems, in a form and in JSON', async () => {
+    const image = await server.addImage(await picture(120), { metadata: { altText: 'a\r\nb\rc' } });
+    assert.equal(image.altText, 'a\nb\nc');
+    const path = `/accounts/${ACCOUNT}/images/${image.imageID}/metadata`;
+    const updated = await server.send('PUT', path, { altText: 'd\re\r\n' });
+    assert.deepEqual([updated.status, updated.body.altText], [200, 'd\ne\n']);
+  });
+
   test('refuses metadata that is not JSON with 400, and wrong types with 422 and the field', async () => {
     const bytes = await picture(8);
     for (const metadata of ['{altText: 1}', '', 'A lamp']) {
