@@ -3,11 +3,12 @@
  * It must run before any decoder, because the limits of decoders do not cover compressed text, scans and
  * frames.
  */
-import { IMAGE_FORMAT_NAMES, type ImageFormat } from '../../image.ts';
+import type { ImageFormat } from '../../image.ts';
 import { walkJpeg } from './jpeg.ts';
 import { type CheckedPicture, Refusal } from './limits.ts';
 import { walkPng } from './png.ts';
 import { PNG_SIGNATURE } from './png-chunk.ts';
+import { describeUnsupported } from './unsupported.ts';
 import { walkWebp } from './webp.ts';
 
 const WALKS: Readonly<Record<ImageFormat, (file: Buffer) => Omit<CheckedPicture, 'format'>>> = {
@@ -37,6 +38,6 @@ export function sniffFormat(file: Buffer): ImageFormat | undefined {
  */
 export function walkPicture(file: Buffer): CheckedPicture {
   const format = sniffFormat(file);
-  if (format === undefined) throw new Refusal(`the file is not a ${IMAGE_FORMAT_NAMES} picture`);
+  if (format === undefined) throw new Refusal(describeUnsupported(file));
   return { format, ...WALKS[format](file) };
 }

@@ -268,6 +268,14 @@ describe('a picture', () => {
     await assertUnchanged();
   });
 
+  test('with no bytes gets 422 that says so', async () => {
+    const response = await server.upload(Buffer.alloc(0));
+    assert.equal(response.status, 422);
+    const image = 'the file is empty: send a PNG, JPEG or WebP picture';
+    assert.deepEqual(await response.json(), { image });
+    await assertUnchanged();
+  });
+
   test('with too many pixels gets 422 before it is decoded', async () => {
     const bytes = blackPng(10_001, 10_000);
     const response = await server.upload(bytes);

@@ -6,7 +6,7 @@ import * as pictures from '../../support/pictures.ts';
 import { acceptedOrRefused, refused, type Specimen } from './specimen.ts';
 
 const DAMAGED = /damaged|incomplete|missing|sizes must be equal|not the size/;
-const OTHER_FORMAT = /not a PNG, JPEG or WebP picture/;
+const OTHER_FORMAT = /^the file is .*PNG, JPEG or WebP/;
 
 const VALID: Readonly<Record<string, () => Promise<Buffer>>> = {
   'baseline JPEG': () => pictures.jpeg(),
