@@ -1596,7 +1596,7 @@ export interface operations {
     getPublicImage: {
         parameters: {
             query?: {
-                /** @description WxH in pixels, each capped at 2048. If one is 0, the image is scaled in proportion to the other. 0x0 is the size of the image itself, bounded by 2048. */
+                /** @description WxH in pixels, each capped at 2048. If one is 0, the image is scaled in proportion to the other. If the scaled side would be longer than 2048, both shrink in proportion: 800x0 of an image of 1080x12000 is 184x2048. 0x0 is the size of the image itself, bounded by 2048 in the same way. */
                 size?: string;
                 /** @description cover (default): exactly the size, cropped. contain: within the size, not cropped. */
                 fit?: "cover" | "contain";
@@ -1606,7 +1606,7 @@ export interface operations {
                 format?: "webp" | "jpeg" | "png" | "avif";
                 /** @description Encoder quality. PNG is lossless and ignores it. */
                 quality?: number;
-                /** @description Device pixels for each pixel of the size. Default: 1. */
+                /** @description Device pixels for each pixel of the size, as `window.devicePixelRatio` of a browser. A decimal number with any number of digits. Below 1 it counts as 1, above 3 as 3. If a side would be longer than 2048, both sides shrink in proportion. Default: 1. */
                 dpr?: number;
             };
             header?: {

@@ -41,6 +41,9 @@ export interface DensitiesOptions extends Omit<ImageURLOptions, 'dpr' | 'size'> 
 const MAX_SIDE = 2_048;
 /** The longest side that a request may have, in pixels. The server clamps it to `MAX_SIDE`. */
 const MAX_REQUESTED_SIDE = 99_999;
+/** Device pixels per CSS pixel. The server takes a density outside of these for the nearest. */
+const MIN_DENSITY = 1;
+const MAX_DENSITY = 3;
 
 /**
  * Builds the public link of an image with delivery parameters. Other parameters of the link stay.
@@ -55,7 +58,7 @@ export function imageURL(link: string, options: ImageURLOptions = {}): string {
     position,
     format,
     quality: quality === undefined ? undefined : checkRange('quality', quality, 1, 100, true),
-    dpr: dpr === undefined ? undefined : checkRange('dpr', dpr, 1, 3),
+    dpr: dpr === undefined ? undefined : clampDensity(dpr),
   };
   const [beforeFragment = '', fragment] = splitOnce(link, '#');
   const [path = '', query = ''] = splitOnce(beforeFragment, '?');
@@ -101,7 +104,7 @@ function listDensityCandidates(
   const sides = formatSize(size).split('x').map(Number);
   // Rounded down to two decimals, because the link shows the number.
   const maxDensity = Math.max(1, Math.floor((MAX_SIDE / Math.max(1, ...sides)) * 100) / 100);
-  const clamped = dprs.map((dpr) => Math.min(maxDensity, checkRange('dprs', dpr, 1, 3)));
+  const clamped = dprs.map((dpr) => Math.min(maxDensity, checkRange('dprs', dpr, MIN_DENSITY, MAX_DENSITY)));
   return sortUnique(clamped).map((dpr) => `${imageURL(link, { ...options, size, dpr })} ${dpr}x`);
 }
 
@@ -131,6 +134,12 @@ function checkRange(field: string, value: number, min: number, max: number, inte
   throw new RangeError(
     `${field} must be a ${integer ? 'whole ' : ''}number from ${min} to ${max}, not ${value}`,
   );
+}
+
+/** The nearest density from 1 to 3. `window.devicePixelRatio` may be any positive number. */
+function clampDensity(dpr: number): number {
+  if (typeof dpr === 'number' && dpr > 0) return Math.min(MAX_DENSITY, Math.max(MIN_DENSITY, dpr));
+  throw new RangeError(`dpr must be a number above 0, not ${dpr}`);
 }
 
 function splitOnce(text: string, separator: string): [string, string?] {

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { before, describe, test } from 'node:test';
 import { type DeliveryParameters, imageURL, srcset } from '@vitrine/client';
 import { planRendition, type Transform } from '../../server/src/imaging/plan.ts';
+import { MAX_DPR, MIN_DPR } from '../../server/src/imaging/size.ts';
 
 const link = 'https://images.example.com/images/V1StGXR8_Z5jdHi6B-myT';
 
@@ -40,6 +41,17 @@ describe('imageURL', () => {
     assert.equal(imageURL('/images/x?size=10x10&v=2#top', { size: '20x20' }), '/images/x?size=20x20&v=2#top');
   });
 
+  test('takes each density that a browser reports, as the nearest from 1 to 3', () => {
+    for (const [reported, dpr] of [
+      [1.100000023841858, '1.100000023841858'],
+      [0.8999999761581421, '1'],
+      [4, '3'],
+      [Number.MIN_VALUE, '1'],
+    ] as const) {
+      assert.equal(imageURL(link, { dpr: reported }), `${link}?dpr=${dpr}`);
+    }
+  });
+
   test('rejects invalid options with the name of the option and its limits', () => {
     for (const [options, message] of [
       [{ size: '400' }, /size must be of the form WxH, each side from 0 to 99999, not "400"/],
@@ -49,7 +61,8 @@ describe('imageURL', () => {
       [{ size: { width: 100_000 } }, /size\.width/],
       [{ quality: 0 }, /quality must be a whole number from 1 to 100, not 0/],
       [{ quality: 101 }, /quality/],
-      [{ dpr: 4 }, /dpr must be a number from 1 to 3, not 4/],
+      [{ dpr: 0 }, /dpr must be a number above 0, not 0/],
+      [{ dpr: -1 }, /dpr/],
       [{ dpr: Number.NaN }, /dpr/],
     ] as const) {
       assert.throws(() => imageURL(link, options), { name: 'RangeError', message });
@@ -112,6 +125,7 @@ interface ParameterSchema {
   readonly default?: string;
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
 }
 
 describe('the limits of the link functions equal those of the server', () => {
@@ -155,12 +169,17 @@ describe('the limits of the link functions equal those of the server', () => {
     assert.equal(documented, schemas.get('size')?.default);
   });
 
-  test('in the range of quality and dpr', () => {
-    for (const name of ['quality', 'dpr'] as const) {
-      const { minimum = Number.NaN, maximum = Number.NaN } = schemas.get(name) ?? {};
-      assert.ok(accepts({ [name]: minimum }) && accepts({ [name]: maximum }), name);
-      assert.ok(!accepts({ [name]: minimum - 1 }) && !accepts({ [name]: maximum + 1 }), name);
-    }
+  test('in the range of quality', () => {
+    const { minimum = Number.NaN, maximum = Number.NaN } = schemas.get('quality') ?? {};
+    assert.ok(accepts({ quality: minimum }) && accepts({ quality: maximum }));
+    assert.ok(!accepts({ quality: minimum - 1 }) && !accepts({ quality: maximum + 1 }));
+  });
+
+  test('in the range of dpr, to which both clamp', () => {
+    assert.equal(schemas.get('dpr')?.exclusiveMinimum, 0);
+    assert.ok(!accepts({ dpr: 0 }));
+    assert.equal(imageURL(link, { dpr: MIN_DPR / 2 }), `${link}?dpr=${MIN_DPR}`);
+    assert.equal(imageURL(link, { dpr: MAX_DPR + 1 }), `${link}?dpr=${MAX_DPR}`);
   });
 
   test('in the longest side of a rendition', () => {

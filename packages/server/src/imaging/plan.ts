@@ -97,10 +97,7 @@ export function planRendition(
   format: OutputFormat,
   focalPoint?: FocalPoint,
 ): Plan {
-  const box = {
-    width: deviceSide(transform.width, transform.dpr),
-    height: deviceSide(transform.height, transform.dpr),
-  };
+  const box = deviceBox(transform);
   // Without a focal point, the centre is the best guess.
   const focus = (transform.position === 'focal' && focalPoint) || CENTER;
   const geometry = resolveGeometry(box, transform.fit, original, focus);
@@ -153,9 +150,15 @@ function isSmart(position: Position): position is 'attention' | 'entropy' {
   return position === 'attention' || position === 'entropy';
 }
 
-/** A requested side in device pixels, capped. 0 stays 0, because it means "in proportion". */
-function deviceSide(side: number, dpr: number): number {
-  return side === 0 ? 0 : clampSide(side * dpr);
+/**
+ * The requested box in device pixels. Each side is capped on its own first. The dpr then enlarges both sides
+ * by one factor. So the box has the same proportions for every dpr. 0 stays 0: it means "in proportion".
+ */
+function deviceBox({ width, height, dpr }: Transform): Size {
+  const box = { width: Math.min(MAX_SIDE, width), height: Math.min(MAX_SIDE, height) };
+  const factor = Math.min(dpr, MAX_SIDE / Math.max(1, box.width, box.height));
+  const enlarge = (side: number) => (side === 0 ? 0 : clampSide(side * factor));
+  return { width: enlarge(box.width), height: enlarge(box.height) };
 }
 
 function clampSide(side: number): number {

@@ -18,6 +18,10 @@ export const MAX_SIDE = 2_048;
 /** The longest side that a request may name, in pixels. The rendition is then capped at `MAX_SIDE`. */
 export const MAX_REQUESTED_SIDE = 99_999;
 
+/** Device pixels for one requested pixel. A request beyond these gets the nearest. */
+export const MIN_DPR = 1;
+export const MAX_DPR = 3;
+
 /** The form of a size, as the source of a regular expression. */
 export const SIZE_PATTERN = '^(0|[1-9][0-9]{0,4})x(0|[1-9][0-9]{0,4})$';
 

@@ -54,6 +54,7 @@ const transformOf = (size: string, options: Partial<Transform> = {}): Transform 
   assert.ok(parsed, size);
   return { ...parsed, fit: 'cover', position: 'center', dpr: 1, ...options };
 };
+const FOUR_BY_THREE: [number, number] = [4_000, 3_000];
 const sizeOf = ({ width, height }: Plan) => `${width}x${height}`;
 
 describe('a plan', () => {
@@ -75,20 +76,70 @@ describe('a plan', () => {
     );
   });
 
-  test('with both sides and cover has exactly that size, and caps each side separately after the dpr', () => {
+  test('with both sides and cover has exactly that size, and caps each side separately without a dpr', () => {
     fc.assert(
       fc.property(transforms, pictures, formats, (transform, original, format) => {
         fc.pre(transform.width > 0 && transform.height > 0 && transform.fit === 'cover');
-        const plan = planRendition(transform, original, format);
-        assert.equal(plan.width, Math.min(2_048, Math.round(transform.width * transform.dpr)));
-        assert.equal(plan.height, Math.min(2_048, Math.round(transform.height * transform.dpr)));
+        const plan = planRendition({ ...transform, dpr: 1 }, original, format);
+        assert.equal(plan.width, Math.min(2_048, transform.width));
+        assert.equal(plan.height, Math.min(2_048, transform.height));
       }),
     );
     assert.equal(sizeOf(planRendition(transformOf('99999x10'), picture(100, 100), 'webp')), '2048x10');
-    assert.equal(
-      sizeOf(planRendition(transformOf('400x300', { dpr: 3 }), picture(100, 100), 'webp')),
-      '1200x900',
+  });
+
+  test('with a dpr has the proportions that it has without, and the largest size up to 2048', () => {
+    const dprs = fc.oneof(fc.double({ min: 1, max: 3, noNaN: true }), fc.constantFrom(1, 1.5, 2, 3));
+    fc.assert(
+      fc.property(transforms, pictures, formats, dprs, (transform, original, format, dpr) => {
+        fc.pre(transform.width > 0 && transform.height > 0 && transform.fit === 'cover');
+        const single = planRendition({ ...transform, dpr: 1 }, original, format);
+        const plan = planRendition({ ...transform, dpr }, original, format);
+        const factor = Math.min(dpr, 2_048 / Math.max(single.width, single.height));
+        assert.ok(Math.abs(plan.width - single.width * factor) <= 0.5, sizeOf(plan));
+        assert.ok(Math.abs(plan.height - single.height * factor) <= 0.5, sizeOf(plan));
+      }),
+      { numRuns: 1_000 },
     );
+  });
+
+  for (const [size, dpr, expected, fit = 'cover', own = FOUR_BY_THREE] of [
+    ['400x300', 3, '1200x900'],
+    ['1600x900', 2, '2048x1152'],
+    ['1600x900', 3, '2048x1152'],
+    ['900x1600', 2, '1152x2048'],
+    ['1200x1200', 2, '2048x2048'],
+    ['2048x1', 3, '2048x1'],
+    ['2000x1000', 1.100000023841858, '2048x1024'],
+    ['400x300', 1.100000023841858, '440x330'],
+    ['333x333', 1.5, '500x500'],
+    ['1x1', 1.25, '1x1'],
+    // The box is capped to 2048x1000 first, as it is without a dpr.
+    ['4000x1000', 1, '2048x1000'],
+    ['4000x1000', 2, '2048x1000'],
+    ['99999x99999', 3, '2048x2048'],
+    ['800x0', 2, '1600x1200'],
+    ['1600x0', 2, '2048x1536'],
+    ['0x900', 2, '2048x1536'],
+    ['0x400', 3, '1600x1200'],
+    ['0x0', 3, '2048x1536'],
+    ['1600x900', 2, '1536x1152', 'contain'],
+    ['900x1600', 2, '1152x864', 'contain'],
+    ['1600x900', 1, '1200x900', 'contain'],
+    ['800x0', 1, '184x2048', 'cover', [1_080, 12_000]],
+    ['800x0', 2, '184x2048', 'cover', [1_080, 12_000]],
+  ] as [string, number, string, Fit?, [number, number]?][]) {
+    test(`of ${size} with ${fit} and dpr ${dpr} of a picture of ${own.join('x')} is ${expected}`, () => {
+      assert.equal(sizeOf(planRendition(transformOf(size, { dpr, fit }), picture(...own), 'webp')), expected);
+    });
+  }
+
+  test('has one key for all dprs that give the same box', () => {
+    const keyOf = (size: string, dpr: number) =>
+      planKey(planRendition(transformOf(size, { dpr }), picture(4_000, 3_000), 'webp'));
+    assert.equal(keyOf('400x300', 1.1), keyOf('400x300', 1.100000023841858));
+    assert.equal(keyOf('1600x900', 2), keyOf('1600x900', 3));
+    assert.equal(keyOf('400x300', 2), keyOf('800x600', 1));
   });
 
   test('that keeps the proportions is off by at most one pixel on each side', () => {

@@ -10,7 +10,7 @@ import type { PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
 import { FORMATS, type OutputFormat } from '../../image.ts';
 import type { Transform } from '../../imaging/plan.ts';
-import { DEFAULT_SIZE, parseSize, SIZE_FORM } from '../../imaging/size.ts';
+import { DEFAULT_SIZE, MAX_DPR, MIN_DPR, parseSize, SIZE_FORM } from '../../imaging/size.ts';
 import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
 import { publicErrorPolicy } from '../shared/cache-policy.ts';
 import { isNotModified, lastModified, type Validators } from '../shared/conditional.ts';
@@ -128,7 +128,7 @@ function parseTransform(query: Static<typeof DeliveryQuery>): Transform {
     ...size,
     fit: query.fit ?? 'cover',
     position: query.position ?? 'center',
-    dpr: query.dpr ?? 1,
+    dpr: Math.min(MAX_DPR, Math.max(MIN_DPR, query.dpr ?? 1)),
     ...(query.quality !== undefined && { quality: query.quality }),
   };
 }

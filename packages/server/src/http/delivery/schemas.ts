@@ -4,7 +4,7 @@
 import { Type } from 'typebox';
 import { FORMATS, OUTPUT_FORMATS } from '../../image.ts';
 import { FITS, POSITIONS } from '../../imaging/plan.ts';
-import { DEFAULT_SIZE, MAX_SIDE, SIZE_PATTERN, writeSize } from '../../imaging/size.ts';
+import { DEFAULT_SIZE, MAX_DPR, MAX_SIDE, MIN_DPR, SIZE_PATTERN, writeSize } from '../../imaging/size.ts';
 import { COMMON_RESPONSES, choice, describeResponse } from '../shared/schemas.ts';
 
 export const PublicParams = Type.Object({
@@ -16,7 +16,7 @@ export const DeliveryQuery = Type.Object({
     Type.String({
       pattern: SIZE_PATTERN,
       default: writeSize(DEFAULT_SIZE),
-      description: `WxH in pixels, each capped at ${MAX_SIDE}. If one is 0, the image is scaled in proportion to the other. 0x0 is the size of the image itself, bounded by ${MAX_SIDE}.`,
+      description: `WxH in pixels, each capped at ${MAX_SIDE}. If one is 0, the image is scaled in proportion to the other. If the scaled side would be longer than ${MAX_SIDE}, both shrink in proportion: 800x0 of an image of 1080x12000 is 184x2048. 0x0 is the size of the image itself, bounded by ${MAX_SIDE} in the same way.`,
     }),
   ),
   fit: choice(FITS, 'cover (default): exactly the size, cropped. contain: within the size, not cropped.'),
@@ -34,9 +34,8 @@ export const DeliveryQuery = Type.Object({
   ),
   dpr: Type.Optional(
     Type.Number({
-      minimum: 1,
-      maximum: 3,
-      description: 'Device pixels for each pixel of the size. Default: 1.',
+      exclusiveMinimum: 0,
+      description: `Device pixels for each pixel of the size, as \`window.devicePixelRatio\` of a browser. A decimal number with any number of digits. Below ${MIN_DPR} it counts as ${MIN_DPR}, above ${MAX_DPR} as ${MAX_DPR}. If a side would be longer than ${MAX_SIDE}, both sides shrink in proportion. Default: 1.`,
     }),
   ),
 });

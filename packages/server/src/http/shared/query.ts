@@ -11,6 +11,7 @@ interface PropertySchema {
   readonly enum?: readonly string[];
   readonly pattern?: string;
   readonly minimum?: number;
+  readonly exclusiveMinimum?: number;
   readonly maximum?: number;
 }
 
@@ -46,13 +47,21 @@ export function compileQuery(schema: TSchema) {
 function convert(text: string, { type }: PropertySchema): unknown {
   // Any number of digits is accepted. Values beyond the safe integers become the largest one.
   if (type === 'integer') return /^\d+$/.test(text) ? Math.min(Number(text), Number.MAX_SAFE_INTEGER) : text;
-  if (type === 'number') return /^\d{1,6}(\.\d{1,6})?$/.test(text) ? Number(text) : text;
+  if (type === 'number') return /^\d+(\.\d+)?$/.test(text) ? toFiniteNumber(text) : text;
   return text;
 }
 
+/** The nearest number that a double can hold. It is 0 only for a decimal of zeros. */
+function toFiniteNumber(decimal: string): number {
+  const number = Math.min(Number(decimal), Number.MAX_VALUE);
+  return number === 0 && /[1-9]/.test(decimal) ? Number.MIN_VALUE : number;
+}
+
 /** The expected form, in words that follow "must be". */
-function describeForm({ type, enum: values, minimum, maximum, pattern }: PropertySchema): string {
+function describeForm(property: PropertySchema): string {
+  const { type, enum: values, minimum, exclusiveMinimum, maximum, pattern } = property;
   if (values) return `one of ${values.join(', ')}`;
+  if (exclusiveMinimum !== undefined) return `a decimal number above ${exclusiveMinimum}, such as 1.5`;
   if (type === 'integer' || type === 'number') {
     const kind = type === 'integer' ? 'a whole number' : 'a number';
     if (minimum === undefined) return kind;

@@ -92,6 +92,10 @@ describe('the size of a rendition', () => {
     ['is capped on each side separately', () => wide, '?size=99999x30', 2048, 30],
     ['fits inside for contain, unpadded', () => wide, '?size=100x100&fit=contain', 100, 50],
     ['is multiplied by dpr', () => wide, '?size=100x50&dpr=2', 200, 100],
+    ['keeps its proportions with a dpr', () => huge, '?size=1600x900&dpr=2', 2048, 1152],
+    ['is multiplied by a dpr of many digits', () => wide, '?size=100x50&dpr=1.100000023841858', 110, 55],
+    ['is that of dpr=3 beyond it', () => wide, '?size=100x50&dpr=4', 300, 150],
+    ['is that of dpr=1 below it', () => wide, '?size=100x50&dpr=0.5', 100, 50],
   ];
   for (const [name, image, query, width, height] of cases) {
     test(`${name}: ${query} → ${width}x${height}`, async () => {
@@ -128,6 +132,33 @@ describe('the size of a rendition', () => {
       assert.equal(response.headers.get('cache-control'), 'no-store');
     }
     assert.equal((await get(wide, '?size=10x10&size=10x10')).status, 400);
+  });
+
+  test('and all other parameters are refused with the name of the parameter and its limits', async () => {
+    const dpr = 'dpr must be a decimal number above 0, such as 1.5';
+    const quality = 'quality must be a whole number from 1 to 100';
+    for (const [query, error] of [
+      ['size=400', 'size must be of the form WxH, each a whole number from 0 to 99999'],
+      ['size=1x1&size=2x2', 'size must be given once'],
+      ['fit=fill', 'fit must be one of cover, contain'],
+      ['position=top', 'position must be one of center, attention, entropy, focal'],
+      ['format=gif', 'format must be one of webp, jpeg, png, avif'],
+      ['quality=0', quality],
+      ['quality=80.0', quality],
+      ...['', '0', '-1', 'NaN', 'abc', 'Infinity', '1e1'].map((value) => [`dpr=${value}`, dpr]),
+    ] as const) {
+      const response = await get(wide, `?${query}`);
+      assert.equal(response.status, 400, query);
+      assert.deepEqual(await response.json(), { error }, query);
+    }
+  });
+
+  test('has the same ETag for each notation of the same dpr', async () => {
+    const tags = new Set<string | null>();
+    for (const dpr of ['1.1', '1.10', '1.100000023841858'])
+      tags.add((await get(wide, `?size=100x50&dpr=${dpr}`)).headers.get('etag'));
+    tags.add((await get(wide, '?size=110x55')).headers.get('etag'));
+    assert.equal(tags.size, 1);
   });
 
   test('is correct for extreme shapes', async () => {

@@ -55,9 +55,44 @@ describe('the query of a delivery', () => {
 
   test('names the range of a number', () => {
     assert.equal(refusal(delivery, { quality: '0' }), 'quality must be a whole number from 1 to 100');
-    assert.equal(refusal(delivery, { quality: '101' }), 'quality must be a whole number from 1 to 100');
-    assert.equal(refusal(delivery, { dpr: '3.5' }), 'dpr must be a number from 1 to 3');
-    assert.deepEqual(delivery({ dpr: '1.5' }), { value: { dpr: 1.5 } });
+    for (const quality of ['101', '80.0', '80.5', '8e1', '-1', '+80', '', ' 80', 'high', 'NaN']) {
+      assert.equal(
+        refusal(delivery, { quality }),
+        'quality must be a whole number from 1 to 100',
+        `quality=${quality}`,
+      );
+    }
+  });
+
+  test('accepts a dpr as browsers report it, with any number of digits', () => {
+    for (const [text, dpr] of [
+      ['1', 1],
+      ['1.5', 1.5],
+      ['2.0', 2],
+      ['01.50', 1.5],
+      ['1.100000023841858', 1.100000023841858],
+      ['0.8999999761581421', 0.8999999761581421],
+      [`1.${'3'.repeat(400)}`, 4 / 3],
+      ['4', 4],
+    ] as const) {
+      assert.deepEqual(delivery({ dpr: text }), { value: { dpr } }, text);
+    }
+    assert.equal(refusal(delivery, { dpr: '9'.repeat(400) }), undefined);
+    assert.equal(refusal(delivery, { dpr: `0.${'0'.repeat(400)}1` }), undefined);
+  });
+
+  test('refuses a dpr that is no positive decimal number', () => {
+    for (const dpr of [
+      ...['', '0', '0.0', '-0', '-1', '+1', '-0.5', 'NaN', 'Infinity', '-Infinity', 'abc', 'null'],
+      ...['undefined', '1,5', '.5', '2.', '1e0', '2E0', '0x2', ' 2', '2 ', '2x', '1.2.3', '２', '%'],
+    ]) {
+      assert.equal(
+        refusal(delivery, { dpr }),
+        'dpr must be a decimal number above 0, such as 1.5',
+        `dpr=${dpr}`,
+      );
+    }
+    assert.equal(refusal(delivery, { dpr: ['1', '2'] }), 'dpr must be given once');
   });
 
   test('names the form of a size', () => {
