@@ -4,7 +4,7 @@
  * crash damaged, and they are rendered again.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Digest } from '../image.ts';
@@ -37,13 +37,15 @@ export class DiskCache implements RenditionTier {
   readonly #pending = new Map<Promise<void>, Digest>();
   /** Originals that were forgotten during a write of one of their files. */
   readonly #forgotten = new Set<Digest>();
+  /** The last change of files in each folder `<2 hex>`. */
+  readonly #changes = new Map<string, Promise<void>>();
 
   private constructor(folder: string, maxBytes: number) {
     this.#folder = folder;
     this.#index = new LRUIndex<number>({
       maxBytes,
       sizeOf: (size) => size + OVERHEAD,
-      onRemove: (key) => void this.#track(key.digest, rm(this.#path(key), { force: true }).catch(ignore)),
+      onRemove: (key) => void this.#track(key.digest, this.#removeFile(key).catch(ignore)),
     });
   }
 
@@ -98,7 +100,8 @@ export class DiskCache implements RenditionTier {
     this.#index.deleteAll(digest);
     await this.#waitForPending();
     this.#forgotten.delete(digest);
-    await rm(this.#folderOf(digest), { recursive: true, force: true }).catch(ignore);
+    const remove = () => rm(this.#folderOf(digest), { recursive: true, force: true });
+    await this.#track(digest, this.#change(digest, remove).catch(ignore));
   }
 
   /** Resolves when the folder is loaded and all writes and removals are done. */
@@ -117,28 +120,53 @@ export class DiskCache implements RenditionTier {
   }
 
   async #write(key: RenditionKey, bytes: Buffer): Promise<void> {
-    const path = this.#path(key);
     const temporary = join(this.#folder, `${this.#id}-${randomUUID()}${TEMPORARY}`);
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     try {
       await writeFile(temporary, [createHeader(bytes), bytes], { flag: 'wx', mode: 0o600 });
-      await rename(temporary, path);
+      await this.#change(key.digest, async () => {
+        const path = this.#path(key);
+        await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+        await rename(temporary, path);
+        // Within the change, so that a removal that waits for it sees the new file.
+        if (this.#forgotten.has(key.digest)) await rm(path, { force: true });
+        else this.#index.set(key, bytes.length);
+      });
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
-    if (this.#forgotten.has(key.digest)) {
-      await rm(path, { force: true });
-      return;
-    }
-    this.#index.set(key, bytes.length);
+  }
+
+  #removeFile(key: RenditionKey): Promise<void> {
+    return this.#change(key.digest, async () => {
+      // It may have been written again since the removal from the index.
+      if (!this.#index.has(key)) await rm(this.#path(key), { force: true });
+    });
+  }
+
+  /**
+   * Runs a change of the files of an original, then removes the folders that it left empty. Changes in one
+   * group run one after another. Otherwise a removal could take the folder that a write has just made.
+   */
+  async #change(digest: Digest, work: () => Promise<void>): Promise<void> {
+    const group = digest.slice(0, 2);
+    const previous = this.#changes.get(group) ?? Promise.resolve();
+    const change = previous.then(work).finally(() => removeEmptyFolders(this.#folder, group, digest));
+    const done: Promise<void> = change.catch(ignore).finally(() => {
+      if (this.#changes.get(group) === done) this.#changes.delete(group);
+    });
+    this.#changes.set(group, done);
+    await change;
   }
 
   async #load(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const files: { key: RenditionKey; size: number; usedAt: number }[] = [];
+    const folders: string[] = [];
     for (const entry of await readdir(this.#folder, { recursive: true, withFileTypes: true })) {
       if (this.#isClosed) return;
+      if (entry.isDirectory()) folders.push(entry.name);
       if (!entry.isFile() || entry.name.startsWith(this.#id)) continue;
       const path = join(entry.parentPath, entry.name);
       if (entry.name.endsWith(TEMPORARY)) {
@@ -160,8 +188,21 @@ export class DiskCache implements RenditionTier {
     for (const { key, size } of files) {
       // A rendition that was read or written during the load is in the index.
       if (!this.#index.has(key)) this.#index.set(key, size);
+      // The index does not take a file that is larger than a lowered limit.
+      if (!this.#index.has(key)) void this.#track(key.digest, this.#removeFile(key).catch(ignore));
     }
     await this.#waitForPending();
+    await this.#removeLeftOverFolders(folders, new Set(files.map(({ key }) => key.digest)));
+  }
+
+  /** Removes the folders that an earlier process left empty. */
+  async #removeLeftOverFolders(folders: readonly string[], used: ReadonlySet<Digest>): Promise<void> {
+    const usedGroups = new Set([...used].map((digest) => digest.slice(0, 2)));
+    for (const name of folders) {
+      if (used.has(name) || usedGroups.has(name)) continue;
+      // The name of a group serves as well: it has no folder of its own name.
+      await this.#change(name, async () => undefined).catch(ignore);
+    }
   }
 
   #track(digest: Digest, work: Promise<void>): Promise<void> {
@@ -190,10 +231,21 @@ export async function* damagedRenditions(folder: string): AsyncGenerator<Damaged
         const file = await readFile(path).catch(ignore);
         // The file may have been evicted since the folder was read.
         if (!file || readContent(file)) continue;
-        yield { digest, plan, drop: () => rm(path, { force: true }) };
+        const drop = async () => {
+          await rm(path, { force: true });
+          await removeEmptyFolders(folder, group, digest);
+        };
+        yield { digest, plan, drop };
       }
     }
   }
+}
+
+/** Removes the folder of an original, and then its group, each only if it is empty. */
+async function removeEmptyFolders(folder: string, group: string, digest: Digest): Promise<void> {
+  // `rmdir` fails for a folder that has an entry.
+  await rmdir(join(folder, group, digest)).catch(ignore);
+  await rmdir(join(folder, group)).catch(ignore);
 }
 
 async function listFolders(folder: string): Promise<string[]> {

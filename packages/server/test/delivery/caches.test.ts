@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { DiskCache } from '../../src/delivery/disk-cache.ts';
+import { DiskCache, damagedRenditions } from '../../src/delivery/disk-cache.ts';
 import { MemoryCache } from '../../src/delivery/memory-cache.ts';
 import { type RenditionTier, renditionKey } from '../../src/delivery/rendition-cache.ts';
 
@@ -86,6 +86,19 @@ for (const [name, open] of kinds) {
   });
 }
 
+/** The folders of the cache without an entry. */
+async function listEmptyFolders(): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const parents = new Set(entries.map(({ parentPath }) => parentPath));
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .filter((path) => !parents.has(path));
+}
+
+/** Digests in as many groups of folders as there are. */
+const spread = (number: number) => number.toString(16).padStart(2, '0').slice(-2) + digest(number).slice(2);
+
 describe('renditions on disk', () => {
   test('survive a restart', async () => {
     const first = await openLoaded(folder, 1024 * KB);
@@ -119,6 +132,14 @@ describe('renditions on disk', () => {
     const second = await openLoaded(folder, 50 * KB);
     assert.ok(second.bytes <= 50 * KB);
     assert.equal((await listFiles()).length, 3);
+  });
+
+  test('are all removed at a restart with a limit of 0 bytes', async () => {
+    const first = await openLoaded(folder, 1024 * KB);
+    for (let number = 0; number < 10; number++) await first.put(key(number), bytes(10 * KB));
+    await first.close();
+    await openLoaded(folder, 0);
+    assert.deepEqual(await readdir(folder), []);
   });
 
   test('that are damaged or missing on disk are not returned', async () => {
@@ -159,5 +180,85 @@ describe('renditions on disk', () => {
     await cache.put(key(1), bytes(10));
     assert.equal(await cache.get(key(1)), undefined);
     await cache.forget(digest(1));
+  });
+
+  test('leave no empty folder after an eviction, and all that are left can be read', async () => {
+    const cache = await openLoaded(folder, 1024 * KB);
+    for (let number = 0; number < 600; number++) {
+      await cache.put(renditionKey(spread(number), 'a'), bytes(10 * KB, number % 256));
+    }
+    await cache.whenSettled();
+    assert.deepEqual(await listEmptyFolders(), []);
+    const files = await listFiles();
+    assert.equal(files.length, Math.floor(1024 / 14));
+    const folders = await readdir(folder);
+    assert.ok(folders.length <= files.length, `${folders.length} groups for ${files.length} files`);
+    for (let number = 599; number > 599 - files.length; number--) {
+      assert.deepEqual(
+        await cache.get(renditionKey(spread(number), 'a')),
+        bytes(10 * KB, number % 256),
+        `${number}`,
+      );
+    }
+  });
+
+  test('leave no folder when their original is forgotten, or when they are damaged', async () => {
+    const cache = await openLoaded(folder, 1024 * KB);
+    for (const plan of ['a', 'b']) await cache.put(key(1, plan), bytes(100));
+    await cache.forget(digest(1));
+    assert.deepEqual(await readdir(folder), []);
+    await cache.put(key(2, 'a'), bytes(100));
+    await truncate(join(folder, '00', digest(2), 'a'), 5);
+    for await (const { drop } of damagedRenditions(folder)) await drop();
+    assert.deepEqual(await readdir(folder), []);
+    await cache.put(key(3, 'a'), bytes(100));
+    await truncate(join(folder, '00', digest(3), 'a'), 5);
+    assert.equal(await cache.get(key(3, 'a')), undefined);
+    await cache.whenSettled();
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  test('of other originals keep their folder', async () => {
+    const cache = await openLoaded(folder, 1024 * KB);
+    for (const number of [1, 2]) await cache.put(key(number, 'a'), bytes(100));
+    await cache.put(key(1, 'b'), bytes(100));
+    await truncate(join(folder, '00', digest(1), 'a'), 5);
+    assert.equal(await cache.get(key(1, 'a')), undefined);
+    await cache.whenSettled();
+    assert.ok(await cache.get(key(1, 'b')));
+    await cache.forget(digest(1));
+    assert.ok(await cache.get(key(2, 'a')));
+    assert.deepEqual(await readdir(join(folder, '00')), [digest(2)]);
+  });
+
+  test('find no empty folder of an earlier process after the start', async () => {
+    const first = await openLoaded(folder, 1024 * KB);
+    await first.put(key(1), bytes(100));
+    await first.close();
+    await mkdir(join(folder, '00', digest(2)), { recursive: true });
+    for (let number = 3; number < 100; number++) {
+      await mkdir(join(folder, spread(number).slice(0, 2), spread(number)), { recursive: true });
+    }
+    await mkdir(join(folder, 'ff'));
+    const second = await openLoaded(folder, 1024 * KB);
+    assert.deepEqual(await listEmptyFolders(), []);
+    assert.deepEqual(await readdir(folder), ['00']);
+    assert.ok(await second.get(key(1)));
+  });
+
+  test('are not lost when a write meets the removal of the last file in its folder', async () => {
+    // Each file takes a third of the cache, so that each write evicts a file of the same folders.
+    const size = 60 * KB;
+    const cache = await openLoaded(folder, 3 * (size + 5 * KB));
+    for (let round = 0; round < 60; round++) {
+      const keys = Array.from({ length: 8 }, (_, number) => key((round + number) % 5, `p${number % 2}`));
+      await Promise.all(keys.map((one) => cache.put(one, bytes(size, round))));
+      await cache.whenSettled();
+      const kept = keys.filter((one) => cache.mayHave(one));
+      assert.ok(kept.length > 0);
+      for (const one of kept) assert.ok(await cache.get(one), `round ${round}: ${one.name}`);
+      assert.equal((await listFiles()).length, new Set(kept.map(({ name }) => name)).size);
+      assert.deepEqual(await listEmptyFolders(), []);
+    }
   });
 });
