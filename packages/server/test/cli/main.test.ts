@@ -158,7 +158,6 @@ describe('the vitrine command', () => {
 
   test('prints tables for lists, and a line for each field of a record', async () => {
     const env = { VITRINE_DATA: join(folder, 'tables') };
-    assert.equal((await run(env, 'accounts', 'list')).out, 'There are no accounts.\n');
     const creation = await run(env, 'accounts', 'create', 'A shop');
     assert.match(
       creation.out,
@@ -173,6 +172,7 @@ describe('the vitrine command', () => {
     const key = await run(env, 'keys', 'create', 'Website', '--account', id);
     assert.match(key.out, /^secret key {2}vitrine_sk_\S+$/m);
     assert.match((await run(env, 'keys', 'list')).out, /vitrine_pk_\S+ {2}Website {2}[0-9a-f-]{36} {2}valid/);
+    assert.equal((await run(env, 'accounts', 'list', '--skip', '1')).out, 'There are no accounts.\n');
     assert.match((await run(env, 'audit', id)).out, /^2 +\S+ {2}key\.create .*operator/m);
   });
 

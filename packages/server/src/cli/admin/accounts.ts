@@ -9,7 +9,7 @@ import { accountJSON } from '../../http/access/json.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { addPagingOptions } from '../terminal/options.ts';
 import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
-import { type Session, withSession } from './session.ts';
+import { type Access, type Session, withSession } from './session.ts';
 
 type AccountJSON = ReturnType<typeof accountJSON>;
 
@@ -34,8 +34,12 @@ export function addAccountCommands(program: Command, context: CommandContext): v
   const accounts = program.command('accounts').description('create and manage accounts');
 
   /** Runs `work` and prints the account that it returns. */
-  const printAccount = async (options: { json?: true }, work: (session: Session) => Promise<Account>) => {
-    const account = accountJSON(await withSession(context, work));
+  const printAccount = async (
+    options: { json?: true },
+    work: (session: Session) => Promise<Account>,
+    access: Access = 'write',
+  ) => {
+    const account = accountJSON(await withSession(context, access, work));
     context.stdout(options.json ? formatJSON(account) : formatAccount(account));
   };
 
@@ -64,7 +68,7 @@ export function addAccountCommands(program: Command, context: CommandContext): v
   addPagingOptions(accounts.command('list').description('list accounts, newest first'))
     .option('--json', 'print JSON')
     .action(async (options: { skip: number; count: number; json?: true }) => {
-      const page = await withSession(context, ({ administration, caller }) =>
+      const page = await withSession(context, 'read', ({ administration, caller }) =>
         administration.listAccounts(caller, options),
       );
       const rows = page.accounts.map(accountJSON);
@@ -77,7 +81,7 @@ export function addAccountCommands(program: Command, context: CommandContext): v
     .argument('<account>', ACCOUNT_ID)
     .option('--json', 'print JSON')
     .action((account: string, options: { json?: true }) =>
-      printAccount(options, ({ administration }) => administration.getAccount(account)),
+      printAccount(options, ({ administration }) => administration.getAccount(account), 'read'),
     );
 
   accounts

@@ -28,7 +28,7 @@ export function addAuditCommand(program: Command, context: CommandContext): void
   addPagingOptions(audit)
     .option('--json', 'print JSON')
     .action(async (account: string | undefined, options: { skip: number; count: number; json?: true }) => {
-      const { entries } = await withSession(context, async ({ administration }) => {
+      const { entries } = await withSession(context, 'read', async ({ administration }) => {
         const accountID = account && (await administration.getAccount(account)).accountID;
         return administration.listAudit(accountID, options);
       });

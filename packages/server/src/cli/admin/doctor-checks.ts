@@ -3,7 +3,7 @@
  * test files. No text of a check contains a secret.
  */
 import { randomUUID } from 'node:crypto';
-import { access, constants, link, mkdtemp, open, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { access, constants, link, mkdtemp, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -12,7 +12,7 @@ import { CategoryFileError, readCategories } from '../../catalog/category-file.t
 import { type Config, ConfigError, loadConfig } from '../../config.ts';
 import { FORMATS, isImageFormat, OUTPUT_FORMATS, type OutputFormat } from '../../image.ts';
 import type { Environment } from '../terminal/context.ts';
-import { databaseExists } from './stores.ts';
+import { databaseExists, readJournalMode } from './stores.ts';
 
 export interface Check {
   readonly name: string;
@@ -188,7 +188,7 @@ async function checkDatabase({ database }: Config): Promise<CheckResult> {
     if (filesystem !== undefined) return fail(`${sqlite} is on ${filesystem}, where SQLite loses data`);
     if (!(await databaseExists(database))) return ok(`${sqlite} does not exist; the first start creates it`);
     // Opening such a file as the server does would change it, and the checks must not.
-    const mode = await readMode(sqlite);
+    const mode = await readJournalMode(sqlite);
     if (mode === 'empty') return ok(`${sqlite} is empty; the first start creates the tables`);
     if (mode === 'journal') {
       return warn(`${sqlite} has no write-ahead log: the next start adds it; the content was not checked`);
@@ -216,18 +216,6 @@ async function checkDatabase({ database }: Config): Promise<CheckResult> {
 /** The name of a network filesystem; undefined for a local one. @param type the type that statfs returns. */
 export function networkFilesystem(type: number): string | undefined {
   return NETWORK_FILESYSTEMS.get(type);
-}
-
-/** Reads the journal mode from the header: bytes 18 and 19 are 1 without a write-ahead log. */
-async function readMode(path: string): Promise<'empty' | 'journal' | 'other'> {
-  const handle = await open(path);
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 18);
-    if (bytesRead === 0) return 'empty';
-    return buffer[0] === 1 || buffer[1] === 1 ? 'journal' : 'other';
-  } finally {
-    await handle.close();
-  }
 }
 
 function checkOpenFiles(): CheckResult {

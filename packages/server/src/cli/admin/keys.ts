@@ -54,7 +54,7 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
         options.scopes === 'all' ? SCOPES : options.scopes?.split(',').map((scope) => scope.trim());
       const accounts = account ?? 'all';
       const settings = readKeySettings({ name, accounts, scopes, expiresOn }, new Date());
-      const { key, secretKey } = await withSession(context, ({ administration, caller }) =>
+      const { key, secretKey } = await withSession(context, 'write', ({ administration, caller }) =>
         administration.createKey(caller, settings.accounts ?? 'all', settings),
       );
       const output = options.json
@@ -67,7 +67,7 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
     .option('--account <uuid>', 'list only keys that name this account (default: all keys)')
     .option('--json', 'print JSON')
     .action(async (options: { skip: number; count: number; account?: string; json?: true }) => {
-      const page = await withSession(context, async ({ administration }) => {
+      const page = await withSession(context, 'read', async ({ administration }) => {
         const { account } = options;
         const accountID = account && (await administration.getAccount(account)).accountID;
         return administration.listKeys(accountID, options);
@@ -91,7 +91,7 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
     .option('--json', 'print JSON')
     .action(async (name: string, options: { overlap: number; json?: true }) => {
       const overlap = readOverlap({ overlapSeconds: options.overlap });
-      const rotation = await withSession(context, async ({ administration, caller, findKeyID }) =>
+      const rotation = await withSession(context, 'write', async ({ administration, caller, findKeyID }) =>
         administration.rotateKey(caller, undefined, await findKeyID(name), overlap),
       );
       const { key, secretKey } = rotation;
@@ -112,7 +112,7 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
     .argument('<key>', KEY)
     .option('--json', 'print JSON')
     .action(async (name: string, options: { json?: true }) => {
-      const key = await withSession(context, async ({ administration, caller, findKeyID }) =>
+      const key = await withSession(context, 'write', async ({ administration, caller, findKeyID }) =>
         administration.revokeKey(caller, undefined, await findKeyID(name)),
       );
       context.stdout(options.json ? formatJSON(keyJSON(key)) : formatRecord(fieldsOf(key)));

@@ -50,27 +50,31 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
       const collection = await runInterruptible(
         context,
         (signal) =>
-          withMaintenance(context, async (maintenance) => {
-            let progress: Progress | undefined;
-            try {
-              return await maintenance.collect({
-                grace: options.grace * 1_000,
-                dryRun,
-                signal,
-                async onStage(what, total) {
-                  progress?.end();
-                  progress = await startProgress(context, { what, total, json });
-                },
-                onChecked: () => progress?.countItem(),
-                onOriginal(digest, size) {
-                  removals += 1;
-                  if (!json) progress?.print(`original ${digest}, ${size} bytes\n`);
-                },
-              });
-            } finally {
-              progress?.end();
-            }
-          }),
+          withMaintenance(
+            context,
+            async (maintenance) => {
+              let progress: Progress | undefined;
+              try {
+                return await maintenance.collect({
+                  grace: options.grace * 1_000,
+                  dryRun,
+                  signal,
+                  async onStage(what, total) {
+                    progress?.end();
+                    progress = await startProgress(context, { what, total, json });
+                  },
+                  onChecked: () => progress?.countItem(),
+                  onOriginal(digest, size) {
+                    removals += 1;
+                    if (!json) progress?.print(`original ${digest}, ${size} bytes\n`);
+                  },
+                });
+              } finally {
+                progress?.end();
+              }
+            },
+            dryRun ? 'read' : 'write',
+          ),
         () =>
           dryRun
             ? 'nothing was removed'

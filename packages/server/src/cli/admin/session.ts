@@ -1,6 +1,6 @@
 /**
- * Opens the database for one command of accounts, keys or the audit trail, with all rights. Creates and
- * migrates the database, unlike stores.ts.
+ * Opens the database for one command of accounts, keys or the audit trail, with all rights. A command that
+ * changes something creates and migrates the database. A command that only reads does neither.
  */
 import { userInfo } from 'node:os';
 import { SCOPES } from '../../access/account.ts';
@@ -10,6 +10,7 @@ import type { MetadataStore } from '../../database/store.ts';
 import { AppError } from '../../errors.ts';
 import { parseUUID } from '../../validation/uuid.ts';
 import type { CommandContext } from '../terminal/context.ts';
+import { checkReadable, checkSchema } from './stores.ts';
 
 export interface Session {
   readonly administration: Administration;
@@ -18,24 +19,31 @@ export interface Session {
   findKeyID(keyIDOrPublicKey: string): Promise<string>;
 }
 
+/** Whether a command only reads. */
+export type Access = 'read' | 'write';
+
 /**
  * Runs `work` with a session. Loads the modules only here, so that help and argument errors print at once.
- * @throws ConfigError; AppError `unavailable`.
+ * @throws ConfigError; AppError `unavailable`; for a reading command also AppError `not-found` without a
+ * database, and `conflict` if its schema is of another version.
  */
 export async function withSession<T>(
   { env }: CommandContext,
+  access: Access,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { loadConfig } = await import('../../config.ts');
   const { database } = loadConfig(env);
+  if (access === 'read') await checkReadable(database);
   const [{ openMetadata }, { Administration }] = await Promise.all([
     import('../../database/open.ts'),
     import('../../access/administration.ts'),
   ]);
   const metadata = await openMetadata(database);
   try {
+    if (access === 'read') await checkSchema(database, metadata);
     // An operator may create accounts before the first start of the server.
-    await metadata.migrate();
+    else await metadata.migrate();
     return await work({
       administration: new Administration(metadata),
       caller: operator(),

@@ -2,7 +2,7 @@
  * Opens the database, the blobs and the maintenance service for one command. Never migrates the database:
  * only the server and session.ts do.
  */
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobStore } from '../../blobs/store.ts';
 import type { Config } from '../../config.ts';
@@ -31,14 +31,34 @@ export async function withStores<T>(
 ): Promise<T> {
   const { loadConfig } = await import('../../config.ts');
   const config = loadConfig(env);
-  const { database } = config;
-  if (database.kind === 'sqlite' && !(await databaseExists(database))) {
+  await checkExists(config.database);
+  return runWithStores(config, work);
+}
+
+/**
+ * Runs `work` with the stores of an existing library, for a command that only reads. It neither creates nor
+ * migrates anything.
+ * @throws as `withStores`; AppError `not-found` also without a blob folder; `conflict` if a start of the
+ * server must first change the database.
+ */
+export async function withReadableStores<T>(
+  { env }: EnvironmentContext,
+  work: (stores: Stores) => Promise<T>,
+): Promise<T> {
+  const { loadConfig } = await import('../../config.ts');
+  const config = loadConfig(env);
+  const { database, blobs } = config;
+  await checkReadable(database);
+  if (!(await exists(blobs.folder))) {
     throw new AppError(
       'not-found',
-      `there is no library at ${database.path}: check VITRINE_DATA and VITRINE_DATABASE`,
+      `there is no blob folder at ${blobs.folder}: check VITRINE_DATA and VITRINE_BLOBS, or start the server once`,
     );
   }
-  return runWithStores(config, work);
+  return runWithStores(config, async (stores) => {
+    await checkSchema(database, stores.metadata);
+    return work(stores);
+  });
 }
 
 /**
@@ -58,8 +78,10 @@ export async function withNewStores<T>(
 export function withMaintenance<T>(
   context: EnvironmentContext,
   work: (maintenance: Maintenance) => Promise<T>,
+  access: 'read' | 'write' = 'write',
 ): Promise<T> {
-  return withStores(context, async ({ config, metadata, blobs }) => {
+  const open = access === 'read' ? withReadableStores : withStores;
+  return open(context, async ({ config, metadata, blobs }) => {
     const [{ createPool }, { Ladders }, { Maintenance: Service }, { damagedRenditions }] = await Promise.all([
       import('../../imaging/pool/pool.ts'),
       import('../../delivery/ladders.ts'),
@@ -99,8 +121,73 @@ function lazyProcessor(create: () => Processor): Processor {
 
 /** Whether the SQLite file exists. Always true for PostgreSQL. */
 export async function databaseExists(database: DatabaseConfig): Promise<boolean> {
-  if (database.kind !== 'sqlite') return true;
-  return (await stat(database.path).catch(() => undefined)) !== undefined;
+  return database.kind !== 'sqlite' || exists(database.path);
+}
+
+/**
+ * Checks that opening the database changes nothing. A connection would create the file, or add its
+ * write-ahead log.
+ * @throws AppError `not-found` without a database; `conflict` without a write-ahead log.
+ */
+export async function checkReadable(database: DatabaseConfig): Promise<void> {
+  await checkExists(database);
+  if (database.kind !== 'sqlite') return;
+  const mode = await readJournalMode(database.path);
+  if (mode === 'empty') throw noLibrary(database);
+  if (mode === 'journal') {
+    throw new AppError(
+      'conflict',
+      `${database.path} has no write-ahead log: start the server once, which adds it`,
+    );
+  }
+}
+
+/**
+ * @throws AppError `not-found` if the database has no tables of Vitrine; `conflict` if its schema is of
+ * another version.
+ */
+export async function checkSchema(database: DatabaseConfig, metadata: MetadataStore): Promise<void> {
+  const { applied, available } = await metadata.maintenance.readMigrations();
+  const newest = applied.at(-1);
+  if (newest === undefined) throw noLibrary(database);
+  if (newest === available.at(-1)) return;
+  const isNewer = !available.includes(newest);
+  throw new AppError(
+    'conflict',
+    `the database has the schema ${newest}, and this version needs ${available.at(-1)}: ` +
+      (isNewer
+        ? 'run the newer version that made it'
+        : 'make a backup, then start the server once, which migrates the database'),
+  );
+}
+
+/** Reads the journal mode from the header: bytes 18 and 19 are 1 without a write-ahead log. */
+export async function readJournalMode(path: string): Promise<'empty' | 'journal' | 'other'> {
+  const handle = await open(path);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 18);
+    if (bytesRead === 0) return 'empty';
+    return buffer[0] === 1 || buffer[1] === 1 ? 'journal' : 'other';
+  } finally {
+    await handle.close();
+  }
+}
+
+/** @throws AppError `not-found`. */
+async function checkExists(database: DatabaseConfig): Promise<void> {
+  if (!(await databaseExists(database))) throw noLibrary(database);
+}
+
+function noLibrary(database: DatabaseConfig): AppError {
+  const place = database.kind === 'sqlite' ? `at ${database.path}` : 'in the PostgreSQL database';
+  return new AppError(
+    'not-found',
+    `there is no library ${place}: check VITRINE_DATA and VITRINE_DATABASE, or start the server once`,
+  );
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 async function runWithStores<T>(config: Config, work: (stores: Stores) => Promise<T>): Promise<T> {

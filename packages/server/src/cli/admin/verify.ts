@@ -31,24 +31,28 @@ export function addVerifyCommand(program: Command, context: CommandContext): voi
       await runInterruptible(
         context,
         (signal) =>
-          withMaintenance(context, async (maintenance) => {
-            // The total is only for the progress bar. A damaged database may not be able to count.
-            const total = await maintenance.countOriginals().catch(() => 0);
-            const progress = await startProgress(context, { what: 'originals', total, json });
-            const onOriginal = () => {
-              report.originals += 1;
-              progress.countItem();
-            };
-            try {
-              for await (const finding of maintenance.verify({ repair, rungs, onOriginal, signal })) {
-                report.add(finding, progress);
+          withMaintenance(
+            context,
+            async (maintenance) => {
+              // The total is only for the progress bar. A damaged database may not be able to count.
+              const total = await maintenance.countOriginals().catch(() => 0);
+              const progress = await startProgress(context, { what: 'originals', total, json });
+              const onOriginal = () => {
+                report.originals += 1;
+                progress.countItem();
+              };
+              try {
+                for await (const finding of maintenance.verify({ repair, rungs, onOriginal, signal })) {
+                  report.add(finding, progress);
+                }
+                report.complete = true;
+              } finally {
+                progress.end();
+                report.end();
               }
-              report.complete = true;
-            } finally {
-              progress.end();
-              report.end();
-            }
-          }),
+            },
+            repair ? 'write' : 'read',
+          ),
         () => `${report.summary()}; the rest was not checked`,
       );
       const { unrepaired } = report;
