@@ -136,6 +136,7 @@ export class ProductRequestValidationError extends APIError {
   readonly basePrice: ProductProblems['basePrice'] | undefined;
   readonly images: ProductProblems['images'] | undefined;
   readonly optionGroups: ProductProblems['optionGroups'] | undefined;
+  readonly isTaxable: string | undefined;
   readonly categoryID: string | undefined;
 
   constructor(response: ErrorResponse, data: ProductProblems) {
@@ -145,6 +146,7 @@ export class ProductRequestValidationError extends APIError {
     this.basePrice = data.basePrice;
     this.images = data.images;
     this.optionGroups = data.optionGroups;
+    this.isTaxable = data.isTaxable;
     this.categoryID = data.categoryID;
   }
 }
@@ -253,7 +255,7 @@ export const inUseRefusal: Refusal = (response, data) => {
 /** 422 of a product: by field; lists by index. */
 export const productRefusal: Refusal = (response, data) => {
   const problems = {
-    ...pickFields(data, ['title', 'description', 'categoryID'], isText),
+    ...pickFields(data, ['title', 'description', 'isTaxable', 'categoryID'], isText),
     ...pickFields(data, ['basePrice', 'images', 'optionGroups'], isObject),
   };
   return Object.keys(problems).length > 0

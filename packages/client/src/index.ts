@@ -84,6 +84,7 @@ export type {
   GetProductRequest,
   ListProductsRequest,
   Product,
+  ProductCategory,
   ProductRequest,
   Products,
   UpdateProductRequest,

@@ -10,7 +10,10 @@ const MAX_COUNT = 200;
 export interface Range {
   /** The number of items to skip. Default: 0. */
   readonly skip?: number | undefined;
-  /** The number of items on a page, 1 to 200. Default: 20 for one page, 200 when iterating. */
+  /**
+   * The number of items on a page, 1 to 200. Default when iterating: 200. Default for one page: 200 products,
+   * or 20 of anything else.
+   */
   readonly count?: number | undefined;
 }
 

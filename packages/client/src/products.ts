@@ -5,13 +5,25 @@ import type { components } from './contract.ts';
 import { genericRefusal, productRefusal } from './errors.ts';
 import { Listing, type Range } from './listing.ts';
 import { type Answer, buildPath, type CallOptions, type Done, type Given } from './operation.ts';
-import { readDate, readDates, readListOf, readObject, readText, type WithDates } from './reading.ts';
+import {
+  readArray,
+  readDate,
+  readDates,
+  readListOf,
+  readNumber,
+  readObject,
+  readText,
+  type WithDates,
+} from './reading.ts';
 import type { Transport } from './transport.ts';
 
 type Schemas = components['schemas'];
 
 /** A product of the catalogue. Unknown fields of newer servers are kept. */
 export type Product = WithDates<Schemas['Product'], 'createdOn' | 'updatedOn' | 'disabledOn'>;
+
+/** A product category of the server. The categories form a tree, which is the same for all accounts. */
+export type ProductCategory = Schemas['ProductCategory'];
 
 /** The content of a product. */
 export type ProductRequest = Given<Schemas['ProductRequest']>;
@@ -22,7 +34,7 @@ export interface ListProductsRequest extends Range {
   readonly accountID: string;
   /** Only products whose title contains this text. Case-insensitive. */
   readonly title?: string | undefined;
-  /** Only products of this category. Vitrine servers have no categories and return an empty list. */
+  /** Only products of the category with this ID, and of all categories below it. */
   readonly category?: string | undefined;
 }
 
@@ -40,7 +52,7 @@ export interface GetProductRequest {
   readonly productID: string;
 }
 
-/** The new content of a product. It replaces the whole content. */
+/** The new content of a product. It replaces the whole content, but an absent `isTaxable` stays. */
 export type UpdateProductRequest = GetProductRequest & CreateProductRequest;
 
 const PRODUCTS = '/accounts/{accountID}/products';
@@ -74,7 +86,8 @@ export class Products {
 
   /**
    * Creates a product. Only a 429 is retried, because another retry could create a second product.
-   * @throws ProductRequestValidationError if a field is invalid, or refers to a disabled or unknown image.
+   * @throws ProductRequestValidationError if a field is invalid, or refers to a disabled or unknown image or
+   * to an unknown category.
    */
   async create(request: CreateProductRequest, options?: CallOptions): Promise<Answer<Product>> {
     return this.#transport.json(
@@ -100,7 +113,8 @@ export class Products {
   }
 
   /**
-   * Replaces the content of a product. It may keep disabled images that it already shows.
+   * Replaces the content of a product. It may keep disabled images that it already shows. A product that the
+   * server returned can be sent back with changes: it keeps its category unless there is a `categoryID`.
    * @throws ProductRequestValidationError as `create`.
    * @throws GenericError if the product is disabled.
    */
@@ -125,12 +139,38 @@ export class Products {
       options,
     );
   }
+
+  /** Lists all product categories, in the order of the operator's file. */
+  async listCategories(options?: CallOptions): Promise<Answer<{ categories: ProductCategory[] }>> {
+    return this.#transport.json(
+      { method: 'GET', path: buildPath('/product-categories', {}), idempotent: true },
+      options,
+      readCategories,
+    );
+  }
 }
 
 function buildBody(request: CreateProductRequest): ProductRequest {
-  const { title, description, basePrice, images, optionGroups, categoryID } =
-    'productRequest' in request ? request.productRequest : request;
-  return { title, description, basePrice, images, optionGroups, categoryID };
+  const content = 'productRequest' in request ? request.productRequest : request;
+  const { title, description, basePrice, isTaxable, images, optionGroups } = content;
+  // A returned product has its category instead of a categoryID.
+  const { category } = content as { readonly category?: Partial<ProductCategory> };
+  const categoryID = 'categoryID' in content ? content.categoryID : category?.categoryID;
+  return { title, description, basePrice, isTaxable, images, optionGroups, categoryID };
+}
+
+function readCategories(data: unknown): { categories: ProductCategory[] } {
+  const { categories } = readObject(data, 'an object with categories');
+  return { categories: readArray(categories, 'categories, an array,').map(readCategory) };
+}
+
+function readCategory(data: unknown): ProductCategory {
+  const category = readObject(data, 'a category') as unknown as ProductCategory;
+  readText(category.categoryID, 'categoryID');
+  readText(category.name, 'name');
+  readText(category.fullName, 'fullName');
+  readNumber(category.level, 'level');
+  return category;
 }
 
 function readProduct(data: unknown): Product {

@@ -2,6 +2,9 @@
  * Tests products, line items and the usage of images against a real server.
  */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   APIError,
@@ -17,17 +20,27 @@ import { ACCOUNT, KEY, startServer, type TestServer } from '../../server/test/su
 const accountID = ACCOUNT;
 const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000';
 
+const FOOD = { categoryID: 'food', name: 'Food' };
+const DRINKS = { categoryID: 'drinks', name: 'Drinks', parentID: 'food' };
+
+let folder: string;
 let server: TestServer;
 let vitrine: Vitrine;
 let next = 1;
 before(async () => {
-  server = await startServer();
+  folder = await mkdtemp(join(tmpdir(), 'vitrine-catalogue-'));
+  const file = join(folder, 'categories.json');
+  await writeFile(file, JSON.stringify([FOOD, DRINKS]));
+  server = await startServer({ VITRINE_PRODUCT_CATEGORIES: file });
   vitrine = new Vitrine({
     serverURL: server.url,
     security: { username: KEY.publicKey, password: KEY.secretKey },
   });
 });
-after(() => server.close());
+after(async () => {
+  await server.close();
+  await rm(folder, { recursive: true });
+});
 
 const upload = async (altText?: string) => {
   const image = await picture(next++);
@@ -90,6 +103,36 @@ describe('products', () => {
       (error) => error instanceof GenericError && error.status === 409,
     );
     await assert.rejects(vitrine.products.get({ accountID, productID: UNKNOWN_ID }), isAPIError(404));
+  });
+
+  test('have a category and isTaxable, which stay when a returned product is sent back', async () => {
+    const { categories } = (await vitrine.products.listCategories()).result;
+    const drinks = { ...DRINKS, fullName: 'Food > Drinks', level: 2 };
+    assert.deepEqual(categories, [{ ...FOOD, fullName: 'Food', level: 1 }, drinks]);
+    const request = { accountID, title: 'Juice', basePrice: price('2') };
+    const { result: juice } = await vitrine.products.create({
+      ...request,
+      isTaxable: false,
+      categoryID: 'drinks',
+    });
+    assert.deepEqual([juice.isTaxable, juice.category], [false, drinks]);
+    const inFood = await vitrine.products.list({ accountID, category: 'food' });
+    assert.deepEqual(inFood.result, [juice]);
+
+    const { productID } = juice;
+    const sentBack = await vitrine.products.update({ accountID, ...juice, title: 'Cold juice' });
+    assert.deepEqual([sentBack.result.isTaxable, sentBack.result.category], [false, drinks]);
+    const other = await vitrine.products.update({ accountID, ...juice, categoryID: 'food' });
+    assert.equal(other.result.category?.categoryID, 'food');
+    const removed = await vitrine.products.update({ accountID, ...juice, categoryID: undefined });
+    assert.deepEqual([removed.result.category, removed.result.isTaxable], [undefined, false]);
+    const isTaxable = 'yes' as unknown as boolean;
+    await assert.rejects(
+      vitrine.products.update({ ...request, productID, isTaxable }),
+      (error) =>
+        error instanceof ProductRequestValidationError &&
+        error.isTaxable === 'isTaxable must be true or false',
+    );
   });
 
   test('that are invalid fail with every problem at its field', async () => {
@@ -175,6 +218,36 @@ describe('line items', () => {
     const ids: string[] = [];
     for await (const set of vitrine.lineItems.list({ accountID, count: 1 })) ids.push(set.lineItemsID);
     assert.deepEqual([ids.length, new Set(ids).size, ids.at(-1)], [3, 3, lineItemsID]);
+  });
+
+  test('have a category and isTaxable, which stay when a returned product is sent back', async () => {
+    const { categories } = (await vitrine.products.listCategories()).result;
+    const drinks = { ...DRINKS, fullName: 'Food > Drinks', level: 2 };
+    assert.deepEqual(categories, [{ ...FOOD, fullName: 'Food', level: 1 }, drinks]);
+    const request = { accountID, title: 'Juice', basePrice: price('2') };
+    const { result: juice } = await vitrine.products.create({
+      ...request,
+      isTaxable: false,
+      categoryID: 'drinks',
+    });
+    assert.deepEqual([juice.isTaxable, juice.category], [false, drinks]);
+    const inFood = await vitrine.products.list({ accountID, category: 'food' });
+    assert.deepEqual(inFood.result, [juice]);
+
+    const { productID } = juice;
+    const sentBack = await vitrine.products.update({ accountID, ...juice, title: 'Cold juice' });
+    assert.deepEqual([sentBack.result.isTaxable, sentBack.result.category], [false, drinks]);
+    const other = await vitrine.products.update({ accountID, ...juice, categoryID: 'food' });
+    assert.equal(other.result.category?.categoryID, 'food');
+    const removed = await vitrine.products.update({ accountID, ...juice, categoryID: undefined });
+    assert.deepEqual([removed.result.category, removed.result.isTaxable], [undefined, false]);
+    const isTaxable = 'yes' as unknown as boolean;
+    await assert.rejects(
+      vitrine.products.update({ ...request, productID, isTaxable }),
+      (error) =>
+        error instanceof ProductRequestValidationError &&
+        error.isTaxable === 'isTaxable must be true or false',
+    );
   });
 
   test('that are invalid fail with every problem at its index', async () => {

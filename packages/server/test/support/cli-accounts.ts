@@ -23,13 +23,14 @@ interface AccountSetup {
 /**
  * Registers hooks for one server and one user in a suite. The user is logged in to a new account in each
  * test.
+ * @param env adds to the configuration of the server.
  */
-export function setUpAccount(): AccountSetup {
+export function setUpAccount(env: Record<string, string> = {}): AccountSetup {
   let server: TestServer;
   let user: User;
   let account: string;
   before(async () => {
-    server = await startServer();
+    server = await startServer(env);
     user = await User.create();
   });
   after(async () => {

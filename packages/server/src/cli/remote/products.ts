@@ -3,7 +3,7 @@
  * products.
  */
 import { readFile } from 'node:fs/promises';
-import type { Product, ProductRequest } from '@vitrine/client';
+import type { Product, ProductCategory, ProductRequest } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import { asObject, type JSONObject } from '../../validation/json.ts';
@@ -20,6 +20,11 @@ const COLUMNS: readonly Column<Product>[] = [
   ['TITLE', ({ title }) => title],
 ];
 
+const CATEGORY_COLUMNS: readonly Column<ProductCategory>[] = [
+  ['CATEGORY', ({ categoryID }) => categoryID],
+  ['NAME', ({ fullName }) => fullName],
+];
+
 const PRODUCT_ID = 'ID of the product, a UUID';
 
 interface FieldOptions extends ClientOptions {
@@ -28,6 +33,16 @@ interface FieldOptions extends ClientOptions {
   readonly price?: string;
   readonly description?: string;
   readonly image?: readonly string[];
+  readonly category?: string;
+  readonly taxable?: boolean;
+}
+
+interface ListOptions extends ClientOptions {
+  readonly skip: number;
+  readonly count: number;
+  readonly title?: string;
+  readonly category?: string;
+  readonly all?: true;
 }
 
 export function addProductCommands(program: Command, context: CommandContext): void {
@@ -42,18 +57,32 @@ export function addProductCommands(program: Command, context: CommandContext): v
 
   addPagingOptions(addCommand('list', 'list products that are not disabled, newest first'))
     .option('--title <text>', 'list only products with this text in their title; upper and lower case match')
+    .option('--category <id>', 'list only products of this category and of all categories below it')
     .option('--all', 'list all products, and ignore --count')
-    .action(async (options: ClientOptions & { skip: number; count: number; title?: string; all?: true }) => {
+    .action(async (options: ListOptions) => {
       const { vitrine, accountID } = await connectProfile(options, context);
-      const { skip, count, title } = options;
+      const { skip, count, title, category } = options;
+      const filter = { accountID, skip, title, category };
       const list: Product[] = [];
       if (options.all) {
-        for await (const product of vitrine.products.list({ accountID, skip, title })) list.push(product);
+        for await (const product of vitrine.products.list(filter)) list.push(product);
       } else {
-        list.push(...(await vitrine.products.list({ accountID, skip, count, title })).result);
+        list.push(...(await vitrine.products.list({ ...filter, count })).result);
       }
       context.stdout(options.json ? formatJSON(list) : formatTable(list, COLUMNS, 'There are no products.'));
     });
+
+  addCommand('categories', 'list the product categories of the server').action(
+    async (options: ClientOptions) => {
+      const { vitrine } = await connectProfile(options, context);
+      const { categories } = (await vitrine.products.listCategories()).result;
+      context.stdout(
+        options.json
+          ? formatJSON(categories)
+          : formatTable(categories, CATEGORY_COLUMNS, 'There are no product categories.'),
+      );
+    },
+  );
 
   addCommand('show', 'show a product')
     .argument('<product>', PRODUCT_ID)
@@ -112,7 +141,10 @@ function addFieldOptions(command: Command): Command {
     .option(
       '--image <image...>',
       'image IDs, public IDs or links of all images of the product, in order; "" removes them',
-    );
+    )
+    .option('--category <id>', 'ID of the product category; "" removes it')
+    .option('--taxable', 'a sale of the product may include tax, as for every product by default')
+    .option('--no-taxable', 'a sale of the product may not include tax');
 }
 
 /** The changes to a product: either `file`, or `fields` and `images`. */
@@ -127,18 +159,20 @@ interface ProductChanges {
 
 /** @throws AppError `invalid-request` before any request. */
 async function readChanges(options: FieldOptions, { stdin }: CommandContext): Promise<ProductChanges> {
-  const { file, title, price, description, image } = options;
+  const { file, title, price, description, image, category, taxable } = options;
   const fields = {
     ...(title !== undefined && { title }),
     ...(price !== undefined && { basePrice: parsePrice(price) }),
     ...(description !== undefined && { description: description === '' ? undefined : description }),
+    ...(category !== undefined && { categoryID: category === '' ? undefined : category }),
+    ...(taxable !== undefined && { isTaxable: taxable }),
   };
   const images = image?.filter((name) => name !== '');
   const hasFields = Object.keys(fields).length > 0 || images !== undefined;
   if ((file !== undefined) === hasFields) {
     throw new AppError(
       'invalid-request',
-      'give either --file, or at least one of --title, --price, --description and --image',
+      'give either --file, or at least one of --title, --price, --description, --image, --category, --taxable and --no-taxable',
     );
   }
   if (file === undefined) return { fields, ...(images && { images }) };
@@ -188,7 +222,8 @@ async function buildRequest(
 }
 
 /** The fields of a product in the form of a request, which has only the IDs of images. */
-function requestFrom({ title, description, basePrice, images, optionGroups }: Product): JSONObject {
+function requestFrom(product: Product): JSONObject {
+  const { title, description, basePrice, isTaxable, category, images, optionGroups } = product;
   const idsOf = (productImages: Product['images']) =>
     productImages && { images: productImages.map(({ imageID }) => ({ imageID })) };
   const groups = optionGroups?.map((group) => ({
@@ -198,7 +233,15 @@ function requestFrom({ title, description, basePrice, images, optionGroups }: Pr
       ...idsOf(optionImages),
     })),
   }));
-  return { title, description, basePrice, ...idsOf(images), ...(groups && { optionGroups: groups }) };
+  return {
+    title,
+    description,
+    basePrice,
+    isTaxable,
+    categoryID: category?.categoryID,
+    ...idsOf(images),
+    ...(groups && { optionGroups: groups }),
+  };
 }
 
 function priceText({ valueDecimal, currency }: Product['basePrice']): string {
@@ -206,12 +249,15 @@ function priceText({ valueDecimal, currency }: Product['basePrice']): string {
 }
 
 function formatProduct(product: Product): string {
-  const { productID, title, description, basePrice, images = [], optionGroups = [] } = product;
+  const { productID, title, description, basePrice, category, images = [], optionGroups = [] } = product;
   return formatRecord({
     product: productID,
     title,
     description,
     price: priceText(basePrice),
+    // Servers of earlier versions do not say it.
+    taxable: product.isTaxable === false ? 'no' : undefined,
+    category: category && `${category.fullName} (${category.categoryID})`,
     images: images.length === 0 ? undefined : images.map(({ imageID }) => imageID).join(', '),
     options: optionGroups.length === 0 ? undefined : optionGroups.map(groupText).join('; '),
     created: product.createdOn.toISOString(),

@@ -2,9 +2,11 @@
  * `vitrine products …` against a real server.
  */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, test } from 'node:test';
+import { after, beforeEach, describe, test } from 'node:test';
 import { setUpAccount } from '../../support/cli-accounts.ts';
 import { UNKNOWN_ID, type User } from '../../support/command.ts';
 
@@ -13,13 +15,25 @@ interface ProductJSON {
   readonly title: string;
   readonly description?: string;
   readonly basePrice: object;
+  readonly isTaxable: boolean;
+  readonly category?: { readonly categoryID: string };
   readonly images?: readonly { readonly imageID: string; readonly link: string }[];
   readonly optionGroups?: readonly { readonly options: readonly { readonly images?: object[] }[] }[];
   readonly disabledOn?: string;
 }
 
 describe('vitrine products', () => {
-  const setup = setUpAccount();
+  const folder = mkdtempSync(join(tmpdir(), 'vitrine-products-'));
+  after(() => rm(folder, { recursive: true }));
+  const categories = join(folder, 'categories.json');
+  writeFileSync(
+    categories,
+    JSON.stringify([
+      { categoryID: 'food', name: 'Food' },
+      { categoryID: 'drinks', name: 'Drinks', parentID: 'food' },
+    ]),
+  );
+  const setup = setUpAccount({ VITRINE_PRODUCT_CATEGORIES: categories });
   const { addImage } = setup;
   let user: User;
   beforeEach(() => {
@@ -112,6 +126,39 @@ describe('vitrine products', () => {
     assert.ok((await run('show', tea.productID)).disabledOn);
   });
 
+  test('create and update set the category and the taxability, and other updates keep them', async () => {
+    const created = await run(
+      ...['create', '--title', 'Juice', '--price', '2 USD'],
+      ...['--category', 'drinks', '--no-taxable'],
+    );
+    const { productID } = created;
+    const state = ({ isTaxable, category }: ProductJSON) => [isTaxable, category?.categoryID];
+    assert.deepEqual(state(created), [false, 'drinks']);
+    assert.deepEqual(state(await run('update', productID, '--title', 'Cold juice')), [false, 'drinks']);
+    assert.deepEqual(state(await run('update', productID, '--category', 'food')), [false, 'food']);
+    const { out } = await user.run(['products', 'show', productID]);
+    assert.match(out, /\ntaxable +no\ncategory +Food \(food\)\n/);
+    assert.deepEqual(state(await run('update', productID, '--taxable')), [true, 'food']);
+    assert.deepEqual(state(await run('update', productID, '--category', '')), [true, undefined]);
+    assert.deepEqual(state(await run('update', productID, '--no-taxable')), [false, undefined]);
+  });
+
+  test('list shows the products of a category, and categories shows all of them', async () => {
+    await run('create', '--title', 'Shirt', '--price', '9 USD');
+    const juice = await run('create', '--title', 'Juice', '--price', '2 USD', '--category', 'drinks');
+    const list = (...words: string[]) => user.json<ProductJSON[]>(['products', 'list', ...words]);
+    assert.deepEqual(await list('--category', 'food'), [juice]);
+    assert.deepEqual(await list('--all', '--category', 'food'), [juice]);
+    assert.deepEqual(await list('--category', 'gone'), []);
+    const { out } = await user.run(['products', 'categories']);
+    assert.equal(out, 'CATEGORY  NAME\nfood      Food\ndrinks    Food > Drinks\n');
+    const json = await user.json<{ categoryID: string }[]>(['products', 'categories']);
+    assert.deepEqual(
+      json.map(({ categoryID }) => categoryID),
+      ['food', 'drinks'],
+    );
+  });
+
   test('exit with the code of the kind of failure, and print the wrong field', async () => {
     const file = join(user.home, 'wrong.json');
     await writeFile(file, '{"title": "', 'utf8');
@@ -123,7 +170,7 @@ describe('vitrine products', () => {
     const cases: [number, RegExp, string[], string?][] = [
       [
         2,
-        /^give either --file, or at least one of --title, --price, --description and --image\n$/,
+        /^give either --file, or at least one of --title, --price, --description, --image, --category, --taxable and --no-taxable\n$/,
         ['create'],
       ],
       [2, /^give either --file/, ['update', productID, '--file', file, '--title', 'x']],
@@ -136,6 +183,7 @@ describe('vitrine products', () => {
       [3, /404/, ['update', UNKNOWN_ID, '--title', 'x']],
       [4, /images\.0\.imageID: .*disabled/, ['create', ...good, '--image', imageID]],
       [4, /description: .*HTML/, ['create', ...good, '--description', '<b>x</b>']],
+      [4, /categoryID: there is no such product category/, ['create', ...good, '--category', 'gone']],
       [4, /title.*basePrice/, ['create', '--file', '-'], '{}'],
       [4, /disabled/, ['update', productID, '--title', 'x']],
     ];
