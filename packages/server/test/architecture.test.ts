@@ -66,7 +66,7 @@ function importOf(name: string): RegExp {
 const RESTRICTED: readonly { what: RegExp; files: RegExp; reason: string }[] = [
   {
     what: importOf('sharp'),
-    files: /^imaging\/(worker\/(main|render|ingest)|versions)\.ts$/,
+    files: /^imaging\/(worker\/[a-z-]+|versions)\.ts$/,
     reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
   { what: importOf('pg'), files: /^database\/postgres\.ts$/, reason: 'one file per database' },

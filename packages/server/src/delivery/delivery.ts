@@ -140,7 +140,8 @@ export class Delivery {
     if (rung) {
       const rendition = await this.#renderFromRung(original, rung, plan, signal);
       if (rendition) return { from: 'rung', rendition };
-      // The rung is missing or damaged. The rebuild spares later requests the decode of the original.
+      // The rung is missing or damaged. The worker makes it for this rendition. The rebuild stores it, which
+      // spares later requests the decode of the original.
       void this.#ladders.rebuild(original.digest, original);
     }
     try {

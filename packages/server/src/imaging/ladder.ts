@@ -5,7 +5,7 @@
  * original. A plan without a region gives the same picture from a rung as from the original, at a lower cost.
  * Figures: docs/adr/0006.
  */
-import { FORMATS, type Original, type OutputFormat } from '../image.ts';
+import type { OutputFormat } from '../image.ts';
 import { type Plan, type PlanSource, planRendition } from './plan.ts';
 import { DEFAULT_SIZE, MAX_SIDE } from './size.ts';
 
@@ -14,7 +14,7 @@ import { DEFAULT_SIZE, MAX_SIDE } from './size.ts';
  * rungs. The old rungs are then no longer found, and missing rungs are made again when a rendition needs
  * them.
  */
-const LADDER_REVISION = 1;
+const LADDER_REVISION = 2;
 
 /** Long edges of the rungs in pixels, the largest first. */
 const EDGES = [MAX_SIDE, 1_024] as const;
@@ -32,12 +32,6 @@ const MIN_REDUCTION = { times: 5, by: 4 } as const;
  */
 const HEADROOM = { times: 3, by: 2 } as const;
 
-/** A PNG with fewer bytes for each pixel is a drawing or a screenshot. Photographs have two and more. */
-export const GRAPHIC_BYTES_PER_PIXEL = 1;
-
-/** The facts about an original that decide its ladder. */
-export type LadderSource = PlanSource & Pick<Original, 'size'>;
-
 export interface Rung {
   readonly name: `${(typeof EDGES)[number]}`;
   /** Width of the upright picture in pixels. */
@@ -52,7 +46,7 @@ export interface Rung {
 const DEFAULT_TRANSFORM = { ...DEFAULT_SIZE, fit: 'cover', position: 'center', dpr: 1 } as const;
 
 /** The rungs of the original, the largest first. A small original has none. */
-export function rungsOf(original: LadderSource): readonly Rung[] {
+export function rungsOf(original: PlanSource): readonly Rung[] {
   const { width, height } = original;
   const long = Math.max(width, height);
   const format = rungFormat(original);
@@ -65,7 +59,7 @@ export function rungsOf(original: LadderSource): readonly Rung[] {
 }
 
 /** The smallest rung that is large enough for the plan. Undefined: the plan needs the original. */
-export function rungFor(plan: Plan, original: LadderSource): Rung | undefined {
+export function rungFor(plan: Plan, original: PlanSource): Rung | undefined {
   // A region is in pixels of the original, and only the original has all frames.
   if (plan.animated || plan.region !== undefined) return undefined;
   return rungsOf(original).findLast((rung) => suffices(rung, plan, original));
@@ -78,25 +72,26 @@ export function rungBlobName({ name, format }: Rung): string {
 
 /**
  * The plans of the renditions that are made at ingest: the default size, in the formats that clients request
- * most. Browsers ask for WebP. The official SDKs ask for JPEG, or PNG for a transparent picture. Clients
- * without a preference get the format of the original.
+ * most. Browsers ask for WebP. Other clients get JPEG. They get PNG for a transparent picture, and for a
+ * graphic that was uploaded as PNG.
  */
 export function defaultPlans(original: PlanSource): Plan[] {
-  const formats = new Set<OutputFormat>(original.transparent ? ['webp', 'png'] : ['webp', 'jpeg']);
-  formats.add(original.format);
-  return [...formats]
-    .filter((format) => FORMATS[format].transparency || !original.transparent)
+  return defaultFormats(original)
     .map((format) => planRendition(DEFAULT_TRANSFORM, original, format))
     .filter((plan) => !plan.animated);
 }
 
-function rungFormat({ format, width, height, size, transparent }: LadderSource): Rung['format'] {
-  if (transparent) return 'png';
-  return format === 'png' && size < GRAPHIC_BYTES_PER_PIXEL * width * height ? 'png' : 'jpeg';
+function defaultFormats({ format, transparent, analysis }: PlanSource): readonly OutputFormat[] {
+  if (transparent) return ['webp', 'png'];
+  return format === 'png' && analysis?.content === 'graphic' ? ['webp', 'jpeg', 'png'] : ['webp', 'jpeg'];
+}
+
+function rungFormat({ transparent, analysis }: PlanSource): Rung['format'] {
+  return transparent || analysis?.content === 'graphic' ? 'png' : 'jpeg';
 }
 
 /** Compares whole numbers, so that exactly 3/2 of the size suffices for all proportions. */
-function suffices(rung: Rung, plan: Plan, original: LadderSource): boolean {
+function suffices(rung: Rung, plan: Plan, original: PlanSource): boolean {
   const edge = Math.max(rung.width, rung.height);
   const long = Math.max(original.width, original.height);
   if (plan.fit === 'fill') return HEADROOM.times * Math.max(plan.width, plan.height) <= HEADROOM.by * edge;

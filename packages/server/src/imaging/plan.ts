@@ -2,7 +2,7 @@
  * Resolves the Transform of a request against an Original into a Plan: exact geometry, format and quality.
  * All functions are pure, so that the same request always gives the same bytes and the same ETag.
  */
-import { FORMATS, type FocalPoint, type Original, type OutputFormat } from '../image.ts';
+import { type Analysis, FORMATS, type FocalPoint, type Original, type OutputFormat } from '../image.ts';
 import { MAX_SIDE, type Size, writeSize } from './size.ts';
 
 /** How a rendition fills the requested box, in the order of the documentation. */
@@ -56,10 +56,12 @@ export interface Plan {
   readonly animated: boolean;
   /** Put transparent pixels on white, because the output format has no transparency. */
   readonly flatten: boolean;
+  /** Decides how the output is encoded. An original that is not analysed yet counts as a photograph. */
+  readonly content: Analysis['content'];
 }
 
 /** Part of the key of every plan. Raise it with every change after which the same Plan gives other bytes. */
-export const PIPELINE_REVISION = 3;
+export const PIPELINE_REVISION = 4;
 
 /** The quality for a request without one. The number of PNG has no effect, because PNG is lossless. */
 export const DEFAULT_QUALITY: Readonly<Record<OutputFormat, number>> = {
@@ -85,7 +87,10 @@ export const MAX_ANIMATION_PIXELS = 100_000_000;
 const MAX_SCALED_SIDE = 32_768;
 
 /** The facts about an original that decide its plans. */
-export type PlanSource = Pick<Original, 'format' | 'width' | 'height' | 'frames' | 'transparent'>;
+export type PlanSource = Pick<
+  Original,
+  'format' | 'width' | 'height' | 'frames' | 'transparent' | 'analysis'
+>;
 
 /**
  * The plan for this transform of the original. Never fails for values in the documented ranges. Both sides of
@@ -112,6 +117,7 @@ export function planRendition(
     quality: (FORMATS[format].lossy ? transform.quality : undefined) ?? DEFAULT_QUALITY[format],
     animated,
     flatten: !FORMATS[format].transparency && original.transparent,
+    content: original.analysis?.content ?? 'photo',
   };
 }
 
@@ -131,6 +137,7 @@ export function planKey(plan: Plan): string {
   if (region !== undefined) parts.push(`r${region.left},${region.top},${region.width},${region.height}`);
   if (plan.animated) parts.push('animated');
   if (plan.flatten) parts.push('flat');
+  if (plan.content === 'graphic') parts.push('graphic');
   return parts.join('.');
 }
 

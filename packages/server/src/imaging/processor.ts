@@ -50,14 +50,11 @@ export interface IngestResult {
   readonly times?: TaskTimes;
 }
 
-/** The facts about a file that decide the cost of its decode. */
-export type RenderSource = Pick<PlanSource, 'format' | 'width' | 'height' | 'frames'>;
-
 export interface RenderOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Used to estimate the cost. Absent: the file is a rung. */
-  readonly source?: RenderSource | undefined;
-  /** The original of the rendition, also for a file that is a rung. One original cannot take all workers. */
+  /** Present: the file is this original. Absent: it is the rung that `rungFor` names for the plan. */
+  readonly source?: PlanSource | undefined;
+  /** The digest of the original, also for a file that is a rung. One original cannot take all workers. */
   readonly original?: Digest | undefined;
 }
 
@@ -68,8 +65,8 @@ export interface Processor {
    */
   ingest(path: string, signal?: AbortSignal, size?: number): Promise<IngestResult>;
   /**
-   * Makes the rendition of the plan from the picture in this local file. The file may be a rung if `rungFor`
-   * names it.
+   * Makes the rendition of the plan from the original or its rung in this local file. Both give the same
+   * bytes, and so does `ingest`: if the plan has a rung, the rendition of an original is made from that rung.
    */
   render(path: string, plan: Plan, options?: RenderOptions): Promise<Rendition>;
   /** Ends all workers. Running and waiting calls are rejected with `unavailable`. */

@@ -15,7 +15,7 @@ import { until } from '../support/waiting.ts';
 
 const PLAN: Plan = {
   ...{ width: 100, height: 100, fit: 'cover', position: 'center' },
-  ...{ format: 'webp', quality: 80, animated: false, flatten: false },
+  ...{ format: 'webp', quality: 80, animated: false, flatten: false, content: 'photo' },
 };
 /** An AVIF of the largest size. On any machine it takes long enough to be interrupted. */
 const SLOW: Plan = { ...PLAN, width: 2_048, height: 2_048, format: 'avif', quality: 100 };

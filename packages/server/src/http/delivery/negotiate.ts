@@ -3,7 +3,6 @@
  * never reaches a cache key. The reasons are in docs/adr/0047.
  */
 import { FORMATS, type Original, type OutputFormat } from '../../image.ts';
-import { GRAPHIC_BYTES_PER_PIXEL } from '../../imaging/ladder.ts';
 
 // The rest of a longer header is ignored. The Accept header of a browser has about 100 characters.
 const MAX_HEADER = 4_096;
@@ -25,6 +24,9 @@ export type NegotiatedOriginal = Pick<
 // More digits than the three of the standard are accepted, and `.2`: the default of Java has that form.
 const QVALUE = /^(?:0\.?|0?\.\d+|1(?:\.0*)?)$/;
 const WILDCARDS = new Set(['*/*', 'image/*', '*']);
+
+/** A PNG with fewer bytes for each pixel is a graphic. Photographs have two and more. */
+const GRAPHIC_BYTES_PER_PIXEL = 1;
 
 /** Every client shows these two. They are sent to clients that accept none of the offered formats. */
 const CLASSICS: readonly OutputFormat[] = ['jpeg', 'png'];

@@ -85,8 +85,8 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
         chunks.push(whole);
         break;
       case 'iCCP':
-        // Only the first is read: thousands fit into a file, and each takes a millisecond to inflate. A damaged
-        // one is dropped.
+        // Only the first is read: thousands fit into a file, and each takes a millisecond to inflate. A
+        // damaged one is dropped.
         if (!hasRows && !hasPalette && !hasProfile && isIntact(whole) && isSmallProfile(body))
           profile = whole;
         hasProfile = true;

@@ -177,6 +177,11 @@ function readChunks(list: Buffer): Chunk[] {
   return chunks;
 }
 
+/** True if the pixels of a still file are stored without loss. @param file that passed the header walk */
+export function isLosslessWebp(file: Buffer): boolean {
+  return readChunks(file.subarray(12)).some(({ type }) => type === 'VP8L');
+}
+
 function isBitstream({ type }: Chunk): boolean {
   return type === 'VP8 ' || type === 'VP8L';
 }

@@ -151,7 +151,7 @@ class ProcessPool implements Pool {
 
   async render(path: string, plan: Plan, options: RenderOptions = {}): Promise<Rendition> {
     const { signal, source, original } = options;
-    const task = { kind: 'render', path, plan } as const;
+    const task = { kind: 'render', path, plan, ...(source && { original: source }) } as const;
     return (await this.#submit(task, { cost: renderCost(plan, source), signal, original })) as Rendition;
   }
 

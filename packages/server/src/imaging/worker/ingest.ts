@@ -3,18 +3,15 @@
  * pixels become the ladder and the default renditions.
  */
 import sharp, { type Sharp } from 'sharp';
-import { type CheckedPicture, MAX_PIXELS } from '../formats/limits.ts';
-import { defaultPlans, type LadderSource, type Rung, rungFor, rungsOf } from '../ladder.ts';
+import type { CheckedPicture, PictureFacts } from '../formats/limits.ts';
+import { walkPicture } from '../formats/walk.ts';
+import { defaultPlans, type Rung, rungFor, rungsOf } from '../ladder.ts';
+import type { PlanSource } from '../plan.ts';
 import type { IngestResult, Inspection } from '../processor.ts';
 import type { Size } from '../size.ts';
-import {
-  openPicture,
-  type PictureFile,
-  readPicture,
-  renderPixels,
-  runPipeline,
-  shownSize,
-} from './render.ts';
+import { analyse, analyseRoughly } from './analysis.ts';
+import { openPixels, type Pixels, readPixels, scale } from './pixels.ts';
+import { openPicture, readPicture, render, runPipeline, shownSize } from './render.ts';
 
 /** Side in pixels of the thumbnail to which a full decode is scaled when only its errors matter. */
 const CHECK_SIDE = 16;
@@ -27,14 +24,6 @@ const MAX_CHECK_MS = 4_000;
 /** CMYK costs 80 ms a megapixel. A CMYK picture with more pixels is accepted without a ladder. */
 const MAX_CMYK_PIXELS = 40_000_000;
 
-/** 8-bit sRGB pixels, upright. */
-interface Pixels {
-  readonly data: Buffer;
-  readonly width: number;
-  readonly height: number;
-  readonly channels: 1 | 2 | 3 | 4;
-}
-
 type Ladder = Pick<IngestResult, 'rungs' | 'renditions'>;
 
 const NO_LADDER: Ladder = { rungs: [], renditions: [] };
@@ -45,80 +34,127 @@ const NO_LADDER: Ladder = { rungs: [], renditions: [] };
  * @throws Refusal if the picture is not accepted; the error of the file system.
  */
 export async function ingest(path: string): Promise<IngestResult> {
-  const file = await readPicture(path);
-  const { facts } = file.picture;
-  return facts.alpha || facts.frames > 1 ? ingestInTwoDecodes(file) : ingestInOneDecode(file);
+  const picture = await readPicture(path);
+  const { facts } = picture;
+  return facts.alpha || facts.frames > 1 ? ingestInTwoDecodes(picture) : ingestInOneDecode(picture);
 }
 
 /** For an opaque still picture: one decode checks the pixels and makes the ladder. */
-async function ingestInOneDecode({ picture, size }: PictureFile): Promise<IngestResult> {
+async function ingestInOneDecode(picture: CheckedPicture): Promise<IngestResult> {
   const inspection = inspectionOf(picture, false);
-  const original = { ...inspection, size };
-  const { facts } = picture;
-  if (facts.cmyk && facts.width * facts.height > MAX_CMYK_PIXELS) {
+  if (!hasLadder(picture.facts)) {
     await checkPixels(picture);
-    const ladderError = `a CMYK picture of more than ${MAX_CMYK_PIXELS} pixels takes too long to convert`;
-    return { inspection, ...NO_LADDER, ladderError };
+    return acceptWithoutLadder(
+      picture,
+      inspection,
+      `a CMYK picture of more than ${MAX_CMYK_PIXELS} pixels takes too long to convert`,
+    );
   }
   let pixels: Pixels;
   try {
-    pixels = await decode(picture, largestSize(original));
+    pixels = await decode(picture, largestSize(inspection));
   } catch (error) {
     // Either the colours or the pixels are wrong. Only wrong pixels make this check fail too.
     await checkPixels(picture);
-    return { inspection, ...NO_LADDER, ladderError: messageOf(error) };
+    return acceptWithoutLadder(picture, inspection, messageOf(error));
   }
-  return { inspection, ...(await tryMakeLadder(pixels, original)) };
+  return acceptWithLadder(picture, inspection, pixels);
 }
 
 /** For animations and pictures with alpha: the first decode checks all frames and every alpha value. */
-async function ingestInTwoDecodes({ picture, size }: PictureFile): Promise<IngestResult> {
+async function ingestInTwoDecodes(picture: CheckedPicture): Promise<IngestResult> {
   const start = performance.now();
   let transparent = false;
   if (picture.facts.alpha) transparent = await hasTransparentPixel(picture);
   else await checkPixels(picture);
   const inspection = inspectionOf(picture, transparent);
   if (performance.now() - start > MAX_CHECK_MS) {
-    return {
+    return acceptWithoutLadder(
+      picture,
       inspection,
-      ...NO_LADDER,
-      ladderError: `the check of the pixels took longer than ${MAX_CHECK_MS} ms`,
-    };
+      `the check of the pixels took longer than ${MAX_CHECK_MS} ms`,
+    );
   }
-  const original = { ...inspection, size };
   try {
-    const pixels = await decode(picture, largestSize(original), transparent);
-    return { inspection, ...(await tryMakeLadder(pixels, original)) };
+    const pixels = await decode(picture, largestSize(inspection), transparent);
+    return await acceptWithLadder(picture, inspection, pixels);
   } catch (error) {
-    return { inspection, ...NO_LADDER, ladderError: messageOf(error) };
+    return acceptWithoutLadder(picture, inspection, messageOf(error));
   }
 }
 
-async function tryMakeLadder(
+async function acceptWithLadder(
+  picture: CheckedPicture,
+  facts: Inspection,
   pixels: Pixels,
-  original: LadderSource,
+): Promise<IngestResult> {
+  const inspection = { ...facts, analysis: await analyse(pixels) };
+  return { inspection, ...(await tryMakeLadder(picture, pixels, inspection)) };
+}
+
+async function acceptWithoutLadder(
+  picture: CheckedPicture,
+  facts: Inspection,
+  ladderError: string,
+): Promise<IngestResult> {
+  const analysis = await analyseRoughly(openPicture(picture, { ignoreIcc: true })).catch(() => undefined);
+  return { inspection: { ...facts, ...(analysis && { analysis }) }, ...NO_LADDER, ladderError };
+}
+
+/**
+ * Makes one rung of an original, with the same bytes as in its ladder. Undefined for a picture that has no
+ * ladder.
+ */
+export async function makeRung(
+  picture: CheckedPicture,
+  original: PlanSource,
+  wanted: Rung,
+): Promise<Buffer | undefined> {
+  if (!hasLadder(picture.facts)) return undefined;
+  try {
+    let pixels = await decode(picture, largestSize(original), original.transparent);
+    for (const rung of rungsOf(original)) {
+      pixels = await scale(pixels, rung);
+      if (rung.name === wanted.name) break;
+    }
+    return await encodeRung(pixels, wanted);
+  } catch {
+    // Its ladder fails in the same way at each attempt.
+    return undefined;
+  }
+}
+
+function hasLadder({ cmyk, width, height }: PictureFacts): boolean {
+  return !cmyk || width * height <= MAX_CMYK_PIXELS;
+}
+
+async function tryMakeLadder(
+  picture: CheckedPicture,
+  pixels: Pixels,
+  original: PlanSource,
 ): Promise<Ladder & { ladderError?: string }> {
   try {
-    return await makeLadder(pixels, original);
+    return await makeLadder(picture, pixels, original);
   } catch (error) {
     return { ...NO_LADDER, ladderError: messageOf(error) };
   }
 }
 
-async function makeLadder(pixels: Pixels, original: LadderSource): Promise<Ladder> {
+async function makeLadder(picture: CheckedPicture, pixels: Pixels, original: PlanSource): Promise<Ladder> {
   const rungs = rungsOf(original);
   if (rungs.length > 0) return makeRungs(pixels, rungs, original);
-  return { rungs: [], renditions: await renderDefaults(pixels, undefined, original) };
+  return { rungs: [], renditions: await renderDefaults(picture, undefined, original) };
 }
 
 /** Makes each rung from the next larger one. Encodes one rung while it scales the next, if a core is free. */
-async function makeRungs(larger: Pixels, rungs: readonly Rung[], original: LadderSource): Promise<Ladder> {
+async function makeRungs(larger: Pixels, rungs: readonly Rung[], original: PlanSource): Promise<Ladder> {
   const [rung, ...smaller] = rungs;
   if (rung === undefined) return NO_LADDER;
   const pixels = await scale(larger, rung);
-  const [bytes, renditions, below] = await Promise.all([
-    encodeRung(pixels, rung),
-    renderDefaults(pixels, rung, original),
+  const [[bytes, renditions], below] = await Promise.all([
+    encodeRung(pixels, rung).then(async (bytes) => {
+      return [bytes, await renderDefaults(walkPicture(bytes), rung, original)] as const;
+    }),
     makeRungs(pixels, smaller, original),
   ]);
   return {
@@ -128,18 +164,17 @@ async function makeRungs(larger: Pixels, rungs: readonly Rung[], original: Ladde
 }
 
 /**
- * Renders the default plans that delivery would render from this rung. It takes the pixels from before their
- * compression. If there are rungs, a plan that needs the original is left out: it would cost another decode.
+ * Renders the default plans that delivery would render from this rung, or from the original if it has no
+ * rungs. The steps are those of delivery, so the bytes are the same. If there are rungs, a plan that needs
+ * the original is left out: it would cost another decode.
  */
 function renderDefaults(
-  pixels: Pixels,
+  picture: CheckedPicture,
   rung: Rung | undefined,
-  original: LadderSource,
+  original: PlanSource,
 ): Promise<IngestResult['renditions'][number][]> {
   const plans = defaultPlans(original).filter((plan) => rungFor(plan, original)?.name === rung?.name);
-  return Promise.all(
-    plans.map(async (plan) => ({ plan, rendition: await renderPixels(openPixels(pixels), plan) })),
-  );
+  return Promise.all(plans.map(async (plan) => ({ plan, rendition: await render(picture, plan) })));
 }
 
 /**
@@ -187,11 +222,6 @@ function turnUpright(image: Sharp, orientation: number): Sharp {
   }
 }
 
-function scale(pixels: Pixels, { width, height }: Size): Pixels | Promise<Pixels> {
-  if (pixels.width === width && pixels.height === height) return pixels;
-  return readPixels(openPixels(pixels).resize(width, height, { fit: 'fill' }));
-}
-
 function encodeRung(pixels: Pixels, { format }: Rung): Promise<Buffer> {
   const image = openPixels(pixels);
   return format === 'png'
@@ -199,17 +229,8 @@ function encodeRung(pixels: Pixels, { format }: Rung): Promise<Buffer> {
     : image.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer();
 }
 
-function openPixels({ data, width, height, channels }: Pixels): Sharp {
-  return sharp(data, { raw: { width, height, channels }, limitInputPixels: MAX_PIXELS });
-}
-
-async function readPixels(image: Sharp): Promise<Pixels> {
-  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-  return { data, width: info.width, height: info.height, channels: info.channels };
-}
-
 /** The size of the largest rung; of the picture itself if it has no rung. */
-function largestSize(original: LadderSource): Size {
+function largestSize(original: PlanSource): Size {
   return rungsOf(original)[0] ?? original;
 }
 

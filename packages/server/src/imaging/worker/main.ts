@@ -8,7 +8,7 @@ import sharp from 'sharp';
 import { Refusal } from '../formats/limits.ts';
 import { ingest } from './ingest.ts';
 import type { Answer, Task, WorkerMessage } from './messages.ts';
-import { render } from './render.ts';
+import { renderFile } from './render-file.ts';
 
 /** The first libvips without the security holes of 2026 that pictures can reach. */
 const MIN_VIPS = [8, 18, 3] as const;
@@ -36,7 +36,7 @@ function prepareSharp(): void {
 
 async function runTask(task: Task): Promise<Answer> {
   try {
-    const result = task.kind === 'ingest' ? await ingest(task.path) : await render(task.path, task.plan);
+    const result = task.kind === 'ingest' ? await ingest(task.path) : await renderFile(task);
     return { kind: 'done', result };
   } catch (error) {
     if (error instanceof Refusal) return { kind: 'refused', reason: error.message };

@@ -2,13 +2,19 @@
  * The messages between the pool and its worker processes: plain data, sent with structured cloning. A message
  * has no task ID, because a worker runs one task at a time.
  */
-import type { Plan } from '../plan.ts';
+import type { Plan, PlanSource } from '../plan.ts';
 import type { IngestResult, Rendition } from '../processor.ts';
 
 /** A request of the pool to a worker. `path` is a local file. */
 export type Task =
   | { readonly kind: 'ingest'; readonly path: string }
-  | { readonly kind: 'render'; readonly path: string; readonly plan: Plan };
+  | {
+      readonly kind: 'render';
+      readonly path: string;
+      readonly plan: Plan;
+      /** Present: the file is this original. Absent: it is the rung of the plan. */
+      readonly original?: PlanSource;
+    };
 
 /** The result of a task that the worker itself reports. */
 export type Answer =

@@ -8,29 +8,25 @@ import { FORMATS, MAX_ORIGINAL_BYTES } from '../../image.ts';
 import { type CheckedPicture, MAX_PIXELS, type PictureFacts, Refusal } from '../formats/limits.ts';
 import { withoutDensity } from '../formats/png-chunk.ts';
 import { walkPicture } from '../formats/walk.ts';
+import { isLosslessWebp } from '../formats/webp.ts';
 import type { Plan } from '../plan.ts';
 import type { Rendition } from '../processor.ts';
 import type { Size } from '../size.ts';
+import { encode, encodeGraphic, type UnscaledOriginal } from './encode.ts';
 
 const WHITE = { r: 255, g: 255, b: 255 };
-
-export interface PictureFile {
-  readonly picture: CheckedPicture;
-  /** Bytes of the file before the header walk. */
-  readonly size: number;
-}
 
 /**
  * Reads an untrusted file and runs the header walk.
  * @throws Refusal; the error of the file system.
  */
-export async function readPicture(path: string): Promise<PictureFile> {
+export async function readPicture(path: string): Promise<CheckedPicture> {
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
     if (size > MAX_ORIGINAL_BYTES)
       throw new Refusal(`the file has ${size} bytes: the limit is ${MAX_ORIGINAL_BYTES} bytes`);
-    return { picture: walkPicture(await handle.readFile()), size };
+    return walkPicture(await handle.readFile());
   } finally {
     await handle.close();
   }
@@ -40,28 +36,32 @@ export function openPicture(picture: CheckedPicture, options: SharpOptions): Sha
   return sharp(picture.bytes, { ...options, limitInputPixels: MAX_PIXELS, failOn: 'warning' });
 }
 
-/** Makes the rendition of the plan from a picture file. */
-export async function render(path: string, plan: Plan): Promise<Rendition> {
-  const { picture } = await readPicture(path);
+/** Makes the rendition of the plan from the picture of a file: the original, or the rung of the plan. */
+export async function render(picture: CheckedPicture, plan: Plan): Promise<Rendition> {
   checkRegion(plan, picture.facts);
   let image = openPicture(picture, { animated: plan.animated });
   if (!plan.animated) image = image.autoOrient();
   if (plan.region !== undefined) image = image.extract(plan.region);
-  const { data, info } = await runPipeline(picture, applyPlan(image, plan));
+  image = scaleAndCrop(image, plan);
+  if (plan.flatten) image = image.flatten({ background: WHITE });
+  image = image.toColourspace('srgb');
+  if (plan.content === 'graphic' && !plan.animated) {
+    const { data, info } = await runPipeline(picture, image.raw({ depth: 'uchar' }));
+    const bytes = await encodeGraphic({ ...info, data }, plan, unscaledOriginal(picture, plan));
+    return checkOutput(plan, bytes, info);
+  }
+  const { data, info } = await runPipeline(picture, encode(image, plan));
   return checkOutput(plan, data, info);
 }
 
-/** Makes the rendition of the plan from the upright pixels of the whole picture. */
-export async function renderPixels(pixels: Sharp, plan: Plan): Promise<Rendition> {
-  const { data, info } = await applyPlan(pixels, plan).toBuffer({ resolveWithObject: true });
-  return checkOutput(plan, data, info);
-}
-
-/** @param image that is upright and cropped to the region of the plan. */
-function applyPlan(image: Sharp, plan: Plan): Sharp {
-  let steps = scaleAndCrop(image, plan);
-  if (plan.flatten) steps = steps.flatten({ background: WHITE });
-  return encode(steps.toColourspace('srgb'), plan);
+function unscaledOriginal(
+  { bytes, format, facts }: CheckedPicture,
+  plan: Plan,
+): UnscaledOriginal | undefined {
+  const shown = shownSize(facts);
+  const isWhole = plan.fit === 'fill' && plan.region === undefined;
+  if (!isWhole || shown.width !== plan.width || shown.height !== plan.height) return undefined;
+  return { bytes: bytes.length, lossless: format === 'png' || (format === 'webp' && isLosslessWebp(bytes)) };
 }
 
 function scaleAndCrop(image: Sharp, { width, height, fit, scaled, position }: Plan): Sharp {
@@ -98,23 +98,6 @@ function checkRegion({ region }: Plan, facts: PictureFacts): void {
 /** The size after the EXIF orientation is applied. */
 export function shownSize({ width, height, orientation }: PictureFacts): Size {
   return orientation >= 5 ? { width: height, height: width } : { width, height };
-}
-
-function encode(image: Sharp, plan: Plan): Sharp {
-  switch (plan.format) {
-    case 'webp':
-      // Half the time of effort 4 for a twelfth more bytes at equal similarity: docs/adr/0021.
-      return image.webp({ quality: plan.quality, effort: 2 });
-    case 'jpeg':
-      // mozjpeg would save 3 % of the bytes at equal similarity for seven times the time.
-      return image.jpeg({ quality: plan.quality });
-    case 'png':
-      // Filters save a fifth of the bytes of photographs.
-      return image.png({ compressionLevel: 6, adaptiveFiltering: true });
-    case 'avif':
-      // At the default effort a large rendition takes longer than the timeout of any client.
-      return image.avif({ quality: plan.quality, effort: 2 });
-  }
 }
 
 /**

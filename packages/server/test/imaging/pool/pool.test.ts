@@ -22,6 +22,7 @@ const PLAN: Plan = {
   quality: 80,
   animated: false,
   flatten: false,
+  content: 'photo',
 };
 
 /** An AVIF of the largest size: it takes long enough to interrupt it, on every machine. */

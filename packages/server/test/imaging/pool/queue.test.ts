@@ -35,6 +35,7 @@ const PLAN: Plan = {
   quality: 80,
   animated: false,
   flatten: false,
+  content: 'photo',
 };
 
 describe('the queue', () => {

@@ -17,7 +17,7 @@ import { until } from '../../support/waiting.ts';
 /** As expensive as a task may be that every worker takes. */
 const LONG: Plan = {
   ...{ width: 400, height: 400, fit: 'cover', position: 'center' },
-  ...{ format: 'avif', quality: 80, animated: false, flatten: false },
+  ...{ format: 'avif', quality: 80, animated: false, flatten: false, content: 'photo' },
 };
 
 const ROUNDS = 3;

@@ -1,0 +1,161 @@
+/**
+ * The encoders: from the pixels of a rendition to its bytes. A graphic is encoded in more than one way, and
+ * the best result is sent. Figures: docs/adr/0021 for photographs, docs/adr/0054 for graphics.
+ */
+import sharp, { type Sharp } from 'sharp';
+import type { Plan } from '../plan.ts';
+import { openPixels, type Pixels } from './pixels.ts';
+
+/** Sets the encoder of a photograph or of an animation. */
+export function encode(image: Sharp, { format, quality }: Plan): Sharp {
+  switch (format) {
+    case 'webp':
+      // Half the time of effort 4 for a twelfth more bytes at equal similarity.
+      return image.webp({ quality, effort: 2 });
+    case 'jpeg':
+      // mozjpeg would save 3 % of the bytes at equal similarity for seven times the time.
+      return image.jpeg({ quality });
+    case 'png':
+      // Filters save a fifth of the bytes of photographs.
+      return image.png({ compressionLevel: 6, adaptiveFiltering: true });
+    case 'avif':
+      // At the default effort a large rendition takes longer than the timeout of any client.
+      return image.avif({ quality, effort: 2 });
+  }
+}
+
+/** The original, if the rendition has exactly its pixels. */
+export interface UnscaledOriginal {
+  readonly bytes: number;
+  readonly lossless: boolean;
+}
+
+/**
+ * Encodes a graphic. Unless that is impossible, the result is not heavier than the original.
+ * @param original absent: the pixels are scaled or cropped.
+ */
+export async function encodeGraphic(
+  pixels: Pixels,
+  plan: Plan,
+  original: UnscaledOriginal | undefined,
+): Promise<Buffer> {
+  switch (plan.format) {
+    case 'webp':
+      return encodeWebp(pixels, plan, original);
+    case 'png':
+      return encodePng(pixels, original);
+    case 'jpeg':
+      // With less chroma, thin coloured lines lose their colour.
+      return openPixels(pixels).jpeg({ quality: plan.quality, chromaSubsampling: '4:4:4' }).toBuffer();
+    case 'avif':
+      return encode(openPixels(pixels), plan).toBuffer();
+  }
+}
+
+/**
+ * A lossless rendition may have this many times the bytes of a lossy one. To look as good as a palette, lossy
+ * WebP needs 1.5 to 2 times its bytes.
+ */
+const WORTH = { exact: 2, palette: 1.25 } as const;
+
+/** Lossless WebP needs at least this share of the bytes of the same palette as PNG. */
+const WEBP_TO_PNG = 0.75;
+
+/** From this quality on, a client wants no reduced palette. */
+const EXACT_QUALITY = 95;
+
+async function encodeWebp(
+  pixels: Pixels,
+  { quality }: Plan,
+  original: UnscaledOriginal | undefined,
+): Promise<Buffer> {
+  const lossy = await lossyWebp(pixels, quality, original?.bytes);
+  if (original?.lossless || quality >= EXACT_QUALITY) {
+    let exact = await losslessWebp(openPixels(pixels));
+    if (original?.lossless && exact.length > original.bytes)
+      exact = await losslessWebp(openPixels(pixels), 6);
+    if (exact.length <= WORTH.exact * lossy.length) return exact;
+  }
+  if (quality >= EXACT_QUALITY) return lossy;
+  const palette = await reducedPalette(pixels);
+  if (palette === undefined || WEBP_TO_PNG * palette.length > WORTH.palette * lossy.length) return lossy;
+  const flat = await losslessWebp(sharp(palette));
+  return flat.length <= WORTH.palette * lossy.length ? flat : lossy;
+}
+
+/** @param limit of the bytes, which a lower quality keeps if one step down is enough. */
+async function lossyWebp(pixels: Pixels, quality: number, limit = Number.POSITIVE_INFINITY): Promise<Buffer> {
+  const encodeWith = (quality: number) =>
+    openPixels(pixels).webp({ quality, effort: 2, smartSubsample: true }).toBuffer();
+  const usual = await encodeWith(quality);
+  return usual.length <= limit ? usual : encodeWith(Math.ceil(quality * 0.8));
+}
+
+/** On most graphics, more effort saves no bytes. */
+function losslessWebp(image: Sharp, effort = 2): Promise<Buffer> {
+  return image.webp({ lossless: true, effort, quality: 75 }).toBuffer();
+}
+
+async function encodePng(pixels: Pixels, original: UnscaledOriginal | undefined): Promise<Buffer> {
+  const reduced = () => reducedPalette(pixels);
+  if (!original?.lossless) return (await reduced()) ?? losslessPng(pixels);
+  const exact = await losslessPng(pixels);
+  if (exact.length <= original.bytes) return exact;
+  const palette = await reduced();
+  return palette && palette.length < exact.length ? palette : exact;
+}
+
+/** With a palette if the colours fit into one. Otherwise with the filters that give fewer bytes. */
+async function losslessPng(pixels: Pixels): Promise<Buffer> {
+  const colours = countColours(pixels);
+  if (colours <= MAX_PALETTE) {
+    // The encoder has 1, 2, 4 or 8 bits for each pixel.
+    const size = [2, 4, 16].find((size) => colours <= size) ?? MAX_PALETTE;
+    const png = await openPixels(pixels)
+      .png({ palette: true, colours: size, quality: 100, dither: 0, effort: 4, compressionLevel: 9 })
+      .toBuffer();
+    if ((await meanError(png, pixels)) === 0) return png;
+  }
+  const plain = await openPixels(pixels).png({ compressionLevel: 9 }).toBuffer();
+  const filtered = await openPixels(pixels).png({ compressionLevel: 9, adaptiveFiltering: true }).toBuffer();
+  return plain.length <= filtered.length ? plain : filtered;
+}
+
+const MAX_PALETTE = 256;
+
+/** The number of different colours; more than `MAX_PALETTE` counts as one more. */
+function countColours({ data, channels }: Pixels): number {
+  const colours = new Set<number>();
+  for (let at = 0; at < data.length && colours.size <= MAX_PALETTE; at += channels) {
+    let colour = 0;
+    for (let channel = 0; channel < channels; channel += 1) colour = colour * 256 + (data[at + channel] ?? 0);
+    colours.add(colour);
+  }
+  return colours.size;
+}
+
+/** The largest mean error of a channel that a reduced palette may cause. */
+const MAX_PALETTE_ERROR = 1;
+
+/** A PNG of at most 256 colours. Undefined if they are too few for this picture. */
+async function reducedPalette(pixels: Pixels): Promise<Buffer | undefined> {
+  const png = await openPixels(pixels)
+    .png({ palette: true, quality: 80, dither: 0, effort: 4, compressionLevel: 9 })
+    .toBuffer();
+  return (await meanError(png, pixels)) <= MAX_PALETTE_ERROR ? png : undefined;
+}
+
+/** The mean difference of a visible channel value. The colours of transparent pixels do not count. */
+async function meanError(png: Buffer, { data, channels }: Pixels): Promise<number> {
+  const decoded = sharp(png);
+  const shown = await (channels === 4 ? decoded.ensureAlpha() : decoded.removeAlpha()).raw().toBuffer();
+  let sum = 0;
+  for (let at = 0; at < data.length; at += channels) {
+    const alpha = channels === 4 ? (data[at + 3] ?? 0) : 255;
+    for (let channel = 0; channel < channels; channel += 1) {
+      const difference = Math.abs((data[at + channel] ?? 0) - (shown[at + channel] ?? 0));
+      sum += channel === 3 ? difference : (difference * alpha) / 255;
+    }
+  }
+  return sum / data.length;
+}

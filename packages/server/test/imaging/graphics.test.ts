@@ -1,0 +1,203 @@
+/** Renditions of graphics: flat colours stay, and no rendition is heavier than it needs to be. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import sharp, { type Sharp } from 'sharp';
+import type { OutputFormat } from '../../src/image.ts';
+import { planKey, planRendition, type Transform } from '../../src/imaging/plan.ts';
+import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
+import type { Inspection } from '../../src/imaging/processor.ts';
+import * as pictures from '../support/pictures.ts';
+
+const RED = [214, 0, 28] as const;
+
+/** Draws SVG elements on a canvas of 300 x 200 units. */
+function draw(width: number, elements: string, background = '#fff'): Sharp {
+  const rectangle = background === 'none' ? '' : `<rect width="300" height="200" fill="${background}"/>`;
+  return sharp(
+    Buffer.from(
+      `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${(width * 2) / 3}" viewBox="0 0 300 200">${rectangle}${elements}</svg>`,
+    ),
+  );
+}
+
+const LOGO = `<circle cx="70" cy="100" r="50" fill="rgb(${RED})"/><path d="M50 80h40v40h-40z" fill="#fff"/>
+  <path d="M140 60h20v80h-20zM180 60h20v80h-20zM220 60l40 80h-24z" fill="rgb(${RED})"/>`;
+const CHART = Array.from({ length: 12 }, (_, i) => {
+  const height = 30 + ((i * 53) % 130);
+  return `<rect x="${10 + i * 24}" y="${190 - height}" width="16" height="${height}" fill="hsl(${i * 29},70%,50%)"/>`;
+}).join('');
+const LINES = Array.from(
+  { length: 60 },
+  (_, i) =>
+    `<path d="M${(i * 37) % 300} ${(i * 61) % 200}l${(i * 17) % 90} ${(i * 29) % 70}" stroke="#123"/>`,
+).join('');
+
+/** Graphics of every kind that is uploaded, without loss. */
+const GRAPHICS: Readonly<Record<string, () => Promise<Buffer>>> = {
+  'a logo': () => draw(600, LOGO).png({ compressionLevel: 9 }).toBuffer(),
+  'a logo with a palette': () => draw(600, LOGO).png({ palette: true, effort: 10 }).toBuffer(),
+  'a transparent logo': () => draw(600, LOGO, 'none').png({ compressionLevel: 9 }).toBuffer(),
+  'a chart': () => draw(900, CHART).png({ compressionLevel: 9 }).toBuffer(),
+  'a line drawing': () => draw(900, LINES).greyscale().png({ compressionLevel: 9 }).toBuffer(),
+  'a scan of one bit': () =>
+    draw(900, LINES).greyscale().threshold(128).png({ palette: true, colours: 2 }).toBuffer(),
+  'a drawing on a dark page': () => draw(900, CHART, '#101418').png({ compressionLevel: 9 }).toBuffer(),
+  'a lossless WebP': () => draw(600, LOGO).webp({ lossless: true }).toBuffer(),
+};
+
+describe('a graphic', { timeout: 300_000 }, () => {
+  let folder: string;
+  let pool: Pool;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vitrine-graphics-'));
+    pool = createPool({ size: 2, deadlineMs: 120_000, maxWaitMs: { render: 120_000 } });
+  });
+  after(async () => {
+    await pool.close();
+    await rm(folder, { recursive: true });
+  });
+
+  let files = 0;
+  async function ingest(bytes: Buffer): Promise<{ path: string; original: Inspection }> {
+    files += 1;
+    const path = join(folder, String(files));
+    await writeFile(path, bytes);
+    const { inspection } = await pool.ingest(path, undefined, bytes.length);
+    return { path, original: inspection };
+  }
+
+  async function render(
+    { path, original }: { path: string; original: Inspection },
+    width: number,
+    format: OutputFormat,
+  ): Promise<Buffer> {
+    const transform: Transform = { width, height: 0, fit: 'cover', position: 'center', dpr: 1 };
+    const { bytes } = await pool.render(path, planRendition(transform, original, format), {
+      source: original,
+    });
+    return Buffer.from(bytes);
+  }
+
+  for (const [name, make] of Object.entries(GRAPHICS)) {
+    test(`${name} is a graphic, and keeps its pixels and its weight at its own size`, async () => {
+      const bytes = await make();
+      const stored = await ingest(bytes);
+      assert.equal(stored.original.analysis?.content, 'graphic');
+      const pixels = await visiblePixels(bytes);
+      // No exact PNG is as light as lossless WebP.
+      const formats = stored.original.format === 'png' ? (['webp', 'png'] as const) : (['webp'] as const);
+      for (const format of formats) {
+        const rendition = await render(stored, stored.original.width, format);
+        assert.ok(pixels.equals(await visiblePixels(rendition)), format);
+        // Another version of zlib may need a few bytes more.
+        assert.ok(
+          rendition.length <= bytes.length * 1.01,
+          `${format}: ${rendition.length} bytes, the original has ${bytes.length}`,
+        );
+      }
+    });
+
+    test(`${name} is at smaller sizes about as light as the lighter of lossless and lossy`, async () => {
+      const stored = await ingest(await make());
+      for (const width of [400, 250]) {
+        const png = await rgbPixels(stored, width);
+        const lossless = await png().webp({ lossless: true, effort: 4 }).toBuffer();
+        const lossy = await png().webp({ quality: 80, effort: 2 }).toBuffer();
+        const rendition = await render(stored, width, 'webp');
+        const limit = 1.25 * Math.min(lossless.length, lossy.length);
+        assert.ok(rendition.length <= limit, `${width}: ${rendition.length} bytes, at most ${limit}`);
+        const paletteLimit = (await png().png({ compressionLevel: 9 }).toBuffer()).length;
+        assert.ok((await render(stored, width, 'png')).length <= paletteLimit);
+      }
+    });
+  }
+
+  /** The scaled pixels without an encoder: PNG of a photograph is lossless. */
+  async function rgbPixels(
+    stored: { path: string; original: Inspection },
+    width: number,
+  ): Promise<() => Sharp> {
+    const { path, original } = stored;
+    const transform: Transform = { width, height: 0, fit: 'cover', position: 'center', dpr: 1 };
+    const plan = { ...planRendition(transform, original, 'png'), content: 'photo' } as const;
+    const { bytes } = await pool.render(path, plan, { source: original });
+    return () => sharp(bytes);
+  }
+
+  test('keeps flat colours within 1 at every size, and as WebP, PNG and JPEG of chroma 4:4:4', async () => {
+    const stored = await ingest(await (GRAPHICS['a logo'] ?? assert.fail())());
+    for (const width of [600, 400, 300, 150]) {
+      for (const format of ['webp', 'png'] as const) {
+        const image = await render(stored, width, format);
+        const { data, info } = await sharp(image).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+        const at = (x: number, y: number) => {
+          const place = Math.floor(y * info.height) * info.width + Math.floor(x * info.width);
+          return [...data.subarray(place * 3, place * 3 + 3)];
+        };
+        for (const [point, colour] of [
+          [[0.5, 0.5], RED],
+          [[0.63, 0.5], RED],
+          [
+            [0.05, 0.05],
+            [255, 255, 255],
+          ],
+          [
+            [0.23, 0.5],
+            [255, 255, 255],
+          ],
+        ] as const) {
+          const shown = at(point[0], point[1]);
+          const error = Math.max(...shown.map((value, i) => Math.abs(value - (colour[i] ?? 0))));
+          assert.ok(error <= 1, `${format} ${width}: ${shown} at ${point}, not ${colour}`);
+        }
+      }
+    }
+    assert.equal((await sharp(await render(stored, 400, 'jpeg')).metadata()).chromaSubsampling, '4:4:4');
+  });
+
+  test('has other plan keys than a photograph, and plans without an analysis are those of a photograph', async () => {
+    const { original } = await ingest(await draw(600, LOGO).png().toBuffer());
+    const transform: Transform = { width: 90, height: 60, fit: 'cover', position: 'center', dpr: 1 };
+    const { analysis = assert.fail(), ...unknown } = original;
+    const keyOf = (source: Inspection) => planKey(planRendition(transform, source, 'webp'));
+    const photo = { ...original, analysis: { ...analysis, content: 'photo' as const } };
+    assert.notEqual(keyOf(original), keyOf(photo));
+    assert.equal(keyOf(unknown), keyOf(photo));
+  });
+});
+
+describe('a photograph', { timeout: 120_000 }, () => {
+  test('keeps the encoders and the bytes of a plain encode', async () => {
+    const pool = createPool({ size: 1 });
+    const folder = await mkdtemp(join(tmpdir(), 'vitrine-photo-'));
+    try {
+      const path = join(folder, 'photo');
+      const pixels = pictures.photo({ width: 900, height: 600 });
+      await writeFile(path, await pixels.png().toBuffer());
+      const { inspection } = await pool.ingest(path);
+      assert.equal(inspection.analysis?.content, 'photo');
+      const expected = {
+        webp: await sharp(path).webp({ quality: 80, effort: 2 }).toBuffer(),
+        jpeg: await sharp(path).jpeg({ quality: 82 }).toBuffer(),
+      };
+      for (const [format, bytes] of Object.entries(expected)) {
+        const transform: Transform = { width: 0, height: 0, fit: 'cover', position: 'center', dpr: 1 };
+        const plan = planRendition(transform, inspection, format as OutputFormat);
+        assert.ok(bytes.equals((await pool.render(path, plan)).bytes), format);
+      }
+    } finally {
+      await pool.close();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+/** RGBA values. Transparent pixels have no colour. */
+async function visiblePixels(bytes: Buffer): Promise<Buffer> {
+  const pixels = await sharp(bytes).toColourspace('srgb').ensureAlpha().raw().toBuffer();
+  for (let at = 0; at < pixels.length; at += 4) if (pixels[at + 3] === 0) pixels.fill(0, at, at + 4);
+  return pixels;
+}
