@@ -80,9 +80,9 @@ export async function openStudio(): Promise<Studio> {
   };
 }
 
-/** The pixel at this place of a picture, as stored: red, green, blue, and alpha if the file has it. */
-export async function pixelAt(file: Uint8Array, x: number, y: number): Promise<number[]> {
+/** The pixel in the middle of a picture: red, green, blue, and alpha if the file has it. */
+export async function middleOf(file: Uint8Array): Promise<number[]> {
   const { data, info } = await sharp(file).raw().toBuffer({ resolveWithObject: true });
-  const at = (y * info.width + x) * info.channels;
+  const at = (Math.floor(info.height / 2) * info.width + Math.floor(info.width / 2)) * info.channels;
   return [...data.subarray(at, at + info.channels)];
 }

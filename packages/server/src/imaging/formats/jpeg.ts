@@ -3,6 +3,7 @@
  * entropy-coded data: libjpeg does that when it decodes.
  */
 import { hasJpegPrefix, orientationTiff, readOrientation } from './exif.ts';
+import { type PixelSpace, profileForPixels } from './icc.ts';
 import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
 
 /** Encoders write about 10 scans. A scan costs 0.2 ms for each megapixel, and 2 770 scans fit into 640 kB. */
@@ -29,6 +30,14 @@ const M_APP14 = 0xee;
  */
 const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdd]);
 
+const PROFILE_NAME = Buffer.from('ICC_PROFILE\0', 'latin1');
+
+/** Bytes of a profile in one segment. */
+const MAX_PROFILE_PART = 65_519;
+
+/** By the number of components. */
+const PIXELS: Readonly<Record<number, PixelSpace>> = { 1: 'grey', 3: 'rgb', 4: 'cmyk' };
+
 interface Frame {
   readonly width: number;
   readonly height: number;
@@ -46,8 +55,6 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   const parts: Buffer[] = [SOI];
   let frame: Frame | undefined;
   let exif: Buffer | undefined;
-  let profileBytes = 0;
-  let profileIndex: number | undefined;
   const profileParts: Buffer[] = [];
   let hasJfif = false;
   let hasAdobe = false;
@@ -94,10 +101,8 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
     } else if (marker === M_APP1 && scans === 0 && hasJpegPrefix(body) && body.length > 6) {
       // The first block counts, as in browsers. A later one may be of an embedded or edited picture.
       exif ??= body.subarray(6);
-    } else if (marker === M_APP2 && body.toString('latin1', 0, 12) === 'ICC_PROFILE\0') {
-      profileIndex ??= parts.length;
-      profileBytes += body.length;
-      profileParts.push(file.subarray(start, end));
+    } else if (marker === M_APP2 && scans === 0 && body.subarray(0, 12).equals(PROFILE_NAME)) {
+      profileParts.push(body.subarray(12));
     } else if (marker === M_APP14 && !hasAdobe && body.toString('latin1', 0, 5) === 'Adobe') {
       hasAdobe = true;
       parts.push(file.subarray(start, end));
@@ -105,8 +110,9 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
     at = end;
   }
   if (frame === undefined || scans === 0) throw incompleteFile();
-  if (profileIndex !== undefined && profileBytes <= MAX_PROFILE_BYTES)
-    parts.splice(profileIndex, 0, ...profileParts);
+  const profile = joinProfile(profileParts);
+  const usable = profile && profileForPixels(profile, PIXELS[frame.components] ?? 'rgb');
+  if (usable !== undefined) parts.splice(hasJfif ? 2 : 1, 0, ...profileSegments(usable));
   const orientation = exif === undefined ? 1 : readOrientation(exif);
   if (orientation !== 1) parts.splice(hasJfif ? 2 : 1, 0, exifSegment(orientation));
   if (hasEnd) parts.push(EOI);
@@ -115,7 +121,15 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   if (isBuffered) checkBudget(width * height * frame.coefficientBytes, 'a JPEG in several scans');
   return {
     bytes: Buffer.concat(parts),
-    facts: { width, height, frames: 1, orientation, alpha: false, cmyk: components === 4 },
+    facts: {
+      width,
+      height,
+      frames: 1,
+      orientation,
+      alpha: false,
+      cmyk: components === 4,
+      ownColour: false,
+    },
   };
 }
 
@@ -192,6 +206,28 @@ function readFrame(marker: number, body: Buffer): Frame {
 /** libjpeg ignores a shorter segment. */
 function isJfif(body: Buffer): boolean {
   return body.length >= 14 && body.toString('latin1', 0, 5) === 'JFIF\0';
+}
+
+/**
+ * The profile of these parts, which start with their number and their count. Undefined if a part is missing,
+ * given twice or of another count: browsers ignore such a profile.
+ */
+function joinProfile(parts: readonly Buffer[]): Buffer | undefined {
+  const bodies = parts.toSorted((a, b) => (a[0] ?? 0) - (b[0] ?? 0));
+  const isWhole = bodies.every((part, i) => part.length > 2 && part[0] === i + 1 && part[1] === parts.length);
+  if (parts.length === 0 || !isWhole) return undefined;
+  const profile = Buffer.concat(bodies.map((part) => part.subarray(2)));
+  return profile.length <= MAX_PROFILE_BYTES ? profile : undefined;
+}
+
+function profileSegments(profile: Buffer): Buffer[] {
+  const count = Math.ceil(profile.length / MAX_PROFILE_PART);
+  return Array.from({ length: count }, (_, i) => {
+    const part = profile.subarray(i * MAX_PROFILE_PART, (i + 1) * MAX_PROFILE_PART);
+    const head = Buffer.from([0xff, M_APP2, 0, 0, ...PROFILE_NAME, i + 1, count]);
+    head.writeUInt16BE(head.length - 2 + part.length, 2);
+    return Buffer.concat([head, part]);
+  });
 }
 
 function exifSegment(orientation: number): Buffer {

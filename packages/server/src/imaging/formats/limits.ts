@@ -32,6 +32,8 @@ export interface PictureFacts {
   readonly alpha: boolean;
   /** Whether the pixels are CMYK inks. Only a JPEG can have them. */
   readonly cmyk: boolean;
+  /** Whether the pixels have a profile that sharp converts wrongly: they are grey or have 16 bits. */
+  readonly ownColour: boolean;
 }
 
 /** A picture that passed the header walk. */

@@ -2,10 +2,10 @@
  * The header walk of PNG: copies the chunks that the pixels need. It does not check their checksums and
  * pixels: libpng does that when it decodes.
  */
-import { inflateSync } from 'node:zlib';
 import { orientationTiff, readOrientation } from './exif.ts';
-import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
+import { checkBudget, checkSize, type PictureFacts, Refusal } from './limits.ts';
 import { CHUNK_OVERHEAD, isIntact, PNG_SIGNATURE, pngChunk } from './png-chunk.ts';
+import { type ColourChunks, collectColour, colourProfile } from './png-colour.ts';
 
 const MAX_CHUNKS = 20_000;
 
@@ -39,8 +39,7 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   let hasPalette = false;
   let hasTransparency = false;
   let hasRows = false;
-  let hasProfile = false;
-  let profile: Buffer | undefined;
+  const colour: ColourChunks = {};
   let count = 0;
 
   for (let at = PNG_SIGNATURE.length; at < file.length; ) {
@@ -66,17 +65,12 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       case 'IHDR':
         throw new Refusal('the file has more than one PNG header');
       case 'IDAT':
-        // The profile must come before the rows.
-        if (!hasRows && profile !== undefined) chunks.push(profile);
         hasRows = true;
         chunks.push(whole);
         break;
       case 'PLTE':
         if (hasRows || hasPalette) break;
         hasPalette = true;
-        // libpng requires the profile before the palette.
-        if (profile !== undefined) chunks.push(profile);
-        profile = undefined;
         chunks.push(whole);
         break;
       case 'tRNS':
@@ -84,26 +78,23 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
         hasTransparency = true;
         chunks.push(whole);
         break;
-      case 'iCCP':
-        // Only the first is read: thousands fit into a file, and each takes a millisecond to inflate. A
-        // damaged one is dropped.
-        if (!hasRows && !hasPalette && !hasProfile && isIntact(whole) && isSmallProfile(body))
-          profile = whole;
-        hasProfile = true;
-        break;
       case 'eXIf':
         // libpng allows this chunk after the rows too. The first intact one counts, as in browsers.
         if (exif === undefined && isIntact(whole)) exif = body;
         break;
       default:
-        // The pixels need no text, time, gamma and animation chunks, and no unknown ones. An unknown critical
-        // chunk is dropped too: it does not change the picture, but libpng would refuse it.
+        // The pixels need no text, time and animation chunks, and no unknown ones. An unknown critical chunk
+        // is dropped too: it does not change the picture, but libpng would refuse it.
+        if (!hasRows) collectColour(colour, type, whole, hasPalette);
         break;
     }
   }
   if (header === undefined || !hasRows) throw incompleteFile();
   const orientation = exif === undefined ? 1 : readOrientation(exif);
   if (orientation !== 1) chunks.splice(2, 0, pngChunk('eXIf', orientationTiff(orientation)));
+  // libpng requires the profile before the palette.
+  const profile = colourProfile(colour, isGrey(header) ? 'grey' : 'rgb');
+  if (profile !== undefined) chunks.splice(2, 0, profile);
   chunks.push(IEND);
 
   const alpha = header.colour === 4 || header.colour === 6 || hasTransparency;
@@ -111,7 +102,15 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   if (header.interlaced) checkBudget(width * height * decodedBytes(header, alpha), 'interlaced');
   return {
     bytes: Buffer.concat(chunks),
-    facts: { width, height, frames: 1, orientation, alpha, cmyk: false },
+    facts: {
+      width,
+      height,
+      frames: 1,
+      orientation,
+      alpha,
+      cmyk: false,
+      ownColour: profile !== undefined && (header.depth === 16 || isGrey(header)),
+    },
   };
 }
 
@@ -131,22 +130,13 @@ function readHeader(body: Buffer): Header {
   return { width, height, depth, colour, interlaced: interlace === 1 };
 }
 
-/** Bytes that libvips holds for one pixel. */
-function decodedBytes(header: Header, alpha: boolean): number {
-  const colours = header.colour === 0 || header.colour === 4 ? 1 : 3;
-  return (colours + (alpha ? 1 : 0)) * (header.depth === 16 ? 2 : 1);
+function isGrey({ colour }: Header): boolean {
+  return colour === 0 || colour === 4;
 }
 
-/** True if the profile inflates to at most the limit. libpng has no limit of its own. */
-function isSmallProfile(body: Buffer): boolean {
-  const name = body.indexOf(0);
-  if (name < 1 || name > 79 || body[name + 1] !== 0) return false;
-  try {
-    inflateSync(body.subarray(name + 2), { maxOutputLength: MAX_PROFILE_BYTES });
-    return true;
-  } catch {
-    return false;
-  }
+/** Bytes that libvips holds for one pixel. */
+function decodedBytes(header: Header, alpha: boolean): number {
+  return ((isGrey(header) ? 1 : 3) + (alpha ? 1 : 0)) * (header.depth === 16 ? 2 : 1);
 }
 
 function incompleteFile(): Refusal {

@@ -3,6 +3,7 @@
  * does that when it decodes.
  */
 import { orientationTiff, readOrientation } from './exif.ts';
+import { profileForPixels } from './icc.ts';
 import { checkBudget, checkSize, MAX_PROFILE_BYTES, type PictureFacts, Refusal } from './limits.ts';
 
 const MAX_CHUNKS = 20_000;
@@ -53,7 +54,7 @@ export function walkWebp(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   checkStill(width, height);
   return {
     bytes: riff([chunk(first.type, first.body)]),
-    facts: { width, height, frames: 1, orientation: 1, alpha, cmyk: false },
+    facts: { width, height, frames: 1, orientation: 1, alpha, cmyk: false, ownColour: false },
   };
 }
 
@@ -62,7 +63,8 @@ function walkExtended(header: Buffer, chunks: readonly Chunk[]): { bytes: Buffer
   const flags = header.readUInt8(0);
   const width = 1 + header.readUIntLE(4, 3);
   const height = 1 + header.readUIntLE(7, 3);
-  const profile = chunks.find(({ type, body }) => type === 'ICCP' && body.length <= MAX_PROFILE_BYTES);
+  const embedded = chunks.find(({ type, body }) => type === 'ICCP' && body.length <= MAX_PROFILE_BYTES);
+  const profile = embedded && profileForPixels(embedded.body, 'rgb');
   const animated = (flags & FLAG_ANIMATION) !== 0;
   const picture = animated ? walkFrames(chunks, width, height) : walkStill(chunks, width, height);
   const exif = animated ? undefined : chunks.find(({ type }) => type === 'EXIF');
@@ -78,12 +80,12 @@ function walkExtended(header: Buffer, chunks: readonly Chunk[]): { bytes: Buffer
   );
   header.copy(extended, 4, 4, 10);
   const output = [chunk('VP8X', extended)];
-  if (profile !== undefined) output.push(chunk('ICCP', profile.body));
+  if (profile !== undefined) output.push(chunk('ICCP', profile));
   output.push(...picture.chunks);
   if (orientation !== 1) output.push(chunk('EXIF', orientationTiff(orientation)));
   return {
     bytes: riff(output),
-    facts: { width, height, frames: picture.frames, orientation, alpha, cmyk: false },
+    facts: { width, height, frames: picture.frames, orientation, alpha, cmyk: false, ownColour: false },
   };
 }
 

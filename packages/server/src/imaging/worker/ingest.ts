@@ -10,8 +10,10 @@ import type { PlanSource } from '../plan.ts';
 import type { IngestResult, Inspection } from '../processor.ts';
 import type { Size } from '../size.ts';
 import { analyse, analyseRoughly } from './analysis.ts';
+import { convertColour } from './colour.ts';
+import { openPicture, readPicture, runPipeline } from './picture.ts';
 import { openPixels, type Pixels, readPixels, scale } from './pixels.ts';
-import { openPicture, readPicture, render, runPipeline, shownSize } from './render.ts';
+import { render, shownSize } from './render.ts';
 
 /** Side in pixels of the thumbnail to which a full decode is scaled when only its errors matter. */
 const CHECK_SIDE = 16;
@@ -183,21 +185,32 @@ function renderDefaults(
  * hold all of the picture in memory.
  */
 async function decode(picture: CheckedPicture, size: Size, alpha = false): Promise<Pixels> {
-  const { width, height, orientation } = picture.facts;
-  const swapsSides = orientation >= 5;
+  const { orientation } = picture.facts;
+  const image = await openScaled(
+    picture,
+    orientation >= 5 ? { width: size.height, height: size.width } : size,
+  );
+  const stored = await readPixels(alpha ? image : image.removeAlpha());
+  return orientation === 1 ? stored : readPixels(turnUpright(openPixels(stored), orientation));
+}
+
+/** The picture as stored, scaled to this size and then converted to sRGB. */
+async function openScaled(picture: CheckedPicture, size: Size): Promise<Sharp> {
+  const { width, height } = picture.facts;
+  const scaled = (image: Sharp) =>
+    image
+      // Without the extract libjpeg would decode only a fraction of the pixels and miss errors in the others.
+      .extract({ left: 0, top: 0, width, height })
+      .resize(size.width, size.height, { fit: 'fill' });
+  if (picture.facts.ownColour) return convertColour(picture, scaled);
   const { icc, space } = await openPicture(picture, {}).metadata();
   // sharp converts other kinds of pixels when it scales. The profile would then no longer match them.
   const convertsLater = icc !== undefined && space === 'srgb';
-  const scaled = openPicture(picture, { ignoreIcc: convertsLater })
-    // Without the extract libjpeg would decode only a fraction of the pixels and miss errors in the others.
-    .extract({ left: 0, top: 0, width, height })
-    .resize(swapsSides ? size.height : size.width, swapsSides ? size.width : size.height, { fit: 'fill' });
+  const image = scaled(openPicture(picture, { ignoreIcc: convertsLater }));
   const converted = convertsLater
-    ? sharp(await scaled.keepIccProfile().png({ compressionLevel: 0 }).toBuffer())
-    : scaled;
-  const image = converted.toColourspace('srgb');
-  const stored = await readPixels(alpha ? image : image.removeAlpha());
-  return orientation === 1 ? stored : readPixels(turnUpright(openPixels(stored), orientation));
+    ? sharp(await image.keepIccProfile().png({ compressionLevel: 0 }).toBuffer())
+    : image;
+  return converted.toColourspace('srgb');
 }
 
 /** Applies an EXIF orientation. sharp mirrors before it rotates, in any order of the calls. */

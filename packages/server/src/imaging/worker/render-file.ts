@@ -7,7 +7,8 @@ import { rungFor } from '../ladder.ts';
 import type { Rendition } from '../processor.ts';
 import { makeRung } from './ingest.ts';
 import type { Task } from './messages.ts';
-import { readPicture, render } from './render.ts';
+import { readPicture } from './picture.ts';
+import { render } from './render.ts';
 
 /** @throws Refusal if the picture is the cause; the error of the file system. */
 export async function renderFile({

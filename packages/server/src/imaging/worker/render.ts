@@ -2,47 +2,29 @@
  * From a picture file to pixels, and from pixels to a rendition: the steps that all renditions share. Runs in
  * worker processes only, because the bytes of pictures are not trusted.
  */
-import { open } from 'node:fs/promises';
-import sharp, { type OutputInfo, type Sharp, type SharpOptions } from 'sharp';
-import { FORMATS, MAX_ORIGINAL_BYTES } from '../../image.ts';
-import { type CheckedPicture, MAX_PIXELS, type PictureFacts, Refusal } from '../formats/limits.ts';
+import type { OutputInfo, Sharp } from 'sharp';
+import type { CheckedPicture, PictureFacts } from '../formats/limits.ts';
 import { withoutDensity } from '../formats/png-chunk.ts';
-import { walkPicture } from '../formats/walk.ts';
 import { isLosslessWebp } from '../formats/webp.ts';
 import type { Plan } from '../plan.ts';
 import type { Rendition } from '../processor.ts';
 import type { Size } from '../size.ts';
+import { convertColour } from './colour.ts';
 import { encode, encodeGraphic, type UnscaledOriginal } from './encode.ts';
+import { openPicture, runPipeline } from './picture.ts';
 
 const WHITE = { r: 255, g: 255, b: 255 };
-
-/**
- * Reads an untrusted file and runs the header walk.
- * @throws Refusal; the error of the file system.
- */
-export async function readPicture(path: string): Promise<CheckedPicture> {
-  const handle = await open(path, 'r');
-  try {
-    const { size } = await handle.stat();
-    if (size > MAX_ORIGINAL_BYTES)
-      throw new Refusal(`the file has ${size} bytes: the limit is ${MAX_ORIGINAL_BYTES} bytes`);
-    return walkPicture(await handle.readFile());
-  } finally {
-    await handle.close();
-  }
-}
-
-export function openPicture(picture: CheckedPicture, options: SharpOptions): Sharp {
-  return sharp(picture.bytes, { ...options, limitInputPixels: MAX_PIXELS, failOn: 'warning' });
-}
 
 /** Makes the rendition of the plan from the picture of a file: the original, or the rung of the plan. */
 export async function render(picture: CheckedPicture, plan: Plan): Promise<Rendition> {
   checkRegion(plan, picture.facts);
-  let image = openPicture(picture, { animated: plan.animated });
-  if (!plan.animated) image = image.autoOrient();
-  if (plan.region !== undefined) image = image.extract(plan.region);
-  image = scaleAndCrop(image, plan);
+  const prepare = (opened: Sharp) => {
+    const upright = plan.animated ? opened : opened.autoOrient();
+    return scaleAndCrop(plan.region === undefined ? upright : upright.extract(plan.region), plan);
+  };
+  let image = picture.facts.ownColour
+    ? await convertColour(picture, prepare)
+    : prepare(openPicture(picture, { animated: plan.animated }));
   if (plan.flatten) image = image.flatten({ background: WHITE });
   image = image.toColourspace('srgb');
   if (plan.content === 'graphic' && !plan.animated) {
@@ -98,22 +80,4 @@ function checkRegion({ region }: Plan, facts: PictureFacts): void {
 /** The size after the EXIF orientation is applied. */
 export function shownSize({ width, height, orientation }: PictureFacts): Size {
   return orientation >= 5 ? { width: height, height: width } : { width, height };
-}
-
-/**
- * Runs the pipeline on a picture that passed the header walk.
- * @throws Refusal for every error of libvips: the picture is then the cause.
- */
-export async function runPipeline(
-  picture: CheckedPicture,
-  image: Sharp,
-): Promise<{ data: Buffer; info: OutputInfo }> {
-  try {
-    return await image.toBuffer({ resolveWithObject: true });
-  } catch (error) {
-    throw new Refusal(
-      `the ${FORMATS[picture.format].name} data is damaged: it cannot be decoded completely`,
-      { cause: error },
-    );
-  }
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { orientationTiff, readOrientation } from '../../../src/imaging/formats/exif.ts';
 import { Refusal } from '../../../src/imaging/formats/limits.ts';
 import { sniffFormat, walkPicture } from '../../../src/imaging/formats/walk.ts';
 import * as pictures from '../../support/pictures.ts';
+import { displayP3, iCCP, withJpegProfile, withWebpProfile } from '../colour-files.ts';
 import { refusal } from './refusal.ts';
 
 const pixelsOf = (file: Buffer) => sharp(file, { failOn: 'warning', animated: true }).raw().toBuffer();
@@ -109,10 +109,7 @@ describe('the header walk', () => {
         plain.bytes,
       ),
     );
-    const good = pictures.pngChunk(
-      'iCCP',
-      Buffer.concat([Buffer.from('icc\0\0'), deflateSync(Buffer.alloc(400))]),
-    );
+    const good = iCCP(await displayP3());
     const valid = pictures.withPngChunks(small, good);
     assert.ok(
       walkPicture(valid).bytes.includes('iCCP'),
@@ -120,31 +117,26 @@ describe('the header walk', () => {
     );
     const damaged = Buffer.from(good);
     damaged.writeUInt32BE(0, damaged.length - 4);
-    const unnamed = pictures.pngChunk('iCCP', Buffer.concat([Buffer.from('\0\0'), good.subarray(13, -4)]));
+    const unnamed = pictures.pngChunk('iCCP', Buffer.concat([Buffer.from('\0\0'), good.subarray(11, -4)]));
     for (const bad of [damaged, unnamed])
       assert.ok(walkPicture(pictures.withPngChunks(small, bad)).bytes.equals(plain.bytes));
-    // Only the first profile is read, because a file can have thousands of them.
-    assert.ok(walkPicture(pictures.withPngChunks(small, damaged, good)).bytes.equals(plain.bytes));
+    assert.ok(walkPicture(pictures.withPngChunks(small, damaged, good)).bytes.includes('iCCP'));
+    // Only the first intact profile is read, because a file can have thousands of them.
+    const junk = pictures.pngChunk('iCCP', notDeflated);
+    assert.ok(walkPicture(pictures.withPngChunks(small, junk, good)).bytes.equals(plain.bytes));
   });
 
   test('drops a JPEG or WebP profile of more than 2 MiB', async () => {
-    const part = Buffer.alloc(65_000, 7);
-    part.set([0xff, 0xe2, (part.length - 2) >> 8, (part.length - 2) & 255]);
-    part.write('ICC_PROFILE\0', 4);
+    const profile = await displayP3();
+    const limit = 2 * 1024 * 1024;
+    const padded = (bytes: number) => Buffer.concat([profile, Buffer.alloc(bytes - profile.length)]);
     const jpeg = await pictures.jpeg();
-    const withParts = (count: number) =>
-      Buffer.concat([jpeg.subarray(0, 2), ...Array.from({ length: count }, () => part), jpeg.subarray(2)]);
-    assert.ok(walkPicture(withParts(32)).bytes.length > 2_000_000);
-    assert.ok(walkPicture(withParts(33)).bytes.equals(walkPicture(jpeg).bytes));
-    const still = (await pictures.webp()).subarray(12);
-    const withProfile = (bytes: number) =>
-      pictures.webpOf(
-        pictures.webpHeader(320, 240, 0x20),
-        pictures.webpChunk('ICCP', Buffer.alloc(bytes)),
-        still,
-      );
-    assert.ok(walkPicture(withProfile(2 * 1024 * 1024)).bytes.length > 2_000_000);
-    assert.ok(walkPicture(withProfile(2 * 1024 * 1024 + 1)).bytes.length < 200_000);
+    assert.ok(walkPicture(withJpegProfile(jpeg, padded(limit))).bytes.length > 2_000_000);
+    assert.ok(walkPicture(withJpegProfile(jpeg, padded(limit + 1))).bytes.equals(walkPicture(jpeg).bytes));
+    const webp = await pictures.webp();
+    const withProfile = (bytes: number) => withWebpProfile(webp, 320, 240, padded(bytes));
+    assert.ok(walkPicture(withProfile(limit)).bytes.length > 2_000_000);
+    assert.ok(walkPicture(withProfile(limit + 1)).bytes.length < 200_000);
   });
 
   test('takes the first palette, transparency and orientation of a PNG, and drops later and damaged ones', async () => {

@@ -13,7 +13,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { CheckedPicture } from '../../../src/imaging/formats/limits.ts';
 import { type WorkerOptions, WorkerProcess } from '../../../src/imaging/pool/worker-process.ts';
-import { openPicture } from '../../../src/imaging/worker/render.ts';
+import { openPicture } from '../../../src/imaging/worker/picture.ts';
 import * as pictures from '../../support/pictures.ts';
 
 const OPTIONS: WorkerOptions = { memoryLimitBytes: 1024 * 1024 * 1024, startDeadlineMs: 60_000 };
@@ -64,7 +64,15 @@ describe('the decoder of a worker', () => {
   });
 
   test('refuses too many pixels and damaged data, even if the header walk missed them', async () => {
-    const facts = { width: 9, height: 9, frames: 1, orientation: 1, alpha: false, cmyk: false };
+    const facts = {
+      width: 9,
+      height: 9,
+      frames: 1,
+      orientation: 1,
+      alpha: false,
+      cmyk: false,
+      ownColour: false,
+    };
     const decode = (bytes: Buffer, format: CheckedPicture['format']) =>
       openPicture({ format, bytes, facts }, {}).resize(9, 9).toBuffer();
     await assert.rejects(decode(pictures.blackPng(10_001, 10_000), 'png'), /pixel limit/);
