@@ -103,7 +103,7 @@ export interface paths {
         get?: never;
         /**
          * Replace the metadata of an image
-         * @description Sets the alternative text and the focal point. Without altText, the alternative text is removed. Without focalPoint, the focal point stays as it is.
+         * @description Replaces the alternative text, the focal point and the tags. Those that are absent are removed. The file name and the visibility change only if they are present.
          */
         put: operations["updateImageMetadata"];
         post?: never;
@@ -617,11 +617,37 @@ export interface components {
                 /** @description Share of the height: 0 is top, 1 bottom. */
                 y: number;
             };
+            /** @description The name of the uploaded file without folders, at most 255 characters. */
+            fileName?: string;
+            /** @description At most 50 tags of 1 to 64 characters. Case does not matter in comparisons. */
+            tags: string[];
             /**
              * Format: uri
              * @description The public URL of the image. Takes an optional `size={width}x{height}`.
              */
             link: string;
+            /** @description Width of the upright picture, in pixels. */
+            width: number;
+            /** @description Height of the upright picture, in pixels. */
+            height: number;
+            /**
+             * @description The format of the original.
+             * @enum {string}
+             */
+            format: "webp" | "jpeg" | "png";
+            /** @description Size of the original, in bytes. */
+            bytes: number;
+            /** @description The number of the current picture of this link, from 1. */
+            version: number;
+            /** @description A ThumbHash in base64, for a blurred preview. Absent until the picture is analysed. */
+            placeholder?: string;
+            /** @description The average colour. Absent until the picture is analysed. */
+            color?: string;
+            /**
+             * @description public: the link of the image works for everybody.
+             * @enum {string}
+             */
+            visibility: "public";
             /**
              * Format: date-time
              * @description When the image was uploaded.
@@ -658,11 +684,37 @@ export interface components {
                 /** @description Share of the height: 0 is top, 1 bottom. */
                 y: number;
             };
+            /** @description The name of the uploaded file without folders, at most 255 characters. */
+            fileName?: string;
+            /** @description At most 50 tags of 1 to 64 characters. Case does not matter in comparisons. */
+            tags?: string[];
             /**
              * Format: uri
              * @description The public URL of the image. Takes an optional `size={width}x{height}`.
              */
             link?: string;
+            /** @description Width of the upright picture, in pixels. */
+            width?: number;
+            /** @description Height of the upright picture, in pixels. */
+            height?: number;
+            /**
+             * @description The format of the original.
+             * @enum {string}
+             */
+            format?: "webp" | "jpeg" | "png";
+            /** @description Size of the original, in bytes. */
+            bytes?: number;
+            /** @description The number of the current picture of this link, from 1. */
+            version?: number;
+            /** @description A ThumbHash in base64, for a blurred preview. Absent until the picture is analysed. */
+            placeholder?: string;
+            /** @description The average colour. Absent until the picture is analysed. */
+            color?: string;
+            /**
+             * @description public: the link of the image works for everybody.
+             * @enum {string}
+             */
+            visibility?: "public";
             /**
              * Format: date-time
              * @description When the image was uploaded.
@@ -685,6 +737,12 @@ export interface components {
             altText?: string;
             /** @description What is wrong with the focal point. */
             focalPoint?: string;
+            /** @description What is wrong with the tags. */
+            tags?: string;
+            /** @description What is wrong with the file name. */
+            fileName?: string;
+            /** @description What is wrong with the visibility. */
+            visibility?: string;
         };
         /** @description Why an upload is refused, by part of the form. */
         ImageRequestValidationError: {
@@ -692,7 +750,7 @@ export interface components {
             image?: string;
             metadata?: components["schemas"]["ImageMetadataValidationError"];
         };
-        /** @description Metadata to store with an image. Without altText, the text is cleared. Without focalPoint, the point stays; null clears it. */
+        /** @description Metadata to store with an image. It replaces the earlier metadata: an absent or null altText, focalPoint or tags is cleared. An absent fileName or visibility stays as it is. A null fileName is cleared. */
         ImageMetadataRequest: {
             altText?: string | null;
             focalPoint?: {
@@ -701,6 +759,13 @@ export interface components {
                 /** @description Share of the height: 0 is top, 1 bottom. */
                 y: number;
             } | null;
+            tags?: string[] | null;
+            fileName?: string | null;
+            /**
+             * @description public: the link of the image works for everybody.
+             * @enum {string}
+             */
+            visibility?: "public";
         };
         /** @description An image file and, optionally, its metadata as JSON text. */
         ImageRequest: {

@@ -116,11 +116,20 @@ export class ImageMetadataValidationError extends APIError {
   readonly altText: string | undefined;
   /** The problem of the focal point. Undefined if the focal point is valid. */
   readonly focalPoint: string | undefined;
+  /** The problem of the tags. Undefined if the tags are valid. */
+  readonly tags: string | undefined;
+  /** The problem of the file name. Undefined if the file name is valid. */
+  readonly fileName: string | undefined;
+  /** The problem of the visibility. Undefined if the visibility is valid. */
+  readonly visibility: string | undefined;
 
   constructor(response: ErrorResponse, data: Schemas['ImageMetadataValidationError']) {
     super(response);
     this.altText = data.altText;
     this.focalPoint = data.focalPoint;
+    this.tags = data.tags;
+    this.fileName = data.fileName;
+    this.visibility = data.visibility;
   }
 }
 
@@ -235,14 +244,15 @@ export const imageRequestRefusal: Refusal = (response, { image, metadata }) =>
       })
     : undefined;
 
-/** 422 of updateMetadata: `{altText?, focalPoint?}`. */
-export const imageMetadataRefusal: Refusal = (response, { altText, focalPoint }) =>
-  isText(altText) || isText(focalPoint)
-    ? new ImageMetadataValidationError(response, {
-        ...(isText(altText) && { altText }),
-        ...(isText(focalPoint) && { focalPoint }),
-      })
-    : undefined;
+const METADATA_FIELDS = ['altText', 'focalPoint', 'tags', 'fileName', 'visibility'] as const;
+
+/** 422 of updateMetadata: the problem of each invalid field. */
+export const imageMetadataRefusal: Refusal = (response, data) => {
+  const problems = Object.fromEntries(
+    METADATA_FIELDS.flatMap((name) => (isText(data[name]) ? [[name, data[name]]] : [])),
+  );
+  return Object.keys(problems).length > 0 ? new ImageMetadataValidationError(response, problems) : undefined;
+};
 
 /** 409 of disabling an image: `{error}` and, if the image is in use, `usage`. */
 export const inUseRefusal: Refusal = (response, data) => {

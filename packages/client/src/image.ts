@@ -16,8 +16,17 @@ import {
 /** The record of an image in JSON. Times are RFC 3339 strings. Absent fields are omitted, never null. */
 export type ImageMetadata = components['schemas']['ImageMetadata'];
 
-/** The record of an image. Unknown fields of newer servers are kept. */
-export type Image = WithDates<ImageMetadata, 'createdOn' | 'updatedOn' | 'disabledOn'>;
+/** Fields that servers of the first release do not send. */
+type LaterField = 'tags' | 'width' | 'height' | 'format' | 'bytes' | 'version' | 'visibility';
+
+/**
+ * The record of an image. Unknown fields of newer servers are kept. The fields that are always present in
+ * `ImageMetadata` may be absent here, because a server of the first release does not send all of them.
+ */
+export type Image = WithDates<
+  Omit<ImageMetadata, LaterField> & Partial<Pick<ImageMetadata, LaterField>>,
+  'createdOn' | 'updatedOn' | 'disabledOn'
+>;
 
 type UsageJSON = components['schemas']['ImageUsage'];
 

@@ -26,7 +26,10 @@ import {
 import { readListOf } from './reading.ts';
 import type { Transport } from './transport.ts';
 
-/** The metadata of an image. An empty string, null or an omitted `altText` clears the alt text. */
+/**
+ * The metadata of an image. It replaces the earlier metadata: null or an omitted `altText`, `focalPoint` or
+ * `tags` clears it. An omitted `fileName` or `visibility` stays as it is.
+ */
 export type ImageMetadataRequest = Optional<components['schemas']['ImageMetadataRequest']>;
 
 /** A list request. An image must match all filters. */
@@ -279,13 +282,13 @@ export class Images {
    * @throws GenericError if the image is disabled.
    */
   async updateMetadata(request: UpdateImageMetadataRequest, options?: CallOptions): Promise<Answer<Image>> {
-    const { altText, focalPoint } =
+    const { altText, focalPoint, tags, fileName, visibility } =
       'imageMetadataRequest' in request ? request.imageMetadataRequest : request;
     return this.#transport.json(
       {
         method: 'PUT',
         path: buildPath('/accounts/{accountID}/images/{imageID}/metadata', request),
-        json: { altText, focalPoint },
+        json: { altText, focalPoint, tags, fileName, visibility },
         idempotent: true,
         refusals: { 400: genericRefusal, 409: genericRefusal, 422: imageMetadataRefusal },
       },

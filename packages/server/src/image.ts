@@ -1,13 +1,21 @@
 /**
  * The Image, its Original, and the rules that need only their values.
  */
-import { parseText } from './validation/text.ts';
+import { fold, parseText, textProblem } from './validation/text.ts';
 
 /** The largest accepted original, in bytes: exactly 16 MiB. */
 export const MAX_ORIGINAL_BYTES = 16 * 1024 * 1024;
 
 /** The longest alt text, in Unicode code points. */
 export const MAX_ALT_TEXT_LENGTH = 2_000;
+
+/** The longest file name, in Unicode code points. */
+export const MAX_FILE_NAME_LENGTH = 255;
+
+/** The most tags of an image. */
+export const MAX_TAGS = 50;
+/** The longest tag, in Unicode code points. */
+export const MAX_TAG_LENGTH = 64;
 
 interface Format {
   /** The name in texts for people. */
@@ -139,6 +147,11 @@ export interface FocalPoint {
   readonly y: number;
 }
 
+/** Who can read an image by its public link. `public`: everybody with the link. */
+export type Visibility = 'public';
+
+export const VISIBILITIES = ['public'] as const satisfies readonly Visibility[];
+
 /** The record of an image in the library of an account. */
 export interface Image {
   /** UUID, lower case. */
@@ -150,6 +163,13 @@ export interface Image {
   readonly altText?: string;
   /** The point that crops with `position=focal` keep. Absent if none is set. */
   readonly focalPoint?: FocalPoint;
+  /** The name of the uploaded file, without folders. Absent if the upload had none. Never empty. */
+  readonly fileName?: string;
+  /** In the order of the client, without duplicates. Tags that differ only in case are duplicates. */
+  readonly tags: readonly string[];
+  /** The number of the current bytes under the stable link, from 1. */
+  readonly version: number;
+  readonly visibility: Visibility;
   readonly createdOn: Date;
   readonly updatedOn: Date;
   /** Present if the image is disabled. A disabled image stays public, listed and readable. */
@@ -164,24 +184,50 @@ export function isPublicID(text: string): boolean {
   return PUBLIC_ID.test(text);
 }
 
-/** A change of the texts and the focal point of an image. Alt text is always set; undefined means none. */
+/** The metadata that a client sets. It replaces the earlier metadata, except where a field says otherwise. */
 export interface Description {
+  /** Undefined: none. */
   readonly altText: string | undefined;
-  /** Absent: unchanged. Null: none. */
+  /** Absent or null: none. */
   readonly focalPoint?: FocalPoint | null;
+  /** Absent: none. */
+  readonly tags?: readonly string[];
+  /** Absent: unchanged. Null: none. */
+  readonly fileName?: string | null;
+  /** Absent: unchanged. */
+  readonly visibility?: Visibility;
 }
 
 /** The fields of a new image with this description. */
-export function describedFields({ altText, focalPoint }: Description): Pick<Image, 'altText' | 'focalPoint'> {
-  return { ...(altText !== undefined && { altText }), ...(focalPoint && { focalPoint }) };
+export function describedFields(
+  description: Description,
+): Pick<Image, 'altText' | 'focalPoint' | 'fileName' | 'tags' | 'visibility'> {
+  const { altText, focalPoint, fileName, tags = [], visibility = 'public' } = description;
+  return {
+    ...(altText !== undefined && { altText }),
+    ...(focalPoint && { focalPoint }),
+    ...(fileName && { fileName }),
+    tags,
+    visibility,
+  };
 }
 
 /**
  * The values of a description for a fingerprint, in a fixed order. Stored fingerprints depend on it, so new
  * values come last and are left out where they are absent.
  */
-export function fingerprintValues({ altText, focalPoint }: Description): readonly unknown[] {
-  return [altText ?? null, ...(focalPoint ? [focalPoint] : [])];
+export function fingerprintValues(description: Description): readonly unknown[] {
+  const { altText, focalPoint, tags = [], fileName, visibility } = description;
+  const later = {
+    ...(tags.length > 0 && { tags }),
+    ...(fileName !== undefined && { fileName }),
+    ...(visibility !== undefined && { visibility }),
+  };
+  return [
+    altText ?? null,
+    ...(focalPoint ? [focalPoint] : []),
+    ...(Object.keys(later).length > 0 ? [later] : []),
+  ];
 }
 
 /** A valid focal point (null: none), or the reason why it is rejected. */
@@ -224,4 +270,92 @@ export function parseAltText(value: unknown): AltTextResult {
   if (typeof value !== 'string') return { ok: false, reason: 'altText must be a string' };
   const result = parseText('altText', value, { max: MAX_ALT_TEXT_LENGTH, controls: 'text' });
   return result.ok ? { ok: true, altText: result.text } : result;
+}
+
+/** Valid tags, or the reason why they are rejected. */
+export type TagsResult =
+  | { readonly ok: true; readonly tags: readonly string[] }
+  | { readonly ok: false; readonly reason: string };
+
+/**
+ * Checks tags from a client. Absent and `null` mean none. Tags are stored as NFC without white space around
+ * them. Of tags that differ only in case, the first one stays.
+ */
+export function parseTags(value: unknown): TagsResult {
+  if (value === undefined || value === null) return { ok: true, tags: [] };
+  if (!Array.isArray(value)) return { ok: false, reason: 'tags must be an array of strings' };
+  const tags = new Map<string, string>();
+  for (const item of value as unknown[]) {
+    if (typeof item !== 'string') return { ok: false, reason: 'tags must be an array of strings' };
+    const tag = item.normalize('NFC').trim();
+    if (tag === '') return { ok: false, reason: 'tags must not hold an empty tag' };
+    const reason = textProblem('each tag', tag, { max: MAX_TAG_LENGTH, controls: 'none' });
+    if (reason !== undefined) return { ok: false, reason: `tags: ${reason}` };
+    const key = fold(tag);
+    if (!tags.has(key)) tags.set(key, tag);
+  }
+  if (tags.size > MAX_TAGS) {
+    return { ok: false, reason: `tags must hold at most ${MAX_TAGS} tags, but there are ${tags.size}` };
+  }
+  return { ok: true, tags: [...tags.values()] };
+}
+
+/** A valid file name (null: none), or the reason why it is rejected. */
+export type FileNameResult =
+  | { readonly ok: true; readonly fileName: string | null }
+  | { readonly ok: false; readonly reason: string };
+
+/** Characters that change the direction of text. In a file name they can hide its extension. */
+const BIDI_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+const HIDDEN_CHARACTERS = new RegExp(`[\\u0000-\\u001f\\u007f-\\u009f]|${BIDI_CONTROLS.source}`, 'g');
+
+/**
+ * Checks a file name in the metadata of a client. Of a path, only the last segment stays. `null` and the
+ * empty string mean none.
+ */
+export function parseFileName(value: unknown): FileNameResult {
+  if (value === null || value === '') return { ok: true, fileName: null };
+  if (typeof value !== 'string') return { ok: false, reason: 'fileName must be a string' };
+  const fileName = lastSegment(value);
+  const reason = textProblem('fileName', fileName, { max: MAX_FILE_NAME_LENGTH, controls: 'none' });
+  if (reason !== undefined) return { ok: false, reason };
+  if (BIDI_CONTROLS.test(fileName)) {
+    return { ok: false, reason: 'fileName must not hold characters that change the direction of text' };
+  }
+  if (isNoName(fileName))
+    return { ok: false, reason: 'fileName must be the name of a file, not of a folder' };
+  return { ok: true, fileName };
+}
+
+/**
+ * The file name of an upload: the last segment, without control characters, at most 255 characters. Undefined
+ * if nothing is left. Never rejects, because clients send what their system has.
+ */
+export function uploadedFileName(name: string): string | undefined {
+  const visible = lastSegment(name.toWellFormed().replace(HIDDEN_CHARACTERS, ''));
+  const fileName = [...visible].slice(0, MAX_FILE_NAME_LENGTH).join('').trim();
+  return isNoName(fileName) ? undefined : fileName;
+}
+
+function lastSegment(path: string): string {
+  return (path.split(/[\\/]/).at(-1) ?? '').normalize('NFC').trim();
+}
+
+function isNoName(fileName: string): boolean {
+  return fileName === '' || fileName === '.' || fileName === '..';
+}
+
+/** A valid visibility (absent: unchanged), or the reason why it is rejected. */
+export type VisibilityResult =
+  | { readonly ok: true; readonly visibility?: Visibility }
+  | { readonly ok: false; readonly reason: string };
+
+/** Checks the visibility in the metadata of a client. */
+export function parseVisibility(value: unknown): VisibilityResult {
+  if (value === undefined || value === null) return { ok: true };
+  if (value === 'public') return { ok: true, visibility: value };
+  if (value === 'private') {
+    return { ok: false, reason: 'visibility must be public: this version does not support private images' };
+  }
+  return { ok: false, reason: 'visibility must be public' };
 }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   FORMATS,
+  fingerprintValues,
   IMAGE_FORMAT_NAMES,
   IMAGE_FORMATS,
   isDigest,
@@ -92,5 +93,26 @@ describe('a digest', () => {
     ]) {
       assert.equal(isDigest(text), false, JSON.stringify(text));
     }
+  });
+});
+
+describe('the fingerprint of a description', () => {
+  test('is that of the first release for its fields, and has later fields only if they are set', () => {
+    const focalPoint = { x: 0, y: 1 };
+    assert.deepEqual(fingerprintValues({ altText: undefined }), [null]);
+    assert.deepEqual(fingerprintValues({ altText: 'a', focalPoint }), ['a', focalPoint]);
+    assert.deepEqual(fingerprintValues({ altText: 'a', focalPoint: null, tags: [] }), ['a']);
+    assert.deepEqual(fingerprintValues({ altText: 'a', tags: ['b'], fileName: null }), [
+      'a',
+      { tags: ['b'], fileName: null },
+    ]);
+    const different = [
+      { altText: 'a' },
+      { altText: 'a', tags: ['b'] },
+      { altText: 'a', fileName: 'b' },
+      { altText: 'a', fileName: null },
+      { altText: 'a', visibility: 'public' },
+    ] as const;
+    assert.equal(new Set(different.map((each) => JSON.stringify(fingerprintValues(each)))).size, 5);
   });
 });

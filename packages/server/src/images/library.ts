@@ -41,6 +41,8 @@ export const IDEMPOTENCY_WINDOW = 24 * 60 * 60 * 1000;
 export interface Upload {
   /** The received file. The library discards it in every case. */
   readonly file: StagedBlob;
+  /** The name under which the file was sent. A file name in the description replaces it. */
+  readonly fileName?: string;
   /** Absent: no metadata was sent. */
   readonly description?: Description;
   readonly idempotencyKey?: string;
@@ -153,12 +155,14 @@ export class Library {
   }
 
   async #upload(accountID: string, by: Actor, upload: Upload, signal?: AbortSignal): Promise<Image> {
-    const { file, description = { altText: undefined }, idempotencyKey } = upload;
+    const { file, fileName, description: sent = { altText: undefined }, idempotencyKey } = upload;
+    const description = { ...(fileName !== undefined && { fileName }), ...sent };
     try {
       if (idempotencyKey === undefined)
         return await this.#add(accountID, by, file, description, undefined, signal);
+      // Without the name of the file: it is not metadata, and earlier fingerprints do not have it.
       const fingerprint = createHash('sha256')
-        .update(JSON.stringify([file.digest, ...fingerprintValues(description)]))
+        .update(JSON.stringify([file.digest, ...fingerprintValues(sent)]))
         .digest('hex');
       const key = { key: idempotencyKey, fingerprint };
       return await this.#oneAtATime(`${accountID} ${idempotencyKey}`, () =>

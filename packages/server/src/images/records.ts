@@ -93,8 +93,13 @@ export interface ImageFilter {
 
 /**
  * An image to add. The store adds its account. Its `updatedOn` becomes `createdOn`, and it is not disabled.
+ * Its version is 1. Without tags it has none, and without a visibility it is public.
  */
-export type NewImage = Omit<Image, 'accountID' | 'updatedOn' | 'disabledOn'>;
+export type NewImage = Omit<
+  Image,
+  'accountID' | 'updatedOn' | 'disabledOn' | 'version' | 'tags' | 'visibility'
+> &
+  Partial<Pick<Image, 'tags' | 'visibility'>>;
 
 export interface InsertOptions {
   /** The most enabled images, unless the account has its own limit. */

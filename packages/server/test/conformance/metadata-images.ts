@@ -13,6 +13,7 @@ import {
   later,
   newImage,
   originalOf,
+  START,
 } from './metadata-samples.ts';
 
 export function metadataImages(current: () => MetadataHarness): void {
@@ -28,7 +29,14 @@ export function metadataImages(current: () => MetadataHarness): void {
         const { account, images } = await newAccount();
         const added = newImage('second', { altText: 'a shoe' });
         const outcome = await images.insert(added, { defaultQuota: 300 });
-        const expected = { ...added, accountID: account.accountID, updatedOn: added.createdOn };
+        const expected = {
+          ...added,
+          accountID: account.accountID,
+          tags: [],
+          version: 1,
+          visibility: 'public' as const,
+          updatedOn: added.createdOn,
+        };
         assert.deepEqual(outcome, { kind: 'inserted', image: expected });
         assert.deepEqual(await images.find(added.imageID), expected);
         assert.deepEqual(await images.findByDigest(added.original.digest), expected);
@@ -45,6 +53,7 @@ export function metadataImages(current: () => MetadataHarness): void {
           height: 30_000,
           frames: 1_000,
           transparent: true,
+          analysis: { content: 'graphic', placeholder: 'mwgKHYSAd3iJeIeAd3h3h3+IOA==', color: '#a1b2c3' },
         } as const;
         const added = { ...newImage('properties'), original };
         await images.insert(added, { defaultQuota: 300 });
@@ -130,6 +139,33 @@ export function metadataImages(current: () => MetadataHarness): void {
         const other = { ...idempotency, fingerprint: 'f2' };
         const reused = await images.insert(newImage('first'), { defaultQuota: 2, idempotency: other });
         assert.deepEqual(reused, { kind: 'key-reused' });
+      });
+
+      test('that an earlier release stored gives its answer', async () => {
+        const { images } = await newAccount();
+        const added = newImage('second', { altText: 'a' });
+        await images.insert(added, { defaultQuota: 300, idempotency });
+        const image = await images.find(added.imageID);
+        const { original } = added;
+        const row = {
+          account_id: image?.accountID,
+          sequence: 2,
+          image_id: added.imageID,
+          public_id: added.publicID,
+          digest: original.digest,
+          size: original.size,
+          format: original.format,
+          width: original.width,
+          height: original.height,
+          frames: original.frames,
+          transparent: 0,
+          alt_text: 'a',
+          created_on: START.getTime(),
+          updated_on: START.getTime(),
+          disabled_on: null,
+        };
+        await current().run(`update idempotency_keys set image = '${JSON.stringify(row)}'`);
+        assert.deepEqual((await images.recallUpload('retry-1', later(-60)))?.image, image);
       });
 
       test('is found with its fingerprint and image until it expires', async () => {
@@ -233,6 +269,92 @@ export function metadataImages(current: () => MetadataHarness): void {
         await images.replace(first.imageID, { original: originalOf('other'), updatedOn: later(1) });
         assert.equal(await images.findByDigest(first.original.digest), undefined);
         assert.equal((await images.insert(newImage('first'), { defaultQuota: 300 })).kind, 'inserted');
+      });
+
+      test('is refused for a disabled image and for an unknown image', async () => {
+        const { images, first } = await newAccount();
+        await images.disable(first.imageID, later(1));
+        const change = { original: originalOf('other'), updatedOn: later(2) };
+        const before = await images.find(first.imageID);
+        assert.deepEqual(await images.replace(first.imageID, change), { kind: 'disabled' });
+        assert.deepEqual(await images.find(first.imageID), before);
+        assert.deepEqual(await images.replace(randomUUID(), change), { kind: 'not-found' });
+        const unknownAccount = store.forAccount(randomUUID(), BY);
+        assert.deepEqual(await unknownAccount.replace(first.imageID, change), { kind: 'not-found' });
+      });
+    });
+
+    describe('the alt text', () => {
+      const texts = {
+        emoji: '👩🏽‍🚀 on a 🌕',
+        'right-to-left': 'שלום \u202eעולם\u202c مرحبا',
+        decomposed: 'e\u0301 is not \u00e9, ſ is not s',
+        'line separators': 'a\u2028b\u2029c\nd\te',
+        quotes: `'"\`; drop table images; -- \\' $1 ? :a @b`,
+        wildcards: '100%_\\%\\_ * [a-z]',
+        'JSON and placeholders': '{"a": null} $1 %s',
+        'spaces at both ends': '  padded  ',
+        'noncharacters and private use': '\ufffe\uffff\ue000\u{10ffff}',
+        'two thousand astral code points': '𝒜'.repeat(2_000),
+      };
+      for (const [kind, text] of Object.entries(texts)) {
+        test(`is returned exactly as it was stored: ${kind}`, async () => {
+          const { images, first } = await newAccount();
+          const added = newImage('second', { altText: text });
+          await images.insert(added, {
+            defaultQuota: 300,
+            idempotency: { key: text, fingerprint: text, notBefore: later(-1) },
+          });
+          const image = await images.find(added.imageID);
+          assert.equal(image?.altText, text);
+          assert.deepEqual(await images.recallUpload(text, later(-1)), { fingerprint: text, image });
+          await images.describe(first.imageID, { altText: text }, later(1));
+          assert.equal((await images.find(first.imageID))?.altText, text);
+        });
+      }
+
+      test('is set and cleared, and only the time changes too', async () => {
+        const { images, first } = await newAccount();
+        const before = await images.find(first.imageID);
+        const set = await images.describe(first.imageID, { altText: 'a boot' }, later(1));
+        assert.deepEqual(set, {
+          kind: 'changed',
+          image: { ...before, altText: 'a boot', updatedOn: later(1) },
+        });
+        const cleared = await images.describe(first.imageID, { altText: undefined }, later(2));
+        assert.deepEqual(cleared, { kind: 'changed', image: { ...before, updatedOn: later(2) } });
+        assert.deepEqual(await images.find(first.imageID), { ...before, updatedOn: later(2) });
+      });
+
+      test('replaces the focal point and the tags, and the file name only if it is named', async () => {
+        const { images } = await newAccount();
+        const focalPoint = { x: 0.123456, y: 1 };
+        const fields = { focalPoint, tags: ['Été', 'shoe "red"'], fileName: 'shoe.jpg' };
+        const added = newImage('described', fields);
+        await images.insert(added, { defaultQuota: 300 });
+        const findFields = async () => {
+          const image = (await images.find(added.imageID)) ?? assert.fail('the image does not exist');
+          return { focalPoint: image.focalPoint, tags: image.tags, fileName: image.fileName };
+        };
+        assert.deepEqual(await findFields(), fields);
+        const describeAndFind = async (description: Description) => {
+          assert.equal((await images.describe(added.imageID, description, later(1))).kind, 'changed');
+          return findFields();
+        };
+        assert.deepEqual(await describeAndFind({ altText: undefined, focalPoint, tags: ['new'] }), {
+          ...fields,
+          tags: ['new'],
+        });
+        const cleared = { focalPoint: undefined, tags: [], fileName: 'shoe.jpg' };
+        assert.deepEqual(await describeAndFind({ altText: 'a' }), cleared);
+        assert.deepEqual(await describeAndFind({ altText: 'a', fileName: 'boot.png' }), {
+          ...cleared,
+          fileName: 'boot.png',
+        });
+        assert.deepEqual(await describeAndFind({ altText: 'a', focalPoint: null, fileName: null }), {
+          ...cleared,
+          fileName: undefined,
+        });
       });
 
       test('is refused for a disabled image and for an unknown image', async () => {

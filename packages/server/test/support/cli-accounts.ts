@@ -121,8 +121,7 @@ class Accounts {
   }
 
   /**
-   * Adds images to the source. Every third image has an alt text, every fourth is disabled, and every fifth
-   * has a focal point.
+   * Adds images to the source. Some have an alt text, a focal point, tags, no file name, or are disabled.
    */
   async fillSource(count: number): Promise<void> {
     for (let number = 0; number < count; number += 1) {
@@ -130,6 +129,8 @@ class Accounts {
       const metadata = {
         ...(number % 3 === 0 && { altText: `Picture ${number}` }),
         ...(number % 5 === 1 && { focalPoint: { x: 0.25, y: number / 16 } }),
+        ...(number % 2 === 0 && { tags: ['Été', `tag ${number}`] }),
+        fileName: number % 3 === 1 ? null : `foto ${number}.jpg`,
       };
       const { imageID } = await this.#server.addImage(bytes, { account: this.source, metadata });
       this.originals.set(imageID, bytes);
@@ -158,8 +159,8 @@ export function rejectOriginals(request: IncomingMessage, response: ServerRespon
 
 function metadataOf(images: readonly ImageJSON[]): string[] {
   return images
-    .map(({ altText, focalPoint, disabledOn }) =>
-      JSON.stringify([altText, focalPoint, disabledOn !== undefined]),
+    .map(({ altText, focalPoint, tags, fileName, disabledOn }) =>
+      JSON.stringify([altText, focalPoint, tags, fileName, disabledOn !== undefined]),
     )
     .sort();
 }

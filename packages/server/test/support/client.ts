@@ -45,7 +45,7 @@ export interface TestClient {
   /** Sends a body as JSON, or a string unchanged. Parses the answer as JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: the test checks the shape of the body.
   send<T = any>(method: string, path: string, body?: unknown, authorization?: string): Promise<JSONAnswer<T>>;
-  /** Uploads bytes as `example.file`. The server ignores the name and the type. */
+  /** Uploads bytes as `example.file`. The server ignores the type. */
   upload(bytes: Uint8Array, options?: UploadOptions): Promise<Response>;
   /** Uploads bytes and returns the metadata. @throws Error if the server rejects them. */
   addImage(bytes: Uint8Array, options?: UploadOptions): Promise<ImageJSON>;

@@ -19,6 +19,9 @@ export interface ArchiveEntry {
   readonly altText?: string;
   /** Fractions of width and height. */
   readonly focalPoint?: { readonly x: number; readonly y: number };
+  /** Absent if the image has none, or if an earlier release exported it. */
+  readonly fileName?: string;
+  readonly tags?: readonly string[];
   readonly createdOn: string;
   readonly updatedOn: string;
   readonly disabledOn?: string;
@@ -192,12 +195,15 @@ function headOf({ serverURL, accountID }: Origin): object {
 }
 
 function createEntry(image: Image, picture: Pick<ArchiveEntry, 'digest' | 'format' | 'kind'>): ArchiveEntry {
-  const { imageID, publicID, altText, focalPoint, createdOn, updatedOn, disabledOn } = image;
+  const { imageID, publicID, altText, focalPoint, fileName, tags = [] } = image;
+  const { createdOn, updatedOn, disabledOn } = image;
   return {
     imageID,
     publicID,
     ...(altText !== undefined && { altText }),
     ...(focalPoint !== undefined && { focalPoint }),
+    ...(fileName !== undefined && { fileName }),
+    ...(tags.length > 0 && { tags }),
     createdOn: createdOn.toISOString(),
     updatedOn: updatedOn.toISOString(),
     ...(disabledOn !== undefined && { disabledOn: disabledOn.toISOString() }),
@@ -215,12 +221,15 @@ function digestOf(bytes: Buffer): string {
  */
 function parseEntry(record: unknown): ArchiveEntry[] {
   const fields = asObject(record) ?? {};
-  const { imageID, publicID, createdOn, updatedOn, altText, disabledOn, digest, format, kind } = fields;
+  const { imageID, publicID, createdOn, updatedOn, digest, format, kind } = fields;
+  const { altText, fileName, tags = [], disabledOn } = fields;
   const hasRequired = [imageID, publicID, createdOn, updatedOn].every((field) => typeof field === 'string');
-  const hasOptional = [altText, disabledOn].every(
+  const hasOptional = [altText, fileName, disabledOn].every(
     (field) => field === undefined || typeof field === 'string',
   );
+  const hasTags = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string');
   const hasDigest = typeof digest === 'string' && isDigest(digest);
   const hasPicture = isImageFormat(String(format)) && PICTURE_KINDS.some((expected) => expected === kind);
-  return hasRequired && hasOptional && hasDigest && hasPicture ? [fields as unknown as ArchiveEntry] : [];
+  const isEntry = hasRequired && hasOptional && hasTags && hasDigest && hasPicture;
+  return isEntry ? [fields as unknown as ArchiveEntry] : [];
 }

@@ -74,8 +74,10 @@ export function addImageCommands(program: Command, context: CommandContext): voi
     .action((name: string, file: string, options: ClientOptions & { alt?: string }) =>
       printImage(options, async ({ findImage, vitrine, accountID }) => {
         const image = await readSinglePicture(file);
-        const { imageID } = await findImage(name);
-        const metadata = options.alt === undefined ? {} : { metadata: { altText: options.alt } };
+        const current = await findImage(name);
+        const { imageID } = current;
+        const metadata =
+          options.alt === undefined ? {} : { metadata: { ...otherMetadata(current), altText: options.alt } };
         return (await vitrine.images.update({ accountID, imageID, image, ...metadata })).result;
       }),
     );
@@ -89,8 +91,10 @@ export function addImageCommands(program: Command, context: CommandContext): voi
         if ((altText === undefined) === (options.clear === undefined)) {
           throw new AppError('invalid-request', 'give either the text or --clear');
         }
-        const { imageID } = await findImage(name);
-        return (await vitrine.images.updateMetadata({ accountID, imageID, altText: altText ?? '' })).result;
+        const current = await findImage(name);
+        const metadata = { ...otherMetadata(current), altText: altText ?? '' };
+        const { imageID } = current;
+        return (await vitrine.images.updateMetadata({ accountID, imageID, ...metadata })).result;
       }),
     );
 
@@ -132,6 +136,11 @@ export function addImageCommands(program: Command, context: CommandContext): voi
       await open(url);
       context.stdout(options.json ? formatJSON({ url }) : `${url}\n`);
     });
+}
+
+/** The metadata that an update of the alt text must send again, because an update replaces all of it. */
+function otherMetadata({ focalPoint, tags }: Image): Pick<Image, 'focalPoint' | 'tags'> {
+  return { ...(focalPoint && { focalPoint }), ...(tags && { tags }) };
 }
 
 const CHOICES: Readonly<Record<'fit' | 'position' | 'format', readonly string[]>> = {

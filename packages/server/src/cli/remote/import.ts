@@ -157,17 +157,22 @@ class Importer {
   async #upload(entry: ArchiveEntry): Promise<{ outcome: Result['outcome']; image: Image | undefined }> {
     const earlier = await this.#history.findImage(entry.digest);
     if (earlier) return { outcome: 'there already', image: earlier };
-    const { altText, focalPoint } = entry;
+    const { altText, focalPoint, fileName = null, tags } = entry;
     const { accountID, vitrine } = this.#target;
     const image = {
       fileName: `${entry.digest}.${entry.format}`,
       content: await this.#source.readPicture(entry),
     };
     try {
-      const fields = { ...(altText !== undefined && { altText }), ...(focalPoint && { focalPoint }) };
-      const metadata = Object.keys(fields).length === 0 ? {} : { metadata: fields };
+      const metadata = {
+        ...(altText !== undefined && { altText }),
+        ...(focalPoint && { focalPoint }),
+        ...(tags && { tags: [...tags] }),
+        // Without it, the target would store the name of the sent file.
+        fileName,
+      };
       const { result } = await this.#pace.run(entry.imageID, (options) =>
-        vitrine.images.upload({ accountID, image, ...metadata }, options),
+        vitrine.images.upload({ accountID, image, metadata }, options),
       );
       await this.#history.add(entry.digest, result);
       return { outcome: 'imported', image: result };
@@ -181,35 +186,53 @@ class Importer {
   }
 
   /**
-   * Copies alt text, focal point and disabled state to an image of the target.
+   * Copies the metadata and the disabled state to an image of the target.
    * @returns a note on what was not copied.
    */
   async #copyMetadata(entry: ArchiveEntry, image: Image): Promise<string | undefined> {
     const { accountID, vitrine } = this.#target;
     const { imageID } = image;
-    const altDiffers = (image.altText ?? '') !== (entry.altText ?? '');
+    const differences = differingFields(image, entry);
     if (image.disabledOn) {
       // A user of the target disabled the image, and an import does not enable it.
       if (!entry.disabledOn) return 'the image is disabled in the target and stays disabled';
-      return altDiffers ? 'the image is disabled in the target and keeps its alt text' : undefined;
+      if (differences.length === 0) return undefined;
+      return `the image is disabled in the target and keeps its ${differences.join(', ')}`;
     }
     let note: string | undefined;
-    if (altDiffers || !hasFocalPoint(image, entry)) {
-      const { altText = '', focalPoint } = entry;
-      const metadata = { altText, ...(focalPoint && { focalPoint }) };
+    if (differences.length > 0) {
+      // An update replaces all metadata. What the entry does not have stays as it is in the target.
+      const { altText = '', focalPoint = image.focalPoint, tags = image.tags, fileName } = entry;
+      const metadata = {
+        altText,
+        ...(focalPoint && { focalPoint }),
+        ...(tags && { tags: [...tags] }),
+        ...(fileName !== undefined && { fileName }),
+      };
       const { result } = await vitrine.images.updateMetadata({ accountID, imageID, ...metadata });
       await this.#history.add(entry.digest, result);
-      if (!hasFocalPoint(result, entry)) note = 'the focal point was not copied';
+      const missing = differingFields(result, entry);
+      if (missing.length > 0) note = `not copied: ${missing.join(', ')}`;
     }
     if (entry.disabledOn) await vitrine.images.delete({ accountID, imageID });
     return note;
   }
 }
 
-/** Whether the image has the focal point of the entry. True if the entry has none. */
-function hasFocalPoint(image: Image, { focalPoint }: ArchiveEntry): boolean {
+/**
+ * The names of the fields in which the image differs from the entry. Except for the alt text, a field that
+ * the entry does not have is no difference: an earlier release may have exported it.
+ */
+function differingFields(image: Image, entry: ArchiveEntry): string[] {
+  const { altText, focalPoint, tags, fileName } = entry;
   const { x, y } = image.focalPoint ?? {};
-  return !focalPoint || (focalPoint.x === x && focalPoint.y === y);
+  const differences: [name: string, differs: boolean][] = [
+    ['alt text', (image.altText ?? '') !== (altText ?? '')],
+    ['focal point', focalPoint !== undefined && (focalPoint.x !== x || focalPoint.y !== y)],
+    ['tags', tags !== undefined && JSON.stringify(tags) !== JSON.stringify(image.tags ?? [])],
+    ['file name', fileName !== undefined && fileName !== image.fileName],
+  ];
+  return differences.flatMap(([name, differs]) => (differs ? [name] : []));
 }
 
 async function openFolderSource(folder: string): Promise<ImportSource> {

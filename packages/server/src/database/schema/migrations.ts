@@ -13,6 +13,7 @@ import { focalPointsMigration } from './0005-focal-points.ts';
 import { maintenanceMigration } from './0006-maintenance.ts';
 import { libraryMigration } from './0007-library.ts';
 import { productCategoriesMigration } from './0008-product-categories.ts';
+import { imageFieldsMigration } from './0009-image-fields.ts';
 import type { MigrationDialect } from './migration.ts';
 import type { Schema } from './tables.ts';
 
@@ -32,6 +33,7 @@ export function migrationsFor(dialect: MigrationDialect): Record<string, Migrati
     '0006-maintenance': maintenanceMigration,
     '0007-library': libraryMigration,
     '0008-product-categories': productCategoriesMigration,
+    '0009-image-fields': imageFieldsMigration,
   };
 }
 

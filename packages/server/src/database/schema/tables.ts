@@ -7,7 +7,7 @@
 import type { Account, AccountSet, ApiKey, DisablePolicy, KeySecret, Scope } from '../../access/account.ts';
 import type { Actor, AuditAction, AuditEntry, NewAuditEntry } from '../../access/audit.ts';
 import type { StoredToken, Token, TokenPair } from '../../access/records.ts';
-import type { Description, Image, ImageFormat } from '../../image.ts';
+import type { Analysis, Description, Image, ImageFormat, Visibility } from '../../image.ts';
 import { fold } from '../../validation/text.ts';
 import type { ImageUseRow, LineItemsRow, ProductRow } from './catalog-tables.ts';
 
@@ -144,6 +144,15 @@ export interface ImageRow {
   /** Millionths of the width and height, from the left and top. Both are null or neither is. */
   focal_x: number | null;
   focal_y: number | null;
+  file_name: string | null;
+  /** JSON list of texts. */
+  tags: string;
+  version: number;
+  visibility: string;
+  /** The analysis of the original: its three columns are null until it is analysed. */
+  content: string | null;
+  placeholder: string | null;
+  color: string | null;
   created_on: number;
   updated_on: number;
   disabled_on: number | null;
@@ -322,17 +331,37 @@ function actorFromRow(row: AuditRow): Actor {
   };
 }
 
-export function imageFromRow(row: ImageRow): Image {
+/**
+ * The row of an idempotency key: the image as it was in the first answer. An earlier release may have written
+ * it, before there were some of the columns.
+ */
+export type RememberedRow = Partial<ImageRow> & Omit<ImageRow, LaterColumn>;
+
+type LaterColumn =
+  | 'focal_x'
+  | 'focal_y'
+  | 'file_name'
+  | 'tags'
+  | 'version'
+  | 'visibility'
+  | 'content'
+  | 'placeholder'
+  | 'color';
+
+export function imageFromRow(row: RememberedRow): Image {
   return {
     imageID: row.image_id,
     accountID: row.account_id,
     publicID: row.public_id,
     ...(row.alt_text === null ? {} : { altText: row.alt_text }),
-    // The row of an idempotency key may have been written before there were focal points.
     ...(typeof row.focal_x === 'number' &&
       typeof row.focal_y === 'number' && {
         focalPoint: { x: row.focal_x / FOCAL_UNIT, y: row.focal_y / FOCAL_UNIT },
       }),
+    ...(row.file_name && { fileName: row.file_name }),
+    tags: JSON.parse(row.tags ?? '[]') as string[],
+    version: row.version ?? 1,
+    visibility: (row.visibility ?? 'public') as Visibility,
     createdOn: new Date(row.created_on),
     updatedOn: new Date(row.updated_on),
     ...(row.disabled_on === null ? {} : { disabledOn: new Date(row.disabled_on) }),
@@ -344,8 +373,14 @@ export function imageFromRow(row: ImageRow): Image {
       height: row.height,
       frames: row.frames,
       transparent: row.transparent === 1,
+      ...analysisFromRow(row),
     },
   };
+}
+
+function analysisFromRow({ content, placeholder, color }: RememberedRow): { analysis?: Analysis } {
+  if (!content || !placeholder || !color) return {};
+  return { analysis: { content: content as Analysis['content'], placeholder, color } };
 }
 
 /** The columns of the original. A replacement changes all of them. */
@@ -358,23 +393,28 @@ export function columnsOfOriginal(original: Image['original']) {
     height: original.height,
     frames: original.frames,
     transparent: original.transparent ? 1 : 0,
+    ...columnsOfAnalysis(original.analysis),
   };
+}
+
+export function columnsOfAnalysis(analysis: Analysis | undefined) {
+  const { content = null, placeholder = null, color = null } = analysis ?? {};
+  return { content, placeholder, color };
 }
 
 /** Parts of a side. A focal point is stored as a whole number of them. */
 const FOCAL_UNIT = 1_000_000;
 
-/**
- * The columns of a description: the alt text, its folded form, and the focal point if the description has
- * one.
- */
-export function columnsOfDescription({ altText, focalPoint }: Description) {
+/** The columns of a description. The last two are absent if the description does not change them. */
+export function columnsOfDescription(description: Description) {
+  const { altText, focalPoint, tags = [], fileName, visibility } = description;
   return {
     alt_text: altText ?? null,
     folded_alt_text: altText === undefined ? null : fold(altText),
-    ...(focalPoint !== undefined && {
-      focal_x: focalPoint && Math.round(focalPoint.x * FOCAL_UNIT),
-      focal_y: focalPoint && Math.round(focalPoint.y * FOCAL_UNIT),
-    }),
+    focal_x: focalPoint ? Math.round(focalPoint.x * FOCAL_UNIT) : null,
+    focal_y: focalPoint ? Math.round(focalPoint.y * FOCAL_UNIT) : null,
+    tags: JSON.stringify(tags),
+    ...(fileName !== undefined && { file_name: fileName }),
+    ...(visibility !== undefined && { visibility }),
   };
 }

@@ -23,7 +23,7 @@ import type {
 } from '../../images/records.ts';
 import { type ImageUsage, isInUse } from '../../images/usage.ts';
 import { type Database, lockAccount, readInBatches, runTransaction, translateErrors } from '../dialect.ts';
-import type { AccountRow, ImageRow, Schema } from '../schema/tables.ts';
+import type { AccountRow, ImageRow, RememberedRow, Schema } from '../schema/tables.ts';
 import { columnsOfDescription, columnsOfOriginal, imageFromRow } from '../schema/tables.ts';
 import { addAuditEntry } from './audit.ts';
 import { claimOriginal } from './garbage.ts';
@@ -175,7 +175,8 @@ export class SqlAccountImages implements AccountImages {
       const after = await trx
         .updateTable('images')
         .set({
-          ...columnsOfOriginal(change.original),
+          // The same bytes keep their analysis, which may be newer than what the caller read.
+          ...(digest === before.digest ? {} : columnsOfOriginal(change.original)),
           ...(change.description === undefined ? {} : columnsOfDescription(change.description)),
           updated_on: change.updatedOn.getTime(),
         })
@@ -325,7 +326,7 @@ export class SqlAccountImages implements AccountImages {
       .where('created_on', '>=', notBefore.getTime())
       .executeTakeFirst();
     if (row === undefined) return undefined;
-    return { fingerprint: row.fingerprint, image: imageFromRow(JSON.parse(row.image) as ImageRow) };
+    return { fingerprint: row.fingerprint, image: imageFromRow(JSON.parse(row.image) as RememberedRow) };
   }
 
   async #deleteExpiredKeys(trx: Transaction<Schema>, notBefore: Date): Promise<void> {
@@ -343,9 +344,10 @@ export class SqlAccountImages implements AccountImages {
       image_id: image.imageID,
       public_id: image.publicID,
       ...columnsOfOriginal(image.original),
-      focal_x: null,
-      focal_y: null,
+      file_name: null,
+      visibility: 'public',
       ...columnsOfDescription({ altText: undefined, ...image }),
+      version: 1,
       created_on: image.createdOn.getTime(),
       updated_on: image.createdOn.getTime(),
       disabled_on: null,

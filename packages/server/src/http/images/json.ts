@@ -10,12 +10,22 @@ type ShownImageJSON = components['schemas']['ProductImageMetadata'];
 
 /** The JSON of an image. Absent fields are left out. Times are RFC 3339. */
 export function imageJSON(image: Image, baseURL: string): ImageMetadata {
+  const { width, height, format, size, analysis } = image.original;
   return {
     imageID: image.imageID,
     publicID: image.publicID,
     ...(image.altText !== undefined && { altText: image.altText }),
     ...(image.focalPoint !== undefined && { focalPoint: image.focalPoint }),
+    ...(image.fileName !== undefined && { fileName: image.fileName }),
+    tags: [...image.tags],
     link: `${baseURL}/images/${image.publicID}`,
+    width,
+    height,
+    format,
+    bytes: size,
+    version: image.version,
+    ...(analysis && { placeholder: analysis.placeholder, color: analysis.color }),
+    visibility: image.visibility,
     createdOn: image.createdOn.toISOString(),
     updatedOn: image.updatedOn.toISOString(),
     ...(image.disabledOn && { disabledOn: image.disabledOn.toISOString() }),

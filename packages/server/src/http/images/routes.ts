@@ -208,7 +208,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         operationId: 'updateImageMetadata',
         summary: 'Replace the metadata of an image',
         description:
-          'Sets the alternative text and the focal point. Without altText, the alternative text is removed. Without focalPoint, the focal point stays as it is.',
+          'Replaces the alternative text, the focal point and the tags. Those that are absent are removed. The file name and the visibility change only if they are present.',
         tags,
         params: ImageParams,
         headers: VersionHeader,

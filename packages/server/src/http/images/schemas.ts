@@ -3,7 +3,17 @@
  * the types of the client. Routes convert entities to these shapes.
  */
 import { Type } from 'typebox';
-import { IMAGE_FORMAT_NAMES, MAX_ALT_TEXT_LENGTH } from '../../image.ts';
+import {
+  IMAGE_FORMAT_NAMES,
+  IMAGE_FORMATS,
+  type ImageFormat,
+  MAX_ALT_TEXT_LENGTH,
+  MAX_FILE_NAME_LENGTH,
+  MAX_TAG_LENGTH,
+  MAX_TAGS,
+  VISIBILITIES,
+  type Visibility,
+} from '../../image.ts';
 import { MAX_SEARCH_LENGTH } from '../shared/paging.ts';
 import {
   COMMON_RESPONSES,
@@ -27,6 +37,20 @@ const FocalPoint = Type.Object(
   { description: 'The point that crops with `position=focal` keep.' },
 );
 
+const FileName = Type.String({
+  description: `The name of the uploaded file without folders, at most ${MAX_FILE_NAME_LENGTH} characters.`,
+});
+
+const Tags = Type.Array(Type.String(), {
+  description: `At most ${MAX_TAGS} tags of 1 to ${MAX_TAG_LENGTH} characters. Case does not matter in comparisons.`,
+});
+
+const VisibilityField = Type.Unsafe<Visibility>({
+  type: 'string',
+  enum: VISIBILITIES,
+  description: 'public: the link of the image works for everybody.',
+});
+
 const imageMetadata = {
   imageID: Type.String({ format: 'uuid', description: 'Identifies the image within its account.' }),
   publicID: Type.String({
@@ -35,10 +59,36 @@ const imageMetadata = {
   }),
   altText: Type.Optional(AltText),
   focalPoint: Type.Optional(FocalPoint),
+  fileName: Type.Optional(FileName),
+  tags: Tags,
   link: Type.String({
     format: 'uri',
     description: 'The public URL of the image. Takes an optional `size={width}x{height}`.',
   }),
+  width: Type.Integer({ minimum: 1, description: 'Width of the upright picture, in pixels.' }),
+  height: Type.Integer({ minimum: 1, description: 'Height of the upright picture, in pixels.' }),
+  format: Type.Unsafe<ImageFormat>({
+    type: 'string',
+    enum: IMAGE_FORMATS,
+    description: 'The format of the original.',
+  }),
+  bytes: Type.Integer({ minimum: 1, description: 'Size of the original, in bytes.' }),
+  version: Type.Integer({
+    minimum: 1,
+    description: 'The number of the current picture of this link, from 1.',
+  }),
+  placeholder: Type.Optional(
+    Type.String({
+      description: 'A ThumbHash in base64, for a blurred preview. Absent until the picture is analysed.',
+    }),
+  ),
+  color: Type.Optional(
+    Type.String({
+      pattern: '^#[0-9a-f]{6}$',
+      description: 'The average colour. Absent until the picture is analysed.',
+    }),
+  ),
+  visibility: VisibilityField,
   createdOn: DateTime('When the image was uploaded.'),
   updatedOn: DateTime('When the image or its metadata was last changed.'),
   disabledOn: Type.Optional(DateTime('When the image was disabled. Absent for other images.')),
@@ -66,6 +116,9 @@ export const ImageMetadataValidationError = Type.Object(
   {
     altText: Type.Optional(Type.String({ description: 'What is wrong with the alt text.' })),
     focalPoint: Type.Optional(Type.String({ description: 'What is wrong with the focal point.' })),
+    tags: Type.Optional(Type.String({ description: 'What is wrong with the tags.' })),
+    fileName: Type.Optional(Type.String({ description: 'What is wrong with the file name.' })),
+    visibility: Type.Optional(Type.String({ description: 'What is wrong with the visibility.' })),
   },
   { $id: 'ImageMetadataValidationError', description: 'Why metadata is refused, by field.' },
 );
@@ -82,11 +135,14 @@ export const ImageMetadataRequest = Type.Object(
   {
     altText: Type.Optional(Type.Union([AltText, Type.Null()])),
     focalPoint: Type.Optional(Type.Union([FocalPoint, Type.Null()])),
+    tags: Type.Optional(Type.Union([Tags, Type.Null()])),
+    fileName: Type.Optional(Type.Union([FileName, Type.Null()])),
+    visibility: Type.Optional(VisibilityField),
   },
   {
     $id: 'ImageMetadataRequest',
     description:
-      'Metadata to store with an image. Without altText, the text is cleared. Without focalPoint, the point stays; null clears it.',
+      'Metadata to store with an image. It replaces the earlier metadata: an absent or null altText, focalPoint or tags is cleared. An absent fileName or visibility stays as it is. A null fileName is cleared.',
   },
 );
 

@@ -7,7 +7,15 @@ import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy
 import type { FastifyRequest } from 'fastify';
 import type { StagedBlob } from '../../blobs/staging.ts';
 import { AppError, type FieldErrors } from '../../errors.ts';
-import { type Description, parseAltText, parseFocalPoint } from '../../image.ts';
+import {
+  type Description,
+  parseAltText,
+  parseFileName,
+  parseFocalPoint,
+  parseTags,
+  parseVisibility,
+  uploadedFileName,
+} from '../../image.ts';
 import { asObject } from '../../validation/json.ts';
 
 /** The largest metadata part, in bytes. */
@@ -17,6 +25,8 @@ const MAX_PARTS = 16;
 export interface UploadForm {
   /** The received file. The caller must discard it. */
   readonly file: StagedBlob;
+  /** The name of the file. Absent if the part has none. */
+  readonly fileName?: string;
   /** Absent if the form has no metadata part. */
   readonly description?: Description;
 }
@@ -39,7 +49,7 @@ export async function readUploadForm(
   body: Readable,
   receive: (file: Readable) => Promise<StagedBlob>,
 ): Promise<UploadForm> {
-  const { image, metadata } = await readParts(request, body, receive);
+  const { image, fileName, metadata } = await readParts(request, body, receive);
   try {
     const result = metadata === undefined ? undefined : readMetadata(metadata);
     const fields = {
@@ -49,7 +59,11 @@ export async function readUploadForm(
     if (!image || result?.ok === false) {
       throw new AppError('invalid-image', Object.values(fields).join('; '), { fields });
     }
-    return { file: image, ...(result && { description: result.description }) };
+    return {
+      file: image,
+      ...(fileName !== undefined && { fileName }),
+      ...(result && { description: result.description }),
+    };
   } catch (error) {
     await image?.discard();
     throw error;
@@ -58,6 +72,7 @@ export async function readUploadForm(
 
 interface Parts {
   image?: StagedBlob;
+  fileName?: string;
   metadata?: Buffer;
 }
 
@@ -69,6 +84,7 @@ function readParts(
   return new Promise((resolve, reject) => {
     let stagedImage: Promise<StagedBlob> | undefined;
     let imagePart: Readable | undefined;
+    let fileName: string | undefined;
     let metadata: Buffer[] | undefined;
     let settled = false;
 
@@ -119,7 +135,7 @@ function readParts(
       });
     };
 
-    parser.on('file', (name, file) => {
+    parser.on('file', (name, file, nameOfFile?: string) => {
       // The parser emits the same error. Without a listener, this copy would be thrown.
       file.on('error', () => undefined);
       if (name === 'metadata') {
@@ -132,6 +148,7 @@ function readParts(
         return;
       }
       imagePart = file;
+      fileName = uploadedFileName(nameOfFile ?? '');
       stagedImage = receive(file);
       // A failed system call, such as a full disk, is not an error of the form.
       stagedImage.catch((error: unknown) =>
@@ -149,6 +166,7 @@ function readParts(
         settled = true;
         resolve({
           ...(image && { image }),
+          ...(fileName !== undefined && { fileName }),
           ...(metadata !== undefined && { metadata: Buffer.concat(metadata) }),
         });
       }, fail);
@@ -192,25 +210,34 @@ function readMetadata(bytes: Uint8Array): DescriptionResult {
   return readDescription(value);
 }
 
+/** The fields of metadata, each with its rules. A field that is absent is not read. */
+const READERS = {
+  altText: (value: unknown) => parseAltText(value),
+  focalPoint: (value: unknown) => parseFocalPoint(value),
+  tags: (value: unknown) => parseTags(value),
+  fileName: (value: unknown) => parseFileName(value),
+  visibility: (value: unknown) => parseVisibility(value),
+};
+
 /** Reads parsed metadata. It is flat, or nested under `metadata` as in the published cURL examples. */
 export function readDescription(value: unknown): DescriptionResult {
   const outer = asObject(value);
-  const isNested = outer !== undefined && 'metadata' in outer && !('altText' in outer);
+  const isNested =
+    outer !== undefined && 'metadata' in outer && !Object.keys(READERS).some((name) => name in outer);
   const metadata = isNested ? asObject(outer.metadata) : outer;
   if (metadata === undefined) {
     return { ok: false, fields: { altText: 'metadata must be a JSON object with altText' } };
   }
-  const altText = parseAltText(metadata.altText);
-  const focalPoint = 'focalPoint' in metadata ? parseFocalPoint(metadata.focalPoint) : undefined;
-  if (!altText.ok || focalPoint?.ok === false) {
-    const fields = {
-      ...(!altText.ok && { altText: altText.reason }),
-      ...(focalPoint?.ok === false && { focalPoint: focalPoint.reason }),
-    };
-    return { ok: false, fields };
+  const fields: Record<string, string> = {};
+  let description: Description = { altText: undefined };
+  for (const [name, read] of Object.entries(READERS)) {
+    if (!(name in metadata)) continue;
+    const result = read(metadata[name]);
+    if (!result.ok) fields[name] = result.reason;
+    else {
+      const { ok, ...field } = result;
+      description = { ...description, ...field };
+    }
   }
-  return {
-    ok: true,
-    description: { altText: altText.altText, ...(focalPoint && { focalPoint: focalPoint.focalPoint }) },
-  };
+  return Object.keys(fields).length > 0 ? { ok: false, fields } : { ok: true, description };
 }

@@ -61,6 +61,18 @@ describe('the commands for images', () => {
     assert.match(duplicate.err, /^the server answered 409/);
   });
 
+  test('alt and replace --alt keep the other metadata', async () => {
+    const metadata = { tags: ['kept'], focalPoint: { x: 0, y: 1 }, fileName: 'kept.jpg' };
+    const { imageID } = await setup.server.addImage(await picture(1), { account: setup.account, metadata });
+    const fieldsOf = ({ tags, focalPoint, fileName }: ImageJSON) => ({ tags, focalPoint, fileName });
+    assert.deepEqual(fieldsOf(await user.json<ImageJSON>(['alt', imageID, 'A lamp'])), metadata);
+    assert.deepEqual(fieldsOf(await user.json<ImageJSON>(['alt', imageID, '--clear'])), metadata);
+    const file = join(user.home, 'two.jpg');
+    await writeFile(file, await picture(2));
+    const replaced = await user.json<ImageJSON>(['replace', imageID, file, '--alt', 'Two']);
+    assert.deepEqual(fieldsOf(replaced), metadata);
+  });
+
   test('alt sets and clears the alt text', async () => {
     const { imageID } = await addImage(1);
     assert.equal((await user.json<ImageJSON>(['alt', imageID, 'Una lámpara'])).altText, 'Una lámpara');

@@ -24,7 +24,7 @@ interface Result {
 describe('vitrine export and import', () => {
   const setup = setUpCopy();
 
-  test('copies original bytes, alt texts, focal points and disabled states', async () => {
+  test('copies original bytes, metadata and disabled states', async () => {
     const { server, user, accounts, folder } = setup;
     await accounts.fillSource(9);
     const proxy = await startProxy(server);
@@ -286,7 +286,8 @@ describe('vitrine export and import', () => {
     const { server, user, accounts } = setup;
     const bytes = await picture(1);
     const focalPoint = { x: 0.5, y: 0.125 };
-    await server.addImage(bytes, { account: accounts.source, metadata: { altText: 'There', focalPoint } });
+    const metadata = { altText: 'There', focalPoint, tags: ['there'], fileName: 'there.jpg' };
+    await server.addImage(bytes, { account: accounts.source, metadata });
     const existing = await server.addImage(bytes, {
       account: accounts.target,
       metadata: { altText: 'Here' },
@@ -298,7 +299,8 @@ describe('vitrine export and import', () => {
       await user.login(server.url, { account: accounts.target });
       await user.json(['import', '--from', proxy.url, '--from-account', accounts.source]);
       const [image] = await accounts.imagesOf(accounts.target);
-      assert.deepEqual([image?.altText, image?.focalPoint], ['There', focalPoint]);
+      const { altText, tags, fileName } = image ?? assert.fail('the target has no image');
+      assert.deepEqual({ altText, focalPoint: image?.focalPoint, tags, fileName }, metadata);
       await user.json(['disable', existing.imageID]);
       const [result] = await user.json<Result[]>(['import', '--from', 'source']);
       assert.deepEqual(

@@ -1,5 +1,5 @@
 /**
- * The migration of a database without a catalogue. The test makes such a database by reverting the migration.
+ * The migration of a database without a catalogue, from the schema of the first version.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,6 +9,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { openSqlite } from '../../../src/database/sqlite/sqlite.ts';
 import { contentOf, openShop } from '../../conformance/catalog-samples.ts';
+import { accountOf } from '../../conformance/metadata-samples.ts';
+import { INITIAL_DATABASE } from '../../support/initial-schema.ts';
 
 let folder: string;
 before(async () => {
@@ -18,51 +20,19 @@ after(() => rm(folder, { recursive: true }));
 
 test('searches, assigns and filters images from before the catalogue like new ones', async () => {
   const path = join(folder, 'vitrine.db');
-  const store = await openSqlite({ path });
-  await store.migrate();
-  const shops = [await openShop(store), await openShop(store)];
-  // More than one batch. Some images have no alt text.
-  for (const [index, shop] of shops.entries()) {
-    for (let i = 0; i < 400; i += 1) {
-      await shop.images.insert(
-        {
-          imageID: `${index}-${i}`,
-          publicID: `${index}-${i}`,
-          createdOn: new Date(0),
-          original: {
-            digest: `${index}-${i}`,
-            size: 1,
-            format: 'png',
-            width: 1,
-            height: 1,
-            frames: 1,
-            transparent: false,
-          },
-          ...(i % 4 !== 0 && { altText: `STRASSE ${i}` }),
-        },
-        { defaultQuota: 10_000 },
-      );
-    }
-  }
-  await store.close();
-
+  const shops = [accountOf(), accountOf()];
   const raw = new DatabaseSync(path);
-  for (const statement of [
-    'drop table image_uses',
-    'drop table products',
-    'drop table line_items',
-    'alter table images drop column focal_x',
-    'alter table images drop column focal_y',
-    'alter table images drop column folded_alt_text',
-    'alter table accounts drop column disable_policy',
-    'drop table collected_originals',
-    'drop table collection_holds',
-    'drop index audit_replacements',
-    'drop table library',
-    // Later migrations too, because migrations are applied only in their order.
-    "delete from kysely_migration where name >= '0004-catalog'",
-  ]) {
-    raw.exec(statement);
+  for (const statement of INITIAL_DATABASE) raw.exec(statement);
+  const addImage = raw.prepare(
+    `insert into images values (?, ?, ?, ?, ?, 1, 'png', 1, 1, 1, 0, ?, 1000, 2000, null)`,
+  );
+  // More than one batch. Some images have no alt text.
+  for (const [index, { accountID }] of shops.entries()) {
+    raw.exec(`insert into accounts values ('${accountID}', 'shop', 500, 10000, 400, 400)`);
+    for (let i = 0; i < 400; i += 1) {
+      const id = `${index}-${i}`;
+      addImage.run(accountID, i + 1, id, id, id, i % 4 === 0 ? null : `STRASSE ${i}`);
+    }
   }
   raw.close();
 

@@ -28,13 +28,23 @@ describe('upload', () => {
     const response = await server.upload(await picture(1), { metadata: { altText: 'A lamp' } });
     assert.equal(response.status, 201);
     const image = (await response.json()) as ImageJSON;
-    assert.deepEqual(Object.keys(image).sort(), [
+    // The placeholder and the colour are present as soon as the picture is analysed.
+    const { placeholder, color, ...others } = image;
+    assert.deepEqual(Object.keys(others).sort(), [
       'altText',
+      'bytes',
       'createdOn',
+      'fileName',
+      'format',
+      'height',
       'imageID',
       'link',
       'publicID',
+      'tags',
       'updatedOn',
+      'version',
+      'visibility',
+      'width',
     ]);
     assert.match(image.imageID, UUID);
     assert.match(image.publicID, /^[A-Za-z0-9_-]{21}$/);
@@ -274,14 +284,23 @@ describe('get_metadata', () => {
 });
 
 describe('update', () => {
-  test('keeps imageID, publicID, link and createdOn, and the alt text if there is no metadata part', async () => {
-    const image = await server.addImage(await picture(80), { metadata: { altText: 'kept' } });
-    const response = await server.upload(await picture(81), { replace: image.imageID });
+  test('keeps the IDs, the link, createdOn and, without a metadata part, the metadata', async () => {
+    const metadata = { altText: 'kept', tags: ['kept'], focalPoint: { x: 0, y: 1 }, fileName: 'kept.jpg' };
+    const image = await server.addImage(await picture(80), { metadata });
+    const bytes = await picture(81);
+    const response = await server.upload(bytes, { replace: image.imageID });
     assert.equal(response.status, 200);
-    const { updatedOn, ...rest } = (await response.json()) as ImageJSON;
-    const { updatedOn: before, ...same } = image;
-    assert.deepEqual(rest, same);
-    assert.ok(updatedOn >= before);
+    const replaced = (await response.json()) as ImageJSON;
+    const { updatedOn, height, placeholder, color } = replaced;
+    assert.deepEqual(replaced, {
+      ...image,
+      updatedOn,
+      height,
+      bytes: bytes.length,
+      ...(placeholder !== undefined && { placeholder, color }),
+    });
+    assert.notEqual(height, image.height);
+    assert.ok(updatedOn >= image.updatedOn);
   });
 
   test('replaces or clears the alt text with a metadata part', async () => {
