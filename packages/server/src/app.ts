@@ -28,6 +28,7 @@ import { baseURL, createServer } from './http/server.ts';
 import { Ingest } from './images/ingest.ts';
 import { Library } from './images/library.ts';
 import { createPool, type PoolOptions } from './imaging/pool/pool.ts';
+import { Analyser } from './maintenance/analyse.ts';
 import { joinLibrary } from './maintenance/installation.ts';
 import { openTelemetry } from './telemetry/observer.ts';
 import { Readiness } from './telemetry/readiness.ts';
@@ -172,6 +173,14 @@ export async function createApp(
     });
     parts.push(http);
     await http.ready();
+    const analyser = new Analyser({
+      records: maintenance,
+      blobs,
+      analyse: async (path, signal) => (await processor.ingest(path, signal)).inspection.analysis,
+      publicImages,
+      log,
+    });
+    parts.push(analyser);
 
     return {
       http,
@@ -179,6 +188,7 @@ export async function createApp(
       delivery,
       async listen() {
         await http.listen({ host: config.host, port: config.port });
+        analyser.start();
         return { url: baseURL(http, config), firstKey: await createFirstKey({ accounts, keys }, now()) };
       },
       close: closeAll,

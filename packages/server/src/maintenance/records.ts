@@ -3,7 +3,7 @@
  * No request uses this port, because it reads across accounts.
  * `test/conformance/metadata-maintenance.ts` tests this contract against every database.
  */
-import type { Digest, Image } from '../image.ts';
+import type { Analysis, Digest, Image } from '../image.ts';
 
 export interface MaintenanceRecords {
   /** Reads the migrations of the database, none if it is empty, and those of this version, in order. */
@@ -28,6 +28,15 @@ export interface MaintenanceRecords {
    * The groups are read in batches, so a concurrent insert or replacement may be missing or appear twice.
    */
   imagesByOriginal(): AsyncIterable<readonly Image[]>;
+
+  /** Reads digests of originals without an analysis, in their order, at most `limit` after this one. */
+  unanalysedOriginals(after: Digest, limit: number): Promise<readonly Digest[]>;
+  /**
+   * Stores the analysis of an original, for all its images that have none. The images do not count as
+   * changed: their `updatedOn` stays, and the audit trail gets no entry.
+   * @returns the public IDs of these images.
+   */
+  storeAnalysis(digest: Digest, analysis: Analysis): Promise<readonly string[]>;
 
   /**
    * Checks the derived records: the counters of accounts, the uses of images, and the texts for searches.

@@ -24,6 +24,7 @@ export type FindingKind =
   | 'counters'
   | 'uses'
   | 'record'
+  | 'analysis'
   | 'original-missing'
   | 'original-damaged'
   | 'rung-missing'
@@ -43,7 +44,7 @@ export interface Finding {
 }
 
 export interface VerifyOptions {
-  /** Makes derived data again: counters, uses, rungs, cached renditions. */
+  /** Makes derived data again: counters, uses, analyses, rungs, cached renditions. */
   readonly repair?: boolean;
   /** False: skips the decode of rungs, which takes most of the time. */
   readonly rungs?: boolean;
@@ -138,7 +139,34 @@ export class Verification {
       const text = `the record has a size of ${original.size} bytes, and the original has ${stored.size}`;
       findings.push({ kind: 'record', ...idsOf(first), text, repaired: false });
     }
-    return [...findings, ...(rungs ? await this.#verifyLadder(first, repair, signal) : [])];
+    return [
+      ...findings,
+      ...(repair ? await this.#analyse(images, signal) : []),
+      ...(rungs ? await this.#verifyLadder(first, repair, signal) : []),
+    ];
+  }
+
+  /**
+   * Analyses an original of an earlier release, which the server does in the background too. So a missing
+   * analysis is a finding only when it is repaired.
+   */
+  async #analyse(images: readonly Image[], signal: AbortSignal | undefined): Promise<Finding[]> {
+    const unanalysed = images.filter((image) => image.original.analysis === undefined);
+    const [first] = unanalysed;
+    if (first === undefined) return [];
+    const { digest } = first.original;
+    try {
+      const analyse = (path: string) => this.#processor.ingest(path, signal);
+      const { inspection } = await this.#blobs.withOriginalFile(digest, analyse, signal);
+      if (inspection.analysis === undefined) return [];
+      await this.#records.storeAnalysis(digest, inspection.analysis);
+      const text = 'the picture was not analysed';
+      return unanalysed.map((image) => ({ kind: 'analysis', ...idsOf(image), text, repaired: true }));
+    } catch (error) {
+      if (!isAppError(error) || signal?.aborted) throw error;
+      const text = `the picture cannot be analysed: ${reasonOf(error)}`;
+      return unanalysed.map((image) => ({ kind: 'analysis', ...idsOf(image), text, repaired: false }));
+    }
   }
 
   /** The damage of an original; undefined if its bytes have the digest. */

@@ -1,4 +1,5 @@
 /** The file name, tags, version and visibility of images, and the analysis of their originals. */
+import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import type { AnySchema } from './migration.ts';
 
@@ -11,5 +12,12 @@ export const imageFieldsMigration: Migration = {
     await add.addColumn('tags', 'text', (column) => column.notNull().defaultTo('[]')).execute();
     await add.addColumn('version', 'integer', (column) => column.notNull().defaultTo(1)).execute();
     await add.addColumn('visibility', 'text', (column) => column.notNull().defaultTo('public')).execute();
+    // Empty as soon as all originals are analysed.
+    await db.schema
+      .createIndex('images_unanalysed')
+      .on('images')
+      .column('digest')
+      .where(sql.ref('content'), 'is', null)
+      .execute();
   },
 };

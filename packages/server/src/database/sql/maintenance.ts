@@ -1,5 +1,5 @@
 /** The MaintenanceRecords over any SQL database. Most methods call checks.ts, garbage.ts and snapshots.ts. */
-import type { Digest, Image } from '../../image.ts';
+import type { Analysis, Digest, Image } from '../../image.ts';
 import type {
   CheckOptions,
   DatabaseDamage,
@@ -8,7 +8,7 @@ import type {
   TableRows,
 } from '../../maintenance/records.ts';
 import { BATCH_SIZE, type Database, scanInBatches, translateErrors } from '../dialect.ts';
-import { type ImageRow, imageFromRow } from '../schema/tables.ts';
+import { columnsOfAnalysis, type ImageRow, imageFromRow } from '../schema/tables.ts';
 import { checkRecords } from './checks.ts';
 import {
   deleteMarkers,
@@ -89,6 +89,34 @@ export class SqlMaintenance implements MaintenanceRecords {
         .limit(BATCH_SIZE)
         .execute(),
     );
+  }
+
+  unanalysedOriginals(after: Digest, limit: number): Promise<readonly Digest[]> {
+    return translateErrors(this.#database, async () => {
+      const rows = await this.#database.db
+        .selectFrom('images')
+        .select('digest')
+        .distinct()
+        .where('content', 'is', null)
+        .where('digest', '>', after)
+        .orderBy('digest')
+        .limit(limit)
+        .execute();
+      return rows.map(({ digest }) => digest);
+    });
+  }
+
+  storeAnalysis(digest: Digest, analysis: Analysis): Promise<readonly string[]> {
+    return translateErrors(this.#database, async () => {
+      const rows = await this.#database.db
+        .updateTable('images')
+        .set(columnsOfAnalysis(analysis))
+        .where('digest', '=', digest)
+        .where('content', 'is', null)
+        .returning('public_id')
+        .execute();
+      return rows.map(({ public_id }) => public_id);
+    });
   }
 
   checkRecords(options: CheckOptions) {

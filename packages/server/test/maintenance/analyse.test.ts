@@ -1,0 +1,185 @@
+/**
+ * The analysis of pictures of earlier releases in the background, on real stores and real pictures.
+ */
+import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import sharp from 'sharp';
+import { AppError } from '../../src/errors.ts';
+import type { Analysis, Image } from '../../src/image.ts';
+import { Analyser, type AnalyserDependencies } from '../../src/maintenance/analyse.ts';
+import { addPictures, digestOf, envOf, originalPath, runWithStores } from '../support/libraries.ts';
+import { picture } from '../support/sample.ts';
+import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
+
+const PLACEHOLDER = 'mwgKHYSAd3iJeIeAd3h3h3+IOA==';
+
+/** The average colour of a picture. Only the worker makes real placeholders. */
+async function analyse(path: string): Promise<Analysis> {
+  const { channels } = await sharp(path).stats();
+  const parts = channels.map(({ mean }) => Math.round(mean).toString(16).padStart(2, '0'));
+  return { content: 'photo', placeholder: PLACEHOLDER, color: `#${parts.slice(0, 3).join('')}` };
+}
+
+let server: TestServer;
+let images: ImageJSON[];
+before(async () => {
+  server = await startServer();
+});
+after(() => server.close());
+
+/** Makes all images of the server look like images of the first release. */
+function forgetAnalyses(): void {
+  const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+  raw.exec('update images set content = null, placeholder = null, color = null');
+  raw.close();
+}
+
+async function analyseAll(dependencies: Partial<AnalyserDependencies> = {}): Promise<string[]> {
+  const analysed: string[] = [];
+  await runWithStores(envOf(server), async ({ metadata, blobs }) => {
+    const analyser = new Analyser({
+      records: metadata.maintenance,
+      blobs,
+      ...dependencies,
+      analyse: async (path, signal) => {
+        analysed.push(path);
+        return (dependencies.analyse ?? analyse)(path, signal);
+      },
+    });
+    analyser.start();
+    analyser.start();
+    await analyser.whenDone();
+    await analyser.close();
+  });
+  return analysed;
+}
+
+async function metadataOf({ imageID }: ImageJSON): Promise<ImageJSON> {
+  return (await server.send<ImageJSON>('GET', `/accounts/${ACCOUNT}/images/${imageID}`)).body;
+}
+
+describe('the pictures of earlier releases', () => {
+  let number = 0;
+  beforeEach(async () => {
+    images = await addPictures(server, number, 5);
+    number += 5;
+    forgetAnalyses();
+  });
+  afterEach(() => analyseAll());
+
+  test('get a placeholder and a colour, and nothing else changes', async () => {
+    const [image = assert.fail()] = images;
+    const earlier = await metadataOf(image);
+    assert.equal('placeholder' in earlier || 'color' in earlier, false);
+    const audit = () => server.send('GET', `/accounts/${ACCOUNT}/audit`);
+    const trail = (await audit()).body;
+    await server.app.publicImages.find(image.publicID);
+    await analyseAll({ publicImages: server.app.publicImages });
+    const now = await metadataOf(image);
+    assert.match(now.color ?? '', /^#[0-9a-f]{6}$/);
+    assert.deepEqual(now, { ...earlier, placeholder: PLACEHOLDER, color: now.color });
+    assert.deepEqual((await audit()).body, trail);
+    const shown: Image = await server.app.publicImages.find(image.publicID);
+    assert.equal(shown.original.analysis?.color, now.color);
+  });
+
+  test('are analysed once, one at a time, also by a second start', async () => {
+    let running = 0;
+    const analysed = await analyseAll({
+      analyse: async (path) => {
+        running += 1;
+        assert.equal(running, 1);
+        const analysis = await analyse(path);
+        running -= 1;
+        return analysis;
+      },
+    });
+    assert.equal(new Set(analysed).size, number);
+    assert.equal(analysed.length, number);
+    assert.deepEqual(await analyseAll(), []);
+  });
+
+  test('that are missing or damaged are skipped with a line each, and only they are tried again', async () => {
+    const [missing, damaged] = [await picture(number - 1), await picture(number - 2)].map(digestOf);
+    await rm(originalPath(server, missing ?? ''));
+    await writeFile(originalPath(server, damaged ?? ''), 'no picture');
+    const lines: [Record<string, unknown>, string][] = [];
+    const log = {
+      warn: (fields: Record<string, unknown>, message: string) => lines.push([fields, message]),
+      info: (fields: Record<string, unknown>, message: string) => lines.push([fields, message]),
+    };
+    await analyseAll({ log });
+    const warnings = lines.filter(([, message]) => /could not be analysed/.test(message));
+    assert.deepEqual(new Set(warnings.map(([{ digest }]) => digest)), new Set([missing, damaged]));
+    assert.deepEqual(lines.at(-1)?.[0], { analysed: number - 2, skipped: 2 });
+    assert.equal(lines.length, 3);
+    assert.equal((await analyseAll()).length, 1, 'only the damaged one has a file to analyse');
+    await writeFile(originalPath(server, missing ?? ''), await picture(number - 1));
+    await writeFile(originalPath(server, damaged ?? ''), await picture(number - 2));
+    await analyseAll();
+    for (const image of images) assert.ok((await metadataOf(image)).color);
+  });
+
+  test('wait for a worker or a storage that is away', async () => {
+    let failures = 2;
+    const away = () => {
+      failures -= 1;
+      if (failures >= 0) throw new AppError('unavailable', 'away');
+    };
+    const analysed = await analyseAll({
+      retryAfter: 1,
+      analyse: async (path) => {
+        away();
+        return analyse(path);
+      },
+    });
+    assert.equal(analysed.length, number + 2);
+    for (const image of images) assert.ok((await metadataOf(image)).color);
+    forgetAnalyses();
+    const crashed = await analyseAll({
+      retryAfter: 1,
+      analyse: async () => {
+        throw new AppError('unavailable', 'crashed', { rejection: 'worker-crash' });
+      },
+    });
+    assert.equal(crashed.length, number, 'a picture on which a worker crashes is not tried again');
+  });
+
+  test('are continued by the next start after a stop in the middle', async () => {
+    const analysed: string[] = [];
+    await runWithStores(envOf(server), async ({ metadata, blobs }) => {
+      const analyser = new Analyser({
+        records: metadata.maintenance,
+        blobs,
+        analyse: async (path) => {
+          analysed.push(path);
+          if (analysed.length === 2) void analyser.close();
+          return analyse(path);
+        },
+      });
+      analyser.start();
+      await analyser.whenDone();
+    });
+    assert.equal(analysed.length, 2);
+    const rest = await analyseAll();
+    assert.ok(rest.length >= number - 2 && rest.length <= number - 1, `${rest.length}`);
+    for (const image of images) assert.ok((await metadataOf(image)).color);
+  });
+
+  test('keep the bytes that a replacement during the analysis gave them', async () => {
+    const [image = assert.fail()] = images;
+    const bytes = await picture(1_000 + number);
+    let replaced: ImageJSON | undefined;
+    await analyseAll({
+      analyse: async (path) => {
+        replaced ??= await server.addImage(bytes, { replace: image.imageID });
+        return analyse(path);
+      },
+    });
+    const now = await metadataOf(image);
+    assert.deepEqual([now.bytes, now.updatedOn], [bytes.length, replaced?.updatedOn]);
+  });
+});
