@@ -6,17 +6,14 @@
  *
  * `npm run fuzz:api -- --minutes 20 --seed 7 --database postgres`
  */
-import { type SpawnOptions, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../../packages/server/test/support/postgres.ts';
 import { picture } from '../../packages/server/test/support/sample.ts';
 import { ACCOUNT, KEY, startServer, type TestServer } from '../../packages/server/test/support/server.ts';
+import { installPython, run } from '../python/environment.ts';
 
 const HERE = import.meta.dirname;
 const REQUIREMENTS = join(HERE, 'requirements.txt');
@@ -29,46 +26,12 @@ const CHECKS = [
   'response_schema_conformance',
 ];
 
+const CATEGORIES = [
+  { categoryID: 'dishes', name: 'Dishes' },
+  { categoryID: 'cups', name: 'Cups', parentID: 'dishes' },
+];
+
 const print = (text: string) => process.stdout.write(`${text}\n`);
-
-/** Runs a command and returns its exit code. */
-async function run(command: string, parameters: string[], options: SpawnOptions = {}): Promise<number> {
-  const child = spawn(command, parameters, { stdio: 'inherit', ...options });
-  return ((await once(child, 'exit'))[0] as number | null) ?? 1;
-}
-
-/**
- * Installs the pinned versions of schemathesis into a cache folder, unless present. Returns its Python
- * program.
- */
-async function installSchemathesis(): Promise<string> {
-  const version = createHash('sha256').update(readFileSync(REQUIREMENTS)).digest('hex').slice(0, 12);
-  const folder = join(HERE, '../../node_modules/.cache', `api-fuzz-${version}`);
-  if (!existsSync(folder)) {
-    const partial = `${folder}.${process.pid}`;
-    const install = [
-      '-m',
-      'pip',
-      'install',
-      '--quiet',
-      '--require-hashes',
-      '--only-binary=:all:',
-      '-r',
-      REQUIREMENTS,
-    ];
-    const succeeded =
-      (await run('python3', ['-m', 'venv', partial])) === 0 &&
-      (await run(join(partial, 'bin/python'), install)) === 0;
-    if (!succeeded) {
-      await rm(partial, { recursive: true, force: true });
-      throw new Error(
-        'schemathesis could not be installed: python3 with venv and access to PyPI are required',
-      );
-    }
-    await rename(partial, folder);
-  }
-  return join(folder, 'bin/python');
-}
 
 /** Creates records of every kind. Returns their IDs by the parameter names of the OpenAPI document. */
 async function createRecords(server: TestServer) {
@@ -89,6 +52,7 @@ async function createRecords(server: TestServer) {
     description: 'A cup.',
     basePrice,
     images: [{ imageID: first }],
+    categoryID: 'cups',
   });
   const another = await post(`${accountPath}/products`, { title: 'Plate', description: '', basePrice });
   const items = [{ name: 'Cup', basePrice, quantity: 2, productID: product.productID, imageIDs: [second] }];
@@ -102,6 +66,8 @@ async function createRecords(server: TestServer) {
     imageID: imageIDs,
     publicID: images.map(({ publicID }) => publicID),
     productID: [product.productID, another.productID],
+    categoryID: CATEGORIES.map(({ categoryID }) => categoryID),
+    category: CATEGORIES.map(({ categoryID }) => categoryID),
     lineItemsID: [lineItems.lineItemsID],
     keyID: [key.keyID, serverKey.keyID],
     client_id: [key.publicKey, KEY.publicKey],
@@ -118,8 +84,10 @@ async function main(): Promise<number> {
       database: { type: 'string', default: 'sqlite' },
     },
   });
-  const python = await installSchemathesis();
+  const python = await installPython('api-fuzz', REQUIREMENTS);
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-fuzz-'));
+  const categories = join(folder, 'categories.json');
+  await writeFile(categories, JSON.stringify(CATEGORIES));
   const { postgres } = values.database === 'postgres' ? await startPostgres() : { postgres: undefined };
   const errors: string[] = [];
   const statuses: Record<string, number> = {};
@@ -128,6 +96,7 @@ async function main(): Promise<number> {
       VITRINE_RATE_LIMIT: '0',
       VITRINE_IMAGE_QUOTA: '1000000',
       VITRINE_SIZE_BUDGET: '0',
+      VITRINE_PRODUCT_CATEGORIES: categories,
       ...(postgres && { VITRINE_DATABASE: await postgres.createDatabase() }),
     },
     {

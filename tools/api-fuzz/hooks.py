@@ -55,6 +55,13 @@ def map_path_parameters(ctx, path_parameters):
 
 
 @schemathesis.hook
+def map_query(ctx, query):
+    if not isinstance(query, dict):
+        return query
+    return {name: substitute(name, value) for name, value in query.items()}
+
+
+@schemathesis.hook
 def map_body(ctx, body):
     def walk(value):
         if isinstance(value, list):

@@ -78,6 +78,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   'GET /accounts/:accountID/images/:imageID/original': { ok: 200 },
   'GET /accounts/:accountID/images/:imageID/usage': { ok: 200 },
   'POST /accounts/:accountID/images/:imageID/enable': { ok: 200 },
+  'GET /product-categories': { ok: 200 },
   'POST /accounts/:accountID/products': { ok: 201, body: () => PRODUCT },
   'GET /accounts/:accountID/products': { ok: 200 },
   'GET /accounts/:accountID/products/:productID': { ok: 200 },

@@ -2,6 +2,9 @@
  * The published, unchanged Moov SDK as a client of the server: products.
  */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Moov } from '@moovio/sdk';
 import { GenericError } from '@moovio/sdk/models/errors/genericerror.js';
@@ -11,21 +14,30 @@ import { picture } from '../../support/sample.ts';
 import { ACCOUNT, KEY, startServer, type TestServer } from '../../support/server.ts';
 
 const accountID = ACCOUNT;
+const FOOD = { categoryID: 'food', name: 'Food' };
+const DRINKS = { categoryID: 'drinks', name: 'Drinks', parentID: 'food' };
 const basePrice = { currency: 'USD', valueDecimal: '4.99' };
 
 for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
   describe(`products of the official SDK ${version === undefined ? 'without a version' : `at ${version}`}`, () => {
+    let folder: string;
     let server: TestServer;
     let moov: Moov;
     before(async () => {
-      server = await startServer();
+      folder = await mkdtemp(join(tmpdir(), 'vitrine-sdk-'));
+      const file = join(folder, 'categories.json');
+      await writeFile(file, JSON.stringify([FOOD, DRINKS]));
+      server = await startServer({ VITRINE_PRODUCT_CATEGORIES: file });
       moov = new Moov({
         serverURL: server.url,
         security: { username: KEY.publicKey, password: KEY.secretKey },
         ...(version !== undefined && { xMoovVersion: version }),
       });
     });
-    after(() => server.close());
+    after(async () => {
+      await server.close();
+      await rm(folder, { recursive: true });
+    });
 
     test('calls all five operations', async () => {
       const [lemon, syrup] = [
@@ -94,6 +106,26 @@ for (const version of ['v2024.01.00', 'v2026.10.00', undefined]) {
       assert.deepEqual((await moov.products.list({ accountID })).result, []);
       const { result: disabled } = await moov.products.get({ accountID, productID });
       assert.ok(disabled.disabledOn instanceof Date);
+    });
+
+    test('lists categories, and products by category', async () => {
+      const { categories } = (await moov.products.listCategories()).result;
+      const drinks = { ...DRINKS, fullName: 'Food > Drinks', level: 2 };
+      assert.deepEqual(categories, [{ ...FOOD, fullName: 'Food', level: 1 }, drinks]);
+      const productRequest = { title: 'Juice', basePrice, categoryID: 'drinks' };
+      const { result: juice } = await moov.products.create({ accountID, productRequest });
+      assert.deepEqual(juice.category, drinks);
+      for (const [category, expected] of [
+        ['food', [juice]],
+        ['drinks', [juice]],
+        ['tea', []],
+      ] as const) {
+        assert.deepEqual((await moov.products.list({ accountID, category })).result, expected);
+      }
+      const { productID } = juice;
+      const update = { accountID, productID, productRequest: { title: 'Juice', basePrice } };
+      assert.equal((await moov.products.update(update)).result.category, undefined);
+      await moov.products.disable({ accountID, productID });
     });
 
     test('parses errors into its typed classes', async () => {
