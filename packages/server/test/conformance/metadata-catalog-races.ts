@@ -127,6 +127,21 @@ export function metadataCatalogRaces(current: () => MetadataHarness): void {
         assert.deepEqual(totals, { products: CONTENDERS, options: 0, lineItems: CONTENDERS });
       });
 
+      test('keeps the isTaxable of one update among concurrent updates that omit it', async () => {
+        const shops = await contenders();
+        const { isTaxable: _, ...silent } = contentOf();
+        for (const isTaxable of [false, true]) {
+          const productID = await shops[0].addProduct(contentOf([], { isTaxable: !isTaxable }));
+          await Promise.all(
+            shops.map(({ catalog }, i) => {
+              const content = i === CONTENDERS / 2 ? { ...silent, isTaxable } : silent;
+              return catalog.replaceProduct(productID, content, later(i));
+            }),
+          );
+          assert.equal((await shops[0].catalog.findProduct(productID))?.content.isTaxable, isTaxable);
+        }
+      });
+
       test('has the usage of the last change after concurrent changes of one product', async () => {
         const shops = await contenders();
         const images: string[] = [];
