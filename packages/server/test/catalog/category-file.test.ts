@@ -67,7 +67,7 @@ describe('the file of product categories', () => {
       'categories[4] has the unknown field "parentId": use categoryID, name, fullName, level, parentID',
       'categories[4].categoryID is required',
       'categories[4].name must be at most 200 characters long, but it has 201',
-      'categories[5].categoryID must not hold control characters',
+      'categories[5].categoryID must be one line: it has a line break',
       'categories[12].fullName must not be blank',
       'categories[0].level must be 1, its depth in the tree, or be absent',
       'categories[6].parentID is "nowhere", which is no categoryID of the file',
