@@ -79,7 +79,7 @@ export interface paths {
         get: operations["getImageMetadata"];
         /**
          * Replace the file of an image
-         * @description The IDs and the link stay the same. A metadata part changes the metadata as in updateImageMetadata. Without it, the metadata stays as it is.
+         * @description The IDs and the link stay the same. Metadata in the form changes the metadata as in updateImageMetadata. Without any, the metadata stays as it is.
          */
         put: operations["updateImage"];
         post?: never;
@@ -767,7 +767,7 @@ export interface components {
              */
             visibility?: "public";
         };
-        /** @description An image file and, optionally, its metadata as JSON text. */
+        /** @description An image file and, optionally, its metadata as JSON text. Instead of the metadata part, a form may have a part for each field: altText (or metadata[altText]), and focalPoint[x] with focalPoint[y]. Two different values of one field get 422. */
         ImageRequest: {
             /**
              * Format: binary

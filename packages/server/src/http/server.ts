@@ -45,6 +45,7 @@ import { USAGE_SCHEMAS } from './images/usage-schemas.ts';
 import { DOCUMENT, referenceName, unwrapResponses } from './openapi.ts';
 import { textOf } from './shared/body.ts';
 import { NO_STORE } from './shared/cache-policy.ts';
+import { wrongContentType } from './shared/content-type.ts';
 import { type AllowedOrigins, addCors } from './shared/cors.ts';
 import { sendProblem } from './shared/problems.ts';
 import { publicPathOf } from './shared/public-paths.ts';
@@ -331,11 +332,10 @@ function addParsers(app: FastifyInstance): void {
       done(new AppError('invalid-request', 'the body is not valid JSON', { cause }));
     }
   });
-  app.addContentTypeParser('multipart/form-data', (_request, payload, done) => done(null, payload));
-  // The route of a form refuses other types itself, as a malformed form. Other routes accept JSON only.
-  app.addContentTypeParser('*', (request, payload, done) => {
+  // The route of a form refuses other types itself, as a malformed form. Other routes refuse forms.
+  app.addContentTypeParser(['multipart/form-data', '*'], (request, payload, done) => {
     if (request.routeOptions.config.form) done(null, payload);
-    else done(new AppError('unsupported-media', 'Content-Type must be application/json'));
+    else done(wrongContentType(request));
   });
 }
 

@@ -11,14 +11,16 @@ import { IMAGE_FORMAT_NAMES, type Image } from '../../image.ts';
 import type { Library } from '../../images/library.ts';
 import type { ImageFilter } from '../../images/records.ts';
 import { DuplicateImageError, ImageInUseError } from '../../images/refusals.ts';
+import { requireForm } from '../shared/content-type.ts';
 import { addPageHeaders, readPage, readSearch } from '../shared/paging.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { accountOf, actorOf } from '../shared/route-rules.ts';
 import { AccountParams, VersionHeader } from '../shared/schemas.ts';
 import { duplicateNamesExisting } from '../shared/version.ts';
 import { imageJSON, usageJSON } from './json.ts';
+import { readDescription } from './metadata.ts';
 import { IMAGE_RESPONSES, ImageListQuery, ImageParams, UploadHeaders } from './schemas.ts';
-import { readDescription, readUploadForm, requireMultipart, type UploadForm } from './upload-form.ts';
+import { readUploadForm, type UploadForm } from './upload-form.ts';
 import { DisableQuery, USAGE_RESPONSES } from './usage-schemas.ts';
 
 /**
@@ -36,7 +38,7 @@ export interface ImageRoutes {
 export function addImageRoutes(app: FastifyInstance, { library, baseURL }: ImageRoutes): void {
   const toJSON = (image: Image): ImageMetadata => imageJSON(image, baseURL());
   const readForm = (request: FastifyRequest): Promise<UploadForm> => {
-    requireMultipart(request.headers['content-type']);
+    requireForm(request.headers['content-type']);
     return readUploadForm(request, request.body as Readable, (file) =>
       library.receive(file, request.abortSignal),
     );
@@ -145,7 +147,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         operationId: 'updateImage',
         summary: 'Replace the file of an image',
         description:
-          'The IDs and the link stay the same. A metadata part changes the metadata as in updateImageMetadata. Without it, the metadata stays as it is.',
+          'The IDs and the link stay the same. Metadata in the form changes the metadata as in updateImageMetadata. Without any, the metadata stays as it is.',
         tags,
         params: ImageParams,
         headers: VersionHeader,

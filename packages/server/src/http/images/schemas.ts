@@ -154,7 +154,11 @@ export const ImageRequest = Type.Object(
     }),
     metadata: Type.Optional(Type.Ref('ImageMetadataRequest')),
   },
-  { $id: 'ImageRequest', description: 'An image file and, optionally, its metadata as JSON text.' },
+  {
+    $id: 'ImageRequest',
+    description:
+      'An image file and, optionally, its metadata as JSON text. Instead of the metadata part, a form may have a part for each field: altText (or metadata[altText]), and focalPoint[x] with focalPoint[y]. Two different values of one field get 422.',
+  },
 );
 
 /** The schemas with names of their own in the document. */

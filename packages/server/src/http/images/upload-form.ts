@@ -6,36 +6,23 @@ import type { Readable } from 'node:stream';
 import { Busboy, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy';
 import type { FastifyRequest } from 'fastify';
 import type { StagedBlob } from '../../blobs/staging.ts';
-import { AppError, type FieldErrors } from '../../errors.ts';
-import {
-  type Description,
-  parseAltText,
-  parseFileName,
-  parseFocalPoint,
-  parseTags,
-  parseVisibility,
-  uploadedFileName,
-} from '../../image.ts';
-import { asObject } from '../../validation/json.ts';
+import { AppError } from '../../errors.ts';
+import { type Description, uploadedFileName } from '../../image.ts';
+import { BoundaryPadding } from './boundary-padding.ts';
+import { type FormField, isMetadataField, readFormDescription } from './form-fields.ts';
 
-/** The largest metadata part, in bytes. */
+/** The largest metadata of a form, in bytes. */
 const MAX_METADATA_BYTES = 64 * 1024;
-/** The most parts of a form. Only `image` and `metadata` have a meaning, other parts are ignored. */
-const MAX_PARTS = 16;
+/** The most parts of a form. Parts that are neither the image nor metadata are ignored. */
+const MAX_PARTS = 80;
+
 export interface UploadForm {
   /** The received file. The caller must discard it. */
   readonly file: StagedBlob;
   /** The name of the file. Absent if the part has none. */
   readonly fileName?: string;
-  /** Absent if the form has no metadata part. */
+  /** Absent if the form has no metadata. */
   readonly description?: Description;
-}
-
-/** @throws AppError `invalid-request` if the content type is not `multipart/form-data` with a boundary. */
-export function requireMultipart(contentType: string | undefined): void {
-  if (!/^multipart\/form-data\s*;.*boundary=./is.test(contentType ?? '')) {
-    throw new AppError('invalid-request', 'the body must be multipart/form-data with an image part');
-  }
 }
 
 /**
@@ -49,11 +36,17 @@ export async function readUploadForm(
   body: Readable,
   receive: (file: Readable) => Promise<StagedBlob>,
 ): Promise<UploadForm> {
-  const { image, fileName, metadata } = await readParts(request, body, receive);
+  const {
+    image,
+    fileName,
+    metadata,
+    fields: formFields,
+    otherFile,
+  } = await readParts(request, body, receive);
   try {
-    const result = metadata === undefined ? undefined : readMetadata(metadata);
+    const result = readFormDescription(metadata, formFields);
     const fields = {
-      ...(!image && { image: 'a file part named "image" is required' }),
+      ...(!image && { image: missingImage(otherFile) }),
       ...(result?.ok === false && result.fields),
     };
     if (!image || result?.ok === false) {
@@ -70,10 +63,19 @@ export async function readUploadForm(
   }
 }
 
+function missingImage(otherFile: string | undefined): string {
+  const reason = 'a file part named "image" is required';
+  return otherFile === undefined ? reason : `${reason}, but the file of the form is named "${otherFile}"`;
+}
+
 interface Parts {
   image?: StagedBlob;
   fileName?: string;
   metadata?: Buffer;
+  /** The parts with single fields of the metadata. */
+  fields: readonly FormField[];
+  /** The name of a file part with another name than `image`. */
+  otherFile?: string;
 }
 
 function readParts(
@@ -85,16 +87,20 @@ function readParts(
     let stagedImage: Promise<StagedBlob> | undefined;
     let imagePart: Readable | undefined;
     let fileName: string | undefined;
-    let metadata: Buffer[] | undefined;
+    const metadata: { readonly name: string; readonly chunks: Buffer[] }[] = [];
+    let metadataSize = 0;
+    let otherFile: string | undefined;
     let settled = false;
+    const padding = new BoundaryPadding(request.headers['content-type'] ?? '');
 
     /** @param keep true: reject with this error. False: reject with "not a well-formed multipart form". */
     const fail = (error: unknown, keep = error instanceof AppError) => {
       if (settled) return;
       settled = true;
-      const failure = keep ? error : malformedForm(error);
-      body.unpipe(parser);
+      const failure = keep ? error : malformedForm(error, padding);
+      body.unpipe(padding);
       body.destroy();
+      padding.destroy();
       parser.destroy();
       // The receiver must not wait for the rest of the file. A file that is already complete is discarded.
       imagePart?.destroy(failure instanceof Error ? failure : undefined);
@@ -109,28 +115,32 @@ function readParts(
       parser = new Busboy({
         headers: request.headers as BusboyHeaders,
         // There is no limit for the file: the receiver counts its bytes exactly.
-        limits: { parts: MAX_PARTS, fieldSize: MAX_METADATA_BYTES, fieldNameSize: 100, headerPairs: 32 },
+        // The values of ignored parts are not kept.
+        limits: { parts: MAX_PARTS, fieldSize: 0, fieldNameSize: 100, headerPairs: 32 },
         // By name alone: clients send the file with any content type, and some send no file name.
         // The metadata arrives as bytes, because the parser would replace invalid UTF-8.
-        isPartAFile: (name) => name === 'image' || name === 'metadata',
+        isPartAFile: (name, _type, fileName) => {
+          if (name === 'image' || name === 'metadata' || isMetadataField(name)) return true;
+          if (fileName !== undefined) otherFile ??= name;
+          return false;
+        },
       });
     } catch (error) {
-      reject(malformedForm(error));
+      reject(malformedForm(error, padding));
       return;
     }
 
-    const collectMetadata = (part: Readable) => {
-      if (settled || metadata) {
+    const collectMetadata = (name: string, part: Readable) => {
+      if (settled || (name === 'metadata' && metadata.some((other) => other.name === name))) {
         part.resume();
         fail(new AppError('invalid-request', 'the form has more than one part named "metadata"'));
         return;
       }
       const chunks: Buffer[] = [];
-      metadata = chunks;
-      let size = 0;
+      metadata.push({ name, chunks });
       part.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size <= MAX_METADATA_BYTES) chunks.push(chunk);
+        metadataSize += chunk.length;
+        if (metadataSize <= MAX_METADATA_BYTES) chunks.push(chunk);
         else fail(new AppError('too-large', `the metadata part is larger than ${MAX_METADATA_BYTES} bytes`));
       });
     };
@@ -138,8 +148,8 @@ function readParts(
     parser.on('file', (name, file, nameOfFile?: string) => {
       // The parser emits the same error. Without a listener, this copy would be thrown.
       file.on('error', () => undefined);
-      if (name === 'metadata') {
-        collectMetadata(file);
+      if (name !== 'image') {
+        collectMetadata(name, file);
         return;
       }
       if (settled || stagedImage) {
@@ -164,80 +174,30 @@ function readParts(
       Promise.resolve(stagedImage).then((image) => {
         if (settled) return;
         settled = true;
+        const parts = metadata.map(({ name, chunks }) => ({ name, bytes: Buffer.concat(chunks) }));
+        const part = parts.find(({ name }) => name === 'metadata')?.bytes;
         resolve({
           ...(image && { image }),
           ...(fileName !== undefined && { fileName }),
-          ...(metadata !== undefined && { metadata: Buffer.concat(metadata) }),
+          ...(part && { metadata: part }),
+          fields: parts.filter(({ name }) => name !== 'metadata'),
+          ...(otherFile !== undefined && { otherFile }),
         });
       }, fail);
     });
     body.on('error', (error: unknown) => fail(error));
-    body.pipe(parser);
+    body.pipe(padding).pipe(parser);
   });
 }
 
-function malformedForm(cause: unknown): AppError {
-  return new AppError('invalid-request', 'the body is not a well-formed multipart form', { cause });
+function malformedForm(cause: unknown, boundaries: BoundaryPadding): AppError {
+  const isCut = cause instanceof Error && /unexpected end/i.test(cause.message);
+  const reason = isCut ? `: ${cutReason(boundaries)}` : '';
+  return new AppError('invalid-request', `the body is not a well-formed multipart form${reason}`, { cause });
 }
 
-/**
- * Decodes UTF-8.
- * @throws AppError `invalid-metadata` for invalid UTF-8. A lenient decoder would silently store replacement
- * characters.
- */
-function decodeUTF8(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    const reason = 'altText must be valid Unicode: the metadata is not valid UTF-8';
-    throw new AppError('invalid-metadata', reason, { cause, fields: { altText: reason } });
-  }
-}
-
-/** The description of an image, or the errors by field. */
-type DescriptionResult =
-  | { readonly ok: true; readonly description: Description }
-  | { readonly ok: false; readonly fields: FieldErrors };
-
-function readMetadata(bytes: Uint8Array): DescriptionResult {
-  let value: unknown;
-  try {
-    value = JSON.parse(decodeUTF8(bytes));
-  } catch (cause) {
-    if (cause instanceof AppError) throw cause;
-    throw new AppError('invalid-request', 'the metadata part is not valid JSON', { cause });
-  }
-  return readDescription(value);
-}
-
-/** The fields of metadata, each with its rules. A field that is absent is not read. */
-const READERS = {
-  altText: (value: unknown) => parseAltText(value),
-  focalPoint: (value: unknown) => parseFocalPoint(value),
-  tags: (value: unknown) => parseTags(value),
-  fileName: (value: unknown) => parseFileName(value),
-  visibility: (value: unknown) => parseVisibility(value),
-};
-
-/** Reads parsed metadata. It is flat, or nested under `metadata` as in the published cURL examples. */
-export function readDescription(value: unknown): DescriptionResult {
-  const outer = asObject(value);
-  const isNested =
-    outer !== undefined && 'metadata' in outer && !Object.keys(READERS).some((name) => name in outer);
-  const metadata = isNested ? asObject(outer.metadata) : outer;
-  if (metadata === undefined) {
-    return { ok: false, fields: { altText: 'metadata must be a JSON object with altText' } };
-  }
-  const fields: Record<string, string> = {};
-  let description: Description = { altText: undefined };
-  for (const [name, read] of Object.entries(READERS)) {
-    if (!(name in metadata)) continue;
-    const result = read(metadata[name]);
-    if (!result.ok) fields[name] = result.reason;
-    else {
-      const { ok, ...field } = result;
-      description = { ...description, ...field };
-    }
-  }
-  return Object.keys(fields).length > 0 ? { ok: false, fields } : { ok: true, description };
+function cutReason({ count, endsLinesWithLF }: BoundaryPadding): string {
+  if (endsLinesWithLF) return 'its lines end with LF, but they must end with CRLF';
+  if (count > 0) return 'it ends before its last boundary, so a part of it is missing';
+  return 'no line begins with two dashes and the boundary of Content-Type';
 }

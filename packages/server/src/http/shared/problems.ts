@@ -5,6 +5,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode } from '../../errors.ts';
 import { NO_STORE } from './cache-policy.ts';
+import { wrongContentType } from './content-type.ts';
 
 /** Exhaustive: a new code does not compile until it has a status. */
 const STATUS: Readonly<Record<ErrorCode, number>> = {
@@ -41,10 +42,6 @@ const INTERNAL_ERROR = 'internal error; quote the x-request-id of this response 
 /** Errors of Fastify that need another code or text. Its other 4xx become a 400 with its own text. */
 const FRAMEWORK_ERRORS: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: { code: 'too-large', message: 'the request body is larger than 64 KiB' },
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: {
-    code: 'unsupported-media',
-    message: 'Content-Type must be application/json',
-  },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
     code: 'invalid-request',
     message: 'the body is not as long as Content-Length says',
@@ -52,10 +49,11 @@ const FRAMEWORK_ERRORS: Readonly<Record<string, { code: ErrorCode; message: stri
 };
 
 /** The thrown value as an AppError; undefined if it is a defect of the server. */
-function toAppError(error: unknown): AppError | undefined {
+function toAppError(error: unknown, request: FastifyRequest): AppError | undefined {
   if (error instanceof AppError) return error;
   if (!(error instanceof Error)) return undefined;
   const { code, statusCode, validation } = error as Partial<FastifyError>;
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return wrongContentType(request);
   const framework = code === undefined ? undefined : FRAMEWORK_ERRORS[code];
   if (framework) return new AppError(framework.code, framework.message, { cause: error });
   if (validation) return new AppError('invalid-request', error.message, { cause: error });
@@ -82,7 +80,7 @@ export async function sendProblem(
   shape?: (error: AppError) => Record<string, unknown> | undefined,
   cacheControl = NO_STORE,
 ): Promise<FastifyReply> {
-  const failure = toAppError(error);
+  const failure = toAppError(error, request);
   const { status, body } = statusAndBody(failure);
   if (status >= 500) {
     request.log.error({ err: error, code: failure?.code ?? 'internal' }, 'request failed');
