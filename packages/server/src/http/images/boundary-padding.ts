@@ -38,13 +38,13 @@ export class BoundaryPadding extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const bytes = Buffer.concat([this.#rest, chunk]);
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     const { length } = this.#delimiter;
     let from = 0;
     for (;;) {
       const start = bytes.indexOf(this.#delimiter, from);
       if (start < 0) {
-        this.#keep(bytes, from, Math.max(from, bytes.length - length + 1));
+        this.#keep(bytes, from, this.#startOfPart(bytes, Math.max(from, bytes.length - length + 1)));
         done();
         return;
       }
@@ -66,6 +66,14 @@ export class BoundaryPadding extends Transform {
 
   override _flush(done: TransformCallback): void {
     done(null, this.#rest);
+  }
+
+  /** Where a part of a delimiter begins that reaches the end of the bytes; their length if there is none. */
+  #startOfPart(bytes: Buffer, from: number): number {
+    for (let start = bytes.indexOf(CR, from); start >= 0; start = bytes.indexOf(CR, start + 1)) {
+      if (bytes.subarray(start).equals(this.#delimiter.subarray(0, bytes.length - start))) return start;
+    }
+    return bytes.length;
   }
 
   /** Passes the bytes before `to`, and keeps the others for the next chunk. */
