@@ -61,3 +61,36 @@ export function fold(text: string): string {
     .join('')
     .normalize('NFC');
 }
+
+/**
+ * Marks that search ignores: accents of Latin, Greek and Cyrillic, and the points of Hebrew and Arabic. Marks
+ * of other scripts, such as vowels of Hindi and Thai or the voicing of kana, make other letters.
+ */
+const ACCENTS =
+  /[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670]|[\u1ab0-\u1aff]|[\u1dc0-\u1dff]|[\u20d0-\u20ff]|[\ufe20-\ufe2f]/g;
+
+/** Letters that people type without their stroke or as two letters. Unicode does not decompose them. */
+const PLAIN_LETTERS: ReadonlyMap<string, string> = new Map([
+  ['æ', 'ae'],
+  ['œ', 'oe'],
+  ['ø', 'o'],
+  ['đ', 'd'],
+  ['ð', 'd'],
+  ['ħ', 'h'],
+  ['ł', 'l'],
+  ['ŧ', 't'],
+  ['þ', 'th'],
+]);
+
+const PLAIN_LETTER = new RegExp(`[${[...PLAIN_LETTERS.keys()].join('')}]`, 'g');
+
+/**
+ * The form for searches without regard to case, accents and compatibility forms: `istanbul` finds `İstanbul`,
+ * `strasse` finds `Straße`, `creme` finds `Crème`, `fine` finds `ﬁne`. A part of a text has a part of its
+ * form. Columns may store it, so a change of this function needs a migration that folds them again.
+ */
+export function foldForSearch(text: string): string {
+  const plain = fold(text.normalize('NFKD')).normalize('NFKD').replace(ACCENTS, '');
+  // Composed again, so that a part of a Korean syllable does not find the syllable.
+  return plain.replace(PLAIN_LETTER, (letter) => PLAIN_LETTERS.get(letter) ?? letter).normalize('NFC');
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { fold, parseText, textProblem } from '../../src/validation/text.ts';
+import { fold, foldForSearch, parseText, textProblem } from '../../src/validation/text.ts';
 
 describe('folding', () => {
   test('gives the same form to texts that differ only in case, in every script with case', () => {
@@ -49,6 +49,113 @@ describe('folding', () => {
       fc.property(words, words, words, (before, middle, after) => {
         const whole = [...before, ...middle, ...after].join('');
         assert.ok(fold(whole).includes(fold(middle.join(''))));
+      }),
+    );
+  });
+});
+
+describe('folding for a search', () => {
+  test('finds a text by what people type for it', () => {
+    for (const [text, typed] of [
+      ['İstanbul', 'istanbul'],
+      ['İstanbul', 'İSTANBUL'],
+      ['ISTANBUL', 'ıstanbul'],
+      ['Diyarbakır', 'diyarbakir'],
+      ['DİYARBAKIR', 'diyarbakır'],
+      ['Crème brûlée', 'creme brulee'],
+      ['Cre\u0300me', 'crème'],
+      ['creme', 'CRÈME'],
+      ['Straße', 'strasse'],
+      ['STRASSE', 'straße'],
+      ['Größe', 'grosse'],
+      ['Smörgåsbord', 'smorgasbord'],
+      ['Øresund', 'oresund'],
+      ['Łódź', 'lodz'],
+      ['Đà Nẵng', 'da nang'],
+      ['Ærø', 'aero'],
+      ['Þórshöfn', 'thorshofn'],
+      ['Œuvre', 'oeuvre'],
+      ['Šťáva', 'stava'],
+      ['Năm', 'nam'],
+      ['Ёлка', 'елка'],
+      ['Καφές', 'καφεσ'],
+      ['ΣΊΣΥΦΟΣ', 'σισυφος'],
+      ['ﬁne', 'FINE'],
+      ['ＡＢＣ１２３', 'abc123'],
+      ['x²', 'x2'],
+      ['™', 'tm'],
+      ['Ⅷ', 'viii'],
+      ['ｶﾌｪ', 'カフェ'],
+      ['a\u00a0b', 'a b'],
+      ['שָׁלוֹם', 'שלום'],
+      ['مُحَمَّد', 'محمد'],
+      ['الإمارات', 'الامارات'],
+      ['𝓢𝓪𝓵𝓮', 'sale'],
+    ] as const) {
+      assert.ok(foldForSearch(text).includes(foldForSearch(typed)), `${text} ${typed}`);
+    }
+  });
+
+  test('does not find other letters', () => {
+    for (const [text, typed] of [
+      ['が', 'か'],
+      ['かばん', 'がばん'],
+      ['한글', '하'],
+      ['कि', 'क ि'],
+      ['กี', 'กา'],
+      ['cafe', 'cafë s'],
+    ] as const) {
+      assert.ok(!foldForSearch(text).includes(foldForSearch(typed)), `${text} ${typed}`);
+    }
+  });
+
+  test('gives one form to each character, its cases and its form', () => {
+    for (let code = 0; code < 0x110000; code += 1) {
+      if (code >= 0xd800 && code < 0xe000) continue;
+      const character = String.fromCodePoint(code);
+      const forms = [character.toUpperCase(), character.toLowerCase(), character.normalize('NFKD')];
+      if (forms.every((form) => form === character)) continue;
+      const folded = foldForSearch(character);
+      const [upper, lower] = [character.toUpperCase(), character.toLowerCase()].map(foldForSearch);
+      const all = [folded, folded, folded];
+      assert.deepEqual([foldForSearch(folded), upper, lower], all, `U+${code.toString(16)} ${character}`);
+    }
+  });
+
+  test('does not change a folded text, and composition makes no difference', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (text) => {
+        const folded = foldForSearch(text);
+        assert.equal(foldForSearch(folded), folded);
+        for (const form of ['NFC', 'NFD', 'NFKC', 'NFKD']) {
+          assert.equal(foldForSearch(text.normalize(form)), folded, form);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('keeps each part of a text as a part of the folded text', () => {
+    const word = fc.constantFrom(
+      'Straße ',
+      'ΟΔΟΣ',
+      ' Crème',
+      'İ',
+      'ı',
+      'ß',
+      '%',
+      '_',
+      'Å',
+      '🍋',
+      'Æ',
+      '한',
+      'x',
+    );
+    const words = fc.array(word);
+    fc.assert(
+      fc.property(words, words, words, (before, middle, after) => {
+        const whole = [...before, ...middle, ...after].join('');
+        assert.ok(foldForSearch(whole).includes(foldForSearch(middle.join(''))));
       }),
     );
   });
