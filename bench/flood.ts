@@ -72,7 +72,7 @@ async function main(): Promise<void> {
       flood: { type: 'string' },
       photos: { type: 'string' },
       // The budget of new sizes for one image. 0 disables it, so every size is rendered.
-      budget: { type: 'string', multiple: true, default: ['256', '0'] },
+      budget: { type: 'string', multiple: true, default: ['512', '0'] },
     },
   });
   if (values.flood !== undefined) {

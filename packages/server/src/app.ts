@@ -156,6 +156,7 @@ export async function createApp(
       cacheControl: config.cacheControl,
       formats: config.formats,
       rateLimit: config.rateLimit,
+      renderConcurrency: config.renderConcurrency,
       corsOrigins: config.corsOrigins,
       trustProxy: config.trustProxy,
       keepAlive: config.keepAlive,

@@ -208,7 +208,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
   sizeBudget: {
     name: 'VITRINE_SIZE_BUDGET',
     format: 'a whole number from 0 to 1000000',
-    default: '256',
+    default: '512',
     description:
       'The maximum number of different renditions of one image in a burst, and per hour. Requests for more new renditions get 429. Cached renditions are not counted. 0 sets no limit.',
     example: '1000',

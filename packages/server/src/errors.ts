@@ -66,7 +66,7 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
  * clients.
  * - `address-rate`, `key-rate`, `failed-authentication`: a rate limit of the client
  * - `size-budget`: too many different renditions of one image
- * - `address-share`: too many renders of one address at once
+ * - `address-share`: too many renders of one address wait, or one waited too long
  * - `account-share`: too many uploads or searches of one account at once
  * - `slow-bodies`: too many slow request bodies of one address at once
  * - `queue-full`, `queue-wait`: the workers have too much to do

@@ -38,7 +38,7 @@ it('has a default for every variable', () => {
     byteQuota: 0,
     cacheBytes: 1024 ** 3,
     memoryCacheBytes: 64 * 1024 ** 2,
-    sizeBudget: 256,
+    sizeBudget: 512,
     renderConcurrency: 6,
     logLevel: 'info',
     trustProxy: false,

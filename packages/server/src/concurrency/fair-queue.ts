@@ -60,6 +60,11 @@ export class FairQueue {
     return this.#used === 0;
   }
 
+  /** True if a new request has to wait. */
+  get isFull(): boolean {
+    return this.#used >= this.#slots;
+  }
+
   /**
    * Requests a slot. Calls `onGranted` when the slot is granted: within this call if a slot is free, and
    * never after the release.
@@ -71,7 +76,7 @@ export class FairQueue {
       isGranted = true;
       onGranted();
     };
-    if (this.#used < this.#slots) {
+    if (!this.isFull) {
       this.#used += 1;
       grant();
     } else if (this.#waiting >= this.#maxWaiting) {

@@ -37,6 +37,19 @@ export interface DeliveredRendition {
   readonly times: { readonly read?: number; readonly queue?: number; readonly render?: number };
 }
 
+/** The client of a delivery, with its limits on new renders. Hits of a cache cost it nothing. */
+export interface RenderClient {
+  /** Concurrent requests of clients with the same name for the same rendition wait together. */
+  readonly name: string;
+  /** Called before a new render. It refuses the render by throwing. */
+  charge(): void;
+  /**
+   * Called after `charge`. The render starts when the client has a slot, and then frees it. It refuses the
+   * render by throwing.
+   */
+  takeSlot(image: Image, signal: AbortSignal): (() => void) | Promise<() => void>;
+}
+
 export interface DeliveryDependencies {
   readonly blobs: BlobStore;
   readonly processor: Processor;
@@ -56,6 +69,8 @@ export class Delivery {
   readonly #telemetry: Telemetry;
   readonly #reads = new SingleFlight<Buffer | undefined>();
   readonly #renders = new SingleFlight<DeliveredRendition>();
+  /** The renders for which a client waits, by client and rendition. */
+  readonly #turns = new SingleFlight<DeliveredRendition>();
 
   constructor(dependencies: DeliveryDependencies) {
     this.#blobs = dependencies.blobs;
@@ -82,16 +97,15 @@ export class Delivery {
 
   /**
    * The bytes of the rendition, from the nearest source. Concurrent requests share one render.
-   * @param charge called before a render for this caller; it refuses the render by throwing. A cache hit and
-   * a render that is already running cost the caller nothing.
+   * @param client pays for a new render. A render that is already running costs it nothing.
    * @throws AppError `rate-limited` if too many different renditions of the image were made recently.
    * @throws AppError `unavailable` if the rendition cannot be made now; `cancelled` when the signal fires.
-   * @throws any error of `charge`.
+   * @throws any error of the client's limits.
    */
   async deliver(
     planned: PlannedRendition,
     signal?: AbortSignal,
-    charge?: () => void,
+    client?: RenderClient,
   ): Promise<DeliveredRendition> {
     const { key } = planned;
     const { name } = key;
@@ -106,11 +120,39 @@ export class Delivery {
       const rendered = this.peek(key);
       if (rendered) return { bytes: rendered, from: 'memory', times };
     }
-    if (!this.#renders.has(name)) {
-      charge?.();
+    if (this.#renders.has(name)) return this.#render(planned, signal);
+    const turn = `${client?.name} ${name}`;
+    if (!this.#turns.has(turn)) {
+      client?.charge();
       this.#charge(planned.image);
     }
-    return this.#renders.run(name, (stop) => this.#make(planned, stop), signal);
+    return this.#turns.run(turn, (stop) => this.#renderInTurn(planned, client, stop), signal);
+  }
+
+  /** Renders as soon as the client may. */
+  async #renderInTurn(
+    planned: PlannedRendition,
+    client: RenderClient | undefined,
+    signal: AbortSignal,
+  ): Promise<DeliveredRendition> {
+    const start = performance.now();
+    const slot = client?.takeSlot(planned.image, signal);
+    if (!(slot instanceof Promise)) return this.#render(planned, signal).finally(slot);
+    const release = await slot;
+    const waited = performance.now() - start;
+    try {
+      // Another client may have needed it meanwhile.
+      const inMemory = this.peek(planned.key);
+      if (inMemory) return { bytes: inMemory, from: 'memory', times: { queue: waited } };
+      const { times, ...rendered } = await this.#render(planned, signal);
+      return { ...rendered, times: { ...times, queue: waited + (times.queue ?? 0) } };
+    } finally {
+      release();
+    }
+  }
+
+  #render(planned: PlannedRendition, signal?: AbortSignal): Promise<DeliveredRendition> {
+    return this.#renders.run(planned.key.name, (stop) => this.#make(planned, stop), signal);
   }
 
   #charge({ publicID }: Image): void {
@@ -124,14 +166,14 @@ export class Delivery {
   }
 
   async #make(planned: PlannedRendition, signal: AbortSignal): Promise<DeliveredRendition> {
-    const { from, rendition } = await this.#render(planned, signal);
+    const { from, rendition } = await this.#renderFile(planned, signal);
     const bytes = await this.#renditions.put(planned.key, rendition.bytes);
     const { waitMs: queue = 0, workMs: render = 0 } = rendition.times ?? {};
     return { bytes, from, times: { queue, render } };
   }
 
   /** Renders from the smallest sufficient rung, or from the original if there is none. */
-  async #render(
+  async #renderFile(
     { image, plan }: PlannedRendition,
     signal: AbortSignal,
   ): Promise<{ from: 'rung' | 'original'; rendition: Rendition }> {

@@ -51,6 +51,7 @@ import { sendProblem } from './shared/problems.ts';
 import { publicPathOf } from './shared/public-paths.ts';
 import { compileQuery } from './shared/query.ts';
 import { RateLimits } from './shared/rate-limits.ts';
+import { RenderQueues, slotsPerAddress } from './shared/render-queues.ts';
 import { addRequestLog } from './shared/request-log.ts';
 import { addRouteRules, requireScopes } from './shared/route-rules.ts';
 import { SHARED_SCHEMAS } from './shared/schemas.ts';
@@ -85,6 +86,8 @@ export interface ServerDependencies {
   readonly formats: readonly OutputFormat[];
   /** Requests per second for each key and each address; 0: no limit. */
   readonly rateLimit: number;
+  /** The most worker processes. */
+  readonly renderConcurrency: number;
   readonly corsOrigins: AllowedOrigins;
   readonly trustProxy: boolean | number | readonly string[];
   /** Seconds for which an idle connection stays open after an answer. */
@@ -249,6 +252,8 @@ async function buildServer(
   requireScopes(app);
   await addCors(app, corsOrigins);
   const rates = new RateLimits(dependencies.rateLimit);
+  const slots = slotsPerAddress(dependencies.renderConcurrency);
+  const renderQueues = new RenderQueues({ ...limits.renders, slots });
   addRouteRules(app, { access: dependencies.access, rates, allowedOrigins: corsOrigins, pace: limits.pace });
 
   const { address } = dependencies;
@@ -256,7 +261,9 @@ async function buildServer(
   addProbeRoutes(app, dependencies);
   addMetricsRoute(app, dependencies);
   addDocsRoutes(app, describeAPI, publicPathOf(address.publicURL));
-  await app.register(async (scope) => addDeliveryRoutes(scope, { ...dependencies, rates, warm }));
+  await app.register(async (scope) =>
+    addDeliveryRoutes(scope, { ...dependencies, rates, renderQueues, warm }),
+  );
   await app.register(async (scope) => {
     addImageRoutes(scope, routes);
     addImageUsageRoutes(scope, routes);

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
+import type { ServerLimits } from '../../src/http/connection/server-limits.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { BOOTSTRAP, createClient, type TestClient } from './client.ts';
 
@@ -34,6 +35,8 @@ export interface ServerOptions {
   readonly now?: () => Date;
   /** Receives the log, from `trace` upward. */
   readonly logTo?: { write(line: string): void };
+  /** Replaces limits of the HTTP server. */
+  readonly limits?: Partial<ServerLimits>;
 }
 
 /** Starts a server. `env` adds to a configuration that any number of tests can use at the same time. */
@@ -56,7 +59,7 @@ async function startIn(
   options: ServerOptions,
   cleanUp: () => Promise<void>,
 ): Promise<TestServer> {
-  const { now, logTo } = options;
+  const { now, logTo, limits } = options;
   const config = loadConfig({
     ...BOOTSTRAP,
     VITRINE_PORT: '0',
@@ -66,7 +69,7 @@ async function startIn(
     ...env,
   });
   const log = createLog({ level: config.logLevel, ...(logTo && { destination: logTo }) });
-  const app = await createApp(config, log, now);
+  const app = await createApp(config, log, now, limits);
   await app.listen();
   const { port } = app.http.server.address() as { port: number };
   return {

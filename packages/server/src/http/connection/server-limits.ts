@@ -2,7 +2,9 @@
  * The time and connection limits of the server in one object. Each number is explained in its own file, and
  * tests run the same code with smaller numbers.
  */
+
 import { PACE, type Pace } from '../shared/body.ts';
+import { RENDER_WAITING, type RenderLimits } from '../shared/render-queues.ts';
 import { CONNECTION_LIMITS, type ConnectionLimits } from './limits.ts';
 
 export interface ServerLimits {
@@ -14,6 +16,7 @@ export interface ServerLimits {
   readonly checkInterval: number;
   readonly pace: Pace;
   readonly connections: ConnectionLimits;
+  readonly renders: Omit<RenderLimits, 'slots'>;
 }
 
 export const SERVER_LIMITS: ServerLimits = {
@@ -24,4 +27,5 @@ export const SERVER_LIMITS: ServerLimits = {
   checkInterval: 1_000,
   pace: PACE,
   connections: CONNECTION_LIMITS,
+  renders: RENDER_WAITING,
 };

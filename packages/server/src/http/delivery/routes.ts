@@ -2,10 +2,9 @@
  * The public link, `GET /images/{publicID}`: its parameters, its headers and its limits for one address.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concurrency-limit.ts';
-import type { DeliveredRendition, Delivery } from '../../delivery/delivery.ts';
+import type { DeliveredRendition, Delivery, RenderClient } from '../../delivery/delivery.ts';
 import type { PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
 import { FORMATS, type OutputFormat } from '../../image.ts';
@@ -17,6 +16,7 @@ import { isNotModified, lastModified, type Validators } from '../shared/conditio
 import { PUBLIC_CORS } from '../shared/cors.ts';
 import { sendProblem } from '../shared/problems.ts';
 import { clientName, type RateLimits } from '../shared/rate-limits.ts';
+import type { RenderQueues } from '../shared/render-queues.ts';
 import { ConditionalHeaders } from '../shared/schemas.ts';
 import { negotiate } from './negotiate.ts';
 import { DELIVERY_RESPONSES, DeliveryQuery, PublicParams } from './schemas.ts';
@@ -25,11 +25,6 @@ import type { WarmAnswers } from './warm-answers.ts';
 
 /** The delay of a 429, in milliseconds. */
 const REFUSAL_DELAY = 100;
-/**
- * The most renditions that one address may have in the queue or in workers at once: half the slots of the
- * queue. The other half stays free for other clients (docs/adr/0039).
- */
-const MAX_RENDERS_PER_ADDRESS = 128;
 
 export interface DeliveryRoutes {
   readonly publicImages: PublicImages;
@@ -39,6 +34,7 @@ export interface DeliveryRoutes {
   /** The formats that the Accept header chooses from. */
   readonly formats: readonly OutputFormat[];
   readonly rates: RateLimits;
+  readonly renderQueues: RenderQueues;
   /** Stores answers, so that the router need not handle identical requests. */
   readonly warm: WarmAnswers;
   readonly telemetry: Telemetry;
@@ -46,11 +42,22 @@ export interface DeliveryRoutes {
 
 export function addDeliveryRoutes(
   app: FastifyInstance,
-  { publicImages, delivery, cacheControl, formats, rates, warm, telemetry }: DeliveryRoutes,
+  { publicImages, delivery, cacheControl, formats, rates, renderQueues, warm, telemetry }: DeliveryRoutes,
 ): void {
-  const renderSlots = new ConcurrencyLimit(MAX_RENDERS_PER_ADDRESS);
   const deliveryCount = (from: DeliveredRendition['from']): Count =>
     telemetry.counter('deliveries', { from });
+  const renderClient = (request: FastifyRequest, reply: FastifyReply): RenderClient => ({
+    // Hits need no name.
+    get name() {
+      return clientName(request.ip);
+    },
+    charge() {
+      rates.charge(reply, 'address', this.name, true);
+    },
+    takeSlot({ publicID }, signal) {
+      return renderQueues.acquire(this.name, publicID, signal);
+    },
+  });
   // Pages that send conditional requests send preflights first. The CORS plugin answers them.
   app.options(
     '/images/:publicID',
@@ -82,13 +89,8 @@ export function addDeliveryRoutes(
       handler: async (request, reply) => {
         const timing = new ServerTiming();
         const transform = parseTransform(request.query);
-        let client: string | undefined;
-        const getClient = () => {
-          client ??= clientName(request.ip);
-          return client;
-        };
-        const charge = () => rates.charge(reply, 'address', getClient(), true);
-        const image = await publicImages.find(request.params.publicID, charge);
+        const client = renderClient(request, reply);
+        const image = await publicImages.find(request.params.publicID, () => client.charge());
         timing.mark('record');
         const format = request.query.format ?? negotiate(request.headers.accept, image.original, formats);
         const planned = delivery.plan(image, transform, format);
@@ -100,15 +102,7 @@ export function addDeliveryRoutes(
           warm.remember(request.raw, planned, reply.getHeaders());
           return reply.code(304).send();
         }
-        let releaseSlot: (() => void) | undefined;
-        const takeSlot = () => {
-          charge();
-          releaseSlot = renderSlots.acquire(getClient());
-          if (!releaseSlot) throw concurrencyLimitError('address', MAX_RENDERS_PER_ADDRESS, 'renders');
-        };
-        const { bytes, from, times } = await delivery
-          .deliver(planned, request.abortSignal, takeSlot)
-          .finally(() => releaseSlot?.());
+        const { bytes, from, times } = await delivery.deliver(planned, request.abortSignal, client);
         deliveryCount(from).value += 1;
         reply
           .header('server-timing', timing.of(from, times))

@@ -8,6 +8,7 @@ import Fastify from 'fastify';
 import { SCOPES } from '../../../src/access/account.ts';
 import { Access } from '../../../src/access/authentication.ts';
 import { openSqlite } from '../../../src/database/sqlite/sqlite.ts';
+import type { RenderClient } from '../../../src/delivery/delivery.ts';
 import { AppError } from '../../../src/errors.ts';
 import { sendProblem } from '../../../src/http/shared/problems.ts';
 import { clientName, type Party, RateLimits } from '../../../src/http/shared/rate-limits.ts';
@@ -262,12 +263,17 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
           'webp',
         );
       let charges = 0;
-      const charge = () => {
+      const clientWith = (name: string, charge: () => void): RenderClient => ({
+        name,
+        charge,
+        takeSlot: () => () => undefined,
+      });
+      const charge = clientWith('charged', () => {
         charges += 1;
-      };
-      const refuse = () => {
+      });
+      const refuse = clientWith('refused', () => {
         throw new AppError('rate-limited', 'no');
-      };
+      });
       const one = await planOf(700);
       const [first, joined] = await Promise.all([
         delivery.deliver(one, undefined, charge),

@@ -87,7 +87,6 @@ describe('a flood', () => {
       assert.equal(headers.get('cache-control'), 'no-store');
     }
     assert.ok((counts[200] ?? 0) > 0, JSON.stringify(counts));
-    assert.ok((counts[429] ?? 0) > 0, 'one address does not get all places in the queue');
     for (const { statuses } of [livezResult, warmResult]) {
       assert.ok(statuses.length >= 10, 'requests were answered during the flood');
       assert.deepEqual([...new Set(statuses)], [200]);
