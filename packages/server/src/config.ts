@@ -261,7 +261,8 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     name: 'VITRINE_CACHE_CONTROL',
     format: 'the value of a `Cache-Control` header',
     default: 'public, max-age=3600, stale-while-revalidate=86400',
-    description: 'The `Cache-Control` header of public links.',
+    description:
+      'The `Cache-Control` header of public links. [caching.md](caching.md) says what it does after a replace.',
     example: 'public, max-age=86400',
     parse: (text) => (/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(text) ? text : new Refusal()),
   },

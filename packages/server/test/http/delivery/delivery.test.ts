@@ -431,6 +431,39 @@ describe('caching', () => {
     assert.notEqual(await etag('?size=401x400'), plain);
   });
 
+  test('has the new image under each link after a replace, with any value of an unknown parameter', async () => {
+    const replaced = await server.addImage(await picture(9060));
+    const queries = [
+      '',
+      '?v=1',
+      '?v=2',
+      '?v=2&v=3',
+      '?v',
+      '?v=%00',
+      '?__proto__=1&constructor=2',
+      '?V=1&size=400x400',
+    ];
+    // Each link is asked for twice, so that the second answer comes from memory, ahead of the router.
+    const read = async () => {
+      const answers = [];
+      for (const query of [...queries, ...queries]) {
+        const response = await get(replaced, query);
+        assert.equal(response.status, 200, query);
+        const bytes = Buffer.from(await response.arrayBuffer()).toString('base64');
+        answers.push(`${response.headers.get('etag')} ${bytes}`);
+      }
+      const [first] = answers;
+      assert.deepEqual(new Set(answers), new Set([first]), 'all links have the same bytes and ETag');
+      return first;
+    };
+    const before = await read();
+    const etag = before?.split(' ')[0] ?? '';
+    assert.equal((await get(replaced, '?v=1', { 'if-none-match': etag })).status, 304);
+    await server.addImage(await picture(9061), { replace: replaced.imageID });
+    assert.equal((await get(replaced, '?v=1', { 'if-none-match': etag })).status, 200);
+    assert.notEqual(await read(), before);
+  });
+
   test('has the headers of a 304 for a HEAD, without Content-Length', async () => {
     const etag = (await get(image)).headers.get('etag') ?? '';
     const head = await fetch(image.link, { method: 'HEAD', headers: { 'if-none-match': etag } });
@@ -491,7 +524,7 @@ describe('a link', () => {
   test('begins with VITRINE_PUBLIC_URL, also if the client sends another Host', async () => {
     const other = await startServer({ VITRINE_PUBLIC_URL: 'https://pictures.example/shop/' });
     try {
-      const image = await other.addImage(await picture(60), {
+      const image = await other.addImage(await picture(9060), {
         headers: { 'x-forwarded-host': 'evil.example' },
       });
       assert.equal(image.link, `https://pictures.example/shop/images/${image.publicID}`);
