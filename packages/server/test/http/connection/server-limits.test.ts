@@ -37,6 +37,7 @@ test('a server has the promised limits', async () => {
       maxWaitingBytes: 134_217_728,
       checkInterval: 1_000,
     },
+    renders: { maxWaiting: 512, maxWait: 10_000 },
   });
   const server = await startServer();
   try {
