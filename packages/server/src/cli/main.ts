@@ -2,6 +2,7 @@
  * The entry of the `vitrine` command: defines the commands, and turns errors into messages and exit codes.
  * Only this file and src/main.ts read process.env.
  */
+import { createRequire } from 'node:module';
 import type { VitrineError } from '@vitrine/client';
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config.ts';
@@ -19,8 +20,11 @@ import { addLoginCommands } from './remote/login.ts';
 import { addProductCommands } from './remote/products.ts';
 import { addUploadCommand } from './remote/upload.ts';
 import type { CommandContext } from './terminal/context.ts';
+import { maskPublicIDs, unmaskArguments, unmaskText } from './terminal/dashes.ts';
 import { CommandFailure, EXIT } from './terminal/exit-codes.ts';
-import { sanitizeLine } from './terminal/output.ts';
+import { Interrupted } from './terminal/interruption.ts';
+import { formatJSON, sanitizeLine } from './terminal/output.ts';
+import { errorStylesFor, hasColors, stylesFor } from './terminal/style.ts';
 
 const HELP = `
 Exit codes:
@@ -38,16 +42,38 @@ The VITRINE_ variables select the data: see docs/config.md, docs/accounts.md and
 All of them except restore work while a server runs on the same data.
 All other commands are clients of a server, with a profile that "vitrine login" made: see docs/cli.md.`;
 
+const DASH_HINT =
+  'Write -- before arguments that begin with a hyphen, such as: vitrine alt IMAGE -- "-50 %"\n';
+
 /** Whether the command is `serve`. The server ends the process itself. */
 let isServer = false;
 
 /** Runs one command line. @returns the exit code. */
 async function run(words: readonly string[], context: CommandContext): Promise<number> {
+  const { bold, cyan } = stylesFor(context);
+  const paintError = errorStylesFor(context).red;
   const program = new Command('vitrine')
     .description('The image library server Vitrine: the server, its administration and a client.')
     .addHelpText('after', HELP)
     .exitOverride()
-    .configureOutput({ writeOut: context.stdout, writeErr: context.stderr });
+    .configureOutput({
+      writeOut: context.stdout,
+      // The message may repeat a masked argument.
+      writeErr: (text) => context.stderr(unmaskText(text)),
+      outputError: (text, write) => write(paintError(text)),
+      getOutHasColors: () => hasColors(context.env, context.stdoutIsTTY),
+      getErrHasColors: () => hasColors(context.env, context.terminal.isTTY === true),
+    })
+    .configureHelp({ styleTitle: bold, styleCommandText: cyan, styleOptionText: cyan })
+    .option('-V, --version', 'print the version; with --json also that of Node')
+    // Otherwise the program would take the options of its commands.
+    .enablePositionalOptions();
+  const isVersionAsked = words.every((word) => ['-V', '--version', '--json'].includes(word));
+  if (isVersionAsked && words.some((word) => word !== '--json')) {
+    printVersion(context, words.includes('--json'));
+    return 0;
+  }
+  unmaskArguments(program);
   program
     .command('serve')
     .description('start the server, like "npm start"')
@@ -68,23 +94,32 @@ async function run(words: readonly string[], context: CommandContext): Promise<n
   addExportCommand(program, context);
   addImportCommand(program, context);
   try {
-    await program.parseAsync([...words], { from: 'user' });
+    await program.parseAsync(maskPublicIDs(words, program), { from: 'user' });
     return 0;
   } catch (error) {
-    // Commander has printed the message already.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
+    if (error instanceof CommanderError) {
+      // Commander has printed the message already.
+      if (/unknown option '(?!--[a-z-]+')/.test(error.message)) context.stderr(DASH_HINT);
+      return error.exitCode === 0 ? 0 : EXIT.usage;
+    }
     const { isVitrineError } = await import('@vitrine/client');
     const clientError = isVitrineError(error) ? error : undefined;
-    context.stderr(`${clientError ? sanitizeLine(clientError.message) : messageOf(error)}\n`);
+    const message = clientError ? sanitizeLine(clientError.message) : messageOf(error);
+    context.stderr(`${error instanceof Interrupted ? message : paintError(message)}\n`);
     return clientError ? exitCodeOfClientError(clientError) : exitCodeOf(error);
   }
 }
 
+/** Prints the version of this package. */
+function printVersion({ stdout }: CommandContext, json: boolean): void {
+  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+  stdout(json ? formatJSON({ version, node: process.versions.node }) : `${version}\n`);
+}
+
 /** Errors that the operator can fix print one line. Other errors print a stack. */
 function messageOf(error: unknown): string {
-  if (error instanceof ConfigError || isAppError(error) || error instanceof CommandFailure) {
-    return error.message;
-  }
+  if (error instanceof ConfigError) return error.message;
+  if (isAppError(error) || error instanceof CommandFailure) return sanitizeLine(error.message);
   // System errors, such as a missing permission or a full disk.
   if (error instanceof Error && 'syscall' in error) return error.message;
   return (error instanceof Error && error.stack) || String(error);
@@ -137,6 +172,10 @@ const code = await run(process.argv.slice(2), {
   },
   terminal: process.stderr,
   stdoutIsTTY: process.stdout.isTTY === true,
+  // A getter, because the width of a terminal may change.
+  get stdoutColumns() {
+    return process.stdout.columns;
+  },
 });
 // Kept-alive connections and an open standard input would delay the end of the process. Only the server
 // continues.

@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import stringWidth from 'string-width';
 import {
   basicOf,
   bearer,
@@ -18,7 +19,7 @@ import {
   type KeyJSON,
   successBody,
 } from '../support/administration.ts';
-import { type Outcome, UNKNOWN_ID, User, VITRINE } from '../support/command.ts';
+import { type Outcome, terminalSkipReason, UNKNOWN_ID, User, VITRINE } from '../support/command.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { ACCOUNT, startServer, type TestServer } from '../support/server.ts';
 
@@ -185,24 +186,24 @@ describe('the vitrine command', () => {
       [2, /unknown command 'nonsense'/, ['nonsense']],
       [2, /unknown option '--nonsense'/, ['accounts', 'list', '--nonsense']],
       [2, /missing required argument 'name'/, ['accounts', 'create']],
-      [2, /displayName must be 1 to 200/, ['accounts', 'create', ' ']],
-      [2, /imageQuota must be a whole number/, ['accounts', 'create', 'x', '--image-quota', 'many']],
-      [2, /disablePolicy must be one of allow, refuse-in-use/, ['accounts', 'policy', UNKNOWN_ID, 'never']],
+      [2, /^<name> must be 1 to 200/, ['accounts', 'create', ' ']],
+      [2, /^--image-quota must be a whole number/, ['accounts', 'create', 'x', '--image-quota', 'many']],
+      [2, /^<policy> must be one of allow, refuse-in-use/, ['accounts', 'policy', UNKNOWN_ID, 'never']],
       [2, /It must be a whole number/, ['accounts', 'list', '--count', '-1']],
       [2, /either --account or --all-accounts/, ['keys', 'create', 'x']],
       [
         2,
-        /scopes must have a form such as/,
+        /^--scopes must have a form such as/,
         ['keys', 'create', 'x', '--all-accounts', '--scopes', 'nonsense'],
       ],
       [
         2,
-        /expiresOn must be in the future/,
+        /^--expires-on must be in the future/,
         ['keys', 'create', 'x', '--all-accounts', '--expires-on', '2020-01-01T00:00:00Z'],
       ],
       [2, /accounts names .* does not exist/, ['keys', 'create', 'x', '--account', ACCOUNT]],
       [2, /such as 30s, 90m, 24h or 7d/, ['keys', 'rotate', key.keyID, '--overlap', 'long']],
-      [2, /overlapSeconds must be .* 604800/, ['keys', 'rotate', key.keyID, '--overlap', '8d']],
+      [2, /--overlap.* at most 7d/, ['keys', 'rotate', key.keyID, '--overlap', '8d']],
       [2, /VITRINE_DTA.*did you mean VITRINE_DATA/, ['accounts', 'list'], { VITRINE_DTA: 'x' }],
       [3, /account not found/, ['accounts', 'show', ACCOUNT]],
       [3, /account not found/, ['audit', 'nonsense']],
@@ -227,11 +228,54 @@ describe('the vitrine command', () => {
         assert.equal(/ {4}at |hunter2/.test(outcome.err), false, 'no stack, no secret');
       }),
     );
+    const suggestion = await run(env, 'acounts');
+    assert.deepEqual(
+      [suggestion.code, suggestion.err],
+      [2, "error: unknown command 'acounts'\n(Did you mean accounts?)\n"],
+    );
+    for (const [command, pattern] of [
+      [['gc', '--help'], /\(default: 1d\)/],
+      [['keys', 'rotate', '--help'], /\(default: 1d\)/],
+    ] as const) {
+      assert.match((await run(env, ...command)).out.replace(/\s+/g, ' '), pattern);
+    }
     const help = await run(env, '--help');
     assert.equal(help.code, 0);
     for (const word of ['serve', 'accounts', 'keys', 'audit', 'Exit codes']) {
       assert.ok(help.out.includes(word));
     }
+  });
+
+  test('prints its version', async () => {
+    const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8'));
+    assert.deepEqual((await run({}, '--version')).out, `${version}\n`);
+    assert.deepEqual((await run({}, '-V')).out, `${version}\n`);
+    assert.deepEqual(await runJSON({}, '--version'), { version, node: process.versions.node });
+  });
+
+  test('uses colours only on a terminal', { skip: terminalSkipReason() }, async () => {
+    const env = { VITRINE_DATA: join(folder, 'colours'), TERM: 'xterm' };
+    await run(env, 'accounts', 'create', '日本語の長い長い長い長い名前の店');
+    const list = ['accounts', 'list'];
+    const terminal = await user.runOnTerminal(list, env, undefined, 120);
+    const [heading = '', row = ''] = terminal.out.trimEnd().split('\r\n');
+    assert.match(heading, /^\u001b\[1mACCOUNT .*\u001b\[22m$/);
+    assert.equal(
+      stringWidth(row.slice(0, row.search(/\d{4}-\d\d-\d\dT/))),
+      stringWidth(heading.slice(0, heading.indexOf('CREATED'))),
+      terminal.out,
+    );
+    assert.ok(stringWidth(row) <= 120, terminal.out);
+    assert.match(row, /日本語.*… {1,3}\d{4}-/);
+    const plain = await user.runOnTerminal(list, { ...env, NO_COLOR: '1' }, undefined, 120);
+    assert.equal(plain.out.includes('\u001b'), false);
+    const piped = await run(env, ...list);
+    assert.ok(piped.out.includes('名前の店') && !piped.out.includes('\u001b'));
+    assert.match((await run({ ...env, FORCE_COLOR: '1' }, ...list)).out, /^\u001b\[1m/);
+    const error = await user.runOnTerminal(['accounts', 'show', 'x'], env);
+    assert.equal(error.out, '\u001b[31maccount not found\u001b[39m\r\n');
+    assert.match((await user.runOnTerminal(['--help'], env)).out, /\u001b\[1mUsage:\u001b\[22m/);
+    assert.equal((await run(env, '--help')).out.includes('\u001b'), false);
   });
 
   test('starts the server with "serve"', async () => {

@@ -141,13 +141,16 @@ export class User {
   /**
    * Runs a command on a terminal. `out` is everything that the terminal showed.
    * @param onOutput called with everything that was shown so far, and with a function that types keys.
+   * @param columns the width of the terminal; 0 is unknown.
    */
   async runOnTerminal(
     words: readonly string[],
     env: Readonly<Record<string, string>>,
     onOutput: (screen: string, type: (keys: string) => void) => void = () => undefined,
+    columns = 0,
   ): Promise<Outcome> {
-    const child = spawn('python3', ['-c', ON_TERMINAL, ...VITRINE, ...words], {
+    const resize = ['sh', '-c', `stty cols ${columns} && exec "$@"`, 'sh'];
+    const child = spawn('python3', ['-c', ON_TERMINAL, ...resize, ...VITRINE, ...words], {
       env: { ...this.env, ...env },
       stdio: 'pipe',
     });

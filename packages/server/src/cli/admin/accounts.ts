@@ -7,8 +7,10 @@ import type { Account } from '../../access/account.ts';
 import { readAccountSettings } from '../../access/settings.ts';
 import { accountJSON } from '../../http/access/json.ts';
 import type { CommandContext } from '../terminal/context.ts';
+import { withFlagNames } from '../terminal/flags.ts';
 import { addPagingOptions } from '../terminal/options.ts';
-import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { formatJSON, formatRecord } from '../terminal/output.ts';
+import { type Column, formatTable } from '../terminal/table.ts';
 import { type Access, type Session, withSession } from './session.ts';
 
 type AccountJSON = ReturnType<typeof accountJSON>;
@@ -21,12 +23,21 @@ interface QuotaOptions {
 
 const COLUMNS: readonly Column<AccountJSON>[] = [
   ['ACCOUNT', ({ accountID }) => accountID],
-  ['NAME', ({ displayName }) => displayName],
+  ['NAME', ({ displayName }) => displayName, 'long'],
   ['CREATED', ({ createdOn }) => createdOn],
   ['SUSPENDED', ({ suspendedOn }) => suspendedOn],
   ['IMAGE QUOTA', ({ imageQuota }) => String(imageQuota ?? 'default')],
   ['BYTE QUOTA', ({ byteQuota }) => String(byteQuota ?? 'default')],
 ];
+
+/** The arguments and options of the fields of an account. */
+const ACCOUNT_FLAGS = {
+  accountID: '--id',
+  displayName: '<name>',
+  imageQuota: '--image-quota',
+  byteQuota: '--byte-quota',
+  disablePolicy: '<policy>',
+};
 
 const ACCOUNT_ID = 'ID of the account, a UUID';
 
@@ -39,7 +50,7 @@ export function addAccountCommands(program: Command, context: CommandContext): v
     work: (session: Session) => Promise<Account>,
     access: Access = 'write',
   ) => {
-    const account = accountJSON(await withSession(context, access, work));
+    const account = accountJSON(await withFlagNames(ACCOUNT_FLAGS, () => withSession(context, access, work)));
     context.stdout(options.json ? formatJSON(account) : formatAccount(account));
   };
 
@@ -72,7 +83,9 @@ export function addAccountCommands(program: Command, context: CommandContext): v
         administration.listAccounts(caller, options),
       );
       const rows = page.accounts.map(accountJSON);
-      context.stdout(options.json ? formatJSON(rows) : formatTable(rows, COLUMNS, 'There are no accounts.'));
+      context.stdout(
+        options.json ? formatJSON(rows) : await formatTable(context, rows, COLUMNS, 'There are no accounts.'),
+      );
     });
 
   accounts

@@ -6,7 +6,8 @@ import type { AuditEntry } from '../../access/audit.ts';
 import { auditJSON } from '../../http/access/json.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { addPagingOptions } from '../terminal/options.ts';
-import { type Column, formatJSON, formatTable } from '../terminal/output.ts';
+import { formatJSON } from '../terminal/output.ts';
+import { type Column, formatTable } from '../terminal/table.ts';
 import { withSession } from './session.ts';
 
 const COLUMNS: readonly Column<AuditEntry>[] = [
@@ -14,8 +15,8 @@ const COLUMNS: readonly Column<AuditEntry>[] = [
   ['TIME', ({ on }) => on.toISOString()],
   ['ACTION', ({ action }) => action],
   ['SUBJECT', ({ subjectID }) => subjectID],
-  ['BY', actorText],
-  ['FROM', ({ by }) => (by.kind === 'key' ? by.address : undefined)],
+  ['BY', actorText, 'long'],
+  ['FROM', ({ by }) => (by.kind === 'key' ? by.address : undefined), 'long'],
   ['BEFORE', ({ before }) => before?.slice(0, 12)],
   ['AFTER', ({ after }) => after?.slice(0, 12)],
 ];
@@ -34,7 +35,7 @@ export function addAuditCommand(program: Command, context: CommandContext): void
       });
       const output = options.json
         ? formatJSON(entries.map(auditJSON))
-        : formatTable(entries, COLUMNS, 'There are no entries.');
+        : await formatTable(context, entries, COLUMNS, 'There are no entries.');
       context.stdout(output);
     });
 }

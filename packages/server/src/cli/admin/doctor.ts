@@ -5,9 +5,14 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../terminal/context.ts';
 import { ProblemsFound } from '../terminal/exit-codes.ts';
 import { formatCount, formatJSON, sanitizeLine } from '../terminal/output.ts';
+import { type Styles, stylesFor } from '../terminal/style.ts';
 import type { Check } from './doctor-checks.ts';
 
-const MARKS: Readonly<Record<Check['outcome'], string>> = { ok: 'ok  ', warn: 'warn', fail: 'FAIL' };
+const MARKS: Readonly<Record<Check['outcome'], readonly [text: string, style: keyof Styles]>> = {
+  ok: ['ok  ', 'green'],
+  warn: ['warn', 'yellow'],
+  fail: ['FAIL', 'red'],
+};
 
 export function addDoctorCommand(program: Command, context: CommandContext): void {
   program
@@ -17,11 +22,13 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
     .action(async (options: { json?: true }) => {
       const { runChecks } = await import('./doctor-checks.ts');
       const checks: Check[] = [];
+      const styles = stylesFor(context);
       for await (const check of runChecks(context.env)) {
         checks.push(check);
         const { name, outcome, text } = check;
         if (!options.json) {
-          context.stdout(`${MARKS[outcome]}  ${name.padEnd(13)}  ${sanitizeLine(text)}\n`);
+          const [mark, style] = MARKS[outcome];
+          context.stdout(`${styles[style](mark)}  ${name.padEnd(13)}  ${sanitizeLine(text)}\n`);
         }
       }
       if (options.json) context.stdout(formatJSON(checks));

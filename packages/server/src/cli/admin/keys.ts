@@ -3,22 +3,27 @@
  */
 import type { Command } from 'commander';
 import { type ApiKey, SCOPES } from '../../access/account.ts';
-import { DEFAULT_OVERLAP, readKeySettings, readOverlap } from '../../access/settings.ts';
+import { DEFAULT_OVERLAP, MAX_OVERLAP, readKeySettings } from '../../access/settings.ts';
 import { AppError } from '../../errors.ts';
 import { keyJSON } from '../../http/access/json.ts';
 import type { CommandContext } from '../terminal/context.ts';
-import { addPagingOptions, parseDuration } from '../terminal/options.ts';
-import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { withFlagNames } from '../terminal/flags.ts';
+import { addPagingOptions, durationOption } from '../terminal/options.ts';
+import { formatJSON, formatRecord } from '../terminal/output.ts';
+import { type Column, formatTable } from '../terminal/table.ts';
 import { withSession } from './session.ts';
 
 const COLUMNS: readonly Column<ApiKey>[] = [
   ['KEY', ({ keyID }) => keyID],
   ['PUBLIC KEY', ({ publicKey }) => publicKey],
-  ['NAME', ({ name }) => name],
+  ['NAME', ({ name }) => name, 'long'],
   ['ACCOUNTS', accountsText],
-  ['STATE', stateText],
-  ['LAST USED', ({ lastUsedOn }) => lastUsedOn?.toISOString() ?? 'never'],
+  ['STATE', stateText, 'long'],
+  ['LAST USED', ({ lastUsedOn }) => lastUsedOn?.toISOString() ?? 'never', 'long'],
 ];
+
+/** The options of the fields of a key. */
+const KEY_FLAGS = { name: '<name>', accounts: '--account', scopes: '--scopes', expiresOn: '--expires-on' };
 
 const KEY = 'ID or public key of the key';
 
@@ -53,7 +58,9 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
       const scopes =
         options.scopes === 'all' ? SCOPES : options.scopes?.split(',').map((scope) => scope.trim());
       const accounts = account ?? 'all';
-      const settings = readKeySettings({ name, accounts, scopes, expiresOn }, new Date());
+      const settings = await withFlagNames(KEY_FLAGS, () =>
+        readKeySettings({ name, accounts, scopes, expiresOn }, new Date()),
+      );
       const { key, secretKey } = await withSession(context, 'write', ({ administration, caller }) =>
         administration.createKey(caller, settings.accounts ?? 'all', settings),
       );
@@ -74,7 +81,7 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
       });
       const output = options.json
         ? formatJSON(page.keys.map(keyJSON))
-        : formatTable(page.keys, COLUMNS, 'There are no keys.');
+        : await formatTable(context, page.keys, COLUMNS, 'There are no keys.');
       context.stdout(output);
     });
 
@@ -82,17 +89,17 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
     .command('rotate')
     .description('give a key a new secret and print it; it is not shown again')
     .argument('<key>', KEY)
-    .option(
-      '--overlap <duration>',
-      'how long the old secret stays valid, in seconds or such as 90m, 24h or 7d; at most 7d',
-      parseDuration,
-      DEFAULT_OVERLAP,
+    .addOption(
+      durationOption(
+        '--overlap <duration>',
+        'how long the old secret stays valid, in seconds or such as 90m, 24h or 7d; at most 7d',
+        { defaultValue: DEFAULT_OVERLAP, max: MAX_OVERLAP },
+      ),
     )
     .option('--json', 'print JSON')
     .action(async (name: string, options: { overlap: number; json?: true }) => {
-      const overlap = readOverlap({ overlapSeconds: options.overlap });
       const rotation = await withSession(context, 'write', async ({ administration, caller, findKeyID }) =>
-        administration.rotateKey(caller, undefined, await findKeyID(name), overlap),
+        administration.rotateKey(caller, undefined, await findKeyID(name), options.overlap),
       );
       const { key, secretKey } = rotation;
       const overlapUntil = rotation.overlapUntil.toISOString();

@@ -11,7 +11,7 @@ import type { CollectionSummary } from '../../maintenance/collect.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { PartialFailure } from '../terminal/exit-codes.ts';
 import { runInterruptible } from '../terminal/interruption.ts';
-import { parseDuration } from '../terminal/options.ts';
+import { durationOption } from '../terminal/options.ts';
 import { formatCount, formatJSON, formatRecord, sanitizeLine } from '../terminal/output.ts';
 import { type Progress, startProgress } from '../terminal/progress-bar.ts';
 import { withMaintenance, withNewStores, withStores } from './stores.ts';
@@ -36,11 +36,12 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
     .description(
       'remove unreferenced originals with their rungs, and files that crashes left; the server may run at the same time',
     )
-    .option(
-      '--grace <duration>',
-      'minimum time without a reference, in seconds or such as 90m, 24h or 7d',
-      parseDuration,
-      DEFAULT_GRACE_SECONDS,
+    .addOption(
+      durationOption(
+        '--grace <duration>',
+        'minimum time without a reference, in seconds or such as 90m, 24h or 7d',
+        { defaultValue: DEFAULT_GRACE_SECONDS },
+      ),
     )
     .option('--dry-run', 'print what would be removed, and remove nothing')
     .option('--json', 'print JSON')

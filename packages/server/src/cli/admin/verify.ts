@@ -7,7 +7,7 @@ import type { Finding } from '../../maintenance/verify.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { ProblemsFound } from '../terminal/exit-codes.ts';
 import { runInterruptible } from '../terminal/interruption.ts';
-import { formatCount, sanitizeLine } from '../terminal/output.ts';
+import { formatCount, sanitizeLine, stringifyJSON } from '../terminal/output.ts';
 import { type Progress, startProgress } from '../terminal/progress-bar.ts';
 import { withMaintenance } from './stores.ts';
 
@@ -89,7 +89,7 @@ class Report {
     }
     // Only whole lines: the progress bar may be below them.
     progress.print(this.#pending === undefined ? JSON_START : `    ${this.#pending},\n`);
-    this.#pending = JSON.stringify(finding);
+    this.#pending = stringifyJSON(finding);
   }
 
   summary(): string {
@@ -100,7 +100,7 @@ class Report {
     const { originals, complete } = this;
     const repaired = this.findings - this.unrepaired;
     if (this.#json) {
-      const rest = JSON.stringify({ originals, repaired, complete }, null, 2).slice(1);
+      const rest = stringifyJSON({ originals, repaired, complete }, 2).slice(1);
       this.#stdout(`${this.#pending === undefined ? JSON_START : `    ${this.#pending}\n`}  ],${rest}\n`);
     } else if (complete) {
       this.#stdout(`${this.summary()}, ${repaired} repaired\n`);

@@ -10,7 +10,8 @@ import { FITS, POSITIONS } from '../../imaging/plan.ts';
 import { DEFAULT_SIZE, writeSize } from '../../imaging/size.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { addPagingOptions } from '../terminal/options.ts';
-import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { formatJSON, formatRecord } from '../terminal/output.ts';
+import { type Column, formatTable } from '../terminal/table.ts';
 import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
 import { readSinglePicture } from './local-files.ts';
 
@@ -19,11 +20,8 @@ const COLUMNS: readonly Column<Image>[] = [
   ['PUBLIC ID', ({ publicID }) => publicID],
   ['CREATED', ({ createdOn }) => createdOn.toISOString()],
   ['DISABLED', ({ disabledOn }) => disabledOn?.toISOString()],
-  ['ALT TEXT', ({ altText }) => shorten(altText)],
+  ['ALT TEXT', ({ altText }) => altText, 'long'],
 ];
-
-/** The longest alt text in a table, in characters. */
-const MAX_ALT_LENGTH = 60;
 
 const IMAGE = 'image ID, public ID or public link';
 
@@ -57,7 +55,9 @@ export function addImageCommands(program: Command, context: CommandContext): voi
         images.push(...(await vitrine.images.list({ accountID, skip, count })).result);
       }
       context.stdout(
-        options.json ? formatJSON(images) : formatTable(images, COLUMNS, 'There are no images.'),
+        options.json
+          ? formatJSON(images)
+          : await formatTable(context, images, COLUMNS, 'There are no images.'),
       );
     });
 
@@ -177,7 +177,7 @@ async function buildURL(name: string, options: TransformOptions, context: Comman
   for (const [option, choices] of Object.entries(CHOICES)) {
     const value = options[option as keyof typeof CHOICES];
     if (value !== undefined && !choices.includes(value)) {
-      throw new AppError('invalid-request', `${option} must be one of ${choices.join(', ')}`);
+      throw new AppError('invalid-request', `--${option} must be one of ${choices.join(', ')}`);
     }
   }
   const numbers = {
@@ -190,7 +190,8 @@ async function buildURL(name: string, options: TransformOptions, context: Comman
     // Checks the options before the first request.
     imageURL('/', transform);
   } catch (error) {
-    throw new AppError('invalid-request', (error as Error).message);
+    // The message begins with the name of the parameter, which is also that of the option.
+    throw new AppError('invalid-request', `--${(error as Error).message}`);
   }
   const { findImage } = await connectProfile(options, context);
   return imageURL((await findImage(name)).link, transform);
@@ -206,10 +207,4 @@ function formatImage({ imageID, publicID, link, altText, createdOn, updatedOn, d
     updated: updatedOn.toISOString(),
     disabled: disabledOn?.toISOString(),
   });
-}
-
-function shorten(altText: string | undefined): string | undefined {
-  const characters = [...(altText ?? '')];
-  if (characters.length <= MAX_ALT_LENGTH) return altText;
-  return `${characters.slice(0, MAX_ALT_LENGTH - 1).join('')}…`;
 }

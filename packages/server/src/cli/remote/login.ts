@@ -6,8 +6,9 @@ import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import { parseUUID } from '../../validation/uuid.ts';
 import type { CommandContext } from '../terminal/context.ts';
-import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { formatJSON, formatRecord } from '../terminal/output.ts';
 import { addSecretOptions, readSecret, type SecretOptions } from '../terminal/secret-prompt.ts';
+import { type Column, formatTable } from '../terminal/table.ts';
 import { connect } from './connection.ts';
 import { checkProfileName, configFolder, DEFAULT_PROFILE, type Profile, Profiles } from './profiles.ts';
 
@@ -29,9 +30,9 @@ interface ProfileJSON {
 
 const COLUMNS: readonly Column<ProfileJSON>[] = [
   ['PROFILE', ({ profile }) => profile],
-  ['SERVER', ({ serverURL }) => serverURL],
+  ['SERVER', ({ serverURL }) => serverURL, 'long'],
   ['ACCOUNT', ({ accountID }) => accountID],
-  ['PUBLIC KEY', ({ publicKey }) => publicKey],
+  ['PUBLIC KEY', ({ publicKey }) => publicKey, 'long'],
 ];
 
 export function addLoginCommands(program: Command, context: CommandContext): void {
@@ -70,7 +71,9 @@ export function addLoginCommands(program: Command, context: CommandContext): voi
     .option('--json', 'print JSON')
     .action(async (options: { json?: true }) => {
       const rows = [...(await openProfiles().all())].map(([name, profile]) => profileJSON(name, profile));
-      context.stdout(options.json ? formatJSON(rows) : formatTable(rows, COLUMNS, 'There are no profiles.'));
+      context.stdout(
+        options.json ? formatJSON(rows) : await formatTable(context, rows, COLUMNS, 'There are no profiles.'),
+      );
     });
 }
 
@@ -83,14 +86,21 @@ export async function readProfile(
   context: CommandContext,
 ): Promise<Profile> {
   const accountID = parseUUID(account);
-  if (accountID === undefined) throw new AppError('invalid-request', 'the account must be a UUID');
-  if (key.includes(':')) throw new AppError('invalid-request', 'the public key must not contain a colon');
+  if (accountID === undefined)
+    throw new AppError(
+      'invalid-request',
+      '--account must be a UUID, such as 3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb',
+    );
+  if (key.includes(':')) throw new AppError('invalid-request', '--key must be a public key without a colon');
   const url = URL.canParse(server) ? new URL(server) : undefined;
   if (!url || !['http:', 'https:'].includes(url.protocol)) {
-    throw new AppError('invalid-request', 'the server must be an http or https URL');
+    throw new AppError(
+      'invalid-request',
+      '--server must be an http or https URL, such as https://images.example.com',
+    );
   }
   if (url.username || url.password) {
-    throw new AppError('invalid-request', 'the URL of the server must not contain credentials');
+    throw new AppError('invalid-request', '--server must not contain credentials');
   }
   const serverURL = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
   return { serverURL, accountID, publicKey: key, secretKey: await readSecret(secret, context) };

@@ -9,7 +9,8 @@ import { AppError } from '../../errors.ts';
 import { asObject, type JSONObject } from '../../validation/json.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { addPagingOptions } from '../terminal/options.ts';
-import { type Column, formatJSON, formatRecord, formatTable } from '../terminal/output.ts';
+import { formatJSON, formatRecord } from '../terminal/output.ts';
+import { type Column, formatTable } from '../terminal/table.ts';
 import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
 
 const COLUMNS: readonly Column<Product>[] = [
@@ -17,7 +18,7 @@ const COLUMNS: readonly Column<Product>[] = [
   ['CREATED', ({ createdOn }) => createdOn.toISOString()],
   ['PRICE', ({ basePrice }) => priceText(basePrice)],
   ['IMAGES', ({ images = [] }) => String(images.length)],
-  ['TITLE', ({ title }) => title],
+  ['TITLE', ({ title }) => title, 'long'],
 ];
 
 const CATEGORY_COLUMNS: readonly Column<ProductCategory>[] = [
@@ -69,7 +70,9 @@ export function addProductCommands(program: Command, context: CommandContext): v
       } else {
         list.push(...(await vitrine.products.list({ ...filter, count })).result);
       }
-      context.stdout(options.json ? formatJSON(list) : formatTable(list, COLUMNS, 'There are no products.'));
+      context.stdout(
+        options.json ? formatJSON(list) : await formatTable(context, list, COLUMNS, 'There are no products.'),
+      );
     });
 
   addCommand('categories', 'list the product categories of the server').action(
@@ -206,7 +209,7 @@ function parsePrice(text: string): ProductRequest['basePrice'] {
   if (valueDecimal && currency && others.length === 0) {
     return { valueDecimal, currency: currency.toUpperCase() };
   }
-  throw new AppError('invalid-request', 'the price must be an amount and a currency, such as "4.99 USD"');
+  throw new AppError('invalid-request', '--price must be an amount and a currency, such as "4.99 USD"');
 }
 
 async function buildRequest(

@@ -17,4 +17,6 @@ export interface CommandContext {
   readonly terminal: NodeJS.WriteStream;
   /** Whether standard output is a terminal, and not a file or a pipe. */
   readonly stdoutIsTTY: boolean;
+  /** The width of the terminal of standard output, in columns. Undefined or 0: unknown. */
+  readonly stdoutColumns?: number | undefined;
 }

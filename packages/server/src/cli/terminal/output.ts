@@ -1,27 +1,25 @@
 /**
- * The output formats of all commands: tables for lists, lines for one record, and JSON for scripts.
+ * The output formats of all commands: lines for one record, and JSON for scripts. table.ts has the lists.
  */
 
-/** A column of a table: its heading, and the text of its cell for a record. */
-export type Column<T> = readonly [heading: string, cell: (record: T) => string | undefined];
+/** Characters that change the reading direction of the text after them. */
+const DIRECTION_MARKS = '\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069';
+const DIRECTION_MARK = new RegExp(`[${DIRECTION_MARKS}]`, 'g');
 
+/** Characters that JSON may contain unescaped, and that can control a terminal. */
+const UNSAFE_IN_JSON = new RegExp(`[\\u007f-\\u009f\\u2028\\u2029${DIRECTION_MARKS}]`, 'g');
+
+/** JSON as a result of a command. */
 export function formatJSON(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${stringifyJSON(value, 2)}\n`;
 }
 
-/** A table whose columns are as wide as their longest text, or `emptyText` without records. */
-export function formatTable<T>(
-  records: readonly T[],
-  columns: readonly Column<T>[],
-  emptyText: string,
-): string {
-  if (records.length === 0) return `${emptyText}\n`;
-  const rows = [
-    columns.map(([heading]) => heading),
-    ...records.map((record) => columns.map(([, cell]) => sanitizeLine(cell(record) ?? '-'))),
-  ];
-  const widths = columns.map((_, column) => Math.max(...rows.map((row) => lengthOf(row[column]))));
-  return rows.map((row) => `${padCells(row, widths)}\n`).join('');
+/** JSON whose texts cannot control a terminal. It has the same value as that of JSON.stringify. */
+export function stringifyJSON(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(
+    UNSAFE_IN_JSON,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** A number with its noun, such as "1 original" and "2 originals". */
@@ -38,16 +36,5 @@ export function formatRecord(fields: Readonly<Record<string, string | number | u
 
 /** The text on one line, without control characters and without marks that change the reading direction. */
 export function sanitizeLine(text: string): string {
-  return text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '').replace(/[\p{Cc}\u2028\u2029]/gu, ' ');
-}
-
-function padCells(row: readonly string[], widths: readonly number[]): string {
-  return row
-    .map((text, column) => text + ' '.repeat(Math.max(0, (widths[column] ?? 0) - lengthOf(text))))
-    .join('  ')
-    .trimEnd();
-}
-
-function lengthOf(text = ''): number {
-  return [...text].length;
+  return text.replace(DIRECTION_MARK, '').replace(/[\p{Cc}\u2028\u2029]/gu, ' ');
 }

@@ -113,11 +113,11 @@ describe('the commands for images', () => {
     assert.equal(url, `${link}?size=200x0&fit=contain&format=avif&quality=60&dpr=2`);
     assert.equal((await fetch(url)).status, 200);
     for (const [text, ...words] of [
-      ['size must be of the form WxH', '--size', 'big'],
-      ['fit must be one of cover, contain', '--fit', 'x'],
-      ['format must be one of webp, jpeg, png, avif', '--format', 'gif'],
-      ['quality must be a whole number from 1 to 100', '--quality', 'x'],
-      ['dpr must be a number above 0', '--dpr', '0'],
+      ['--size must be of the form WxH', '--size', 'big'],
+      ['--fit must be one of cover, contain', '--fit', 'x'],
+      ['--format must be one of webp, jpeg, png, avif', '--format', 'gif'],
+      ['--quality must be a whole number from 1 to 100', '--quality', 'x'],
+      ['--dpr must be a number above 0', '--dpr', '0'],
     ] as const) {
       const { code, err } = await user.run(['url', UNKNOWN_ID, ...words]);
       assert.deepEqual([code, err.startsWith(text)], [2, true], err);

@@ -174,7 +174,7 @@ describe('vitrine products', () => {
         ['create'],
       ],
       [2, /^give either --file/, ['update', productID, '--file', file, '--title', 'x']],
-      [2, /^the price must be an amount and a currency/, ['create', '--title', 'x', '--price', '5']],
+      [2, /^--price must be an amount and a currency/, ['create', '--title', 'x', '--price', '5']],
       [2, /is not valid JSON/, ['create', '--file', file]],
       [2, /must contain one JSON object/, ['create', '--file', '-'], '[1]'],
       [2, /cannot be read/, ['create', '--file', join(user.home, 'none.json')]],
