@@ -550,6 +550,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the rights of the credentials
+         * @description Returns the key of the request, its accounts and its scopes. For an access token, the rights are those of the token. Requires no scope.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth2/token": {
         parameters: {
             query?: never;
@@ -1457,6 +1477,40 @@ export interface components {
             details?: {
                 [key: string]: unknown;
             };
+        };
+        /** @description The key of the request, and its rights. */
+        Me: {
+            /**
+             * Format: uuid
+             * @description The key of the request.
+             */
+            keyID: string;
+            /** @description The public key. */
+            publicKey: string;
+            /**
+             * Format: date-time
+             * @description When the key expires. Absent: never.
+             */
+            expiresOn?: string;
+            /**
+             * @description Present if a scope is for all accounts, also for accounts that are created later.
+             * @enum {boolean}
+             */
+            allAccounts?: true;
+            /** @description All scopes. {accountID} in a scope means that it is for all accounts. */
+            scopes: string[];
+            /** @description The accounts that the credentials name, newest first, without suspended accounts. Credentials for all accounts name none. */
+            accounts: {
+                /**
+                 * Format: uuid
+                 * @description An account of the credentials.
+                 */
+                accountID: string;
+                /** @description The name of the account, at most 200 characters. */
+                displayName: string;
+                /** @description The scopes for this account. */
+                scopes: string[];
+            }[];
         };
         /** @description An access token with its refresh token. */
         AuthToken: {
@@ -3266,6 +3320,36 @@ export interface operations {
             500: components["responses"]["InternalServerError"];
             503: components["responses"]["ServiceUnavailable"];
             507: components["responses"]["InsufficientStorage"];
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                "x-moov-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key and its rights. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     createAccessToken: {

@@ -57,6 +57,7 @@ export type {
   KeyRequest,
   Keys,
   ListKeysRequest,
+  Me,
   RotatedApiKey,
   RotateKeyRequest,
 } from './keys.ts';

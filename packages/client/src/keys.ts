@@ -33,6 +33,9 @@ export type IssuedApiKey = WithDates<Schemas['IssuedApiKey'], Times>;
  */
 export type RotatedApiKey = WithDates<Schemas['RotatedApiKey'], Times | 'overlapUntil'>;
 
+/** The client's own key, and its rights. */
+export type Me = WithDates<Schemas['Me'], 'expiresOn'>;
+
 /** A list request. With an account: its keys. Without: all keys. */
 export interface ListKeysRequest extends Range {
   /** The account, a UUID. */
@@ -119,6 +122,15 @@ export class Keys {
     );
   }
 
+  /** Gets the key of the client's own credentials, with its accounts and scopes. Requires no scope. */
+  async me(options?: CallOptions): Promise<Answer<Me>> {
+    return this.#transport.json(
+      { method: 'GET', path: buildPath('/me', {}), idempotent: true },
+      options,
+      readMe,
+    );
+  }
+
   /** Gets a key. */
   async get(request: KeyRequest, options?: CallOptions): Promise<Answer<ApiKey>> {
     return this.#transport.json(
@@ -180,6 +192,24 @@ function readKey(data: unknown): ApiKey {
     scopes: readArray(key.scopes, 'scopes, an array,').map((one) => readText(one, 'scopes')),
     createdOn: readDate(key.createdOn, 'createdOn'),
     ...readDates(key, ['expiresOn', 'lastUsedOn', 'revokedOn']),
+  };
+}
+
+function readMe(data: unknown): Me {
+  const me = readObject(data, 'a key') as unknown as Omit<Schemas['Me'], 'expiresOn'>;
+  return {
+    ...me,
+    keyID: readText(me.keyID, 'keyID'),
+    scopes: readArray(me.scopes, 'scopes, an array,').map((one) => readText(one, 'scopes')),
+    accounts: readArray(me.accounts, 'accounts, an array,').map((one) => {
+      const account = readObject(one, 'an account') as unknown as Me['accounts'][number];
+      return {
+        ...account,
+        accountID: readText(account.accountID, 'accountID'),
+        scopes: readArray(account.scopes, 'scopes, an array,').map((scope) => readText(scope, 'scopes')),
+      };
+    }),
+    ...readDates(me, ['expiresOn']),
   };
 }
 

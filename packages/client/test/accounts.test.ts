@@ -159,3 +159,19 @@ describe('keys', () => {
       });
   });
 });
+
+describe('the own key', () => {
+  test('has its accounts and scopes', async () => {
+    const all = (await vitrine.keys.me()).result;
+    assert.deepEqual([all.allAccounts, all.publicKey, all.accounts], [true, KEY.publicKey, []]);
+    const expiresOn = new Date('2099-01-01T00:00:00Z');
+    const key = (await vitrine.keys.create({ accountID: ACCOUNT, name: 'Shop', expiresOn })).result;
+    const { result } = await clientOf(key).keys.me();
+    assert.deepEqual([result.keyID, result.expiresOn, result.allAccounts], [key.keyID, expiresOn, undefined]);
+    assert.deepEqual(
+      result.accounts.map(({ accountID }) => accountID),
+      [ACCOUNT],
+    );
+    assert.ok(result.accounts[0]?.scopes.includes(`/accounts/${ACCOUNT}/images.read`));
+  });
+});

@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import { parseUUID } from '../validation/uuid.ts';
-import type { Account, AccountSet, ApiKey, Scope } from './account.ts';
+import type { Account, AccountSet, ApiKey, Principal, Scope } from './account.ts';
 import { isValidKey } from './account.ts';
 import type { AuditEntry } from './audit.ts';
 import type { AccountChange, AccountRecords, AuditRecords, KeyRecords, Page } from './records.ts';
-import { type Caller, covers, requireAllAccounts } from './rights.ts';
+import { type Caller, covers, isGranted, requireAllAccounts } from './rights.ts';
 import { digestOf, generatePublicKey, generateSecretKey } from './secrets.ts';
 import type { AccountSettings, KeySettings } from './settings.ts';
 
@@ -26,6 +26,13 @@ const DEFAULT_SCOPES: readonly Scope[] = [
 export interface KeyWithSecret {
   readonly key: ApiKey;
   readonly secretKey: string;
+}
+
+/** A principal, and the accounts that its grants name. */
+export interface Identity {
+  readonly principal: Principal;
+  /** Newest first, without suspended accounts. Grants for all accounts name none. */
+  readonly accounts: readonly { readonly account: Account; readonly scopes: readonly Scope[] }[];
 }
 
 export interface AdministrationDependencies {
@@ -46,6 +53,24 @@ export class Administration {
     this.#keys = dependencies.keys;
     this.#audit = dependencies.audit;
     this.#now = dependencies.now ?? (() => new Date());
+  }
+
+  /** The accounts and scopes of a principal. */
+  async identify(principal: Principal): Promise<Identity> {
+    const named = new Set(
+      [...principal.grants.values()].flatMap((accounts) => (accounts === 'all' ? [] : accounts)),
+    );
+    const page = { skip: 0, count: Math.max(1, named.size) };
+    const { accounts } = named.size === 0 ? { accounts: [] } : await this.#accounts.list(page, [...named]);
+    return {
+      principal,
+      accounts: accounts.map((account) => ({
+        account,
+        scopes: [...principal.grants.keys()].filter((scope) =>
+          isGranted(principal.grants, scope, account.accountID),
+        ),
+      })),
+    };
   }
 
   /** @throws AppError `invalid-request` without a name; `conflict` if the ID exists; `forbidden`. */

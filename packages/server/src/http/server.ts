@@ -20,6 +20,7 @@ import { Readiness } from '../telemetry/readiness.ts';
 import { type Telemetry, UNOBSERVED } from '../telemetry/telemetry.ts';
 import { addAccountRoutes } from './access/accounts.ts';
 import { addKeyRoutes } from './access/keys.ts';
+import { addMeRoute } from './access/me.ts';
 import { addOAuthRoutes } from './access/oauth.ts';
 import { ADMINISTRATION_SCHEMAS } from './access/schemas.ts';
 import { LINE_ITEM_SCHEMAS } from './catalog/line-item-schemas.ts';
@@ -272,6 +273,7 @@ async function buildServer(
     addLineItemRoutes(scope, routes);
     addAccountRoutes(scope, routes);
     addKeyRoutes(scope, routes);
+    addMeRoute(scope, routes);
   });
   await app.register(async (scope) => addOAuthRoutes(scope, routes));
   return app;

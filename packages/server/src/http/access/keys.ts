@@ -184,7 +184,8 @@ function addRoutes(
 /** The JSON of a key for this request. It contains only accounts on which the request has rights. */
 function visibleKeyJSON(key: ApiKey, request: FastifyRequest): Static<typeof ApiKeySchema> {
   const { scope } = request.routeOptions.config;
-  const granted = scope !== 'public' && scope !== 'client' && scope && request.principal?.grants.get(scope);
+  const isScope = scope !== undefined && scope !== 'public' && scope !== 'client' && scope !== 'any';
+  const granted = isScope && request.principal?.grants.get(scope);
   const accounts =
     granted === 'all' || key.accounts === 'all'
       ? key.accounts

@@ -207,6 +207,36 @@ export const AuditEntrySchema = Type.Object(
   { $id: 'AuditEntry', description: 'An entry of the audit trail.' },
 );
 
+export const MeSchema = Type.Object(
+  {
+    keyID: ID('The key of the request.'),
+    publicKey: Type.String({ description: 'The public key.' }),
+    expiresOn: Type.Optional(DateTime('When the key expires. Absent: never.')),
+    allAccounts: Type.Optional(
+      Type.Unsafe<true>({
+        type: 'boolean',
+        enum: [true],
+        description: 'Present if a scope is for all accounts, also for accounts that are created later.',
+      }),
+    ),
+    scopes: Type.Array(Type.String(), {
+      description: 'All scopes. {accountID} in a scope means that it is for all accounts.',
+    }),
+    accounts: Type.Array(
+      Type.Object({
+        accountID: ID('An account of the credentials.'),
+        displayName,
+        scopes: Type.Array(Type.String(), { description: 'The scopes for this account.' }),
+      }),
+      {
+        description:
+          'The accounts that the credentials name, newest first, without suspended accounts. Credentials for all accounts name none.',
+      },
+    ),
+  },
+  { $id: 'Me', description: 'The key of the request, and its rights.' },
+);
+
 export const AuthToken = Type.Object(
   {
     token_type: Type.Unsafe<'Bearer'>({ type: 'string', enum: ['Bearer'] }),
@@ -267,6 +297,7 @@ export const ADMINISTRATION_SCHEMAS = [
   ServerKeyRequest,
   RotationRequest,
   AuditEntrySchema,
+  MeSchema,
   AuthToken,
   AuthTokenRequest,
   RevokeTokenRequest,

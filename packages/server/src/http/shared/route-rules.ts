@@ -28,17 +28,17 @@ const MAX_FORM_BYTES = MAX_ORIGINAL_BYTES + FORM_OVERHEAD;
 export interface RouteDeclaration {
   readonly method: string;
   readonly path: string;
-  readonly scope: Scope | 'public' | 'client';
+  readonly scope: Scope | 'public' | 'client' | 'any';
   readonly allAccounts: boolean;
 }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * The scope that a principal needs. `public`: no credentials. `client`: the handler reads the
-     * credentials, because they may be in the body.
+     * The scope that a principal needs. `any`: valid credentials with any scope. `public`: no credentials.
+     * `client`: the handler reads the credentials, because they may be in the body.
      */
-    scope?: Scope | 'public' | 'client';
+    scope?: Scope | 'public' | 'client' | 'any';
     /** Only for principals with the scope for all accounts. */
     allAccounts?: true;
     /** The body is a multipart form with a file. Without this, a body is JSON. */
@@ -192,11 +192,13 @@ function authorize({ access, rates, allowedOrigins }: RouteRules): onRequestHook
     }
     request.principal = await access.authenticate(authorization?.[0], address);
     if (charged) rates.charge(reply, 'key', request.principal.keyID);
-    access.requireScope(request.principal, scope);
-    if (allAccounts) access.requireAllAccounts(request.principal, scope);
-    const { accountID } = request.params as { accountID?: string };
-    if (accountID !== undefined)
-      request.accountID = await access.requireAccount(request.principal, scope, accountID);
+    if (scope !== 'any') {
+      access.requireScope(request.principal, scope);
+      if (allAccounts) access.requireAllAccounts(request.principal, scope);
+      const { accountID } = request.params as { accountID?: string };
+      if (accountID !== undefined)
+        request.accountID = await access.requireAccount(request.principal, scope, accountID);
+    }
     if (version instanceof AppError) throw version;
   };
 }
