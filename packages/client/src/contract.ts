@@ -1686,7 +1686,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -1715,7 +1718,10 @@ export interface operations {
     getPublicImage: {
         parameters: {
             query?: {
-                /** @description WxH in pixels, each capped at 2048. If one is 0, the image is scaled in proportion to the other. If the scaled side would be longer than 2048, both shrink in proportion: 800x0 of an image of 1080x12000 is 184x2048. 0x0 is the size of the image itself, bounded by 2048 in the same way. */
+                /**
+                 * @description WxH in pixels, each capped at 2048. If one is 0, the image is scaled in proportion to the other. If the scaled side would be longer than 2048, both shrink in proportion: 800x0 of an image of 1080x12000 is 184x2048. 0x0 is the size of the image itself, bounded by 2048 in the same way.
+                 * @example 800x600
+                 */
                 size?: string;
                 /** @description cover (default): exactly the size, cropped. contain: within the size, not cropped. */
                 fit?: "cover" | "contain";
@@ -1723,17 +1729,29 @@ export interface operations {
                 position?: "center" | "attention" | "entropy" | "focal";
                 /** @description The format. It overrides the Accept header. */
                 format?: "webp" | "jpeg" | "png" | "avif";
-                /** @description Encoder quality. PNG is lossless and ignores it. */
+                /**
+                 * @description Encoder quality. PNG is lossless and ignores it.
+                 * @example 80
+                 */
                 quality?: number;
-                /** @description Device pixels for each pixel of the size, as `window.devicePixelRatio` of a browser. A decimal number with any number of digits. Below 1 it counts as 1, above 3 as 3. If a side would be longer than 2048, both sides shrink in proportion. Default: 1. */
+                /**
+                 * @description Device pixels for each pixel of the size, as `window.devicePixelRatio` of a browser. A decimal number with any number of digits. Below 1 it counts as 1, above 3 as 3. If a side would be longer than 2048, both sides shrink in proportion. Default: 1.
+                 * @example 2
+                 */
                 dpr?: number;
             };
             header?: {
-                /** @description Entity tags of the states that the client has. The answer is 304 if one is current. */
+                /**
+                 * @description Entity tags of the states that the client has. The answer is 304 if one is current.
+                 * @example W/"of-an-earlier-response"
+                 */
                 "if-none-match"?: string;
             };
             path: {
-                /** @description The public ID of the image, 21 characters. */
+                /**
+                 * @description The public ID of the image, 21 characters.
+                 * @example brass-desk-lamp-00001
+                 */
                 publicID: string;
             };
             cookie?: never;
@@ -1783,15 +1801,24 @@ export interface operations {
                 unused?: "true" | "false";
                 /** @description missing: only images without alternative text. */
                 altText?: "missing";
-                /** @description Only images with this text in their alternative text. Case does not matter. No character is special. */
+                /**
+                 * @description Only images with this text in their alternative text. Case does not matter. No character is special.
+                 * @example lamp
+                 */
                 search?: string;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -1824,13 +1851,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
-                /** @description Makes a retry of this upload safe. For 24 hours, a retry gets the first answer. */
+                /**
+                 * @description Makes a retry of this upload safe. For 24 hours, a retry gets the first answer.
+                 * @example import-2026-03-brass-desk-lamp
+                 */
                 "x-idempotency-key"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -1885,13 +1921,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The image, a UUID. */
+                /**
+                 * @description The image, a UUID.
+                 * @example 20000000-0000-4000-8000-000000000001
+                 */
                 imageID: string;
             };
             cookie?: never;
@@ -1920,13 +1965,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The image, a UUID. */
+                /**
+                 * @description The image, a UUID.
+                 * @example 20000000-0000-4000-8000-000000000001
+                 */
                 imageID: string;
             };
             cookie?: never;
@@ -1976,13 +2030,22 @@ export interface operations {
                 dryRun?: "true" | "false";
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The image, a UUID. */
+                /**
+                 * @description The image, a UUID.
+                 * @example 20000000-0000-4000-8000-000000000001
+                 */
                 imageID: string;
             };
             cookie?: never;
@@ -2031,13 +2094,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The image, a UUID. */
+                /**
+                 * @description The image, a UUID.
+                 * @example 20000000-0000-4000-8000-000000000001
+                 */
                 imageID: string;
             };
             cookie?: never;
@@ -2084,13 +2156,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The image, a UUID. */
+                /**
+                 * @description The image, a UUID.
+                 * @example 20000000-0000-4000-8000-000000000001
+                 */
                 imageID: string;
             };
             cookie?: never;
@@ -2119,13 +2200,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The image, a UUID. */
+                /**
+                 * @description The image, a UUID.
+                 * @example 20000000-0000-4000-8000-000000000001
+                 */
                 imageID: string;
             };
             cookie?: never;
@@ -2158,17 +2248,32 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
-                /** @description Entity tags of the states that the client has. The answer is 304 if one is current. */
+                /**
+                 * @description Entity tags of the states that the client has. The answer is 304 if one is current.
+                 * @example W/"of-an-earlier-response"
+                 */
                 "if-none-match"?: string;
-                /** @description Entity tags. If the original has none of them, the response is 412. */
+                /**
+                 * @description Entity tags. If the original has none of them, the response is 412.
+                 * @example "of-an-earlier-response"
+                 */
                 "if-match"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The image, a UUID. */
+                /**
+                 * @description The image, a UUID.
+                 * @example 20000000-0000-4000-8000-000000000001
+                 */
                 imageID: string;
             };
             cookie?: never;
@@ -2220,9 +2325,15 @@ export interface operations {
     listProducts: {
         parameters: {
             query?: {
-                /** @description Only products whose title contains this text. Case does not matter. There are no wildcards. */
+                /**
+                 * @description Only products whose title contains this text. Case does not matter. There are no wildcards.
+                 * @example lamp
+                 */
                 title?: string;
-                /** @description Only products of the category with this ID, and of all categories below it. An unknown ID matches nothing. */
+                /**
+                 * @description Only products of the category with this ID, and of all categories below it. An unknown ID matches nothing.
+                 * @example lighting
+                 */
                 category?: string;
                 /** @description How many products to skip. */
                 skip?: number;
@@ -2230,11 +2341,17 @@ export interface operations {
                 count?: number;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2267,11 +2384,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2318,13 +2441,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The product, a UUID. */
+                /**
+                 * @description The product, a UUID.
+                 * @example 30000000-0000-4000-8000-000000000001
+                 */
                 productID: string;
             };
             cookie?: never;
@@ -2353,13 +2485,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The product, a UUID. */
+                /**
+                 * @description The product, a UUID.
+                 * @example 30000000-0000-4000-8000-000000000001
+                 */
                 productID: string;
             };
             cookie?: never;
@@ -2414,13 +2555,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The product, a UUID. */
+                /**
+                 * @description The product, a UUID.
+                 * @example 30000000-0000-4000-8000-000000000001
+                 */
                 productID: string;
             };
             cookie?: never;
@@ -2451,7 +2601,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -2486,11 +2639,17 @@ export interface operations {
                 count?: number;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2523,11 +2682,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2574,13 +2739,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The set of line items, a UUID. */
+                /**
+                 * @description The set of line items, a UUID.
+                 * @example 40000000-0000-4000-8000-000000000001
+                 */
                 lineItemsID: string;
             };
             cookie?: never;
@@ -2614,7 +2788,10 @@ export interface operations {
                 count?: number;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -2648,7 +2825,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -2695,11 +2875,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2728,11 +2914,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2769,11 +2961,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2806,11 +3004,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2848,11 +3052,17 @@ export interface operations {
                 count?: number;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2890,7 +3100,10 @@ export interface operations {
                 count?: number;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -2929,11 +3142,17 @@ export interface operations {
                 count?: number;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -2966,11 +3185,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
             };
             cookie?: never;
@@ -3007,13 +3232,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The key, a UUID. */
+                /**
+                 * @description The key, a UUID.
+                 * @example 50000000-0000-4000-8000-000000000001
+                 */
                 keyID: string;
             };
             cookie?: never;
@@ -3042,13 +3276,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The key, a UUID. */
+                /**
+                 * @description The key, a UUID.
+                 * @example 50000000-0000-4000-8000-000000000001
+                 */
                 keyID: string;
             };
             cookie?: never;
@@ -3079,13 +3322,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The account, a UUID. */
+                /**
+                 * @description The account, a UUID.
+                 * @example 10000000-0000-4000-8000-000000000001
+                 */
                 accountID: string;
-                /** @description The key, a UUID. */
+                /**
+                 * @description The key, a UUID.
+                 * @example 50000000-0000-4000-8000-000000000001
+                 */
                 keyID: string;
             };
             cookie?: never;
@@ -3136,7 +3388,10 @@ export interface operations {
                 count?: number;
             };
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -3170,7 +3425,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -3208,11 +3466,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The key, a UUID. */
+                /**
+                 * @description The key, a UUID.
+                 * @example 50000000-0000-4000-8000-000000000001
+                 */
                 keyID: string;
             };
             cookie?: never;
@@ -3241,11 +3505,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The key, a UUID. */
+                /**
+                 * @description The key, a UUID.
+                 * @example 50000000-0000-4000-8000-000000000001
+                 */
                 keyID: string;
             };
             cookie?: never;
@@ -3276,11 +3546,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path: {
-                /** @description The key, a UUID. */
+                /**
+                 * @description The key, a UUID.
+                 * @example 50000000-0000-4000-8000-000000000001
+                 */
                 keyID: string;
             };
             cookie?: never;
@@ -3356,7 +3632,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;
@@ -3411,7 +3690,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;

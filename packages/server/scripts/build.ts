@@ -1,16 +1,19 @@
 /**
  * Builds the published server with rolldown: one file for each entry, and shared chunks. Kysely and typebox
- * are bundled, because Node spends a third of a start on their 800 modules (docs/adr/0044).
+ * are bundled, because Node spends a third of a start on their 800 modules (docs/adr/0044). The files of
+ * Swagger UI are copied (docs/adr/0050).
  *
  * `node scripts/build.ts [FOLDER]`; default: `dist`
  */
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
 
 const SOURCE = join(import.meta.dirname, '../src');
 const MODULES = join(import.meta.dirname, '../../../node_modules');
 const BUNDLED = ['kysely', 'typebox'];
+const SWAGGER_UI = join(MODULES, '@fastify/swagger-ui/static');
+const SWAGGER_UI_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js'];
 
 /** Programs, and workers that the server finds by their URL. They keep their paths. */
 const ENTRIES = ['main', 'cli/main', 'database/sqlite/worker', 'imaging/worker/main'];
@@ -47,7 +50,10 @@ await bundle.write({
   chunkFileNames: 'chunks/[name]-[hash].js',
 });
 await bundle.close();
-await writeFile(join(out, 'LICENSES.txt'), (await Promise.all(BUNDLED.map(readLicense))).join('\n\n'));
+await mkdir(join(out, 'swagger-ui'));
+for (const file of SWAGGER_UI_FILES) await copyFile(join(SWAGGER_UI, file), join(out, 'swagger-ui', file));
+const licenses = [...BUNDLED.map(readLicense), readLicense('@fastify/swagger-ui'), swaggerUILicense()];
+await writeFile(join(out, 'LICENSES.txt'), (await Promise.all(licenses)).join('\n\n'));
 
 /** The licence of a bundled package, which its copies must include. */
 async function readLicense(name: string): Promise<string> {
@@ -55,4 +61,10 @@ async function readLicense(name: string): Promise<string> {
   const file = (await readdir(folder)).find((each) => /^licen[cs]e/i.test(each));
   if (file === undefined) throw new Error(`${name} has no file with its licence`);
   return `${name}\n\n${await readFile(join(folder, file), 'utf8')}`;
+}
+
+/** The package with the files has only its own licence. Swagger UI has the same licence as Vitrine. */
+async function swaggerUILicense(): Promise<string> {
+  const text = await readFile(join(import.meta.dirname, '../LICENSE'), 'utf8');
+  return `swagger-ui\n\nCopyright 2020-2021 SmartBear Software Inc.\n\n${text}`;
 }

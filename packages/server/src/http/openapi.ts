@@ -2,6 +2,7 @@
  * The parts of the OpenAPI document that do not come from routes: title, security, tags and shared responses.
  */
 import { createRequire } from 'node:module';
+import { mapValues, type OpenAPIDocument } from './shared/openapi-document.ts';
 import { SHARED_RESPONSES } from './shared/schemas.ts';
 
 /** The frame of the document. `version` is that of the software. `X-Moov-Version` names those of the API. */
@@ -52,34 +53,21 @@ export function referenceName(
   return typeof json.$id === 'string' ? json.$id : `schema-${index}`;
 }
 
-interface Operation {
-  readonly responses: Record<string, ResponseObject>;
-}
-
-interface ResponseObject {
-  readonly $ref?: string;
-  readonly content?: Readonly<Record<string, { readonly schema?: { readonly $ref?: string } }>>;
-}
-
 /**
  * The document with its shared responses as references. The generator takes each response of a route for a
  * schema and wraps the reference in a body.
  */
-export function unwrapResponses<Document extends { readonly paths?: object }>(document: Document): Document {
-  const paths = mapValues((document.paths ?? {}) as Record<string, Record<string, Operation>>, (operations) =>
+export function unwrapResponses(document: OpenAPIDocument): OpenAPIDocument {
+  const paths = mapValues(document.paths, (operations) =>
     mapValues(operations, (operation) => ({
       ...operation,
       responses: mapValues(operation.responses, (response) => {
-        const $ref = response.content?.['application/json']?.schema?.$ref;
+        const $ref = response.content?.['application/json']?.schema.$ref;
         return $ref?.startsWith('#/components/responses/') ? { $ref } : response;
       }),
     })),
   );
   return { ...document, paths };
-}
-
-function mapValues<From, To>(object: Record<string, From>, map: (value: From) => To): Record<string, To> {
-  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value)]));
 }
 
 function packageVersion(): string {

@@ -48,6 +48,7 @@ import { textOf } from './shared/body.ts';
 import { NO_STORE } from './shared/cache-policy.ts';
 import { wrongContentType } from './shared/content-type.ts';
 import { type AllowedOrigins, addCors } from './shared/cors.ts';
+import type { OpenAPIDocument } from './shared/openapi-document.ts';
 import { sendProblem } from './shared/problems.ts';
 import { publicPathOf } from './shared/public-paths.ts';
 import { compileQuery } from './shared/query.ts';
@@ -280,10 +281,10 @@ async function buildServer(
 }
 
 /**
- * Makes the OpenAPI document of the routes. The generator is loaded here, not at the start of a server.
- * Routes use their dependencies only in handlers, so the document needs none.
+ * Makes the OpenAPI document of the routes. The generator and the examples are loaded here, not at the start
+ * of a server. Routes use their dependencies only in handlers, so the document needs none.
  */
-export async function describeAPI(): Promise<object> {
+export async function describeAPI(): Promise<OpenAPIDocument> {
   const noDependencies = {} as ServerDependencies;
   const log = pino({ level: 'silent' });
   const app = await buildServer(
@@ -304,9 +305,10 @@ export async function describeAPI(): Promise<object> {
     },
   );
   await app.ready();
-  const document = unwrapResponses(app.swagger());
+  const document = unwrapResponses(app.swagger() as unknown as OpenAPIDocument);
   await app.close();
-  return document;
+  const { addExamples } = await import('./examples.ts');
+  return addExamples(document);
 }
 
 /** The base of public links, without a slash at its end. */
