@@ -1,30 +1,26 @@
 /**
- * The packages as users get them: built, packed, installed into an empty folder, and run there. The
- * installation needs a package registry. Without one, the tests are skipped with a message, or fail where
+ * The packages as users get them: packed in a clean checkout, installed into an empty folder, and run there.
+ * The installation needs a package registry. Without one, the tests are skipped with a message, or fail where
  * CI=true.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { findLockfileProblems } from '../../../../../tools/audit/lockfile.ts';
 import { picture } from '../../support/sample.ts';
 
 const run = promisify(execFile);
-const PACKAGES = join(import.meta.dirname, '../../../..');
-const TSC = join(PACKAGES, '../node_modules/.bin/tsc');
-/** The packages, each with the command that builds it into a folder. */
-const BUILDS = {
-  client: (source: string, out: string) =>
-    run(TSC, ['-p', join(source, 'tsconfig.build.json'), '--outDir', out]),
-  dashboard: undefined,
-  server: (source: string, out: string) => run(process.execPath, [join(source, 'scripts/build.ts'), out]),
-};
+const ROOT = join(import.meta.dirname, '../../../../..');
+const NAMES = ['client', 'dashboard', 'server'] as const;
+const WORKSPACES = NAMES.flatMap((name) => ['-w', `packages/${name}`]);
 
 const PROGRAM = `
 import { readFileSync } from 'node:fs';
@@ -38,6 +34,8 @@ console.log(JSON.stringify(result));
 `;
 
 const folder = await mkdtemp(join(tmpdir(), 'vitrine-packed-'));
+/** A copy of this checkout without ignored files, so without any `dist`. */
+const clone = join(folder, 'clone');
 const app = join(folder, 'app');
 await mkdir(join(folder, 'home'));
 after(() => rm(folder, { recursive: true, force: true }));
@@ -62,20 +60,26 @@ const env = {
   ),
 };
 
-/**
- * Builds and packs a copy of a package, so that the checkout stays unchanged.
- * @returns the path of the tarball.
- */
-async function pack(name: keyof typeof BUILDS): Promise<string> {
-  const [source, copy] = [join(PACKAGES, name), join(folder, name)];
-  await cp(source, copy, {
-    recursive: true,
-    filter: (path) => !/\/(node_modules|dist|\.compiled|test)$/.test(path),
-  });
-  await BUILDS[name]?.(source, join(copy, 'dist'));
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: copy, env });
-  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
-  return join(folder, filename);
+/** A file of `npm pack --json`. */
+interface Tarball {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
+/** Copies the files of Git, with their changes. The clone uses the installed packages of this checkout. */
+async function makeClone(): Promise<void> {
+  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const { stdout } = await run('git', list, { cwd: ROOT, maxBuffer: 16 * 1024 * 1024 });
+  for (const path of stdout.split('\0').filter((path) => path !== '' && existsSync(join(ROOT, path))))
+    await cp(join(ROOT, path), join(clone, path));
+  await symlink(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
+}
+
+/** Runs `npm pack` or `npm publish --dry-run` in the clone. */
+async function pack(words: readonly string[]): Promise<Tarball[]> {
+  const { stdout } = await run('npm', [...words, '--json'], { cwd: clone, env, maxBuffer: 16 * 1024 * 1024 });
+  const output = JSON.parse(stdout) as Tarball[] | Record<string, Tarball>;
+  return Object.values(output);
 }
 
 /**
@@ -94,15 +98,65 @@ async function registrySkipReason(): Promise<string | false> {
 async function install(): Promise<void> {
   await mkdir(app);
   await writeFile(join(app, 'package.json'), '{ "type": "module", "private": true }');
-  const tarballs = [await pack('client'), await pack('dashboard'), await pack('server')];
+  const tarballs = packed.map(({ filename }) => join(folder, filename));
   await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...tarballs], {
     cwd: app,
     env,
   });
 }
 
+await makeClone();
+const packed = await pack(['pack', ...WORKSPACES, '--pack-destination', folder]);
 const skip = await registrySkipReason();
 if (!skip) await install();
+
+describe('npm pack in a clean checkout', () => {
+  const paths = (tarball: Tarball | undefined) => tarball?.files.map(({ path }) => path).sort() ?? [];
+  const [client, dashboard, server] = packed.map(paths);
+
+  test('builds what the packages need', () => {
+    assert.ok(client?.includes('dist/index.js') && client.includes('dist/index.d.ts'), String(client));
+    assert.ok(dashboard?.includes('src/index.html'), String(dashboard));
+    for (const path of ['dist/main.js', 'dist/cli/main.js', 'dist/swagger-ui/swagger-ui-bundle.js'])
+      assert.ok(server?.includes(path), path);
+  });
+
+  test('promises no types and no modules of the server, which is a program', async () => {
+    const text = await readFile(join(clone, 'packages/server/package.json'), 'utf8');
+    const { types, main, exports } = JSON.parse(text) as Record<string, unknown>;
+    assert.deepEqual(
+      { types, main, exports },
+      {
+        types: undefined,
+        main: undefined,
+        exports: { './package.json': './package.json' },
+      },
+    );
+    assert.deepEqual(
+      server?.filter((path) => path.endsWith('.d.ts')),
+      [],
+    );
+  });
+
+  test('packs no file of an earlier build, and neither does npm publish', async () => {
+    for (const name of ['client', 'server'])
+      await writeFile(join(clone, `packages/${name}/dist/stale.js`), 'stale');
+    const again = await pack(['pack', '--dry-run', ...WORKSPACES]);
+    assert.deepEqual(again.map(paths), [client, dashboard, server]);
+    await rm(join(clone, 'packages/client/dist'), { recursive: true });
+    const [published] = await pack(['publish', '--dry-run', '-w', 'packages/client']);
+    assert.deepEqual(paths(published), client);
+  });
+
+  test('fails if a promised file is missing', async () => {
+    await rm(join(clone, 'packages/dashboard/src/style.css'));
+    await assert.rejects(
+      pack(['pack', '--dry-run', '-w', 'packages/dashboard']),
+      /src\/style\.css is missing/,
+    );
+    await cp(join(ROOT, 'packages/dashboard/src/style.css'), join(clone, 'packages/dashboard/src/style.css'));
+  });
+});
 
 describe('the installed packages', { skip }, () => {
   let server: ChildProcessByStdio<null, Readable, null>;
@@ -153,6 +207,13 @@ describe('the installed packages', { skip }, () => {
     // The dependencies of the package must be enough, without development dependencies.
     const manifest = JSON.parse(await readFile(join(server, 'package.json'), 'utf8')) as object;
     assert.equal('devDependencies' in manifest, false);
+    const licenses = await readFile(join(server, 'dist/LICENSES.txt'), 'utf8');
+    assert.match(licenses, /^swagger-ui\n\n.*SmartBear/m);
+  });
+
+  test('bring no package with an install script or telemetry', async () => {
+    const lockfile = await readFile(join(app, 'package-lock.json'), 'utf8');
+    assert.deepEqual(findLockfileProblems(JSON.parse(lockfile), {}), []);
   });
 
   test('run a server that accepts an upload of the installed client and shows the picture', async () => {
