@@ -3602,7 +3602,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00. */
+                /**
+                 * @description The API version: vYYYY.MM.BB, dev or latest. Supported: v2024.01.00, v2025.01.00, v2025.04.00, v2025.07.00, v2026.01.00, v2026.04.00, v2026.07.00, v2026.10.00. Default: v2024.01.00.
+                 * @example v2026.10.00
+                 */
                 "x-moov-version"?: string;
             };
             path?: never;

@@ -82,7 +82,7 @@ export function addProductCommands(program: Command, context: CommandContext): v
       context.stdout(
         options.json
           ? formatJSON(categories)
-          : formatTable(categories, CATEGORY_COLUMNS, 'There are no product categories.'),
+          : await formatTable(context, categories, CATEGORY_COLUMNS, 'There are no product categories.'),
       );
     },
   );

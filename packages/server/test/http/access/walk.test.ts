@@ -70,7 +70,6 @@ const TABLE: Readonly<Record<string, Row>> = {
   'GET /docs/api/swagger-ui-bundle.js': { ok: 200 },
   'GET /images/:publicID': { ok: 200 },
   'GET /ping': { ok: 200 },
-  'GET /product-categories': { ok: 200 },
   'GET /accounts/:accountID/images': { ok: 200 },
   'POST /accounts/:accountID/images': { ok: 201, body: form(2) },
   'GET /accounts/:accountID/images/:imageID': { ok: 200 },
