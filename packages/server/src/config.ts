@@ -461,9 +461,18 @@ function parseFormats(text: string): readonly OutputFormat[] | Refusal {
   return formats;
 }
 
+/** The variables of the client commands. The server ignores them, and the command line reads them. */
+export const CLIENT_VARIABLES = [
+  'VITRINE_SERVER',
+  'VITRINE_ACCOUNT',
+  'VITRINE_KEY',
+  'VITRINE_SECRET',
+  'VITRINE_PROFILE',
+] as const;
+
 /** A problem for each unknown name with the prefix `VITRINE_`, so that a typo is not ignored silently. */
 function unknownNames(names: readonly string[]): string[] {
-  const validNames = CONFIG_VARIABLES.map(({ name }) => name);
+  const validNames = [...CONFIG_VARIABLES.map(({ name }) => name), ...CLIENT_VARIABLES];
   const unknown = names.filter(
     (name) => name.startsWith('VITRINE_') && !validNames.some((other) => other === name),
   );

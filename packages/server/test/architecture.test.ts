@@ -79,7 +79,7 @@ const RESTRICTED: readonly { what: RegExp; files: RegExp; reason: string }[] = [
   { what: importOf('@aws-sdk/.*'), files: /^blobs\/s3\.ts$/, reason: 'one file per blob backend' },
   { what: importOf('markdown-it'), files: /^catalog\/markdown\.ts$/, reason: 'it is loaded on demand' },
   {
-    what: importOf('commander|cli-progress|open|node:readline'),
+    what: importOf('commander|cli-progress|open|string-width|@bomb\\.sh/tab(?:/.*)?|node:readline'),
     files: /^cli\//,
     reason: 'the command line lives in cli/',
   },

@@ -13,12 +13,14 @@ import { addDoctorCommand } from './admin/doctor.ts';
 import { addKeyCommands } from './admin/keys.ts';
 import { addMaintenanceCommands } from './admin/maintenance.ts';
 import { addVerifyCommand } from './admin/verify.ts';
+import { addDownloadCommand } from './remote/download.ts';
 import { addExportCommand } from './remote/export.ts';
 import { addImageCommands } from './remote/images.ts';
 import { addImportCommand } from './remote/import.ts';
 import { addLoginCommands } from './remote/login.ts';
 import { addProductCommands } from './remote/products.ts';
 import { addUploadCommand } from './remote/upload.ts';
+import { addWhoamiCommands } from './remote/whoami.ts';
 import type { CommandContext } from './terminal/context.ts';
 import { maskPublicIDs, unmaskArguments, unmaskText } from './terminal/dashes.ts';
 import { CommandFailure, EXIT } from './terminal/exit-codes.ts';
@@ -57,7 +59,7 @@ async function run(words: readonly string[], context: CommandContext): Promise<n
     .addHelpText('after', HELP)
     .exitOverride()
     .configureOutput({
-      writeOut: context.stdout,
+      writeOut: (text) => context.stdout(text),
       // The message may repeat a masked argument.
       writeErr: (text) => context.stderr(unmaskText(text)),
       outputError: (text, write) => write(paintError(text)),
@@ -88,11 +90,14 @@ async function run(words: readonly string[], context: CommandContext): Promise<n
   addMaintenanceCommands(program, context);
   addDoctorCommand(program, context);
   addLoginCommands(program, context);
+  addWhoamiCommands(program, context);
   addUploadCommand(program, context);
   addImageCommands(program, context);
+  addDownloadCommand(program, context);
   addProductCommands(program, context);
   addExportCommand(program, context);
   addImportCommand(program, context);
+  await addCompletionCommand(program, words[0]);
   try {
     await program.parseAsync(maskPublicIDs(words, program), { from: 'user' });
     return 0;
@@ -108,6 +113,23 @@ async function run(words: readonly string[], context: CommandContext): Promise<n
     context.stderr(`${error instanceof Interrupted ? message : paintError(message)}\n`);
     return clientError ? exitCodeOfClientError(clientError) : exitCodeOf(error);
   }
+}
+
+/**
+ * Adds `vitrine completion`, and the hidden command `complete` that the shells call. Their package is loaded
+ * only for them.
+ */
+async function addCompletionCommand(program: Command, name: string | undefined): Promise<void> {
+  const completionCommandName = 'completion';
+  if (name === completionCommandName || name === 'complete') {
+    const { default: addCompletion } = await import('@bomb.sh/tab/commander');
+    addCompletion(program, { completionCommandName });
+    return;
+  }
+  program
+    .command(completionCommandName)
+    .description('print the script that completes commands and options in a shell')
+    .argument('<shell>', 'bash, zsh, fish or powershell');
 }
 
 /** Prints the version of this package. */

@@ -5,12 +5,14 @@ import type { Image, RetryConfig, Vitrine } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import { MAX_ORIGINAL_BYTES } from '../../image.ts';
-import type { CommandContext } from '../terminal/context.ts';
+import { parseUUID } from '../../validation/uuid.ts';
+import type { CommandContext, Environment } from '../terminal/context.ts';
 import { configFolder, DEFAULT_PROFILE, type Profile, Profiles } from './profiles.ts';
 
 /** The options of every client command. */
 export interface ClientOptions {
-  readonly profile: string;
+  /** Undefined: the environment selects the account. */
+  readonly profile?: string;
   readonly json?: true;
 }
 
@@ -58,17 +60,117 @@ export function addClientCommand(parent: Command, name: string, description: str
   return parent
     .command(name)
     .description(description)
-    .option('--profile <name>', 'profile of the server and account, made by "vitrine login"', DEFAULT_PROFILE)
+    .option(
+      '--profile <name>',
+      'profile made by "vitrine login" (default: VITRINE_SERVER, _KEY and _SECRET, else VITRINE_PROFILE, else "default")',
+    )
     .option('--json', 'print JSON');
 }
 
-/** Connects with the profile that `--profile` names. @throws AppError `not-found`; `invalid-request`. */
+/**
+ * Connects with the credentials of `--profile`, of the environment or of the default profile.
+ * @throws AppError `not-found`; `invalid-request`; the errors of the client.
+ */
 export async function connectProfile(
-  { profile }: { readonly profile: string },
-  { env }: CommandContext,
-  options?: ConnectOptions,
+  options: { readonly profile?: string },
+  context: CommandContext,
+  connectOptions?: ConnectOptions,
 ): Promise<Connection> {
-  return connect(await new Profiles(configFolder(env)).get(profile), options);
+  return connect((await readCredentials(options, context)).profile, connectOptions);
+}
+
+/** Credentials, and where they come from. */
+export interface Credentials {
+  readonly profile: Profile;
+  /** For messages: `the profile "shop"`, or `the environment`. */
+  readonly source: string;
+}
+
+/**
+ * Reads the credentials. `--profile` comes before the environment, so that a command line says what it does.
+ * @throws AppError `not-found`; `invalid-request`; the errors of the client.
+ */
+export async function readCredentials(
+  { profile: name }: { readonly profile?: string },
+  { env }: Pick<CommandContext, 'env'>,
+): Promise<Credentials> {
+  if (name === undefined) {
+    const profile = await readEnvironment(env);
+    if (profile) return { profile, source: 'the environment' };
+  }
+  const selected = name ?? (env.VITRINE_PROFILE || DEFAULT_PROFILE);
+  const profile = await new Profiles(configFolder(env)).get(selected);
+  return { profile, source: `the profile "${selected}"` };
+}
+
+/** The credentials in the variables. Undefined if none of them is set. */
+async function readEnvironment(env: Environment): Promise<Profile | undefined> {
+  const { VITRINE_SERVER, VITRINE_KEY, VITRINE_SECRET, VITRINE_ACCOUNT } = env;
+  const required = Object.entries({ VITRINE_SERVER, VITRINE_KEY, VITRINE_SECRET });
+  const missing = required.filter(([, value]) => !value).map(([name]) => name);
+  if (missing.length === required.length) return undefined;
+  if (missing.length > 0) {
+    const names = new Intl.ListFormat('en-GB').format(missing);
+    throw new AppError(
+      'invalid-request',
+      `${names} must be set too: set VITRINE_SERVER, VITRINE_KEY and VITRINE_SECRET, or none of them`,
+    );
+  }
+  const server = {
+    serverURL: parseServerURL(VITRINE_SERVER ?? '', 'VITRINE_SERVER'),
+    publicKey: VITRINE_KEY ?? '',
+    secretKey: VITRINE_SECRET ?? '',
+  };
+  if (VITRINE_ACCOUNT) return { ...server, accountID: parseAccountID(VITRINE_ACCOUNT, 'VITRINE_ACCOUNT') };
+  const [account, ...others] = (await findAccounts(server)) ?? [];
+  if (account && others.length === 0) return { ...server, accountID: account.accountID };
+  throw new AppError(
+    'invalid-request',
+    'VITRINE_ACCOUNT must be set, because the key is for several accounts',
+  );
+}
+
+/** The accounts that a key names. Undefined: the key is for all accounts, or the server cannot say. */
+export async function findAccounts(
+  server: Omit<Profile, 'accountID'>,
+): Promise<readonly { readonly accountID: string; readonly displayName: string }[] | undefined> {
+  const { vitrine } = await connect({ ...server, accountID: '' });
+  try {
+    const { result } = await vitrine.keys.me();
+    return result.allAccounts ? undefined : result.accounts;
+  } catch (error) {
+    // Servers without this operation answer 404, or with a page.
+    const { status = 0, name } = error as { status?: number; name?: string };
+    if (status === 404 || name === 'ResponseValidationError') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The URL of a server without a trailing slash.
+ * @param source the option or variable that has the text.
+ * @throws AppError `invalid-request`.
+ */
+export function parseServerURL(text: string, source: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !['http:', 'https:'].includes(url.protocol)) {
+    throw new AppError(
+      'invalid-request',
+      `${source} must be an http or https URL, such as https://images.example.com`,
+    );
+  }
+  if (url.username || url.password) {
+    throw new AppError('invalid-request', `${source} must not contain credentials`);
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+/** The canonical ID of an account. @throws AppError `invalid-request`. */
+export function parseAccountID(text: string, source: string): string {
+  const accountID = parseUUID(text);
+  if (accountID !== undefined) return accountID;
+  const example = '3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb';
+  throw new AppError('invalid-request', `${source} must be a UUID, such as ${example}`);
 }
 
 /** @throws AppError `invalid-request` if the server URL is not valid. */

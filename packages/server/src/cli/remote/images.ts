@@ -5,15 +5,14 @@
 import type { Image, ImageURLOptions } from '@vitrine/client';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import { IMAGE_FORMAT_NAMES, OUTPUT_FORMATS } from '../../image.ts';
-import { FITS, POSITIONS } from '../../imaging/plan.ts';
-import { DEFAULT_SIZE, writeSize } from '../../imaging/size.ts';
+import { IMAGE_FORMAT_NAMES } from '../../image.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { addPagingOptions } from '../terminal/options.ts';
 import { formatJSON, formatRecord } from '../terminal/output.ts';
 import { type Column, formatTable } from '../terminal/table.ts';
 import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
 import { readSinglePicture } from './local-files.ts';
+import { addTransformOptions, readTransform, type TransformOptions } from './transform.ts';
 
 const COLUMNS: readonly Column<Image>[] = [
   ['IMAGE', ({ imageID }) => imageID],
@@ -24,15 +23,6 @@ const COLUMNS: readonly Column<Image>[] = [
 ];
 
 const IMAGE = 'image ID, public ID or public link';
-
-interface TransformOptions extends ClientOptions {
-  readonly size?: string;
-  readonly fit?: string;
-  readonly position?: string;
-  readonly format?: string;
-  readonly quality?: string;
-  readonly dpr?: string;
-}
 
 export function addImageCommands(program: Command, context: CommandContext): void {
   const addCommand = (name: string, description: string) => addClientCommand(program, name, description);
@@ -143,58 +133,12 @@ function otherMetadata({ focalPoint, tags }: Image): Pick<Image, 'focalPoint' | 
   return { ...(focalPoint && { focalPoint }), ...(tags && { tags }) };
 }
 
-const CHOICES: Readonly<Record<'fit' | 'position' | 'format', readonly string[]>> = {
-  fit: FITS,
-  position: POSITIONS,
-  format: OUTPUT_FORMATS,
-};
-
-function addTransformOptions(command: Command): Command {
-  return command
-    .option(
-      '--size <WxH>',
-      `width and height in pixels, such as 800x600; 0 keeps the proportion (default: ${writeSize(DEFAULT_SIZE)})`,
-    )
-    .option(
-      '--fit <cover|contain>',
-      'cover: fill the size and crop; contain: stay within the size (default: cover)',
-    )
-    .option(
-      '--position <where>',
-      `part that cropping keeps: ${CHOICES.position.join(', ')} (default: center)`,
-    )
-    .option(
-      '--format <name>',
-      `format: ${CHOICES.format.join(', ')} (default: the browser and the server choose)`,
-    )
-    .option('--quality <1..100>', 'quality of lossy formats (default: chosen by the server)')
-    .option('--dpr <1..3>', 'device pixel ratio: multiplies the size (default: 1)');
-}
-
 /** @throws AppError `invalid-request` before any request if an option is not valid. */
 async function buildURL(name: string, options: TransformOptions, context: CommandContext): Promise<string> {
-  const { size, fit, position, format, quality, dpr } = options;
-  for (const [option, choices] of Object.entries(CHOICES)) {
-    const value = options[option as keyof typeof CHOICES];
-    if (value !== undefined && !choices.includes(value)) {
-      throw new AppError('invalid-request', `--${option} must be one of ${choices.join(', ')}`);
-    }
-  }
-  const numbers = {
-    ...(quality !== undefined && { quality: Number(quality) }),
-    ...(dpr !== undefined && { dpr: Number(dpr) }),
-  };
-  const { imageURL } = await import('@vitrine/client');
-  const transform = { size, fit, position, format, ...numbers } as ImageURLOptions;
-  try {
-    // Checks the options before the first request.
-    imageURL('/', transform);
-  } catch (error) {
-    // The message begins with the name of the parameter, which is also that of the option.
-    throw new AppError('invalid-request', `--${(error as Error).message}`);
-  }
+  const transform = await readTransform(options);
   const { findImage } = await connectProfile(options, context);
-  return imageURL((await findImage(name)).link, transform);
+  const { imageURL } = await import('@vitrine/client');
+  return imageURL((await findImage(name)).link, transform as ImageURLOptions);
 }
 
 function formatImage({ imageID, publicID, link, altText, createdOn, updatedOn, disabledOn }: Image): string {

@@ -4,19 +4,18 @@
  */
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import { parseUUID } from '../../validation/uuid.ts';
 import type { CommandContext } from '../terminal/context.ts';
-import { formatJSON, formatRecord } from '../terminal/output.ts';
-import { addSecretOptions, readSecret, type SecretOptions } from '../terminal/secret-prompt.ts';
+import { formatJSON, formatRecord, sanitizeLine } from '../terminal/output.ts';
+import { addSecretOptions, ask, readSecret, type SecretOptions } from '../terminal/secret-prompt.ts';
 import { type Column, formatTable } from '../terminal/table.ts';
-import { connect } from './connection.ts';
+import { connect, findAccounts, parseAccountID, parseServerURL } from './connection.ts';
 import { checkProfileName, configFolder, DEFAULT_PROFILE, type Profile, Profiles } from './profiles.ts';
 
 interface LoginOptions extends SecretOptions {
   readonly profile: string;
-  readonly server: string;
-  readonly account: string;
-  readonly key: string;
+  readonly server?: string;
+  readonly account?: string;
+  readonly key?: string;
   readonly json?: true;
 }
 
@@ -42,13 +41,21 @@ export function addLoginCommands(program: Command, context: CommandContext): voi
     .command('login')
     .description('check the credentials of an account with its server, and save them as a profile')
     .option('--profile <name>', 'name of the profile', DEFAULT_PROFILE)
-    .requiredOption('--server <url>', 'URL of the server, such as https://images.example.com')
-    .requiredOption('--account <uuid>', 'ID of the account')
-    .requiredOption('--key <public key>', 'public key')
-    .option('--json', 'print JSON');
+    .option('--server <url>', 'URL of the server, such as https://images.example.com')
+    .option('--account <uuid>', 'ID of the account (default: the account of the key)')
+    .option('--key <public key>', 'public key')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nOn a terminal, the command asks for everything that is missing.');
   addSecretOptions(login).action(async (options: LoginOptions) => {
     const name = checkProfileName(options.profile);
-    const profile = await readProfile(options, context);
+    const { server = await askFor('Server URL', '--server', context) } = options;
+    const serverURL = parseServerURL(server, '--server');
+    const { key = await askFor('Public key', '--key', context) } = options;
+    const publicKey = parsePublicKey(key);
+    const givenID = options.account === undefined ? undefined : parseAccountID(options.account, '--account');
+    const keyPair = { serverURL, publicKey, secretKey: await readSecret(options, context) };
+    const accountID = givenID ?? (await chooseAccount(keyPair, context));
+    const profile = { ...keyPair, accountID };
     await checkAccess(profile);
     await openProfiles().save(name, profile);
     const output = profileJSON(name, profile);
@@ -85,25 +92,46 @@ export async function readProfile(
   { server, account, key, ...secret }: SecretOptions & { server: string; account: string; key: string },
   context: CommandContext,
 ): Promise<Profile> {
-  const accountID = parseUUID(account);
-  if (accountID === undefined)
-    throw new AppError(
-      'invalid-request',
-      '--account must be a UUID, such as 3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb',
-    );
-  if (key.includes(':')) throw new AppError('invalid-request', '--key must be a public key without a colon');
-  const url = URL.canParse(server) ? new URL(server) : undefined;
-  if (!url || !['http:', 'https:'].includes(url.protocol)) {
-    throw new AppError(
-      'invalid-request',
-      '--server must be an http or https URL, such as https://images.example.com',
-    );
+  const accountID = parseAccountID(account, '--account');
+  const serverURL = parseServerURL(server, '--server');
+  return {
+    serverURL,
+    accountID,
+    publicKey: parsePublicKey(key),
+    secretKey: await readSecret(secret, context),
+  };
+}
+
+/** @throws AppError `invalid-request`. */
+function parsePublicKey(text: string): string {
+  const key = text.trim();
+  if (key !== '' && !key.includes(':')) return key;
+  throw new AppError('invalid-request', '--key must be a public key without a colon');
+}
+
+/** Asks on a terminal. @throws AppError `invalid-request` with the option, elsewhere. */
+async function askFor(label: string, option: string, context: CommandContext): Promise<string> {
+  if (context.stdin.isTTY) return ask(label, context);
+  throw new AppError('invalid-request', `${option} is required without a terminal`);
+}
+
+/**
+ * The account of a key. If the key has several, or all, the user chooses one on a terminal.
+ * @throws AppError `invalid-request` without a choice; the errors of the client.
+ */
+async function chooseAccount(keyPair: Omit<Profile, 'accountID'>, context: CommandContext): Promise<string> {
+  const accounts = await findAccounts(keyPair);
+  const [first, ...others] = accounts ?? [];
+  if (first && others.length === 0) return first.accountID;
+  if (!context.stdin.isTTY || !accounts) {
+    return parseAccountID(await askFor('Account ID', '--account', context), '--account');
   }
-  if (url.username || url.password) {
-    throw new AppError('invalid-request', '--server must not contain credentials');
-  }
-  const serverURL = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
-  return { serverURL, accountID, publicKey: key, secretKey: await readSecret(secret, context) };
+  accounts.forEach(({ accountID, displayName }, index) => {
+    context.terminal.write(`${index + 1}  ${accountID}  ${sanitizeLine(displayName)}\n`);
+  });
+  const answer = await ask(`Account, 1 to ${accounts.length}`, context);
+  const account = accounts[Number(answer) - 1];
+  return account?.accountID ?? parseAccountID(answer, 'the account');
 }
 
 /**

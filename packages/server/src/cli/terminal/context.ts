@@ -8,7 +8,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface CommandContext {
   readonly env: Environment;
   /** Writes the results of a command to standard output. */
-  readonly stdout: (text: string) => void;
+  readonly stdout: (text: string | Uint8Array) => void;
   /** Writes error messages to standard error. */
   readonly stderr: (text: string) => void;
   /** Standard input: secrets, and files named `-`. */

@@ -1,6 +1,6 @@
 /**
- * Reads a secret key: from a prompt without echo, standard input, a named variable or the command line. No
- * secret is printed.
+ * Asks for texts, and reads a secret key: from a prompt without echo, standard input, a named variable or the
+ * command line. No secret is printed.
  */
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
@@ -52,6 +52,24 @@ export async function readSecret(
   } finally {
     lines.close();
     terminal.write('\n');
+  }
+}
+
+/**
+ * Asks for a text on a terminal, with echo.
+ * @throws AppError `invalid-request` if the user ends the input.
+ */
+export async function ask(label: string, { stdin, terminal }: CommandContext): Promise<string> {
+  const lines = createInterface({ input: stdin, output: terminal, terminal: true });
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      const onEnd = () => reject(new AppError('invalid-request', `${label}: there is no answer`));
+      lines.question(`${label}: `, (answer) => resolve(answer.trim()));
+      lines.once('SIGINT', onEnd);
+      lines.once('close', onEnd);
+    });
+  } finally {
+    lines.close();
   }
 }
 

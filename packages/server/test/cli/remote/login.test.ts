@@ -64,6 +64,40 @@ describe('vitrine login', () => {
     assert.ok((await readFile(file(), 'utf8')).includes(KEY.secretKey));
   });
 
+  test('asks for everything that is missing on a terminal', { skip: terminalSkipReason() }, async () => {
+    const accounts = [await createAccount(server), await createAccount(server)];
+    const { body: key } = await server.send('POST', '/keys', { name: 'Two', accounts });
+    const answers = [
+      ['Server URL: ', `${server.url}/\r`],
+      ['Public key: ', `${key.publicKey}\r`],
+      ['Secret key: ', `${key.secretKey}\r`],
+      ['Account, 1 to 2: ', '2\r'],
+    ];
+    const { code, out } = await user.runOnTerminal(['login'], {}, (shown, type) => {
+      const [question = '', answer = ''] = answers[0] ?? [];
+      if (answers.length === 0 || !shown.includes(question)) return;
+      answers.shift();
+      type(answer);
+    });
+    assert.equal(code, 0, out);
+    assert.equal(out.includes(key.secretKey), false);
+    const [profile] = await user.json<{ accountID: string; serverURL: string }[]>(['profiles']);
+    // The newest account is first.
+    assert.deepEqual([profile?.accountID, profile?.serverURL], [accounts[0], server.url]);
+    assert.equal(await modeOf(file()), 0o600);
+  });
+
+  test('takes the account of a key with one account', async () => {
+    const account = await createAccount(server);
+    const { body: key } = await server.send('POST', `/accounts/${account}/keys`, { name: 'One' });
+    const line = ['login', '--server', server.url, '--key', key.publicKey];
+    const { code, err } = await user.run(line, { input: key.secretKey });
+    assert.equal(code, 0, err);
+    assert.equal((await user.json<{ accountID: string }[]>(['profiles']))[0]?.accountID, account);
+    const all = await user.run([...line.slice(0, 3), '--key', KEY.publicKey], { input: KEY.secretKey });
+    assert.deepEqual([all.code, all.err], [2, '--account is required without a terminal\n']);
+  });
+
   test('saves no profile that the server rejects, and does not print the secret', async () => {
     const wrongSecret = await user.run(words(), { input: 'not-the-secret\n' });
     assert.equal(wrongSecret.code, 4);
@@ -124,7 +158,8 @@ describe('vitrine login', () => {
 
   test('rejects wrong arguments and a damaged profile file with the reason', async () => {
     const cases: [RegExp, string[]][] = [
-      [/required option '--server/, ['login']],
+      [/^--server is required without a terminal/, ['login']],
+      [/^--key is required without a terminal/, ['login', '--server', server.url]],
       [/^--account must be a UUID/, ['login', '--server', server.url, '--account', 'x', '--key', 'x']],
       [/http or https URL/, ['login', '--server', 'ftp://x', '--account', ACCOUNT, '--key', 'x']],
       [

@@ -13,7 +13,7 @@ async function runItems(options: ProgressOptions, items: number, amount = 0): Pr
   const lines: string[] = [];
   const context: CommandContext = {
     env: {},
-    stdout: (text) => lines.push(text),
+    stdout: (text) => lines.push(String(text)),
     stderr: assert.fail,
     stdin: process.stdin,
     terminal: Object.assign(new PassThrough(), { isTTY: false }) as unknown as NodeJS.WriteStream,
