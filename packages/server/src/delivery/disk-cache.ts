@@ -162,27 +162,23 @@ export class DiskCache implements RenditionTier {
 
   async #load(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await this.#removeTemporaryFiles();
     const files: { key: RenditionKey; size: number; usedAt: number }[] = [];
-    const folders: string[] = [];
-    for (const entry of await readdir(this.#folder, { recursive: true, withFileTypes: true })) {
-      if (this.#isClosed) return;
-      if (entry.isDirectory()) folders.push(entry.name);
-      if (!entry.isFile() || entry.name.startsWith(this.#id)) continue;
-      const path = join(entry.parentPath, entry.name);
-      if (entry.name.endsWith(TEMPORARY)) {
-        await rm(path, { force: true });
-        continue;
+    // Reads folder by folder, because any of them may be removed meanwhile.
+    for (const group of await listFolders(this.#folder)) {
+      const digests = await listFolders(join(this.#folder, group));
+      if (digests.length === 0) await this.#removeIfEmpty(group);
+      for (const digest of digests) {
+        if (this.#isClosed) return;
+        const plans = await readdir(join(this.#folder, group, digest)).catch(() => []);
+        if (plans.length === 0) await this.#removeIfEmpty(digest);
+        for (const plan of plans) {
+          const key = renditionKey(digest, plan);
+          const stats = await stat(this.#path(key)).catch(ignore);
+          if (!stats?.isFile()) continue;
+          files.push({ key, size: Math.max(0, stats.size - HEADER_BYTES), usedAt: stats.mtimeMs });
+        }
       }
-      const stats = await stat(path).catch(ignore);
-      // The file may have been evicted since the folder was read.
-      if (!stats) continue;
-      const { size, mtimeMs } = stats;
-      const digest = entry.parentPath.slice(-64);
-      files.push({
-        key: renditionKey(digest, entry.name),
-        size: Math.max(0, size - HEADER_BYTES),
-        usedAt: mtimeMs,
-      });
     }
     files.sort((one, other) => one.usedAt - other.usedAt);
     for (const { key, size } of files) {
@@ -192,17 +188,18 @@ export class DiskCache implements RenditionTier {
       if (!this.#index.has(key)) void this.#track(key.digest, this.#removeFile(key).catch(ignore));
     }
     await this.#waitForPending();
-    await this.#removeLeftOverFolders(folders, new Set(files.map(({ key }) => key.digest)));
   }
 
-  /** Removes the folders that an earlier process left empty. */
-  async #removeLeftOverFolders(folders: readonly string[], used: ReadonlySet<Digest>): Promise<void> {
-    const usedGroups = new Set([...used].map((digest) => digest.slice(0, 2)));
-    for (const name of folders) {
-      if (used.has(name) || usedGroups.has(name)) continue;
-      // The name of a group serves as well: it has no folder of its own name.
-      await this.#change(name, async () => undefined).catch(ignore);
+  async #removeTemporaryFiles(): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      if (!name.endsWith(TEMPORARY) || name.startsWith(this.#id)) continue;
+      await rm(join(this.#folder, name), { force: true });
     }
+  }
+
+  /** Removes a folder that an earlier process left empty: of an original, or a group of them. */
+  async #removeIfEmpty(name: string): Promise<void> {
+    await this.#change(name, async () => undefined).catch(ignore);
   }
 
   #track(digest: Digest, work: Promise<void>): Promise<void> {

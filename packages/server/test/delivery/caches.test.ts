@@ -246,6 +246,20 @@ describe('renditions on disk', () => {
     assert.ok(await second.get(key(1)));
   });
 
+  test('are all found at the start, also while other folders are removed', async () => {
+    const first = await openLoaded(folder, 10_000 * KB);
+    for (let number = 0; number < 300; number++)
+      await first.put(renditionKey(spread(number), 'a'), bytes(10));
+    await first.close();
+    const second = DiskCache.open(folder, 10_000 * KB);
+    for (let number = 1; number < 300; number += 2) {
+      await rm(join(folder, spread(number).slice(0, 2), spread(number)), { recursive: true, force: true });
+    }
+    await second.whenSettled();
+    for (let number = 0; number < 300; number += 2)
+      assert.ok(await second.get(renditionKey(spread(number), 'a')), `${number}`);
+  });
+
   test('are not lost when a write meets the removal of the last file in its folder', async () => {
     // Each file takes a third of the cache, so that each write evicts a file of the same folders.
     const size = 60 * KB;
