@@ -281,6 +281,12 @@ describe('a profile', () => {
     const linear = files.powerProfile('GRAY', 1);
     const webp = await orange().webp({ lossless: true }).toBuffer();
     await assertColour(files.withJpegProfile(await jpegOf(grey()), linear), [188, 188, 188], 'grey JPEG');
+    const dark = pictures.flat(...size, '#030303').toColourspace('b-w');
+    await assertColour(files.withJpegProfile(await jpegOf(dark), linear), [28, 28, 28], 'dark grey JPEG');
+    for (const depth of [8, 16] as const) {
+      const png = files.flatPng({ kind: 'grey', depth, pixel: [3 / 255], chunks: [files.iCCP(linear)] });
+      await assertColour(png, [28, 28, 28], `dark grey PNG of ${depth} bits`);
+    }
     await assertColour(files.withJpegProfile(await jpegOf(orange()), linear), UNCHANGED, 'JPEG', {
       tolerance: 2,
     });

@@ -26,7 +26,8 @@ const M_APP2 = 0xe2;
 const M_APP14 = 0xee;
 
 /**
- * Huffman tables, quantisation tables and restart intervals. Not the number of lines (DNL): libjpeg skips it.
+ * Huffman tables, quantisation tables and restart intervals. Not the number of lines (DNL): libjpeg skips
+ * it.
  */
 const TABLES: ReadonlySet<number> = new Set([0xc4, 0xdb, 0xdd]);
 
@@ -57,7 +58,7 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   let exif: Buffer | undefined;
   const profileParts: Buffer[] = [];
   let hasJfif = false;
-  let hasAdobe = false;
+  let adobeTransform: number | undefined;
   let isBuffered = false;
   let segments = 0;
   let scans = 0;
@@ -91,8 +92,9 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       scans += 1;
       if (scans > MAX_SCANS) throw new Refusal(`the file has more than ${MAX_SCANS} JPEG scans`);
       if (frame.progressive || body[0] !== frame.components) isBuffered = true;
-      end = endOfScan(file, end);
-      parts.push(file.subarray(start, end));
+      const data = end;
+      end = endOfScan(file, data);
+      parts.push(scanHeader(file.subarray(start, data), frame), file.subarray(data, end));
     } else if (TABLES.has(marker)) {
       parts.push(file.subarray(start, end));
     } else if (marker === M_APP0 && !hasJfif && isJfif(body)) {
@@ -103,9 +105,9 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       exif ??= body.subarray(6);
     } else if (marker === M_APP2 && scans === 0 && body.subarray(0, 12).equals(PROFILE_NAME)) {
       profileParts.push(body.subarray(12));
-    } else if (marker === M_APP14 && !hasAdobe && body.toString('latin1', 0, 5) === 'Adobe') {
-      hasAdobe = true;
-      parts.push(file.subarray(start, end));
+    } else if (marker === M_APP14 && scans === 0 && isAdobe(body)) {
+      // libjpeg lets the last one before the pixels count.
+      adobeTransform = body.readUInt8(11);
     }
     at = end;
   }
@@ -115,6 +117,7 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
   if (usable !== undefined) parts.splice(hasJfif ? 2 : 1, 0, ...profileSegments(usable));
   const orientation = exif === undefined ? 1 : readOrientation(exif);
   if (orientation !== 1) parts.splice(hasJfif ? 2 : 1, 0, exifSegment(orientation));
+  if (adobeTransform !== undefined) parts.splice(1, 0, adobeSegment(adobeTransform, frame.components));
   if (hasEnd) parts.push(EOI);
 
   const { width, height, components } = frame;
@@ -128,9 +131,68 @@ export function walkJpeg(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       orientation,
       alpha: false,
       cmyk: components === 4,
-      ownColour: false,
+      ownColour: components === 1 && usable !== undefined,
     },
   };
+}
+
+/**
+ * Copies of the file without padding between the data of a scan and the next marker, also a restart marker.
+ * No copy if there is no padding. libjpeg warns of padding as it warns of damage. Of the copies it warns
+ * only if data is missing, so padding cannot hide damage.
+ *
+ * The last byte of the data itself may look like padding. So the first copy keeps single bytes.
+ * @param file that passed the header walk
+ */
+export function* withoutPadding(file: Buffer): Generator<Buffer> {
+  const given: Buffer[] = [];
+  for (const findEnd of [endOfData(2, 0), endOfData(1, 0), endOfData(0, 2), endOfData(0, 1)]) {
+    const copy = trimScans(file, findEnd);
+    if (copy === undefined || given.some((other) => other.equals(copy))) continue;
+    given.push(copy);
+    yield copy;
+  }
+}
+
+type FindEnd = (file: Buffer, start: number, end: number) => number;
+
+/** Finds the end of data before at least this number of zeros, or of bytes of ones. 0: not looked for. */
+function endOfData(minZeros: number, minOnes: number): FindEnd {
+  return (file, start, end) => {
+    let at = end;
+    if (minZeros > 0) {
+      while (at > start && file[at - 1] === 0 && file[at - 2] !== 0xff) at -= 1;
+      return end - at >= minZeros ? at : end;
+    }
+    // A byte of ones is written as 0xff and 0.
+    while (at - 2 >= start && file[at - 1] === 0 && file[at - 2] === 0xff) at -= 2;
+    return end - at >= 2 * minOnes ? at : end;
+  };
+}
+
+function trimScans(file: Buffer, findEnd: FindEnd): Buffer | undefined {
+  const parts: Buffer[] = [];
+  let copied = 0;
+  let dataStart: number | undefined;
+  for (let at = SOI.length; ; ) {
+    const next = file.indexOf(0xff, at);
+    const marker = next < 0 ? undefined : file[next + 1];
+    if (marker === undefined) break;
+    if (marker === 0x00 || marker === 0xff) {
+      at = next + (marker === 0x00 ? 2 : 1);
+      continue;
+    }
+    const end = dataStart === undefined ? next : findEnd(file, dataStart, next);
+    if (end < next) {
+      parts.push(file.subarray(copied, end));
+      copied = next;
+    }
+    const isRestart = marker >= 0xd0 && marker <= 0xd7;
+    const hasLength = !isRestart && marker !== M_EOI && marker !== 0x01 && next + 4 <= file.length;
+    at = next + 2 + (hasLength ? file.readUInt16BE(next + 2) : 0);
+    dataStart = isRestart || marker === M_SOS ? at : undefined;
+  }
+  return copied === 0 ? undefined : Buffer.concat([...parts, file.subarray(copied)]);
 }
 
 /** The next marker at or after `at`. Skips fill bytes and bytes outside of segments. */
@@ -201,6 +263,30 @@ function readFrame(marker: number, body: Buffer): Frame {
     progressive: marker === 0xc2,
     coefficientBytes: components === 1 ? 2 : (2 * sum) / (widest * tallest),
   };
+}
+
+/**
+ * The header of a scan. In a frame that is not progressive, a scan has all coefficients in full precision.
+ * Some cameras write zeros for these limits: libjpeg warns, and decodes the same pixels.
+ */
+function scanHeader(segment: Buffer, { progressive }: Frame): Buffer {
+  if (progressive || segment.length < 5) return segment;
+  const limits = 5 + 2 * segment.readUInt8(4);
+  if (segment.length !== limits + 3) return segment;
+  const header = Buffer.from(segment);
+  header.set([0, 63, 0], limits);
+  return header;
+}
+
+/** libjpeg ignores a shorter segment. */
+function isAdobe(body: Buffer): boolean {
+  return body.length >= 12 && body.toString('latin1', 0, 5) === 'Adobe';
+}
+
+/** The segment that says whether colours are YCbCr. libjpeg reads unknown codes as if they were. */
+function adobeSegment(transform: number, components: number): Buffer {
+  const known = transform === 0 ? 0 : components === 4 ? 2 : 1;
+  return Buffer.from([0xff, M_APP14, 0, 14, ...Buffer.from('Adobe'), 0, 100, 0, 0, 0, 0, known]);
 }
 
 /** libjpeg ignores a shorter segment. */

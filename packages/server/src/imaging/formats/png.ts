@@ -65,16 +65,17 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       case 'IHDR':
         throw new Refusal('the file has more than one PNG header');
       case 'IDAT':
+        chunks.push(hasRows ? whole : withFullWindow(whole));
         hasRows = true;
-        chunks.push(whole);
         break;
       case 'PLTE':
         if (hasRows || hasPalette) break;
         hasPalette = true;
-        chunks.push(whole);
+        chunks.push(wholeColours(whole));
         break;
       case 'tRNS':
-        if (hasRows || hasTransparency) break;
+        // Browsers show such a picture without its transparency.
+        if (hasRows || hasTransparency || !isIntact(whole)) break;
         hasTransparency = true;
         chunks.push(whole);
         break;
@@ -112,6 +113,27 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
       ownColour: profile !== undefined && (header.depth === 16 || isGrey(header)),
     },
   };
+}
+
+/**
+ * The first chunk of rows, with the largest window of zlib in its header. Some encoders write one that is too
+ * small: libpng refuses it, and browsers show the picture.
+ */
+function withFullWindow(whole: Buffer): Buffer {
+  const body = whole.subarray(8, -4);
+  const method = body[0] ?? 0;
+  if (body.length < 2 || (method & 15) !== 8 || method >= 0x78 || !isIntact(whole)) return whole;
+  const larger = Buffer.from(body);
+  // The largest window, with the check bits that belong to it.
+  larger.writeUInt16BE(0x7801, 0);
+  return pngChunk('IDAT', larger);
+}
+
+/** The palette without the rest of a colour at its end. libpng refuses such a rest. */
+function wholeColours(whole: Buffer): Buffer {
+  const body = whole.subarray(8, -4);
+  const rest = body.length % 3;
+  return rest === 0 || !isIntact(whole) ? whole : pngChunk('PLTE', body.subarray(0, body.length - rest));
 }
 
 function readHeader(body: Buffer): Header {

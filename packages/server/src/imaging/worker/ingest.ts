@@ -11,12 +11,16 @@ import type { IngestResult, Inspection } from '../processor.ts';
 import type { Size } from '../size.ts';
 import { analyse, analyseRoughly } from './analysis.ts';
 import { convertColour } from './colour.ts';
-import { openPicture, readPicture, runPipeline } from './picture.ts';
+import {
+  checkPixels,
+  openForCheck,
+  openPicture,
+  readPicture,
+  runPipeline,
+  withoutWarnings,
+} from './picture.ts';
 import { openPixels, type Pixels, readPixels, scale } from './pixels.ts';
 import { render, shownSize } from './render.ts';
-
-/** Side in pixels of the thumbnail to which a full decode is scaled when only its errors matter. */
-const CHECK_SIDE = 16;
 
 /**
  * A picture whose check took more milliseconds is accepted without a ladder: it is not decoded a second time.
@@ -36,9 +40,10 @@ const NO_LADDER: Ladder = { rungs: [], renditions: [] };
  * @throws Refusal if the picture is not accepted; the error of the file system.
  */
 export async function ingest(path: string): Promise<IngestResult> {
-  const picture = await readPicture(path);
-  const { facts } = picture;
-  return facts.alpha || facts.frames > 1 ? ingestInTwoDecodes(picture) : ingestInOneDecode(picture);
+  return withoutWarnings(await readPicture(path), (picture) => {
+    const { facts } = picture;
+    return facts.alpha || facts.frames > 1 ? ingestInTwoDecodes(picture) : ingestInOneDecode(picture);
+  });
 }
 
 /** For an opaque still picture: one decode checks the pixels and makes the ladder. */
@@ -106,6 +111,7 @@ async function acceptWithoutLadder(
 /**
  * Makes one rung of an original, with the same bytes as in its ladder. Undefined for a picture that has no
  * ladder.
+ * @throws Refusal if a pixel does not decode.
  */
 export async function makeRung(
   picture: CheckedPicture,
@@ -121,7 +127,8 @@ export async function makeRung(
     }
     return await encodeRung(pixels, wanted);
   } catch {
-    // Its ladder fails in the same way at each attempt.
+    // As at ingest: pixels that do not decode are refused, and colours that cannot be converted are not.
+    await checkPixels(picture);
     return undefined;
   }
 }
@@ -253,26 +260,6 @@ function inspectionOf({ format, facts }: CheckedPicture, transparent: boolean): 
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/**
- * For a decode that looks for errors and transparency. It does not convert colours, which would cost more.
- */
-function openForCheck(picture: CheckedPicture): Sharp {
-  const image = openPicture(picture, { animated: picture.facts.frames > 1, ignoreIcc: true });
-  return picture.facts.cmyk ? image.pipelineColourspace('cmyk').toColourspace('cmyk') : image;
-}
-
-/**
- * Decodes every pixel of every frame.
- * @throws Refusal if a pixel does not decode.
- */
-async function checkPixels(picture: CheckedPicture): Promise<void> {
-  const { width, height, frames } = picture.facts;
-  const image = openForCheck(picture);
-  // Without the extract libjpeg would decode only a fraction of the pixels and miss errors in the others.
-  if (frames === 1) image.extract({ left: 0, top: 0, width, height });
-  await runPipeline(picture, image.resize(CHECK_SIDE, CHECK_SIDE, { fit: 'fill' }).raw());
 }
 
 /**

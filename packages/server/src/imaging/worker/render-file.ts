@@ -7,7 +7,7 @@ import { rungFor } from '../ladder.ts';
 import type { Rendition } from '../processor.ts';
 import { makeRung } from './ingest.ts';
 import type { Task } from './messages.ts';
-import { readPicture } from './picture.ts';
+import { readPicture, withoutWarnings } from './picture.ts';
 import { render } from './render.ts';
 
 /** @throws Refusal if the picture is the cause; the error of the file system. */
@@ -16,9 +16,10 @@ export async function renderFile({
   plan,
   original,
 }: Extract<Task, { kind: 'render' }>): Promise<Rendition> {
-  const picture = await readPicture(path);
-  const rung = original && rungFor(plan, original);
-  // The rung is missing, so it is made here and not stored. A picture without a ladder has none.
-  const bytes = rung && (await makeRung(picture, original, rung));
-  return render(bytes ? walkPicture(bytes) : picture, plan);
+  return withoutWarnings(await readPicture(path), async (picture) => {
+    const rung = original && rungFor(plan, original);
+    // The rung is missing, so it is made here and not stored. A picture without a ladder has none.
+    const bytes = rung && (await makeRung(picture, original, rung));
+    return render(bytes ? walkPicture(bytes) : picture, plan);
+  });
 }
