@@ -159,6 +159,31 @@ function walkFrame(
   return { body: Buffer.concat(output), alpha: read.alpha || alpha !== undefined || !covers };
 }
 
+/**
+ * The file with the alpha flag in its header if a part of the canvas is transparent. The encoder sets it only
+ * if a frame itself has alpha. Viewers that trust the flag would show the uncovered canvas opaque.
+ * @param file animation that libwebp wrote
+ */
+export function withAlphaFlag(file: Buffer): Buffer {
+  const [header, ...chunks] = readChunks(file.subarray(12));
+  if (header?.type !== 'VP8X' || header.body.length < 10) return file;
+  const flags = header.body.readUInt8(0);
+  if ((flags & FLAG_ALPHA) !== 0 || (flags & FLAG_ANIMATION) === 0) return file;
+  const width = 1 + header.body.readUIntLE(4, 3);
+  const height = 1 + header.body.readUIntLE(7, 3);
+  const frames = chunks.filter(({ type, body }) => type === 'ANMF' && body.length >= FRAME_HEADER);
+  const shows = frames.some(({ body }, i) => {
+    const covers = 1 + body.readUIntLE(6, 3) === width && 1 + body.readUIntLE(9, 3) === height;
+    // The canvas is transparent before the first frame, and where a frame is cleared after its time.
+    const before = frames[i - 1];
+    return !covers && (before === undefined || (before.body.readUInt8(15) & 1) !== 0);
+  });
+  if (!shows) return file;
+  const marked = Buffer.from(file);
+  marked.writeUInt8(flags | FLAG_ALPHA, 12 + CHUNK_HEADER);
+  return marked;
+}
+
 function checkStill(width: number, height: number): void {
   checkSize(width, height, 1);
   checkBudget(width * height * STILL_BYTES, 'a WebP of that size');

@@ -5,7 +5,7 @@
 import type { OutputInfo, Sharp } from 'sharp';
 import type { CheckedPicture, PictureFacts } from '../formats/limits.ts';
 import { withoutDensity } from '../formats/png-chunk.ts';
-import { isLosslessWebp } from '../formats/webp.ts';
+import { isLosslessWebp, withAlphaFlag } from '../formats/webp.ts';
 import type { Plan } from '../plan.ts';
 import type { Rendition } from '../processor.ts';
 import type { Size } from '../size.ts';
@@ -64,7 +64,9 @@ function checkOutput(plan: Plan, output: Buffer, info: OutputInfo): Rendition {
       `the rendition is ${info.width} x ${height} pixels, but the plan is ${plan.width} x ${plan.height}`,
     );
   }
-  const bytes = plan.format === 'png' ? withoutDensity(output) : output;
+  let bytes = output;
+  if (plan.format === 'png') bytes = withoutDensity(output);
+  if (plan.format === 'webp' && plan.animated) bytes = withAlphaFlag(output);
   return { bytes, format: plan.format, width: plan.width, height: plan.height };
 }
 
