@@ -787,7 +787,7 @@ export interface components {
              */
             visibility?: "public";
         };
-        /** @description An image file and, optionally, its metadata as JSON text. Instead of the metadata part, a form may have a part for each field: altText (or metadata[altText]), and focalPoint[x] with focalPoint[y]. Two different values of one field get 422. */
+        /** @description An image file and, optionally, its metadata as JSON text. Instead of the metadata part, a form may have a part for each field: altText (or metadata[altText]), fileName, visibility. The focal point is focalPoint[x] and focalPoint[y]. Each tag is a part tags[]. Two different values of one field get 422. */
         ImageRequest: {
             /**
              * Format: binary

@@ -123,10 +123,10 @@ function objectsOf(parts: readonly [string, string][]): unknown[] {
   return objects.map((object) => (Object.values(object).every((value) => value === null) ? null : object));
 }
 
-/** The items of a JSON list, or one text. An empty input of a page is no item. */
+/** The items of a JSON list, or one text, which may be `null`. An empty input of a page is no item. */
 function itemsOf(text: string): unknown[] {
+  if (text.trim() === '') return [];
   const value = fromJSON(text);
-  if (value === null) return [];
   return Array.isArray(value) ? value : [text];
 }
 

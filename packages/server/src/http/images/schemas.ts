@@ -157,7 +157,7 @@ export const ImageRequest = Type.Object(
   {
     $id: 'ImageRequest',
     description:
-      'An image file and, optionally, its metadata as JSON text. Instead of the metadata part, a form may have a part for each field: altText (or metadata[altText]), and focalPoint[x] with focalPoint[y]. Two different values of one field get 422.',
+      'An image file and, optionally, its metadata as JSON text. Instead of the metadata part, a form may have a part for each field: altText (or metadata[altText]), fileName, visibility. The focal point is focalPoint[x] and focalPoint[y]. Each tag is a part tags[]. Two different values of one field get 422.',
   },
 );
 

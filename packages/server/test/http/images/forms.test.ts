@@ -227,9 +227,26 @@ describe('metadata in single fields of a form', () => {
       const { tags, fileName } = body as ImageJSON & { tags: string[]; fileName: string };
       assert.deepEqual({ tags, fileName }, { tags: ['blue', 'a, b'], fileName: 'lamp.jpg' });
     }
-    const { status, body } = await upload([['tags', 'x'.repeat(65)]]);
-    assert.equal(status, 422);
-    assert.match(JSON.stringify(body.metadata), /"tags":"[^"]*64/);
+    // As many as an image may have, and texts that are also JSON.
+    const many = Array.from({ length: 48 }, (_, index) => `tag ${index}`);
+    const tags = ['null', '12', ...many];
+    const { status, body } = await upload(tags.map((tag) => ['tags[]', tag] as const));
+    assert.deepEqual([status, (body as ImageJSON & { tags: string[] }).tags], [201, tags]);
+    const refused: [Fields, RegExp][] = [
+      [[['tags', 'x'.repeat(65)]], /"tags":"[^"]*64/],
+      [
+        [
+          ['metadata', '{"tags":["red"]}'],
+          ['tags[]', 'blue'],
+        ],
+        /"tags":"tags has different values/,
+      ],
+    ];
+    for (const [fields, reason] of refused) {
+      const answer = await upload(fields);
+      assert.equal(answer.status, 422);
+      assert.match(JSON.stringify(answer.body.metadata), reason);
+    }
   });
 });
 
