@@ -327,6 +327,7 @@ describe('a server', () => {
     const { publicKey, newSecretKey } = values.fill(PLACEHOLDERS);
     const byKey = { headers: { authorization: basic(publicKey, newSecretKey) } };
     const byStranger = { headers: { authorization: basic(publicKey, 'wrong') } };
+    await call('getMe', byKey);
     await call('createAccessToken', { send: 'ClientCredentials', ...byKey });
     await call('createAccessToken', { send: 'RefreshToken', ...byKey, expect: 'other' });
     await call('createAccessToken', { send: 'RefreshToken', ...byKey, status: 400 });

@@ -127,6 +127,19 @@ export const ACCESS_EXAMPLES: Examples = {
       409: [EndedKey],
     },
   },
+  getMe: {
+    responses: {
+      200: [
+        example('Me', 'A key of one account', {
+          keyID,
+          publicKey: key.publicKey,
+          expiresOn: key.expiresOn,
+          scopes: key.scopes,
+          accounts: [{ accountID, displayName: account.displayName, scopes: key.scopes }],
+        }),
+      ],
+    },
+  },
   revokeAccountKey: { responses: {} },
   createKey: {
     request: [example('NewServerKey', 'A key that reads the images of all accounts', backup)],

@@ -9,10 +9,32 @@ const altText = 'A brass desk lamp on an oak table';
 const focalPoint = { x: 0.42, y: 0.3 };
 const createdOn = '2026-03-02T09:15:27.104Z';
 
-const image = { imageID, publicID, altText, focalPoint, link, createdOn, updatedOn: createdOn };
+const image = {
+  imageID,
+  publicID,
+  altText,
+  focalPoint,
+  fileName: 'lamp.jpg',
+  tags: ['brass', 'desk lamp'],
+  link,
+  width: 1200,
+  height: 900,
+  format: 'jpeg',
+  bytes: 183_462,
+  version: 1,
+  placeholder: 'WCgGDYJ4eHePeHeIeHh4d4iGg0gI',
+  color: '#b08d57',
+  visibility: 'public',
+  createdOn,
+  updatedOn: createdOn,
+};
 const duplicate = `the account already has this image as ${imageID}`;
 
-const Metadata = example('Metadata', 'Alternative text and focal point', { altText, focalPoint });
+const Metadata = example('Metadata', 'Alternative text, focal point and tags', {
+  altText,
+  focalPoint,
+  tags: image.tags,
+});
 const Replacement = example('ReplacementImage', 'Another file, and the metadata stays', {
   image: 'lamp-without-shade.jpg',
 });

@@ -59,6 +59,9 @@ export const PARAMETER_EXAMPLES: Readonly<Record<string, string | number>> = {
   lineItemsID: PLACEHOLDERS.lineItemsID,
   keyID: PLACEHOLDERS.keyID,
   search: 'lamp',
+  tag: 'brass',
+  minWidth: 800,
+  minHeight: 600,
   title: 'lamp',
   category: 'lighting',
   size: '800x600',
@@ -91,7 +94,11 @@ export const SHARED_RESPONSE_EXAMPLES: Readonly<Record<string, readonly Example[
     error('ContentTooLarge', 'A file over the limit', 'image is larger than 16777216 bytes (16 MiB)'),
   ],
   UnsupportedMediaType: [
-    error('UnsupportedMediaType', 'A body of another type', 'Content-Type must be application/json'),
+    error(
+      'UnsupportedMediaType',
+      'A body of another type',
+      'Content-Type must be application/json, but Content-Type is text/plain',
+    ),
   ],
   TooManyRequests: [
     error(
