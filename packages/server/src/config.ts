@@ -1,7 +1,7 @@
 /**
  * The configuration from environment variables. Each variable is one descriptor with its default, its parser
- * and its documentation; `docs/config.md` is generated from the descriptors. The file is long because the list
- * of descriptors has one home.
+ * and its documentation; `docs/config.md` is generated from the descriptors. The file is long because the
+ * list of descriptors has one home.
  */
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
