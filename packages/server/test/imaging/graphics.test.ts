@@ -35,6 +35,20 @@ const LINES = Array.from(
     `<path d="M${(i * 37) % 300} ${(i * 61) % 200}l${(i * 17) % 90} ${(i * 29) % 70}" stroke="#123"/>`,
 ).join('');
 
+/** Panels and many small curves, for which a palette needs more bytes than a lossy encoding. */
+const SCREEN = Array.from({ length: 24 }, (_, i) => {
+  const top = 4 + Math.floor(i / 3) * 24;
+  const left = 4 + (i % 3) * 98;
+  const signs = Array.from({ length: 10 }, (_, sign) => {
+    const start = `${left + 34 + sign * 5.8} ${top + 4 + ((i * 3 + sign * sign) % 11)}`;
+    const bend = (i * 7 + sign * 5) % 9;
+    const colour = `hsl(${(i * 41 + sign * 97) % 360},60%,${40 + ((sign * 13) % 40)}%)`;
+    const stroke = `stroke="${colour}" stroke-width="${0.4 + ((i + sign) % 5) * 0.2}" fill="none"`;
+    return `<path d="M${start}q${bend} ${3 + bend} 5.8 ${bend - 2}" ${stroke}/>`;
+  });
+  return `<rect x="${left}" y="${top}" width="94" height="20" fill="#252932"/><rect x="${left + 3}" y="${top + 3}" width="26" height="14" fill="hsl(${(i * 67) % 360},60%,55%)"/>${signs.join('')}`;
+}).join('');
+
 /** Graphics of every kind that is uploaded, without loss. */
 const GRAPHICS: Readonly<Record<string, () => Promise<Buffer>>> = {
   'a logo': () => draw(600, LOGO).png({ compressionLevel: 9 }).toBuffer(),
@@ -158,6 +172,21 @@ describe('a graphic', { timeout: 300_000 }, () => {
     assert.equal((await sharp(await render(stored, 400, 'jpeg')).metadata()).chromaSubsampling, '4:4:4');
   });
 
+  test('keeps the flat colours of a screen, although a lossy rendition would be lighter', async () => {
+    const stored = await ingest(await draw(1_200, SCREEN, '#1c1f26').png({ compressionLevel: 9 }).toBuffer());
+    assert.equal(stored.original.analysis?.content, 'graphic');
+    for (const width of [420, 400, 380]) {
+      const exact = await rgbPixels(stored, width);
+      const lossy = await exact().webp({ quality: 80, effort: 2, smartSubsample: true }).toBuffer();
+      const rendition = await render(stored, width, 'webp');
+      const ratio = rendition.length / lossy.length;
+      assert.ok(ratio > 1.25 && ratio <= 2.5, `${width}: ${ratio} times the bytes`);
+      const wanted = await exact().removeAlpha().raw().toBuffer();
+      assert.ok((await shareOfFlatOff(wanted, lossy, width)) > 0.05, `${width}: lossy keeps the colours`);
+      assert.equal(await shareOfFlatOff(wanted, rendition, width), 0);
+    }
+  });
+
   test('has other plan keys than a photograph, and plans without an analysis are those of a photograph', async () => {
     const { original } = await ingest(await draw(600, LOGO).png().toBuffer());
     const transform: Transform = { width: 90, height: 60, fit: 'cover', position: 'center', dpr: 1 };
@@ -200,4 +229,23 @@ async function visiblePixels(bytes: Buffer): Promise<Buffer> {
   const pixels = await sharp(bytes).toColourspace('srgb').ensureAlpha().raw().toBuffer();
   for (let at = 0; at < pixels.length; at += 4) if (pixels[at + 3] === 0) pixels.fill(0, at, at + 4);
   return pixels;
+}
+
+/** The share of the flat 8 x 8 blocks whose middle is off by more than one level. RGB values of one width. */
+async function shareOfFlatOff(wanted: Buffer, encoded: Buffer, width: number): Promise<number> {
+  const shown = await sharp(encoded).removeAlpha().raw().toBuffer();
+  const height = wanted.length / 3 / width;
+  let [flat, off] = [0, 0];
+  for (let top = 0; top + 8 <= height; top += 8)
+    for (let left = 0; left + 8 <= width; left += 8) {
+      const at = (x: number, y: number) => ((top + y) * width + left + x) * 3;
+      const colour = wanted.subarray(at(0, 0), at(1, 0));
+      const row = Buffer.concat(Array.from({ length: 8 }, () => colour));
+      const isFlat = [0, 1, 2, 3, 4, 5, 6, 7].every((y) => row.equals(wanted.subarray(at(0, y), at(8, y))));
+      if (!isFlat) continue;
+      flat += 1;
+      const error = colour.map((value, channel) => Math.abs(value - (shown[at(4, 4) + channel] ?? 0)));
+      if (Math.max(...error) > 1) off += 1;
+    }
+  return off / flat;
 }

@@ -54,9 +54,9 @@ export async function encodeGraphic(
 
 /**
  * A lossless rendition may have this many times the bytes of a lossy one. To look as good as a palette, lossy
- * WebP needs 1.5 to 2 times its bytes.
+ * WebP needs 1.5 to 2 times its bytes. `flatColours`: for a palette, if the lossy one changes flat colours.
  */
-const WORTH = { exact: 2, palette: 1.25 } as const;
+const WORTH = { exact: 2, palette: 1.25, flatColours: 2.5 } as const;
 
 /** Lossless WebP needs at least this share of the bytes of the same palette as PNG. */
 const WEBP_TO_PNG = 0.75;
@@ -78,9 +78,11 @@ async function encodeWebp(
   }
   if (quality >= EXACT_QUALITY) return lossy;
   const palette = await reducedPalette(pixels);
-  if (palette === undefined || WEBP_TO_PNG * palette.length > WORTH.palette * lossy.length) return lossy;
+  if (palette === undefined || WEBP_TO_PNG * palette.length > WORTH.flatColours * lossy.length) return lossy;
   const flat = await losslessWebp(sharp(palette));
-  return flat.length <= WORTH.palette * lossy.length ? flat : lossy;
+  if (flat.length <= WORTH.palette * lossy.length) return flat;
+  if (flat.length > WORTH.flatColours * lossy.length) return lossy;
+  return (await keepsFlatColours(lossy, pixels)) ? lossy : flat;
 }
 
 /** @param limit of the bytes, which a lower quality keeps if one step down is enough. */
@@ -180,4 +182,53 @@ async function errorsOf(png: Buffer, { data, channels }: Pixels): Promise<Errors
     if (isFlat && largest > flat) flat = largest;
   }
   return { mean: sum / data.length, flat };
+}
+
+/** Side in pixels of the blocks that count as flat if all of their pixels are equal. */
+const FLAT_BLOCK = 8;
+
+/** `levels`: by which a flat colour may be off. `share`: of the flat blocks, that may be off by more. */
+const FLAT_TOLERANCE = { levels: 1, share: 0.01 } as const;
+
+/**
+ * Whether an encoded picture shows the flat colours of these pixels. It looks at the middle of each flat
+ * block, because near edges every lossy encoder is off. Transparent blocks do not count.
+ */
+async function keepsFlatColours(
+  encoded: Buffer,
+  { data, width, height, channels }: Pixels,
+): Promise<boolean> {
+  const decoded = sharp(encoded).toColourspace('srgb').ensureAlpha();
+  const shown = await decoded.raw({ depth: 'uchar' }).toBuffer();
+  let [flat, off] = [0, 0];
+  for (let top = 0; top + FLAT_BLOCK <= height; top += FLAT_BLOCK) {
+    for (let left = 0; left + FLAT_BLOCK <= width; left += FLAT_BLOCK) {
+      if (!isFlat(data, (top * width + left) * channels, width * channels, channels)) continue;
+      const middle = (top + FLAT_BLOCK / 2) * width + left + FLAT_BLOCK / 2;
+      if (channels % 2 === 0 && data[middle * channels + channels - 1] === 0) continue;
+      flat += 1;
+      for (let channel = 0; channel < 4; channel += 1) {
+        const want = channelOf(data, middle * channels, channels, channel);
+        if (Math.abs(want - (shown[middle * 4 + channel] ?? 0)) <= FLAT_TOLERANCE.levels) continue;
+        off += 1;
+        break;
+      }
+    }
+  }
+  return off <= FLAT_TOLERANCE.share * flat;
+}
+
+function isFlat(data: Uint8Array, start: number, row: number, channels: number): boolean {
+  for (let y = 0; y < FLAT_BLOCK; y += 1) {
+    const line = start + y * row;
+    for (let at = line; at < line + FLAT_BLOCK * channels; at += 1)
+      if (data[at] !== data[start + ((at - line) % channels)]) return false;
+  }
+  return true;
+}
+
+/** Red, green, blue or alpha of a pixel with 1 to 4 channels: grey, grey and alpha, RGB or RGBA. */
+function channelOf(data: Uint8Array, at: number, channels: number, channel: number): number {
+  if (channel === 3) return channels % 2 === 0 ? (data[at + channels - 1] ?? 0) : 255;
+  return data[channels < 3 ? at : at + channel] ?? 0;
 }
