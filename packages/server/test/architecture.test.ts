@@ -36,7 +36,7 @@ const ROOMS = [
 /** The folders of a large room, from the bottom to the top. Folders in one line do not import each other. */
 const FOLDERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   http: [['shared'], ['connection'], ['access', 'delivery', 'system'], ['images'], ['catalog'], ['']],
-  cli: [['terminal'], ['admin', 'remote'], ['']],
+  cli: [['terminal'], ['remote'], ['admin'], ['']],
   imaging: [['formats'], [''], ['worker'], ['pool']],
 };
 

@@ -40,9 +40,11 @@ Exit codes:
   130, 143  interrupted by Ctrl-C or SIGTERM
 
 The commands serve, accounts, keys, audit, verify, gc, backup, restore and doctor work on the local data.
+With --profile or --server, accounts and keys work on a server.
 The VITRINE_ variables select the data: see docs/config.md, docs/accounts.md and docs/operations.md.
 All of them except restore work while a server runs on the same data.
-All other commands are clients of a server, with a profile that "vitrine login" made: see docs/cli.md.`;
+All other commands are clients of a server: with a profile that "vitrine login" made, or with the credentials
+in VITRINE_SERVER, VITRINE_KEY and VITRINE_SECRET. See docs/cli.md.`;
 
 const DASH_HINT =
   'Write -- before arguments that begin with a hyphen, such as: vitrine alt IMAGE -- "-50 %"\n';

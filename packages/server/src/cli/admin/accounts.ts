@@ -3,22 +3,23 @@
  * access/.
  */
 import type { Command } from 'commander';
-import type { Account } from '../../access/account.ts';
 import { readAccountSettings } from '../../access/settings.ts';
-import { accountJSON } from '../../http/access/json.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { withFlagNames } from '../terminal/flags.ts';
-import { addPagingOptions } from '../terminal/options.ts';
+import { addPagingOptions, pageOf } from '../terminal/options.ts';
 import { formatJSON, formatRecord } from '../terminal/output.ts';
 import { type Column, formatTable } from '../terminal/table.ts';
-import { type Access, type Session, withSession } from './session.ts';
+import type { AccountJSON, Administrator } from './administrator.ts';
+import { addPlaceOptions, PLACE_HELP, type PlaceOptions, withAdministrator } from './place.ts';
+import type { Access } from './session.ts';
 
-type AccountJSON = ReturnType<typeof accountJSON>;
+interface Options extends PlaceOptions {
+  readonly json?: true;
+}
 
-interface QuotaOptions {
+interface QuotaOptions extends Options {
   readonly imageQuota?: string;
   readonly byteQuota?: string;
-  readonly json?: true;
 }
 
 const COLUMNS: readonly Column<AccountJSON>[] = [
@@ -42,21 +43,27 @@ const ACCOUNT_FLAGS = {
 const ACCOUNT_ID = 'ID of the account, a UUID';
 
 export function addAccountCommands(program: Command, context: CommandContext): void {
-  const accounts = program.command('accounts').description('create and manage accounts');
+  const accounts = program
+    .command('accounts')
+    .description('create and manage accounts, of local data or of a server')
+    .addHelpText('after', PLACE_HELP);
 
-  /** Runs `work` and prints the account that it returns. */
+  /** Adds a command that prints the account that `work` returns. */
+  const addCommand = (name: string, description: string) =>
+    addPlaceOptions(accounts.command(name).description(description)).option('--json', 'print JSON');
+
   const printAccount = async (
-    options: { json?: true },
-    work: (session: Session) => Promise<Account>,
+    options: Options,
+    work: (administrator: Administrator) => Promise<AccountJSON>,
     access: Access = 'write',
   ) => {
-    const account = accountJSON(await withFlagNames(ACCOUNT_FLAGS, () => withSession(context, access, work)));
+    const account = await withFlagNames(ACCOUNT_FLAGS, () =>
+      withAdministrator(context, options, access, work),
+    );
     context.stdout(options.json ? formatJSON(account) : formatAccount(account));
   };
 
-  accounts
-    .command('create')
-    .description('create an account')
+  addCommand('create', 'create an account')
     .argument('<name>', 'display name, 1 to 200 characters')
     .option('--id <uuid>', 'ID of the account (default: a random UUID)')
     .option('--image-quota <number>', 'maximum number of enabled images (default: VITRINE_IMAGE_QUOTA)')
@@ -64,54 +71,44 @@ export function addAccountCommands(program: Command, context: CommandContext): v
       '--byte-quota <bytes>',
       'maximum size of all originals of enabled images, in bytes (default: VITRINE_BYTE_QUOTA)',
     )
-    .option('--json', 'print JSON')
     .action((displayName: string, options: { id?: string } & QuotaOptions) =>
-      printAccount(options, ({ administration, caller }) => {
+      printAccount(options, (administrator) => {
         const settings = readAccountSettings({
           displayName,
           accountID: options.id,
           ...readQuotas(options),
         });
-        return administration.createAccount(caller, settings);
+        return administrator.createAccount(settings);
       }),
     );
 
-  addPagingOptions(accounts.command('list').description('list accounts, newest first'))
-    .option('--json', 'print JSON')
-    .action(async (options: { skip: number; count: number; json?: true }) => {
-      const page = await withSession(context, 'read', ({ administration, caller }) =>
-        administration.listAccounts(caller, options),
+  addPagingOptions(addCommand('list', 'list accounts, newest first')).action(
+    async (options: Options & { skip: number; count: number }) => {
+      const rows = await withAdministrator(context, options, 'read', (administrator) =>
+        administrator.listAccounts(pageOf(options)),
       );
-      const rows = page.accounts.map(accountJSON);
       context.stdout(
         options.json ? formatJSON(rows) : await formatTable(context, rows, COLUMNS, 'There are no accounts.'),
       );
-    });
+    },
+  );
 
-  accounts
-    .command('show')
-    .description('show an account')
+  addCommand('show', 'show an account')
     .argument('<account>', ACCOUNT_ID)
-    .option('--json', 'print JSON')
-    .action((account: string, options: { json?: true }) =>
-      printAccount(options, ({ administration }) => administration.getAccount(account), 'read'),
+    .action((account: string, options: Options) =>
+      printAccount(options, (administrator) => administrator.getAccount(account), 'read'),
     );
 
-  accounts
-    .command('rename')
-    .description('change the display name of an account')
+  addCommand('rename', 'change the display name of an account')
     .argument('<account>', ACCOUNT_ID)
     .argument('<name>', 'new display name, 1 to 200 characters')
-    .option('--json', 'print JSON')
-    .action((account: string, displayName: string, options: { json?: true }) =>
-      printAccount(options, ({ administration, caller }) =>
-        administration.changeAccount(caller, account, readAccountSettings({ displayName })),
+    .action((account: string, displayName: string, options: Options) =>
+      printAccount(options, (administrator) =>
+        administrator.changeAccount(account, readAccountSettings({ displayName })),
       ),
     );
 
-  accounts
-    .command('limit')
-    .description('set the quotas of an account')
+  addCommand('limit', 'set the quotas of an account')
     .argument('<account>', ACCOUNT_ID)
     .option(
       '--image-quota <number>',
@@ -121,42 +118,32 @@ export function addAccountCommands(program: Command, context: CommandContext): v
       '--byte-quota <bytes>',
       'maximum size of all originals of enabled images, in bytes; "default" means VITRINE_BYTE_QUOTA (default: no change)',
     )
-    .option('--json', 'print JSON')
     .action((account: string, options: QuotaOptions) =>
-      printAccount(options, ({ administration, caller }) => {
+      printAccount(options, (administrator) => {
         const settings = readAccountSettings(readQuotas(options));
-        return administration.changeAccount(caller, account, settings);
+        return administrator.changeAccount(account, settings);
       }),
     );
 
-  accounts
-    .command('policy')
-    .description('set whether the account may disable images that are in use')
+  addCommand('policy', 'set whether the account may disable images that are in use')
     .argument('<account>', ACCOUNT_ID)
     .argument('<policy>', 'allow (the policy of new accounts) or refuse-in-use')
-    .option('--json', 'print JSON')
-    .action((account: string, disablePolicy: string, options: { json?: true }) =>
-      printAccount(options, ({ administration, caller }) =>
-        administration.changeAccount(caller, account, readAccountSettings({ disablePolicy })),
+    .action((account: string, disablePolicy: string, options: Options) =>
+      printAccount(options, (administrator) =>
+        administrator.changeAccount(account, readAccountSettings({ disablePolicy })),
       ),
     );
 
-  accounts
-    .command('suspend')
-    .description('reject the keys and tokens of an account; its public links still work')
+  addCommand('suspend', 'reject the keys and tokens of an account; its public links still work')
     .argument('<account>', ACCOUNT_ID)
-    .option('--json', 'print JSON')
-    .action((account: string, options: { json?: true }) =>
-      printAccount(options, ({ administration, caller }) => administration.suspendAccount(caller, account)),
+    .action((account: string, options: Options) =>
+      printAccount(options, (administrator) => administrator.suspendAccount(account)),
     );
 
-  accounts
-    .command('resume')
-    .description('end the suspension of an account')
+  addCommand('resume', 'end the suspension of an account')
     .argument('<account>', ACCOUNT_ID)
-    .option('--json', 'print JSON')
-    .action((account: string, options: { json?: true }) =>
-      printAccount(options, ({ administration, caller }) => administration.resumeAccount(caller, account)),
+    .action((account: string, options: Options) =>
+      printAccount(options, (administrator) => administrator.resumeAccount(account)),
     );
 }
 

@@ -2,24 +2,24 @@
  * `vitrine keys …`: the arguments of these commands and their output. The rules and limits are in access/.
  */
 import type { Command } from 'commander';
-import { type ApiKey, SCOPES } from '../../access/account.ts';
+import { SCOPES } from '../../access/account.ts';
 import { DEFAULT_OVERLAP, MAX_OVERLAP, readKeySettings } from '../../access/settings.ts';
 import { AppError } from '../../errors.ts';
-import { keyJSON } from '../../http/access/json.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { withFlagNames } from '../terminal/flags.ts';
-import { addPagingOptions, durationOption } from '../terminal/options.ts';
+import { addPagingOptions, durationOption, pageOf } from '../terminal/options.ts';
 import { formatJSON, formatRecord } from '../terminal/output.ts';
 import { type Column, formatTable } from '../terminal/table.ts';
-import { withSession } from './session.ts';
+import type { KeyJSON } from './administrator.ts';
+import { addPlaceOptions, PLACE_HELP, type PlaceOptions, withAdministrator } from './place.ts';
 
-const COLUMNS: readonly Column<ApiKey>[] = [
+const COLUMNS: readonly Column<KeyJSON>[] = [
   ['KEY', ({ keyID }) => keyID],
   ['PUBLIC KEY', ({ publicKey }) => publicKey],
   ['NAME', ({ name }) => name, 'long'],
   ['ACCOUNTS', accountsText],
   ['STATE', stateText, 'long'],
-  ['LAST USED', ({ lastUsedOn }) => lastUsedOn?.toISOString() ?? 'never', 'long'],
+  ['LAST USED', ({ lastUsedOn }) => lastUsedOn ?? 'never', 'long'],
 ];
 
 /** The options of the fields of a key. */
@@ -27,20 +27,26 @@ const KEY_FLAGS = { name: '<name>', accounts: '--account', scopes: '--scopes', e
 
 const KEY = 'ID or public key of the key';
 
-interface CreateOptions {
+interface Options extends PlaceOptions {
+  readonly json?: true;
+}
+
+interface CreateOptions extends Options {
   readonly account?: string[];
   readonly allAccounts?: true;
   readonly scopes?: string;
   readonly expiresOn?: string;
-  readonly json?: true;
 }
 
 export function addKeyCommands(program: Command, context: CommandContext): void {
-  const keys = program.command('keys').description('create and manage API keys');
+  const keys = program
+    .command('keys')
+    .description('create and manage API keys, of local data or of a server')
+    .addHelpText('after', PLACE_HELP);
+  const addCommand = (name: string, description: string) =>
+    addPlaceOptions(keys.command(name).description(description)).option('--json', 'print JSON');
 
-  keys
-    .command('create')
-    .description('create a key and print its secret, which is not shown again')
+  addCommand('create', 'create a key and print its secret, which is not shown again')
     .argument('<name>', 'display name, 1 to 200 characters')
     .option('--account <uuid...>', 'IDs of the accounts that the key has access to')
     .option('--all-accounts', 'give access to all current and future accounts; use it instead of --account')
@@ -49,7 +55,6 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
       `comma-separated scopes: ${SCOPES.join(', ')}; or "all" (default: all except accounts.read and accounts.write)`,
     )
     .option('--expires-on <time>', 'expiry time in RFC 3339, such as 2030-01-31T12:00:00Z (default: never)')
-    .option('--json', 'print JSON')
     .action(async (name: string, options: CreateOptions) => {
       const { account, allAccounts, expiresOn } = options;
       if ((account === undefined) === (allAccounts === undefined)) {
@@ -61,33 +66,26 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
       const settings = await withFlagNames(KEY_FLAGS, () =>
         readKeySettings({ name, accounts, scopes, expiresOn }, new Date()),
       );
-      const { key, secretKey } = await withSession(context, 'write', ({ administration, caller }) =>
-        administration.createKey(caller, settings.accounts ?? 'all', settings),
+      const key = await withAdministrator(context, options, 'write', (administrator) =>
+        administrator.createKey(settings.accounts ?? 'all', settings),
       );
-      const output = options.json
-        ? formatJSON({ ...keyJSON(key), secretKey })
-        : formatRecord({ ...fieldsOf(key), 'secret key': secretKey });
-      context.stdout(output);
+      context.stdout(
+        options.json ? formatJSON(key) : formatRecord({ ...fieldsOf(key), 'secret key': key.secretKey }),
+      );
     });
 
-  addPagingOptions(keys.command('list').description('list keys, newest first, with revoked and expired ones'))
+  addPagingOptions(addCommand('list', 'list keys, newest first, with revoked and expired ones'))
     .option('--account <uuid>', 'list only keys that name this account (default: all keys)')
-    .option('--json', 'print JSON')
-    .action(async (options: { skip: number; count: number; account?: string; json?: true }) => {
-      const page = await withSession(context, 'read', async ({ administration }) => {
-        const { account } = options;
-        const accountID = account && (await administration.getAccount(account)).accountID;
-        return administration.listKeys(accountID, options);
-      });
-      const output = options.json
-        ? formatJSON(page.keys.map(keyJSON))
-        : await formatTable(context, page.keys, COLUMNS, 'There are no keys.');
-      context.stdout(output);
+    .action(async (options: Options & { skip: number; count: number; account?: string }) => {
+      const rows = await withAdministrator(context, options, 'read', (administrator) =>
+        administrator.listKeys(options.account, pageOf(options)),
+      );
+      context.stdout(
+        options.json ? formatJSON(rows) : await formatTable(context, rows, COLUMNS, 'There are no keys.'),
+      );
     });
 
-  keys
-    .command('rotate')
-    .description('give a key a new secret and print it; it is not shown again')
+  addCommand('rotate', 'give a key a new secret and print it; it is not shown again')
     .argument('<key>', KEY)
     .addOption(
       durationOption(
@@ -96,48 +94,44 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
         { defaultValue: DEFAULT_OVERLAP, max: MAX_OVERLAP },
       ),
     )
-    .option('--json', 'print JSON')
-    .action(async (name: string, options: { overlap: number; json?: true }) => {
-      const rotation = await withSession(context, 'write', async ({ administration, caller, findKeyID }) =>
-        administration.rotateKey(caller, undefined, await findKeyID(name), options.overlap),
+    .action(async (name: string, options: Options & { overlap: number }) => {
+      const key = await withAdministrator(context, options, 'write', (administrator) =>
+        administrator.rotateKey(name, options.overlap),
       );
-      const { key, secretKey } = rotation;
-      const overlapUntil = rotation.overlapUntil.toISOString();
-      const output = options.json
-        ? formatJSON({ ...keyJSON(key), secretKey, overlapUntil })
-        : formatRecord({
-            ...fieldsOf(key),
-            'secret key': secretKey,
-            'old secret until': overlapUntil,
-          });
-      context.stdout(output);
+      const { secretKey, overlapUntil } = key;
+      context.stdout(
+        options.json
+          ? formatJSON(key)
+          : formatRecord({
+              ...fieldsOf(key),
+              'secret key': secretKey,
+              'old secret until': overlapUntil,
+            }),
+      );
     });
 
-  keys
-    .command('revoke')
-    .description('end a key and its tokens permanently')
+  addCommand('revoke', 'end a key and its tokens permanently')
     .argument('<key>', KEY)
-    .option('--json', 'print JSON')
-    .action(async (name: string, options: { json?: true }) => {
-      const key = await withSession(context, 'write', async ({ administration, caller, findKeyID }) =>
-        administration.revokeKey(caller, undefined, await findKeyID(name)),
+    .action(async (name: string, options: Options) => {
+      const key = await withAdministrator(context, options, 'write', (administrator) =>
+        administrator.revokeKey(name),
       );
-      context.stdout(options.json ? formatJSON(keyJSON(key)) : formatRecord(fieldsOf(key)));
+      context.stdout(options.json ? formatJSON(key) : formatRecord(fieldsOf(key)));
     });
 }
 
-function accountsText({ accounts }: ApiKey): string {
+function accountsText({ accounts }: KeyJSON): string {
   if (accounts === 'all') return 'all';
   return accounts.length === 1 ? (accounts[0] ?? '') : `${accounts.length} accounts`;
 }
 
-function stateText({ revokedOn, expiresOn }: ApiKey): string {
-  if (revokedOn) return `revoked ${revokedOn.toISOString()}`;
+function stateText({ revokedOn, expiresOn }: KeyJSON): string {
+  if (revokedOn) return `revoked ${revokedOn}`;
   if (!expiresOn) return 'valid';
-  return `${expiresOn <= new Date() ? 'expired' : 'valid until'} ${expiresOn.toISOString()}`;
+  return `${Date.parse(expiresOn) <= Date.now() ? 'expired' : 'valid until'} ${expiresOn}`;
 }
 
-function fieldsOf(key: ApiKey): Record<string, string> {
+function fieldsOf(key: KeyJSON): Record<string, string | undefined> {
   return {
     key: key.keyID,
     name: key.name,

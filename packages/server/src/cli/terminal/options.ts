@@ -10,6 +10,11 @@ export function addPagingOptions(command: Command): Command {
     .option('--count <number>', 'maximum number of entries to show', parseWholeNumber, 200);
 }
 
+/** The page that the paging options select. */
+export function pageOf({ skip, count }: { skip: number; count: number }): { skip: number; count: number } {
+  return { skip, count };
+}
+
 /** Parses a whole number of at most nine digits. @throws InvalidArgumentError. */
 function parseWholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
