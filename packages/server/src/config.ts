@@ -9,6 +9,7 @@ import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
 import type { BlobsConfig } from './blobs/open.ts';
 import type { DatabaseConfig } from './database/open.ts';
 import { OUTPUT_FORMATS, type OutputFormat } from './image.ts';
+import { editDistance } from './validation/text.ts';
 import { parseUUID } from './validation/uuid.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -484,18 +485,4 @@ function unknownNames(names: readonly string[]): string[] {
     const isClose = nearest !== undefined && nearest.distance <= Math.max(2, (name.length - 8) / 3);
     return `${name} is not a variable of this version${isClose ? `; did you mean ${nearest.other}?` : ''}`;
   });
-}
-
-/** The Levenshtein distance: the fewest insertions, deletions and substitutions that change `a` to `b`. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1];
-    for (const [j, other] of [...b].entries()) {
-      const substitution = (row[j] ?? 0) + (letter === other ? 0 : 1);
-      next.push(Math.min(substitution, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

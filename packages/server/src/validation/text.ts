@@ -94,3 +94,17 @@ export function foldForSearch(text: string): string {
   // Composed again, so that a part of a Korean syllable does not find the syllable.
   return plain.replace(PLAIN_LETTER, (letter) => PLAIN_LETTERS.get(letter) ?? letter).normalize('NFC');
 }
+
+/** The Levenshtein distance: the fewest insertions, deletions and substitutions that change `a` to `b`. */
+export function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (const [j, other] of [...b].entries()) {
+      const substitution = (row[j] ?? 0) + (letter === other ? 0 : 1);
+      next.push(Math.min(substitution, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}
