@@ -316,13 +316,13 @@ describe('vitrine upload', () => {
     skip: terminalSkipReason(),
   }, async () => {
     for (const number of [1, 2, 3]) await savePicture(`${number}.jpg`, number);
-    await writeFile(join(folder, 'bad\u001b[31m.png'), 'no picture');
+    await writeFile(join(folder, 'bad\u001b[35m.png'), 'no picture');
     const { code, out: shown } = await user.runOnTerminal(['upload', folder], {});
     assert.equal(code, 5, shown);
     assert.match(shown, /4 of 4 files/);
-    assert.match(shown, /failed {2}\S+bad \[31m\.png/);
+    assert.match(shown, /failed {2}\S+bad \[35m\.png/);
     assert.match(shown, /3 uploaded, 0 uploaded before, 0 duplicate, 1 failed/);
-    assert.equal(shown.includes('\u001b[31m'), false, 'a file name does not control the terminal');
+    assert.equal(shown.includes('\u001b[35m'), false, 'a file name does not control the terminal');
     assert.equal(/uploaded {2}\S+1\.jpg/.test(shown), false);
   });
 });
