@@ -130,18 +130,21 @@ async function readEnvironment(env: Environment): Promise<Profile | undefined> {
   );
 }
 
-/** The accounts that a key names. Undefined: the key is for all accounts, or the server cannot say. */
+/**
+ * The accounts of a key: those that it names, or the newest 200 of the server for a key for all accounts.
+ * Undefined: the server cannot say, or the key may not list accounts.
+ */
 export async function findAccounts(
   server: Omit<Profile, 'accountID'>,
 ): Promise<readonly { readonly accountID: string; readonly displayName: string }[] | undefined> {
   const { vitrine } = await connect({ ...server, accountID: '' });
   try {
     const { result } = await vitrine.keys.me();
-    return result.allAccounts ? undefined : result.accounts;
+    return result.allAccounts ? (await vitrine.accounts.list({ count: 200 })).result : result.accounts;
   } catch (error) {
     // Servers without this operation answer 404, or with a page.
     const { status = 0, name } = error as { status?: number; name?: string };
-    if (status === 404 || name === 'ResponseValidationError') return undefined;
+    if ([403, 404].includes(status) || name === 'ResponseValidationError') return undefined;
     throw error;
   }
 }

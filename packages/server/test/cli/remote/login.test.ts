@@ -98,6 +98,18 @@ describe('vitrine login', () => {
     assert.deepEqual([all.code, all.err], [2, '--account is required without a terminal\n']);
   });
 
+  test('takes the only account of a server for a key for all accounts', async () => {
+    const fresh = await startServer();
+    try {
+      const line = ['login', '--server', fresh.url, '--key', KEY.publicKey];
+      const { code, err } = await user.run(line, { input: KEY.secretKey });
+      assert.equal(code, 0, err);
+      assert.equal((await user.json<{ accountID: string }[]>(['profiles']))[0]?.accountID, ACCOUNT);
+    } finally {
+      await fresh.close();
+    }
+  });
+
   test('saves no profile that the server rejects, and does not print the secret', async () => {
     const wrongSecret = await user.run(words(), { input: 'not-the-secret\n' });
     assert.equal(wrongSecret.code, 4);
