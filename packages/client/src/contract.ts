@@ -50,7 +50,7 @@ export interface paths {
         };
         /**
          * List the metadata of images
-         * @description Returns the images of the account that match all filters, newest first. Disabled images are included unless the filter excludes them.
+         * @description Returns the images of the account that match all filters, newest first unless `sort` says otherwise. Disabled images are included unless the filter excludes them.
          */
         get: operations["listImageMetadata"];
         put?: never;
@@ -1795,17 +1795,29 @@ export interface operations {
                 skip?: number;
                 /** @description The most elements to return. Above 200 means 200. */
                 count?: number;
+                /**
+                 * @description Only images with this text in their alternative text, file name or one of their tags. Case and accents do not matter. No character is special.
+                 * @example lamp
+                 */
+                search?: string;
+                /** @description Only images with this tag. Case does not matter. */
+                tag?: string;
+                /** @description Only images whose original has this format. */
+                format?: "webp" | "jpeg" | "png";
+                /** @description Only images that are at least this wide, in pixels. */
+                minWidth?: number;
+                /** @description Only images that are at least this high, in pixels. */
+                minHeight?: number;
                 /** @description true: only disabled images. false: only images that are not. */
                 disabled?: "true" | "false";
                 /** @description true: only images without a use (see usage). false: only images in use. */
                 unused?: "true" | "false";
                 /** @description missing: only images without alternative text. */
                 altText?: "missing";
-                /**
-                 * @description Only images with this text in their alternative text. Case does not matter. No character is special.
-                 * @example lamp
-                 */
-                search?: string;
+                /** @description Only images with this visibility. */
+                visibility?: "public" | "private";
+                /** @description The order. createdOn is the order of upload. fileName ignores case and accents, and images without a name are last. A minus reverses the order. Default: -createdOn. */
+                sort?: "-createdOn" | "createdOn" | "-updatedOn" | "updatedOn" | "fileName" | "-fileName" | "-bytes" | "bytes";
             };
             header?: {
                 /**
@@ -1825,10 +1837,10 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of images, newest first. */
+            /** @description A page of images. */
             200: {
                 headers: {
-                    /** @description How many images the account has. */
+                    /** @description How many images match, on all pages. */
                     "X-Total-Count"?: number;
                     /** @description The next page, as rel="next", if there is one. */
                     Link?: string;

@@ -1,7 +1,7 @@
 /**
  * The operations on images.
  */
-import type { components } from './contract.ts';
+import type { components, operations } from './contract.ts';
 import {
   duplicateOrKeyRefusal,
   duplicateRefusal,
@@ -32,6 +32,8 @@ import type { Transport } from './transport.ts';
  */
 export type ImageMetadataRequest = Optional<components['schemas']['ImageMetadataRequest']>;
 
+type ListQuery = NonNullable<operations['listImageMetadata']['parameters']['query']>;
+
 /** A list request. An image must match all filters. */
 export interface ListImagesRequest extends Range {
   /** The account, a UUID. */
@@ -42,8 +44,19 @@ export interface ListImagesRequest extends Range {
   readonly unused?: boolean | undefined;
   /** Only images without alt text. */
   readonly altText?: 'missing' | undefined;
-  /** Only images whose alt text contains this text. Case-insensitive. */
+  /** Only images whose alt text, file name or tags contain this text. Case and accents do not matter. */
   readonly search?: string | undefined;
+  /** Only images with this tag. Case-insensitive. */
+  readonly tag?: string | undefined;
+  /** Only images whose original has this format. */
+  readonly format?: ListQuery['format'] | undefined;
+  /** Only images that are at least this wide, in pixels. */
+  readonly minWidth?: number | undefined;
+  /** Only images that are at least this high, in pixels. */
+  readonly minHeight?: number | undefined;
+  readonly visibility?: ListQuery['visibility'] | undefined;
+  /** The order. Default: `-createdOn`, newest first. */
+  readonly sort?: ListQuery['sort'] | undefined;
 }
 
 /** A file with optional metadata. */
@@ -127,12 +140,15 @@ export class Images {
   }
 
   /**
-   * Lists the images of an account, newest first, including disabled images.
+   * Lists the images of an account, newest first unless `sort` says otherwise, including disabled images.
    * Await it for one page, iterate it for all.
    */
   list(request: ListImagesRequest, options?: CallOptions): Listing<Image> {
-    const { disabled, unused, altText, search } = request;
-    const filters = { disabled, unused, altText, search };
+    const { search, tag, format, minWidth, minHeight, disabled, unused, altText, visibility, sort } = request;
+    const filters = {
+      ...{ search, tag, format, minWidth, minHeight },
+      ...{ disabled, unused, altText, visibility, sort },
+    };
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(
         {

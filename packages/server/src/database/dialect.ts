@@ -2,7 +2,7 @@
  * The interface of a database dialect, and the helpers that every statement uses: error translation,
  * transactions with retries, the lock of an account, and batches.
  */
-import type { Kysely, Transaction } from 'kysely';
+import type { Kysely, RawBuilder, Transaction } from 'kysely';
 import { AppError } from '../errors.ts';
 import type { DatabaseDamage } from '../maintenance/records.ts';
 import type { AccountRow, Schema } from './schema/tables.ts';
@@ -16,6 +16,19 @@ import type { AccountRow, Schema } from './schema/tables.ts';
  * - undefined: unexpected, so a defect.
  */
 export type ErrorClass = AppError | 'contention' | 'unique-violation' | undefined;
+
+/**
+ * A table expression whose rows are images of one account: those that contain a text. The expressions use the
+ * alias `found`.
+ */
+export interface TextMatches {
+  readonly table: RawBuilder<unknown>;
+  readonly condition: RawBuilder<boolean>;
+  /** `images.sequence` of a row. */
+  readonly sequence: RawBuilder<number>;
+  /** In this order, the database reads the rows by their sequence without sorting them. */
+  readonly order: RawBuilder<number>;
+}
 
 /** An open database of some dialect. */
 export interface Database {
@@ -43,6 +56,11 @@ export interface Database {
     signal: AbortSignal | undefined,
     work: (db: Kysely<Schema>) => Promise<T>,
   ): Promise<T>;
+  /**
+   * Finds images by the texts of `image_search`.
+   * @param text folded, not empty.
+   */
+  findText(db: Kysely<Schema>, accountID: string, text: string): Promise<TextMatches>;
   /** Runs `work` with the records of one moment, while other clients write. It has no timeout. */
   snapshot<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   /** Runs `work` in one transaction without a timeout. Other writers may have to wait for it. */

@@ -6,7 +6,7 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sq
 import type pg from 'pg';
 import { AppError } from '../errors.ts';
 import { type Database, type ErrorClass, storageFull, unavailable } from './dialect.ts';
-import type { MigrationDialect } from './schema/migration.ts';
+import { findText, postgresMigrations } from './postgres-search.ts';
 import { migrateToLatest } from './schema/migrations.ts';
 import type { Schema } from './schema/tables.ts';
 import { SearchLimiter } from './search-limiter.ts';
@@ -83,6 +83,7 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
       // Two names with the same hash share a lock. They wait for each other, without harm.
       await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx);
     },
+    findText,
     snapshot: (work) =>
       withoutTimeouts((separate) =>
         separate.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
@@ -94,15 +95,6 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
   };
   return new SqlMetadataStore(database);
 }
-
-const postgresMigrations: MigrationDialect = {
-  appendOnly: (table) => [
-    `create function ${table}_append_only() returns trigger language plpgsql as ` +
-      `$$ begin raise exception '${table} is append-only'; end $$`,
-    `create trigger ${table}_no_change before update or delete or truncate on ${table} ` +
-      `for each statement execute function ${table}_append_only()`,
-  ],
-};
 
 /** Classifies an error of pg, or of the connection below it. */
 export function classifyPostgresError(error: unknown): ErrorClass {

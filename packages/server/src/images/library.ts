@@ -94,7 +94,7 @@ export class Library {
   }
 
   /**
-   * A page of the images, newest first, disabled images included.
+   * A page of the images, disabled images included. Newest first, unless the filter has another order.
    * @returns the page, and the number of all images or of those that match the filter.
    */
   list(

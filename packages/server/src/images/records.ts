@@ -4,7 +4,7 @@
  */
 import type { Actor } from '../access/audit.ts';
 import type { Page } from '../access/records.ts';
-import type { Description, Digest, Image, Original } from '../image.ts';
+import type { Description, Digest, Image, ImageFormat, Original, Visibility } from '../image.ts';
 import type { ImageUsage } from './usage.ts';
 
 export interface ImageRecords {
@@ -19,8 +19,8 @@ export interface ImageRecords {
 /** Reads the images of one account. It never shows images of another account. */
 export interface ReadableImages {
   /**
-   * Lists images, newest first by order of insertion, not by time. Disabled images are included.
-   * With a filter, this is a search (`database/store.ts`).
+   * Lists images, by default newest first by order of insertion, not by time. Disabled images are included.
+   * With a condition, or an order other than that of insertion, this is a search (`database/store.ts`).
    * @returns the page, and the number of images in the account, or with a filter the number of matches.
    * Without a filter the number comes from a counter. With a filter the matches are counted.
    */
@@ -81,14 +81,45 @@ export interface EnableOptions extends Pick<InsertOptions, 'defaultQuota' | 'def
   readonly on: Date;
 }
 
-/** The conditions of a list. An image must meet all that are present. */
+/** The orders of a list. Images that are equal follow in the order of insertion, in the same direction. */
+export const IMAGE_SORTS = [
+  '-createdOn',
+  'createdOn',
+  '-updatedOn',
+  'updatedOn',
+  'fileName',
+  '-fileName',
+  '-bytes',
+  'bytes',
+] as const;
+
+/**
+ * - `createdOn`: the order of insertion.
+ * - `fileName`: without regard to case and accents. Images without a name are last.
+ * - A `-` reverses the order.
+ */
+export type ImageSort = (typeof IMAGE_SORTS)[number];
+
+/** The conditions of a list, and its order. An image must meet all conditions that are present. */
 export interface ImageFilter {
   readonly disabled?: boolean;
   /** True: no product or line item shows the image. False: at least one shows it. */
   readonly unused?: boolean;
   readonly altText?: 'missing';
-  /** A text within the alt text, without regard to case. No character is special. */
+  /**
+   * A text within the alt text, the file name or one of the tags, without regard to case and accents. No
+   * character is special.
+   */
   readonly search?: string;
+  /** One of the tags, without regard to case. */
+  readonly tag?: string;
+  readonly format?: ImageFormat;
+  /** In pixels. */
+  readonly minWidth?: number;
+  readonly minHeight?: number;
+  readonly visibility?: Visibility | 'private';
+  /** Default: `-createdOn`. */
+  readonly sort?: ImageSort;
 }
 
 /**

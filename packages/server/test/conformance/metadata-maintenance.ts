@@ -176,7 +176,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       const before = await uses();
       await current().run(`update products set content = '{"images": [' where sequence = 1`);
       await current().run(`update line_items set content = 'null'`);
-      await current().run(`update images set folded_alt_text = 'x' where image_id = '${two}'`);
+      await current().run(`update images set has_alt_text = 7 where image_id = '${two}'`);
       const { shop: other } = await fullShop();
       await current().run(`update accounts set image_count = 9 where account_id = '${other.accountID}'`);
       const reports = await findings(true);
@@ -215,16 +215,47 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.match(reports[1]?.text ?? '', /the set of line items .* images that do not exist/);
     });
 
-    test('have alt texts for searches that are checked and repaired', async () => {
+    test('have records for searches and filters that are checked and repaired', async () => {
       const { shop, one } = await fullShop();
-      await current().run(`update images set folded_alt_text = 'x' where image_id = '${one}'`);
-      const [finding, ...others] = await findings();
-      assert.deepEqual(others, []);
-      assert.equal(finding?.imageID, one);
-      assert.match(finding?.text ?? '', /alt text/);
-      await findings(true);
-      assert.deepEqual(await findings(), []);
-      assert.equal((await shop.images.list({ skip: 0, count: 9 }, { search: 'straße' })).total, 1);
+      const text = 'the records for searches and filters are wrong: ';
+      const page = { skip: 0, count: 9 };
+      const image = `from images where images.account_id = '${shop.accountID}' and images.image_id = '${one}'`;
+      const row = `account_id = '${shop.accountID}' and sequence = (select sequence ${image})`;
+      await shop.images.describe(
+        one,
+        { altText: 'Straße', tags: ['Été', 'b'], fileName: 'a.jpg' },
+        new Date(0),
+      );
+      const DAMAGE: readonly (readonly [statement: string, name: string])[] = [
+        [`update image_search set content = 'x' where ${row}`, 'search text'],
+        [`delete from image_search where ${row}`, 'search text'],
+        [`update image_tags set tag = 'x' where tag = 'b' and ${row}`, 'tags'],
+        [`delete from image_tags where ${row}`, 'tags'],
+        [`update images set sort_name = 'z' where ${row}`, 'name for sorting'],
+        [`update images set has_alt_text = 0 where ${row}`, 'alt text'],
+        [`update images set used = 1 - used where ${row}`, 'use'],
+      ];
+      const filters = [
+        { search: 'STRASSE' },
+        { search: 'ete' },
+        { tag: 'été' },
+        { tag: 'B' },
+        { unused: false },
+      ];
+      const results = () => Promise.all(filters.map((filter) => shop.images.list(page, filter)));
+      const before = await results();
+      assert.deepEqual(
+        before.map(({ images }) => images.some(({ imageID }) => imageID === one)),
+        [true, true, true, true, true],
+      );
+      for (const [statement, name] of DAMAGE) {
+        await current().run(statement);
+        const expected = { kind: 'record', accountID: shop.accountID, imageID: one, text: text + name };
+        assert.deepEqual(await findings(), [{ ...expected, repaired: false }], statement);
+        assert.deepEqual(await findings(true), [{ ...expected, repaired: true }], statement);
+        assert.deepEqual(await findings(), [], statement);
+        assert.deepEqual(await results(), before, statement);
+      }
     });
 
     test('with impossible values are reported', async () => {

@@ -10,4 +10,10 @@ export type AnySchema = Kysely<unknown>;
 export interface MigrationDialect {
   /** Statements after which the database refuses to change or remove rows of this table. */
   appendOnly(table: string): readonly string[];
+  /** The type of texts that are sorted by their code points, as SQLite does. */
+  readonly codePointText: string;
+  /** Statements after which `images.used` says whether `image_uses` has a row of the image. */
+  readonly maintainUsed: readonly string[];
+  /** Statements that make an index for searches in the column `image_search.content`. */
+  readonly indexSearchTexts: readonly string[];
 }

@@ -33,8 +33,14 @@ export function migrationsFor(dialect: MigrationDialect): Record<string, Migrati
     '0006-maintenance': maintenanceMigration,
     '0007-library': libraryMigration,
     '0008-product-categories': productCategoriesMigration,
-    '0009-image-fields': imageFieldsMigration,
+    '0009-image-fields': imageFieldsMigration(dialect),
   };
+}
+
+/** The names of all migrations, in order. */
+export function migrationNames(): string[] {
+  const noDialect = { appendOnly: () => [], codePointText: 'text', maintainUsed: [], indexSearchTexts: [] };
+  return Object.keys(migrationsFor(noDialect)).sort();
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Account, AccountSet, ApiKey, DisablePolicy, KeySecret, Scope } fro
 import type { Actor, AuditAction, AuditEntry, NewAuditEntry } from '../../access/audit.ts';
 import type { StoredToken, Token, TokenPair } from '../../access/records.ts';
 import type { Analysis, Description, Image, ImageFormat, Visibility } from '../../image.ts';
-import { fold } from '../../validation/text.ts';
+import { foldForSearch } from '../../validation/text.ts';
 import type { ImageUseRow, LineItemsRow, ProductRow } from './catalog-tables.ts';
 
 export interface Schema {
@@ -20,6 +20,8 @@ export interface Schema {
   audit: AuditRow;
   audit_heads: AuditHeadRow;
   images: ImageRow;
+  image_tags: ImageTagRow;
+  image_search: ImageSearchRow;
   idempotency_keys: IdempotencyKeyRow;
   products: ProductRow;
   line_items: LineItemsRow;
@@ -121,6 +123,21 @@ export interface ApiKeyAccountRow {
   account_id: string;
 }
 
+/** A tag of an image, folded without regard to case. Derived from `images.tags`. */
+export interface ImageTagRow {
+  account_id: string;
+  tag: string;
+  sequence: number;
+}
+
+/** The texts of an image in which a search looks. Derived from `images`. */
+export interface ImageSearchRow {
+  account_id: string;
+  sequence: number;
+  /** The folded alt text, file name and tags, each on a line, and two empty lines at the end. */
+  content: string;
+}
+
 export interface ImageRow {
   account_id: string;
   /**
@@ -139,12 +156,14 @@ export interface ImageRow {
   frames: number;
   transparent: number;
   alt_text: string | null;
-  /** The alt text, folded for searches. */
-  folded_alt_text: string | null;
+  /** Whether there is an alt text. An index with the text itself would be too large. */
+  has_alt_text: number;
   /** Millionths of the width and height, from the left and top. Both are null or neither is. */
   focal_x: number | null;
   focal_y: number | null;
   file_name: string | null;
+  /** The start of the folded file name. An image without a name has the last code point. */
+  sort_name: string;
   /** JSON list of texts. */
   tags: string;
   version: number;
@@ -153,6 +172,8 @@ export interface ImageRow {
   content: string | null;
   placeholder: string | null;
   color: string | null;
+  /** Whether a product or line item shows the image. Triggers on `image_uses` maintain it. */
+  used: number;
   created_on: number;
   updated_on: number;
   disabled_on: number | null;
@@ -335,18 +356,24 @@ function actorFromRow(row: AuditRow): Actor {
  * The row of an idempotency key: the image as it was in the first answer. An earlier release may have written
  * it, before there were some of the columns.
  */
-export type RememberedRow = Partial<ImageRow> & Omit<ImageRow, LaterColumn>;
-
-type LaterColumn =
-  | 'focal_x'
-  | 'focal_y'
-  | 'file_name'
-  | 'tags'
-  | 'version'
-  | 'visibility'
-  | 'content'
-  | 'placeholder'
-  | 'color';
+export type RememberedRow = Partial<ImageRow> &
+  Pick<
+    ImageRow,
+    | 'account_id'
+    | 'image_id'
+    | 'public_id'
+    | 'digest'
+    | 'size'
+    | 'format'
+    | 'width'
+    | 'height'
+    | 'frames'
+    | 'transparent'
+    | 'alt_text'
+    | 'created_on'
+    | 'updated_on'
+    | 'disabled_on'
+  >;
 
 export function imageFromRow(row: RememberedRow): Image {
   return {
@@ -410,11 +437,25 @@ export function columnsOfDescription(description: Description) {
   const { altText, focalPoint, tags = [], fileName, visibility } = description;
   return {
     alt_text: altText ?? null,
-    folded_alt_text: altText === undefined ? null : fold(altText),
+    has_alt_text: altText === undefined ? 0 : 1,
     focal_x: focalPoint ? Math.round(focalPoint.x * FOCAL_UNIT) : null,
     focal_y: focalPoint ? Math.round(focalPoint.y * FOCAL_UNIT) : null,
     tags: JSON.stringify(tags),
-    ...(fileName !== undefined && { file_name: fileName }),
+    ...(fileName !== undefined && { file_name: fileName, sort_name: sortNameOf(fileName) }),
     ...(visibility !== undefined && { visibility }),
   };
+}
+
+/** The last code point, which no name contains: images without a name are last. */
+const NO_NAME = '\u{10ffff}';
+
+/**
+ * The longest `sort_name`, in UTF-16 units. Folding can make a name eighteen times longer, and an index of
+ * PostgreSQL takes 2 700 bytes.
+ */
+const MAX_SORT_NAME = 200;
+
+export function sortNameOf(fileName: string | null): string {
+  if (fileName === null) return NO_NAME;
+  return foldForSearch(fileName).slice(0, MAX_SORT_NAME).toWellFormed();
 }

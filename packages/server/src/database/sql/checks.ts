@@ -10,7 +10,6 @@ import type { ProductContent } from '../../catalog/product.ts';
 import { throwIfFired } from '../../errors.ts';
 import { isDigest, isImageFormat, isPublicID, MAX_ORIGINAL_BYTES } from '../../image.ts';
 import type { CheckOptions, RecordFinding } from '../../maintenance/records.ts';
-import { fold } from '../../validation/text.ts';
 import { parseUUID } from '../../validation/uuid.ts';
 import {
   BATCH_SIZE,
@@ -28,7 +27,15 @@ import {
   usesOfLineItems,
   usesOfProduct,
 } from '../schema/catalog-tables.ts';
-import type { AccountRow, ImageRow, Schema } from '../schema/tables.ts';
+import {
+  type AccountRow,
+  type ImageRow,
+  type ImageSearchRow,
+  type ImageTagRow,
+  type Schema,
+  sortNameOf,
+} from '../schema/tables.ts';
+import { searchRowOf, tagRowsOf, updateFinders } from './image-search.ts';
 import { insertUses, readDisabledStates } from './image-uses.ts';
 
 /** The tables whose rows show images, with the kinds of their uses. */
@@ -156,12 +163,15 @@ async function* checkImages(
     return imagesAfter(database, accountID, last);
   };
   for await (const rows of scanInBatches(read)) {
+    const wrong = await translateErrors(database, () => wrongFinders(database.db, accountID, rows));
     for (const row of rows) {
       const finding = { kind: 'record', accountID, imageID: row.image_id } as const;
       for (const text of problemsOf(row)) yield { ...finding, text, repaired: false };
-      if (row.folded_alt_text === foldedAltText(row)) continue;
-      if (!(await runTransaction(database, (trx) => confirmAltText(database, trx, row, repair)))) continue;
-      yield { ...finding, text: 'the folded text for searches differs from the alt text', repaired: repair };
+      if (!wrong.has(row.sequence)) continue;
+      const names = await runTransaction(database, (trx) => confirmFinders(database, trx, row, repair));
+      if (names.length === 0) continue;
+      const text = `the records for searches and filters are wrong: ${names.join(', ')}`;
+      yield { ...finding, text, repaired: repair };
     }
   }
 }
@@ -198,34 +208,103 @@ function problemsOf(row: ImageRow): string[] {
   return rules.filter(([holds]) => !holds).map(([, text]) => text);
 }
 
-function foldedAltText({ alt_text }: Pick<ImageRow, 'alt_text'>): string | null {
-  return alt_text === null ? null : fold(alt_text);
+/**
+ * Compares the derived columns and records of images with the right ones.
+ * @returns the names of the wrong ones, by the sequence of the image.
+ */
+async function wrongFinders(
+  db: Kysely<Schema>,
+  accountID: string,
+  rows: readonly ImageRow[],
+): Promise<Map<number, string[]>> {
+  const [first, last] = [rows[0]?.sequence ?? 0, rows.at(-1)?.sequence ?? 0];
+  const read = (table: 'image_tags' | 'image_search') =>
+    db
+      .selectFrom(table)
+      .where('account_id', '=', accountID)
+      .where('sequence', '>=', first)
+      .where('sequence', '<=', last);
+  const tags = Map.groupBy(
+    await read('image_tags').selectAll().$castTo<ImageTagRow>().execute(),
+    ({ sequence }) => sequence,
+  );
+  const texts = new Map(
+    (await read('image_search').selectAll().$castTo<ImageSearchRow>().execute()).map(
+      ({ sequence, content }) => [sequence, content],
+    ),
+  );
+  const used = new Set(
+    (
+      await db
+        .selectFrom('image_uses')
+        .select('image_id')
+        .distinct()
+        .where('account_id', '=', accountID)
+        .where(
+          'image_id',
+          'in',
+          rows.map(({ image_id }) => image_id),
+        )
+        .execute()
+    ).map(({ image_id }) => image_id),
+  );
+  const tagList = (list: readonly ImageTagRow[]) => JSON.stringify(list.map(({ tag }) => tag).sort());
+  return new Map(
+    rows.flatMap((row): [number, string[]][] => {
+      const isRight: Record<string, boolean> = {
+        'search text': texts.get(row.sequence) === searchRowOf(row).content,
+        tags: tagList(tags.get(row.sequence) ?? []) === tagList(tagRowsOf(row)),
+        'name for sorting': row.sort_name === sortNameOf(row.file_name),
+        'alt text': row.has_alt_text === (row.alt_text === null ? 0 : 1),
+        use: row.used === (used.has(row.image_id) ? 1 : 0),
+      };
+      const wrong = Object.keys(isRight).filter((name) => !isRight[name]);
+      return wrong.length === 0 ? [] : [[row.sequence, wrong]];
+    }),
+  );
 }
 
-async function confirmAltText(
+async function confirmFinders(
   database: Database,
   trx: Transaction<Schema>,
   { account_id, sequence }: ImageRow,
   repair: boolean,
-): Promise<boolean> {
+): Promise<string[]> {
   await lockAccount(database, trx, account_id);
   const row = await trx
     .selectFrom('images')
-    .select(['alt_text', 'folded_alt_text'])
+    .selectAll()
     .where('account_id', '=', account_id)
     .where('sequence', '=', sequence)
     .$if(database.needsRowLocks, (query) => query.forNoKeyUpdate())
     .executeTakeFirst();
-  if (row === undefined || row.folded_alt_text === foldedAltText(row)) return false;
-  if (repair) {
+  if (row === undefined) return [];
+  const names = (await wrongFinders(trx, account_id, [row])).get(sequence) ?? [];
+  if (names.length > 0 && repair) {
     await trx
       .updateTable('images')
-      .set({ folded_alt_text: foldedAltText(row) })
+      .set(({ exists, selectFrom, case: choose }) => ({
+        sort_name: sortNameOf(row.file_name),
+        has_alt_text: row.alt_text === null ? 0 : 1,
+        used: choose()
+          .when(
+            exists(
+              selectFrom('image_uses')
+                .select('image_uses.kind')
+                .where('image_uses.account_id', '=', account_id)
+                .where('image_uses.image_id', '=', row.image_id),
+            ),
+          )
+          .then(1)
+          .else(0)
+          .end(),
+      }))
       .where('account_id', '=', account_id)
       .where('sequence', '=', sequence)
       .execute();
+    await updateFinders(trx, row);
   }
-  return true;
+  return names;
 }
 
 /** Checks the uses of all owners in a table, and the uses of owners that do not exist. */

@@ -24,10 +24,11 @@ import type {
 import { type ImageUsage, isInUse } from '../../images/usage.ts';
 import { type Database, lockAccount, readInBatches, runTransaction, translateErrors } from '../dialect.ts';
 import type { AccountRow, ImageRow, RememberedRow, Schema } from '../schema/tables.ts';
-import { columnsOfDescription, columnsOfOriginal, imageFromRow } from '../schema/tables.ts';
+import { columnsOfDescription, columnsOfOriginal, imageFromRow, sortNameOf } from '../schema/tables.ts';
 import { addAuditEntry } from './audit.ts';
 import { claimOriginal } from './garbage.ts';
 import { listMatching } from './image-filters.ts';
+import { insertFinders, updateFinders } from './image-search.ts';
 import { readUsage } from './image-usage.ts';
 
 export class SqlAccountImages implements AccountImages {
@@ -44,20 +45,23 @@ export class SqlAccountImages implements AccountImages {
 
   list(page: Page, filter?: ImageFilter, signal?: AbortSignal): Promise<{ images: Image[]; total: number }> {
     return translateErrors(this.#database, async () => {
-      if (filter !== undefined) {
+      const { sort = '-createdOn', ...conditions } = filter ?? {};
+      const isInserted = sort === 'createdOn' || sort === '-createdOn';
+      if (filter !== undefined && (!isInserted || Object.keys(conditions).length > 0)) {
         return this.#database.search(this.#accountID, signal, (db) =>
-          listMatching(db, this.#accountID, page, filter),
+          listMatching(this.#database, db, this.#accountID, page, filter),
         );
       }
       const account = await this.#account(this.#database.db);
       const total = account?.image_count ?? 0;
       if (page.skip >= total) return { images: [], total };
       // The page is computed from the counter, so an insert between the two statements does not shift it.
-      const newest = total - page.skip;
+      const isNewestFirst = sort === '-createdOn';
+      const before = isNewestFirst ? total - page.skip - page.count : page.skip;
       const rows = await this.#images(this.#database.db)
-        .where('sequence', '<=', newest)
-        .where('sequence', '>', newest - page.count)
-        .orderBy('sequence', 'desc')
+        .where('sequence', '>', before)
+        .where('sequence', '<=', before + page.count)
+        .orderBy('sequence', isNewestFirst ? 'desc' : 'asc')
         .execute();
       return { images: rows.map(imageFromRow), total };
     });
@@ -127,6 +131,7 @@ export class SqlAccountImages implements AccountImages {
 
       const row = this.#newRow(image, account.image_count + 1);
       await trx.insertInto('images').values(row).execute();
+      await insertFinders(trx, row);
       await this.#setCounters(trx, {
         image_count: row.sequence,
         enabled_count: account.enabled_count + 1,
@@ -186,6 +191,7 @@ export class SqlAccountImages implements AccountImages {
         .returningAll()
         .executeTakeFirst();
       if (after === undefined) return { kind: 'disabled' };
+      if (change.description !== undefined) await updateFinders(trx, after);
       if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
       await this.#addAuditEntry(trx, 'image.replace', change.updatedOn, before, after);
       return { kind: 'changed', image: imageFromRow(after) };
@@ -206,6 +212,7 @@ export class SqlAccountImages implements AccountImages {
       if (row === undefined) {
         return { kind: (await this.#row(trx, imageID)) === undefined ? 'not-found' : 'disabled' };
       }
+      await updateFinders(trx, row);
       await this.#addAuditEntry(trx, 'image.describe', updatedOn, row, row);
       return { kind: 'changed', image: imageFromRow(row) };
     });
@@ -345,7 +352,9 @@ export class SqlAccountImages implements AccountImages {
       public_id: image.publicID,
       ...columnsOfOriginal(image.original),
       file_name: null,
+      sort_name: sortNameOf(null),
       visibility: 'public',
+      used: 0,
       ...columnsOfDescription({ altText: undefined, ...image }),
       version: 1,
       created_on: image.createdOn.getTime(),

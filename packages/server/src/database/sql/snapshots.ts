@@ -6,7 +6,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { AppError } from '../../errors.ts';
 import type { Cell, Row, Snapshot, TableRows } from '../../maintenance/records.ts';
 import { BATCH_SIZE, batchesOf, type Database, scanInBatches, translateErrors } from '../dialect.ts';
-import { appliedMigrations, migrationsFor } from '../schema/migrations.ts';
+import { appliedMigrations, migrationNames } from '../schema/migrations.ts';
 import type { Schema } from '../schema/tables.ts';
 
 /**
@@ -22,6 +22,8 @@ const TABLES = {
   audit_heads: ['account_id'],
   audit: ['account_id', 'sequence'],
   images: ['account_id', 'sequence'],
+  image_tags: ['account_id', 'tag', 'sequence'],
+  image_search: ['account_id', 'sequence'],
   idempotency_keys: ['account_id', 'key'],
   products: ['account_id', 'sequence'],
   line_items: ['account_id', 'sequence'],
@@ -37,11 +39,6 @@ const MAX_PARAMETERS = 10_000;
 /** The form of column names, also in other versions. Other names could contain SQL. */
 const COLUMN_NAME = /^[a-z][a-z0-9_]{0,62}$/;
 
-/** The names of the migrations of this version, in order. */
-function availableMigrations(): string[] {
-  return Object.keys(migrationsFor({ appendOnly: () => [] })).sort();
-}
-
 /** See MaintenanceRecords. */
 export async function readMigrations(
   database: Database,
@@ -52,7 +49,7 @@ export async function readMigrations(
     const tables = await database.db.introspection.getTables({ withInternalKyselyTables: true });
     return tables.some(({ name }) => name === 'kysely_migration') ? appliedMigrations(database.db) : [];
   });
-  return { applied, available: availableMigrations() };
+  return { applied, available: migrationNames() };
 }
 
 /** See MaintenanceRecords. */
@@ -60,7 +57,7 @@ export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) =
   return translateErrors(database, () =>
     database.snapshot(async (db) => {
       const schema = (await appliedMigrations(db)).at(-1) ?? '';
-      const newest = availableMigrations().at(-1);
+      const newest = migrationNames().at(-1);
       if (schema !== newest) {
         throw new AppError(
           'conflict',

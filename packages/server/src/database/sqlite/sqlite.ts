@@ -4,7 +4,6 @@
  */
 import { AppError } from '../../errors.ts';
 import { type Database, type ErrorClass, storageFull, unavailable } from '../dialect.ts';
-import type { MigrationDialect } from '../schema/migration.ts';
 import { SearchLimiter } from '../search-limiter.ts';
 import type { MetadataStore } from '../store.ts';
 import {
@@ -21,6 +20,7 @@ import {
   resultCode,
 } from './codes.ts';
 import type { KyselyOverThreads } from './driver.ts';
+import { findText, sqliteMigrations } from './search.ts';
 import { SqliteThread } from './thread.ts';
 
 export interface SqliteOptions {
@@ -62,6 +62,7 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     classifyError: classifySqliteError,
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     migrate: (upTo) => migrateToLatest(db, sqliteMigrations, upTo),
+    findText,
     async snapshot(work) {
       const { withCopy } = await import('./maintenance.ts');
       return withCopy(db, options.path, (path) => openThreads({ path, timeout: MAX_TIMEOUT }), work);
@@ -89,15 +90,6 @@ async function openThreads(options: SqliteOptions): Promise<KyselyOverThreads> {
     timeout,
   });
 }
-
-const sqliteMigrations: MigrationDialect = {
-  appendOnly: (table) =>
-    ['update', 'delete'].map(
-      (event) =>
-        `create trigger ${table}_no_${event} before ${event} on ${table} ` +
-        `begin select raise(abort, '${table} is append-only'); end`,
-    ),
-};
 
 /** Classifies an error of node:sqlite, or of the threads. */
 export function classifySqliteError(error: unknown): ErrorClass {

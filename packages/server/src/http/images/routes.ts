@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { ConcurrencyLimit, concurrencyLimitError } from '../../concurrency/concurrency-limit.ts';
 import { AppError } from '../../errors.ts';
-import { IMAGE_FORMAT_NAMES, type Image } from '../../image.ts';
+import { IMAGE_FORMAT_NAMES, type Image, parseTags } from '../../image.ts';
 import type { Library } from '../../images/library.ts';
 import type { ImageFilter } from '../../images/records.ts';
 import { DuplicateImageError, ImageInUseError } from '../../images/refusals.ts';
@@ -60,7 +60,7 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
         operationId: 'listImageMetadata',
         summary: 'List the metadata of images',
         description:
-          'Returns the images of the account that match all filters, newest first. Disabled images are included unless the filter excludes them.',
+          'Returns the images of the account that match all filters, newest first unless `sort` says otherwise. Disabled images are included unless the filter excludes them.',
         tags,
         params: AccountParams,
         querystring: ImageListQuery,
@@ -235,24 +235,41 @@ export function addImageRoutes(app: FastifyInstance, { library, baseURL }: Image
   );
 }
 
-type Filters = Pick<Static<typeof ImageListQuery>, 'disabled' | 'unused' | 'altText' | 'search'>;
+type Filters = Omit<Static<typeof ImageListQuery>, 'skip' | 'count'>;
 
 /** The filters of a request, unchanged, for the link to the next page. */
-function filtersOf({ disabled, unused, altText, search }: Filters): Filters {
+function filtersOf({ skip, count, search, tag, ...others }: Static<typeof ImageListQuery>): Filters {
   const text = readSearch('search', search);
+  const problem = tag === undefined ? undefined : tagProblem(tag);
+  if (problem !== undefined) throw new AppError('invalid-request', problem);
   return {
-    ...(disabled && { disabled }),
-    ...(unused && { unused }),
-    ...(altText && { altText }),
+    ...others,
     ...(text !== undefined && { search: text }),
+    ...(tag !== undefined && { tag }),
   };
 }
 
-function imageFilter({ disabled, unused, ...filters }: Filters): ImageFilter | undefined {
+function tagProblem(tag: string): string | undefined {
+  const result = parseTags([tag]);
+  return result.ok ? undefined : `tag must be a tag of an image: ${result.reason}`;
+}
+
+/** No picture is larger, and every database has this number. */
+const MAX_SIDE = 1_000_000;
+
+function imageFilter({
+  disabled,
+  unused,
+  minWidth,
+  minHeight,
+  ...filters
+}: Filters): ImageFilter | undefined {
   const filter = {
     ...filters,
     ...(disabled && { disabled: disabled === 'true' }),
     ...(unused && { unused: unused === 'true' }),
+    ...(minWidth !== undefined && { minWidth: Math.min(minWidth, MAX_SIDE) }),
+    ...(minHeight !== undefined && { minHeight: Math.min(minHeight, MAX_SIDE) }),
   };
   return Object.keys(filter).length === 0 ? undefined : filter;
 }

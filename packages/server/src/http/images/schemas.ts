@@ -14,6 +14,7 @@ import {
   VISIBILITIES,
   type Visibility,
 } from '../../image.ts';
+import { IMAGE_SORTS } from '../../images/records.ts';
 import { MAX_SEARCH_LENGTH } from '../shared/paging.ts';
 import {
   COMMON_RESPONSES,
@@ -180,15 +181,33 @@ const BOOLEANS = ['true', 'false'] as const;
 
 export const ImageListQuery = Type.Object({
   ...ListQuery.properties,
-  disabled: choice(BOOLEANS, 'true: only disabled images. false: only images that are not.'),
-  unused: choice(BOOLEANS, 'true: only images without a use (see usage). false: only images in use.'),
-  altText: choice(['missing'] as const, 'missing: only images without alternative text.'),
   search: Type.Optional(
     Type.String({
       maxLength: MAX_SEARCH_LENGTH,
       description:
-        'Only images with this text in their alternative text. Case does not matter. No character is special.',
+        'Only images with this text in their alternative text, file name or one of their tags. Case and accents do not matter. No character is special.',
     }),
+  ),
+  tag: Type.Optional(
+    Type.String({
+      maxLength: MAX_TAG_LENGTH,
+      description: 'Only images with this tag. Case does not matter.',
+    }),
+  ),
+  format: choice(IMAGE_FORMATS, 'Only images whose original has this format.'),
+  minWidth: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'Only images that are at least this wide, in pixels.' }),
+  ),
+  minHeight: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'Only images that are at least this high, in pixels.' }),
+  ),
+  disabled: choice(BOOLEANS, 'true: only disabled images. false: only images that are not.'),
+  unused: choice(BOOLEANS, 'true: only images without a use (see usage). false: only images in use.'),
+  altText: choice(['missing'] as const, 'missing: only images without alternative text.'),
+  visibility: choice(['public', 'private'] as const, 'Only images with this visibility.'),
+  sort: choice(
+    IMAGE_SORTS,
+    'The order. createdOn is the order of upload. fileName ignores case and accents, and images without a name are last. A minus reverses the order. Default: -createdOn.',
   ),
 });
 
@@ -204,8 +223,8 @@ export const UploadHeaders = Type.Object({
 
 export const IMAGE_RESPONSES = {
   list: {
-    200: describeResponse('A page of images, newest first.', Type.Array(Type.Ref('ImageMetadata')), {
-      'X-Total-Count': { description: 'How many images the account has.', type: 'integer' },
+    200: describeResponse('A page of images.', Type.Array(Type.Ref('ImageMetadata')), {
+      'X-Total-Count': { description: 'How many images match, on all pages.', type: 'integer' },
       Link: { description: 'The next page, as rel="next", if there is one.', type: 'string' },
     }),
     ...COMMON_RESPONSES,

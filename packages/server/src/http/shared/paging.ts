@@ -56,7 +56,7 @@ export interface Listing {
   /** The number of elements in the list. */
   readonly total: number;
   /** The parameters that filter the list. The link to the next page repeats them. */
-  readonly filters?: Readonly<Record<string, string | undefined>>;
+  readonly filters?: Readonly<Record<string, string | number | undefined>>;
 }
 
 /** Adds the size of the list and, if there is one, the link to the next page. */
@@ -66,7 +66,7 @@ export function addPageHeaders(reply: FastifyReply, { url, page, length, total, 
   if (length === 0 || skip + length >= total) return;
   const query = new URLSearchParams({ skip: String(skip + count), count: String(count) });
   for (const [name, value] of Object.entries(filters ?? {})) {
-    if (value !== undefined) query.set(name, value);
+    if (value !== undefined) query.set(name, String(value));
   }
   reply.header('link', `<${url}?${query}>; rel="next"`);
 }
