@@ -1800,13 +1800,22 @@ export interface operations {
                  * @example lamp
                  */
                 search?: string;
-                /** @description Only images with this tag. Case does not matter. */
+                /**
+                 * @description Only images with this tag. Case does not matter.
+                 * @example brass
+                 */
                 tag?: string;
                 /** @description Only images whose original has this format. */
                 format?: "webp" | "jpeg" | "png";
-                /** @description Only images that are at least this wide, in pixels. */
+                /**
+                 * @description Only images that are at least this wide, in pixels.
+                 * @example 800
+                 */
                 minWidth?: number;
-                /** @description Only images that are at least this high, in pixels. */
+                /**
+                 * @description Only images that are at least this high, in pixels.
+                 * @example 600
+                 */
                 minHeight?: number;
                 /** @description true: only disabled images. false: only images that are not. */
                 disabled?: "true" | "false";
