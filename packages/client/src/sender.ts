@@ -125,8 +125,8 @@ function isLarge({ length = 0 }: Form): boolean {
  * starts this time again. A Blob is written at once, so a slow link would need the time for the whole form.
  */
 function hasHeaderTimeout(): boolean {
-  const { process } = globalThis as { process?: { versions?: { undici?: unknown } } };
-  return process?.versions?.undici !== undefined;
+  const { navigator } = globalThis as { navigator?: { userAgent?: string } };
+  return navigator?.userAgent?.startsWith('Node.js') === true;
 }
 
 /** True in pages and web workers: they have a `location`, server runtimes do not. */

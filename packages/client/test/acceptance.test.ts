@@ -361,6 +361,13 @@ async function describeAnswer(answer: unknown): Promise<unknown> {
 }
 
 /** Replaces IDs with numbers in order of appearance, and times and tokens with fixed texts. */
+/** Fields that the official SDK of this version does not know. It drops them. */
+const UNKNOWN_TO_THE_SDK: ReadonlySet<string> = new Set([
+  'isTaxable',
+  ...['width', 'height', 'format', 'bytes', 'fileName', 'tags', 'version', 'visibility'],
+  ...['placeholder', 'color'],
+]);
+
 function normalise(outcomes: unknown, serverURL: string): unknown {
   const numbers = new Map<string, string>();
   const replaceIDs = (text: string) =>
@@ -383,8 +390,7 @@ function normalise(outcomes: unknown, serverURL: string): unknown {
     if (typeof value === 'object' && value !== null)
       return Object.fromEntries(
         Object.entries(value)
-          // The official SDK of this version does not know isTaxable, and drops it.
-          .filter(([name, one]) => one !== undefined && name !== 'isTaxable')
+          .filter(([name, one]) => one !== undefined && !UNKNOWN_TO_THE_SDK.has(name))
           .map(([name, one]) => [name, walk(one)]),
       );
     return value;

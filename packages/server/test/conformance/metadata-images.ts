@@ -412,7 +412,7 @@ export function metadataImages(current: () => MetadataHarness): void {
         assert.deepEqual(await images.find(first.imageID), { ...before, updatedOn: later(2) });
       });
 
-      test('is set without a change of the focal point', async () => {
+      test('is replaced together with the focal point', async () => {
         const { images, first } = await newAccount();
         const focalPoint = { x: 0.123456, y: 1 };
         const describeAndFind = async (description: Description) => {
@@ -421,9 +421,10 @@ export function metadataImages(current: () => MetadataHarness): void {
           return { altText: image.altText, focalPoint: image.focalPoint };
         };
         assert.deepEqual(await describeAndFind({ altText: 'a', focalPoint }), { altText: 'a', focalPoint });
-        assert.deepEqual(await describeAndFind({ altText: undefined }), { altText: undefined, focalPoint });
-        const cleared = { altText: 'a', focalPoint: undefined };
-        assert.deepEqual(await describeAndFind({ altText: 'a', focalPoint: null }), cleared);
+        const cleared = { altText: 'b', focalPoint: undefined };
+        assert.deepEqual(await describeAndFind({ altText: 'b' }), cleared);
+        await describeAndFind({ altText: 'a', focalPoint });
+        assert.deepEqual(await describeAndFind({ altText: 'b', focalPoint: null }), cleared);
         const added = newImage('with a focal point', { focalPoint });
         await images.insert(added, { defaultQuota: 300 });
         assert.deepEqual((await images.find(added.imageID))?.focalPoint, focalPoint);
