@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { MetadataStore } from '../../src/database/store.ts';
+import type { ImageFilter } from '../../src/images/records.ts';
 import type { RecordFinding, TableRows } from '../../src/maintenance/records.ts';
 import { contentOf, groupOf, itemOf, openShop } from './catalog-samples.ts';
 import type { MetadataHarness } from './metadata.ts';
@@ -30,7 +31,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
     const { store } = current();
     const shop = await openShop(store);
     const imageIDs = [
-      await shop.addImage('one', { altText: 'STRASSE' }),
+      await shop.addImage('one', { altText: 'STRASSE', tags: ['Été', 'a "b"'], fileName: 'shoe.jpg' }),
       await shop.addImage('two'),
       await shop.addImage('three'),
     ];
@@ -442,6 +443,59 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       assert.equal(await other.accounts.isEmpty(), true);
       await other.maintenance.restore(schema, iterate(rows));
       assert.equal((await copyOf(other)).count, 4);
+    });
+
+    test('of the first release is restored, and its images are found like new ones', async () => {
+      const store = await current().openEmpty();
+      const { accountID: account_id } = accountOf();
+      const created_on = START.getTime();
+      const [used = '', unused = ''] = [randomUUID(), randomUUID()];
+      const image = (sequence: number, image_id: string, alt_text: string | null) => ({
+        ...{ account_id, sequence, image_id, public_id: `public_id___________${sequence}` },
+        ...{ digest: digestOf(`${sequence}`), size: 10 * sequence, format: 'png', width: 3, height: 2 },
+        ...{ frames: 1, transparent: 0, alt_text, folded_alt_text: alt_text?.toLowerCase() ?? null },
+        ...{ focal_x: 250_000, focal_y: 1_000_000, created_on, updated_on: created_on, disabled_on: null },
+      });
+      const use = {
+        account_id,
+        image_id: used,
+        kind: 'product',
+        owner_sequence: 1,
+        outer_index: 0,
+        inner_index: 0,
+      };
+      const counters = { image_count: 2, enabled_count: 2, byte_count: 30 };
+      const rows: TableRows[] = [
+        { table: 'accounts', rows: [{ account_id, display_name: 'old', created_on, ...counters }] },
+        { table: 'images', rows: [image(1, used, 'İstanbul'), image(2, unused, null)] },
+        { table: 'image_uses', rows: [use] },
+      ];
+      await store.maintenance.restore('0007-library', iterate(rows));
+      await store.migrate();
+      const images = store.forAccount(account_id, BY);
+      const find = async (filter: ImageFilter) =>
+        (await images.list({ skip: 0, count: 9 }, filter)).images.map(({ imageID }) => imageID);
+      assert.deepEqual(await find({ search: 'istanbul' }), [used]);
+      assert.deepEqual(await find({ unused: true }), [unused]);
+      assert.deepEqual(await find({ altText: 'missing' }), [unused]);
+      assert.deepEqual(await find({ sort: 'fileName' }), [used, unused]);
+      assert.deepEqual(await find({ sort: '-bytes' }), [unused, used]);
+      const { fileName, tags, version, visibility, focalPoint, original } =
+        (await images.find(used)) ?? assert.fail('the image is missing');
+      assert.deepEqual(
+        { fileName, tags, version, visibility, focalPoint, analysis: original.analysis },
+        {
+          ...{ fileName: undefined, tags: [], version: 1, visibility: 'public' },
+          ...{ focalPoint: { x: 0.25, y: 1 }, analysis: undefined },
+        },
+      );
+      assert.deepEqual(
+        await store.maintenance.unanalysedOriginals('', 9),
+        [digestOf('1'), digestOf('2')].toSorted(),
+      );
+      // The uses belong to a product that these rows do not have.
+      const texts = (await allOf(store.maintenance.checkRecords({ repair: false }))).map(({ text }) => text);
+      assert.deepEqual(texts, ['1 records of image uses are wrong for a product that does not exist']);
     });
 
     test('of an earlier version is restored and migrated, and one of a later version is refused', async () => {

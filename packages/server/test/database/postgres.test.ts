@@ -87,6 +87,46 @@ describe('the PostgreSQL store', { skip }, () => {
     await store.close();
   });
 
+  test('migrates and searches without the right to create an extension', async () => {
+    const url = await server().createEmptyDatabase();
+    const name = new URL(url).pathname.slice(1);
+    const role = `role_${name}`;
+    for (const statement of [
+      `create role ${role} login`,
+      `revoke create on database ${name} from public`,
+      `grant create, usage on schema public to ${role}`,
+    ]) {
+      await server().query(url, statement);
+    }
+    const ownURL = new URL(url);
+    ownURL.username = role;
+    const store = await openPostgres({ url: ownURL.href });
+    await store.migrate();
+    assert.deepEqual(await server().query(url, `select 1 from pg_extension where extname = 'pg_trgm'`), []);
+    const account = accountOf();
+    await store.accounts.create(account, BY);
+    const images = store.forAccount(account.accountID, BY);
+    const added = newImage('first', { altText: 'İstanbul 100%' });
+    await images.insert(added, { defaultQuota: 300 });
+    for (const [search, total] of [
+      ['ISTANBUL 100%', 1],
+      ['istanbul_', 0],
+      ['l', 1],
+    ] as const) {
+      assert.equal((await images.list({ skip: 0, count: 9 }, { search })).total, total, search);
+    }
+    // An administrator adds the index later, as docs/finding.md says.
+    await server().query(url, 'create extension pg_trgm');
+    await server().query(
+      url,
+      'create index image_search_by_text on image_search using gin (content gin_trgm_ops)',
+    );
+    assert.equal((await images.list({ skip: 0, count: 9 }, { search: 'stanb' })).total, 1);
+    await store.close();
+    await server().query(url, `drop owned by ${role} cascade`);
+    await server().query(url, `drop role ${role}`);
+  });
+
   test('refuses a database of a newer version with its migration in the message', async () => {
     const { url, store } = await openNew();
     await server().query(

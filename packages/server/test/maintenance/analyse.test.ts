@@ -10,9 +10,17 @@ import sharp from 'sharp';
 import { AppError } from '../../src/errors.ts';
 import type { Analysis, Image } from '../../src/image.ts';
 import { Analyser, type AnalyserDependencies } from '../../src/maintenance/analyse.ts';
-import { addPictures, digestOf, envOf, originalPath, runWithStores } from '../support/libraries.ts';
+import {
+  addPictures,
+  digestOf,
+  envOf,
+  originalPath,
+  runWithStores,
+  verifyLibrary,
+} from '../support/libraries.ts';
 import { picture } from '../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer, type TestServer } from '../support/server.ts';
+import { waitFor } from '../support/waiting.ts';
 
 const PLACEHOLDER = 'mwgKHYSAd3iJeIeAd3h3h3+IOA==';
 
@@ -181,5 +189,28 @@ describe('the pictures of earlier releases', () => {
     });
     const now = await metadataOf(image);
     assert.deepEqual([now.bytes, now.updatedOn], [bytes.length, replaced?.updatedOn]);
+  });
+
+  test('are analysed by the next start of the server, and by verify --repair', async () => {
+    const expected = await Promise.all(images.map(metadataOf));
+    assert.ok(expected.every((image) => !image.placeholder && !image.color));
+    const findings = await verifyLibrary(envOf(server), { repair: true, rungs: false });
+    assert.deepEqual(
+      new Set(findings.map(({ kind, repaired }) => `${kind} ${repaired}`)),
+      new Set(['analysis true']),
+    );
+    assert.equal(findings.length, number);
+    const repaired = await Promise.all(images.map(metadataOf));
+    assert.ok(repaired.every(({ placeholder, color }) => placeholder && color));
+    assert.deepEqual(await verifyLibrary(envOf(server), { repair: true, rungs: false }), []);
+
+    forgetAnalyses();
+    server = await server.restart();
+    const colours = async () => (await Promise.all(images.map(metadataOf))).map(({ color }) => color);
+    await waitFor('the colours', colours, (list) => list.every((colour) => colour !== undefined));
+    assert.deepEqual(
+      await colours(),
+      repaired.map(({ color }) => color),
+    );
   });
 });

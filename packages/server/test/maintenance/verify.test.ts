@@ -109,7 +109,7 @@ describe('verify', () => {
   test('finds an original and a rung that cannot be opened, and continues', async () => {
     for (const place of [
       originalPath(server, digestOf(smallBytes)),
-      rungPath(server, digest, '1-1024.jpeg'),
+      rungPath(server, digest, '2-1024.png'),
     ]) {
       await rm(place);
       // A link to itself cannot be opened, even by root.
@@ -135,13 +135,13 @@ describe('verify', () => {
   });
 
   test('finds rungs that are missing, damaged or do not match the ladder, and rebuilds them', async () => {
-    const path = rungPath(server, digest, '1-1024.jpeg');
+    const path = rungPath(server, digest, '2-1024.png');
     const intact = await readFile(path);
     const damages: [string, () => Promise<unknown>][] = [
       ['is missing', () => rm(path)],
       ['does not decode', () => truncate(path, Math.floor(intact.length / 2))],
-      ['is a jpeg of 64x49, and not a jpeg of 1024x731', () => writeFile(path, smallBytes)],
-      ['is a png of 1024x731, and not a jpeg of 1024x731', () => sharp(intact).png().toFile(path)],
+      ['is a jpeg of 64x49, and not a png of 1024x731', () => writeFile(path, smallBytes)],
+      ['is a jpeg of 1024x731, and not a png of 1024x731', () => sharp(intact).jpeg().toFile(path)],
     ];
     for (const [text, damage] of damages) {
       await damage();
@@ -157,7 +157,7 @@ describe('verify', () => {
   });
 
   test('reports a rung as not repaired when the rebuild fails', async () => {
-    const folder = dirname(rungPath(server, digest, '1-1024.jpeg'));
+    const folder = dirname(rungPath(server, digest, '2-1024.png'));
     await rm(folder, { recursive: true });
     await writeFile(folder, 'a file in the place of a folder');
     assert.deepEqual(summarize(await verifyLibrary(env, { repair: true })), [
@@ -166,7 +166,7 @@ describe('verify', () => {
   });
 
   test('removes a damaged rung even when the rebuild fails, so that no request delivers it', async () => {
-    const path = rungPath(server, digest, '1-1024.jpeg');
+    const path = rungPath(server, digest, '2-1024.png');
     await truncate(path, 1_000);
     const staging = join(server.folder, 'blobs/staging');
     const findings = await runMaintenance(env, async (maintenance) => {

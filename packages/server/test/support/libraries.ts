@@ -105,6 +105,10 @@ export async function addManyImages(server: TestServer, count: number): Promise<
       await writeOriginal(server, bytes);
       size += bytes.length;
     }
+    raw.exec(`insert into image_search
+      select images.account_id, images.sequence, first.content from images
+      join image_search first on first.account_id = images.account_id and first.sequence = 1
+      where images.sequence > 1`);
     raw.exec(
       `update accounts set image_count = ${count}, enabled_count = ${count}, byte_count = byte_count + ${size} ` +
         `where account_id = '${template.account_id}'; commit`,

@@ -2,12 +2,13 @@
  * The commands for single images and for the list of images: their arguments and output. The server enforces
  * the limits.
  */
-import type { Image, ImageURLOptions } from '@vitrine/client';
-import type { Command } from 'commander';
+import type { Image, ImageURLOptions, ListImagesRequest } from '@vitrine/client';
+import { type Command, Option } from 'commander';
 import { AppError } from '../../errors.ts';
-import { IMAGE_FORMAT_NAMES } from '../../image.ts';
+import { IMAGE_FORMAT_NAMES, IMAGE_FORMATS } from '../../image.ts';
+import { IMAGE_SORTS } from '../../images/records.ts';
 import type { CommandContext } from '../terminal/context.ts';
-import { addPagingOptions } from '../terminal/options.ts';
+import { addPagingOptions, parseWholeNumber } from '../terminal/options.ts';
 import { formatJSON, formatRecord } from '../terminal/output.ts';
 import { type Column, formatTable } from '../terminal/table.ts';
 import { addClientCommand, type ClientOptions, type Connection, connectProfile } from './connection.ts';
@@ -16,13 +17,52 @@ import { addTransformOptions, readTransform, type TransformOptions } from './tra
 
 const COLUMNS: readonly Column<Image>[] = [
   ['IMAGE', ({ imageID }) => imageID],
-  ['PUBLIC ID', ({ publicID }) => publicID],
+  ['NAME', ({ fileName }) => fileName, 'long'],
+  ['SIZE', ({ width, height }) => (width && height ? `${width}x${height}` : undefined)],
+  ['BYTES', ({ bytes }) => bytes?.toLocaleString('en')],
   ['CREATED', ({ createdOn }) => createdOn.toISOString()],
   ['DISABLED', ({ disabledOn }) => disabledOn?.toISOString()],
   ['ALT TEXT', ({ altText }) => altText, 'long'],
 ];
 
 const IMAGE = 'image ID, public ID or public link';
+
+interface ListOptions
+  extends ClientOptions,
+    Pick<ListImagesRequest, 'search' | 'tag' | 'format' | 'minWidth' | 'minHeight' | 'sort'> {
+  readonly skip: number;
+  readonly count: number;
+  readonly all?: true;
+  readonly disabled?: boolean;
+  readonly unused?: boolean;
+  readonly missingAlt?: true;
+}
+
+function addFilterOptions(command: Command): Command {
+  return command
+    .option('--search <text>', 'only images with this text in the alt text, the name or a tag')
+    .option('--tag <tag>', 'only images with this tag')
+    .addOption(new Option('--format <name>', 'only images of this format').choices(IMAGE_FORMATS))
+    .option('--min-width <pixels>', 'only images that are at least this wide', parseWholeNumber)
+    .option('--min-height <pixels>', 'only images that are at least this high', parseWholeNumber)
+    .option('--disabled', 'only disabled images')
+    .option('--no-disabled', 'only images that are not disabled')
+    .option('--unused', 'only images that no product or line item shows')
+    .option('--no-unused', 'only images that a product or line item shows')
+    .option('--missing-alt', 'only images without an alt text')
+    .addOption(
+      new Option('--sort <order>', 'the order; a minus reverses it, as in --sort=-bytes').choices(
+        IMAGE_SORTS,
+      ),
+    );
+}
+
+/** The options that were given, as the filters of a list. */
+function filtersOf(options: ListOptions): Partial<ListImagesRequest> {
+  const { search, tag, format, minWidth, minHeight, disabled, unused, missingAlt, sort } = options;
+  const filters = { search, tag, format, minWidth, minHeight, disabled, unused, sort };
+  return { ...filters, ...(missingAlt && { altText: 'missing' }) };
+}
 
 export function addImageCommands(program: Command, context: CommandContext): void {
   const addCommand = (name: string, description: string) => addClientCommand(program, name, description);
@@ -33,17 +73,15 @@ export function addImageCommands(program: Command, context: CommandContext): voi
     context.stdout(options.json ? formatJSON(image) : formatImage(image));
   };
 
-  addPagingOptions(addCommand('list', 'list the images of the account, newest first'))
+  addFilterOptions(addPagingOptions(addCommand('list', 'list the images of the account, newest first')))
     .option('--all', 'list all images, and ignore --count')
-    .action(async (options: ClientOptions & { skip: number; count: number; all?: true }) => {
+    .action(async (options: ListOptions) => {
       const { vitrine, accountID } = await connectProfile(options, context);
       const { skip, count } = options;
+      const request = { accountID, skip, ...filtersOf(options) };
       const images: Image[] = [];
-      if (options.all) {
-        for await (const image of vitrine.images.list({ accountID, skip })) images.push(image);
-      } else {
-        images.push(...(await vitrine.images.list({ accountID, skip, count })).result);
-      }
+      if (options.all) for await (const image of vitrine.images.list(request)) images.push(image);
+      else images.push(...(await vitrine.images.list({ ...request, count })).result);
       context.stdout(
         options.json
           ? formatJSON(images)
@@ -141,12 +179,17 @@ async function buildURL(name: string, options: TransformOptions, context: Comman
   return imageURL((await findImage(name)).link, transform as ImageURLOptions);
 }
 
-function formatImage({ imageID, publicID, link, altText, createdOn, updatedOn, disabledOn }: Image): string {
+function formatImage(image: Image): string {
+  const { imageID, publicID, link, altText, fileName, tags = [], width, height, bytes, format } = image;
+  const { createdOn, updatedOn, disabledOn } = image;
   return formatRecord({
     image: imageID,
     'public ID': publicID,
     link,
     'alt text': altText,
+    name: fileName,
+    tags: tags.length > 0 ? tags.join(', ') : undefined,
+    picture: width && `${format}, ${width}x${height} pixels, ${bytes?.toLocaleString('en')} bytes`,
     created: createdOn.toISOString(),
     updated: updatedOn.toISOString(),
     disabled: disabledOn?.toISOString(),

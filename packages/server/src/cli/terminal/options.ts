@@ -16,7 +16,7 @@ export function pageOf({ skip, count }: { skip: number; count: number }): { skip
 }
 
 /** Parses a whole number of at most nine digits. @throws InvalidArgumentError. */
-function parseWholeNumber(text: string): number {
+export function parseWholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
   return Number(text);
 }

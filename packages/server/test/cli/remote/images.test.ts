@@ -27,9 +27,34 @@ describe('the commands for images', () => {
     assert.deepEqual(await user.json(['list', '--skip', '1', '--count', '1']), images.slice(1, 2));
     assert.deepEqual(await user.json(['list', '--all', '--skip', '1']), images.slice(1));
     const { out } = await user.run(['list']);
-    assert.match(out, /^IMAGE {33}PUBLIC ID {14}CREATED {19}DISABLED {2}ALT TEXT\n/);
-    assert.match(out, /- {9}Picture 1 turned\n$/);
+    assert.match(out, /^IMAGE {33}NAME {10}SIZE {3}BYTES {2}CREATED {19}DISABLED {2}ALT TEXT\n/);
+    assert.match(out, /example\.file {2}64x49 {2}\d+ .* - {9}Picture 1 turned\n$/);
     assert.equal(out.split('\n').length, 5);
+  });
+
+  test('list takes the filters and the order of the API', async () => {
+    const { server, account } = setup;
+    const add = async (number: number, metadata: object) =>
+      (await server.addImage(await picture(number), { account, metadata })).imageID;
+    const lamp = await add(1, { altText: 'A lamp', tags: ['light'], fileName: 'b.jpg' });
+    const chair = await add(2, { tags: ['wood'], fileName: 'c.jpg' });
+    const shoe = await add(3, { altText: 'A shoe', fileName: 'a.jpg' });
+    await user.json(['disable', shoe]);
+    const find = async (...flags: string[]) =>
+      (await user.json<ImageJSON[]>(['list', ...flags])).map(({ imageID }) => imageID);
+    assert.deepEqual(await find('--search', 'LAMP'), [lamp]);
+    assert.deepEqual(await find('--tag', 'Wood'), [chair]);
+    assert.deepEqual(await find('--disabled'), [shoe]);
+    assert.deepEqual(await find('--no-disabled'), [chair, lamp]);
+    assert.deepEqual(await find('--missing-alt'), [chair]);
+    assert.deepEqual(await find('--unused', '--sort', 'fileName'), [shoe, lamp, chair]);
+    assert.deepEqual(await find('--no-unused'), []);
+    assert.deepEqual(await find('--format', 'png'), []);
+    assert.deepEqual(await find('--min-width', '64', '--min-height', '51'), [shoe]);
+    assert.deepEqual(await find('--sort=-fileName', '--all'), [chair, lamp, shoe]);
+    assert.deepEqual(await find('--sort', '-fileName', '--count', '1'), [chair]);
+    const wrong = await user.run(['list', '--sort', 'size']);
+    assert.deepEqual([wrong.code, /-createdOn, createdOn/.test(wrong.err)], [2, true], wrong.err);
   });
 
   test('show finds an image by its ID, its public ID and its link', async () => {

@@ -1,36 +1,46 @@
-/** The migration of products from before categories. The test makes them by reverting the migration. */
+/** The migration of products from before categories. The test restores them from such a backup. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { openSqlite } from '../../../src/database/sqlite/sqlite.ts';
-import { contentOf, openShop } from '../../conformance/catalog-samples.ts';
-import { later } from '../../conformance/metadata-samples.ts';
+import type { TableRows } from '../../../src/maintenance/records.ts';
+import { contentOf, newProduct, openShop } from '../../conformance/catalog-samples.ts';
+import { accountOf, later, START } from '../../conformance/metadata-samples.ts';
 
 test('products from before are taxable and have no category, and can be changed', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-migration-'));
   t.after(() => rm(folder, { recursive: true }));
   const path = join(folder, 'vitrine.db');
-  const store = await openSqlite({ path });
-  await store.migrate();
-  const { accountID, ...shop } = await openShop(store);
-  const productID = await shop.addProduct(contentOf([], { title: 'Old' }));
-  await store.close();
-
-  const raw = new DatabaseSync(path);
-  for (const statement of [
-    'drop index products_by_category',
-    'alter table products drop column category_id',
-    "update products set content = json_remove(content, '$.isTaxable')",
-    "delete from kysely_migration where name >= '0008-product-categories'",
-  ]) {
-    raw.exec(statement);
-  }
-  raw.close();
-
+  const account = accountOf();
+  const { accountID } = account;
+  const product = newProduct(contentOf([], { title: 'Old' }));
+  const { productID } = product;
+  const { isTaxable, categoryID, ...content } = product.content;
   const again = await openSqlite({ path });
+  async function* rows(): AsyncGenerator<TableRows> {
+    const created_on = START.getTime();
+    yield {
+      table: 'accounts',
+      rows: [
+        {
+          ...{ account_id: accountID, display_name: account.displayName, created_on },
+          ...{ image_count: 0, enabled_count: 0 },
+        },
+      ],
+    };
+    yield {
+      table: 'products',
+      rows: [
+        {
+          ...{ account_id: accountID, sequence: 1, product_id: productID, folded_title: 'old' },
+          ...{ content: JSON.stringify(content), created_on, updated_on: created_on },
+        },
+      ],
+    };
+  }
+  await again.maintenance.restore('0007-library', rows());
   await again.migrate();
   const { catalog } = await openShop(again, accountID);
   assert.deepEqual((await catalog.findProduct(productID))?.content, contentOf([], { title: 'Old' }));
