@@ -161,6 +161,41 @@ describe('images', () => {
   });
 });
 
+describe('the fields of an image', () => {
+  test('are read from an upload, and replaced with the metadata', async () => {
+    const content = await newPicture();
+    const metadata = { altText: 'A lamp', tags: ['light'], focalPoint: { x: 0, y: 1 } };
+    const image = { fileName: 'lamp.jpg', content };
+    const { result } = await vitrine.images.upload({ accountID, image, metadata });
+    const { width, height, format, bytes, fileName, tags, version, visibility, focalPoint, color } = result;
+    assert.ok(width && height && /^#[0-9a-f]{6}$/.test(color ?? ''));
+    assert.deepEqual(
+      { format, bytes, fileName, tags, version, visibility, focalPoint },
+      {
+        ...{ format: 'jpeg', bytes: content.length, fileName: 'lamp.jpg', tags: ['light'], version: 1 },
+        ...{ visibility: 'public', focalPoint: { x: 0, y: 1 } },
+      },
+    );
+    const { imageID } = result;
+    const change = { altText: 'B', tags: ['a', 'b'], fileName: 'b.jpg' };
+    const changed = (await vitrine.images.updateMetadata({ accountID, imageID, ...change })).result;
+    assert.deepEqual([changed.tags, changed.fileName, changed.focalPoint], [['a', 'b'], 'b.jpg', undefined]);
+  });
+
+  test('that are invalid are named by the error', async () => {
+    const image = { fileName: 'lamp.jpg', content: await newPicture() };
+    const { imageID } = (await vitrine.images.upload({ accountID, image })).result;
+    await assert.rejects(
+      vitrine.images.updateMetadata({ accountID, imageID, tags: [''], fileName: 'x'.repeat(256) }),
+      (error) =>
+        error instanceof ImageMetadataValidationError &&
+        error.altText === undefined &&
+        /empty/.test(error.tags ?? '') &&
+        /255/.test(error.fileName ?? ''),
+    );
+  });
+});
+
 describe('a list', () => {
   let listServer: TestServer;
   let client: Vitrine;
@@ -189,6 +224,29 @@ describe('a list', () => {
     assert.deepEqual(
       result.map(({ altText }) => altText),
       ['3', '2'],
+    );
+  });
+
+  test('sends its filters and its order, also when iterated', async () => {
+    const filters = { search: '2', minWidth: 1, minHeight: 2, format: 'jpeg', unused: true } as const;
+    requests.length = 0;
+    const { result } = await client.images.list({ accountID, ...filters, sort: 'fileName' });
+    assert.deepEqual(
+      result.map(({ altText }) => altText),
+      ['2'],
+    );
+    const [query] = requests;
+    assert.deepEqual(Object.fromEntries(new URLSearchParams(query)), {
+      ...{ search: '2', minWidth: '1', minHeight: '2', format: 'jpeg', unused: 'true', sort: 'fileName' },
+    });
+    const altTexts: (string | undefined)[] = [];
+    for await (const { altText } of client.images.list({ accountID, sort: 'createdOn', count: 2 })) {
+      altTexts.push(altText);
+    }
+    assert.deepEqual(altTexts, ['0', '1', '2', '3', '4']);
+    assert.equal(
+      (await client.images.list({ accountID, tag: 'none', visibility: 'public' })).result.length,
+      0,
     );
   });
 
