@@ -20,7 +20,6 @@ import {
   resultCode,
 } from './codes.ts';
 import type { KyselyOverThreads } from './driver.ts';
-import { findText, sqliteMigrations } from './search.ts';
 import { SqliteThread } from './thread.ts';
 
 export interface SqliteOptions {
@@ -49,11 +48,15 @@ const MAX_TIMEOUT = 2 ** 31 - 1;
  * @throws AppError `unavailable`.
  */
 export async function openSqlite(options: SqliteOptions): Promise<MetadataStore> {
-  const [{ kysely: db, searching, close }, { SqlMetadataStore }, { migrateToLatest }] = await Promise.all([
-    openThreads(options),
-    import('../sql/store.ts'),
-    import('../schema/migrations.ts'),
-  ]);
+  const [threads, { SqlMetadataStore }, { migrateToLatest }, { findText, sqliteMigrations }] =
+    await Promise.all([
+      openThreads(options),
+      import('../sql/store.ts'),
+      import('../schema/migrations.ts'),
+      // After the threads too, because it loads Kysely.
+      import('./search.ts'),
+    ]);
+  const { kysely: db, searching, close } = threads;
   // One slot, because there is one thread for searches, and a running search cannot be cancelled.
   const searches = new SearchLimiter({ slots: 1, timeout: options.timeout ?? DEFAULT_TIMEOUT });
   const database: Database = {
