@@ -99,7 +99,7 @@ describe('accounts', () => {
       [{ displayName: '' }, /displayName must be 1 to 200 characters/],
       [{ displayName: 'x'.repeat(201) }, /1 to 200/],
       [{ displayName: 5 }, /displayName must be a string/],
-      [{ displayName: 'a\nb' }, /displayName must not contain control/],
+      [{ displayName: 'a\nb' }, /displayName must be one line/],
       [{ displayName: 'a\u202eb' }, /direction/],
       [{ displayName: 'a\u0000' }, /control/],
       [{ displayName: 'x', accountID: 'x' }, /accountID must be a UUID/],

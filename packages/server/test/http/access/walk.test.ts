@@ -272,9 +272,14 @@ function readDatabase(): string {
       .all();
     const all = tables.map(({ name }) => [
       name,
-      database.prepare(`select * from ${name} order by 1, 2`).all(),
+      // Some tables of the text index have one column.
+      database
+        .prepare(`select * from ${name}`)
+        .all()
+        .map((row) => JSON.stringify({ ...row, last_used_on: undefined }))
+        .sort(),
     ]);
-    return JSON.stringify(all, (field, value) => (field === 'last_used_on' ? undefined : value));
+    return JSON.stringify(all);
   } finally {
     database.close();
   }
