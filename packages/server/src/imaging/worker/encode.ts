@@ -116,7 +116,7 @@ async function losslessPng(pixels: Pixels): Promise<Buffer> {
     const png = await openPixels(pixels)
       .png({ palette: true, colours: size, quality: 100, dither: 0, effort: 4, compressionLevel: 9 })
       .toBuffer();
-    if ((await errorsOf(png, pixels)).mean === 0) return png;
+    if ((await meanError(png, pixels)) === 0) return png;
   }
   const plain = await openPixels(pixels).png({ compressionLevel: 9 }).toBuffer();
   const filtered = await openPixels(pixels).png({ compressionLevel: 9, adaptiveFiltering: true }).toBuffer();
@@ -136,52 +136,37 @@ function countColours({ data, channels }: Pixels): number {
   return colours.size;
 }
 
-/** What a reduced palette may change: the mean of all values, and the values of flat areas. */
-const MAX_PALETTE_ERROR = { mean: 1, flat: 1 } as const;
+/** The largest mean error of a channel that a reduced palette may cause. */
+const MAX_PALETTE_ERROR = 1;
 
 /** The lower quality has fewer colours, and moves those of flat areas on some pictures. */
 const PALETTE_QUALITIES = [80, 100] as const;
 
-/** A PNG of at most 256 colours. Undefined if they are too few for this picture. */
+/** A PNG of at most 256 colours with the flat colours of the pixels. Undefined if there is none. */
 async function reducedPalette(pixels: Pixels): Promise<Buffer | undefined> {
   for (const quality of PALETTE_QUALITIES) {
     const png = await openPixels(pixels)
       .png({ palette: true, quality, dither: 0, effort: 4, compressionLevel: 9 })
       .toBuffer();
-    const { mean, flat } = await errorsOf(png, pixels);
-    if (mean > MAX_PALETTE_ERROR.mean) return undefined;
-    if (flat <= MAX_PALETTE_ERROR.flat) return png;
+    if ((await meanError(png, pixels)) > MAX_PALETTE_ERROR) return undefined;
+    if (await keepsFlatColours(png, pixels)) return png;
   }
   return undefined;
 }
 
-/** How a PNG differs from pixels. The colours of transparent pixels do not count. */
-interface Errors {
-  /** The mean of all values, weighted by alpha. */
-  readonly mean: number;
-  /** The largest difference in a pixel whose left neighbour is equal. */
-  readonly flat: number;
-}
-
-async function errorsOf(png: Buffer, { data, channels }: Pixels): Promise<Errors> {
+/** The mean difference of a visible channel value. The colours of transparent pixels do not count. */
+async function meanError(png: Buffer, { data, channels }: Pixels): Promise<number> {
   const decoded = sharp(png);
   const shown = await (channels === 4 ? decoded.ensureAlpha() : decoded.removeAlpha()).raw().toBuffer();
   let sum = 0;
-  let flat = 0;
   for (let at = 0; at < data.length; at += channels) {
-    const weight = channels === 4 ? (data[at + 3] ?? 0) / 255 : 1;
-    let largest = 0;
-    let isFlat = at >= channels;
+    const alpha = channels === 4 ? (data[at + 3] ?? 0) : 255;
     for (let channel = 0; channel < channels; channel += 1) {
-      const value = data[at + channel] ?? 0;
-      const difference = Math.abs(value - (shown[at + channel] ?? 0)) * (channel === 3 ? 1 : weight);
-      sum += difference;
-      if (difference > largest) largest = difference;
-      if (isFlat && value !== data[at + channel - channels]) isFlat = false;
+      const difference = Math.abs((data[at + channel] ?? 0) - (shown[at + channel] ?? 0));
+      sum += channel === 3 ? difference : (difference * alpha) / 255;
     }
-    if (isFlat && largest > flat) flat = largest;
   }
-  return { mean: sum / data.length, flat };
+  return sum / data.length;
 }
 
 /** Side in pixels of the blocks that count as flat if all of their pixels are equal. */
