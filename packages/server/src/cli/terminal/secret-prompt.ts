@@ -2,11 +2,12 @@
  * Asks for texts, and reads a secret key: from a prompt without echo, standard input, a named variable or the
  * command line. No secret is printed.
  */
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import type { CommandContext } from './context.ts';
+import { Interrupted } from './interruption.ts';
 
 export interface SecretOptions {
   readonly secret?: string;
@@ -28,7 +29,10 @@ export function addSecretOptions(command: Command): Command {
     );
 }
 
-/** @throws AppError `invalid-request` if the secret key is missing, empty or longer than 4 096 characters. */
+/**
+ * @throws AppError `invalid-request` if the secret key is missing, empty or longer than 4 096 characters;
+ * Interrupted on Ctrl-C.
+ */
 export async function readSecret(
   { secret, secretEnv }: SecretOptions,
   { env, stdin, terminal }: CommandContext,
@@ -43,10 +47,8 @@ export async function readSecret(
   terminal.write('Secret key: ');
   try {
     const line = await new Promise<string>((resolve, reject) => {
-      const onEnd = () => reject(new AppError('invalid-request', 'the secret key is missing'));
       lines.question('', resolve);
-      lines.once('SIGINT', onEnd);
-      lines.once('close', onEnd);
+      onEnd(lines, reject, 'the secret key is missing');
     });
     return checkSecret(line, 'the prompt');
   } finally {
@@ -57,20 +59,26 @@ export async function readSecret(
 
 /**
  * Asks for a text on a terminal, with echo.
- * @throws AppError `invalid-request` if the user ends the input.
+ * @throws AppError `invalid-request` if the user ends the input; Interrupted on Ctrl-C.
  */
 export async function ask(label: string, { stdin, terminal }: CommandContext): Promise<string> {
   const lines = createInterface({ input: stdin, output: terminal, terminal: true });
   try {
     return await new Promise<string>((resolve, reject) => {
-      const onEnd = () => reject(new AppError('invalid-request', `${label}: there is no answer`));
       lines.question(`${label}: `, (answer) => resolve(answer.trim()));
-      lines.once('SIGINT', onEnd);
-      lines.once('close', onEnd);
+      onEnd(lines, reject, `${label}: there is no answer`);
     });
   } finally {
     lines.close();
   }
+}
+
+/**
+ * Rejects when the user ends the input. readline turns off the signal of Ctrl-C and emits an event instead.
+ */
+function onEnd(lines: Interface, reject: (error: Error) => void, message: string): void {
+  lines.once('SIGINT', () => reject(new Interrupted('SIGINT', message)));
+  lines.once('close', () => reject(new AppError('invalid-request', message)));
 }
 
 async function readFirstLine(input: NodeJS.ReadableStream): Promise<string> {

@@ -41,6 +41,8 @@ export async function formatTable<T>(
     const isLong = columns.map(([, , kind]) => kind === 'long');
     const available = context.stdoutColumns - GAP.length * (columns.length - 1);
     narrow(widths, available, (index) => (isLong[index] ? MIN_LONG_WIDTH : Number.POSITIVE_INFINITY));
+    // The first column has the ID that other commands need, so it is cut last.
+    narrow(widths, available, (index) => (index === 0 ? Number.POSITIVE_INFINITY : MIN_WIDTH));
     narrow(widths, available, () => MIN_WIDTH);
   }
   const { bold } = stylesFor(context);

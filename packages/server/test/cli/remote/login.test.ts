@@ -64,6 +64,22 @@ describe('vitrine login', () => {
     assert.ok((await readFile(file(), 'utf8')).includes(KEY.secretKey));
   });
 
+  test('ends with 130 after Ctrl-C at a question', { skip: terminalSkipReason() }, async () => {
+    for (const [asked, args] of [
+      ['Server URL: ', ['login']],
+      ['Secret key: ', words()],
+    ] as const) {
+      let hasTyped = false;
+      const { code, out } = await user.runOnTerminal([...args], {}, (shown, type) => {
+        if (hasTyped || !shown.includes(asked)) return;
+        hasTyped = true;
+        type('\u0003');
+      });
+      assert.equal(code, 130, out);
+      assert.match(out, /interrupted by SIGINT: /);
+    }
+  });
+
   test('asks for everything that is missing on a terminal', { skip: terminalSkipReason() }, async () => {
     const accounts = [await createAccount(server), await createAccount(server)];
     const { body: key } = await server.send('POST', '/keys', { name: 'Two', accounts });

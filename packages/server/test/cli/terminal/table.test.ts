@@ -66,7 +66,9 @@ describe('a table', () => {
   test('cuts other columns too if the terminal is very narrow', async () => {
     const records = [{ id: 'i'.repeat(36), text: 't'.repeat(50), end: 'e'.repeat(21) }];
     const [, line = ''] = linesOf(await format(records, 50));
-    assert.equal(line, `${'i'.repeat(18)}…  ${'t'.repeat(7)}…  ${'e'.repeat(18)}…`.padEnd(0));
+    assert.equal(line, `${'i'.repeat(36)}  ${'t'.repeat(4)}…  ${'e'.repeat(4)}…`, 'the ID is cut last');
+    const [, narrower = ''] = linesOf(await format(records, 40));
+    assert.equal(narrower, `${'i'.repeat(27)}…  ${'t'.repeat(3)}…  ${'e'.repeat(3)}…`);
     for (const columns of [10, 1]) assert.ok((await format(records, columns)).includes('…'));
   });
 
