@@ -55,6 +55,12 @@ export function walkPng(file: Buffer): { bytes: Buffer; facts: PictureFacts } {
     at = end;
 
     if (header === undefined) {
+      // Apple's variant of PNG, which no browser shows.
+      if (type === 'CgBI') {
+        throw new Refusal(
+          'the PNG file was changed by Xcode for an iOS app: send the file from before the build',
+        );
+      }
       if (type !== 'IHDR') throw new Refusal('the PNG header is missing');
       header = readHeader(body);
       chunks.push(whole);

@@ -23,7 +23,11 @@ interface Signature extends Kind {
 }
 
 const picture = (name: string, ...beginnings: string[]): Signature[] =>
-  beginnings.map((bytes) => ({ bytes, name: `a ${name} picture`, advice: CONVERT }));
+  beginnings.map((bytes) => ({
+    bytes,
+    name: `${/^([AEIO]|MNG)/.test(name) ? 'an' : 'a'} ${name} picture`,
+    advice: CONVERT,
+  }));
 const other = (name: string, advice: string, ...beginnings: string[]): Signature[] =>
   beginnings.map((bytes) => ({ bytes, name, advice }));
 
@@ -41,6 +45,16 @@ const SIGNATURES: readonly Signature[] = [
   ...picture('GIMP', 'gimp xcf'),
   ...picture('QOI', 'qoif'),
   ...picture('OpenEXR', '\x76\x2f\x31\x01'),
+  ...picture('Radiance HDR', '#?RADIANCE', '#?RGBE'),
+  ...picture(
+    'Netpbm (PBM, PGM or PPM)',
+    ...[1, 2, 3, 4, 5, 6].flatMap((n) => [`P${n}\n`, `P${n} `, `P${n}\r`]),
+  ),
+  ...picture('JPEG XR', 'II\xbc\x01', 'II\xbc\0'),
+  ...picture('MNG', '\x8aMNG\r\n\x1a\n', '\x8bJNG\r\n\x1a\n'),
+  ...picture('DDS', 'DDS \x7c\0\0\0'),
+  ...picture('macOS icon', 'icns'),
+  ...picture('Windows metafile (WMF)', '\xd7\xcd\xc6\x9a'),
   // Before icons, which may have the same first bytes.
   ...other('a video', SEND_PICTURE, '????moov', '????mdat', '????wide'),
   ...picture('Windows icon', '\0\0\x01\0', '\0\0\x02\0'),
@@ -108,7 +122,7 @@ const VIDEO: Kind = { name: 'a video', advice: SEND_PICTURE };
 /** Text files, by what they contain. The first match counts. */
 const TEXTS: readonly (Kind & { readonly pattern: RegExp })[] = [
   {
-    pattern: /^(<\?xml[\s\S]*|<!--[\s\S]*|<!doctype svg[\s\S]*)?<svg[\s>]/i,
+    pattern: /^(<\?xml[\s\S]*|<!--[\s\S]*|<!doctype svg[\s\S]*)?<svg[\s/>]/i,
     name: 'an SVG drawing',
     advice: EXPORT,
   },

@@ -101,6 +101,8 @@ describe('the limits on a picture', () => {
         /header is damaged/,
       );
     assert.match(refusal(pictures.pngOf(pictures.pngChunk('IDAT', Buffer.alloc(9)))), /header is missing/);
+    const cgbi = pictures.pngOf(pictures.pngChunk('CgBI', Buffer.alloc(4)), pictures.pngHeader(9, 9, 3));
+    assert.match(refusal(cgbi), /changed by Xcode for an iOS app: send the file from before the build/);
     const jpeg = await pictures.jpeg();
     const at = pictures.jpegMarker(jpeg, 0xc0);
     const changed = (change: (file: Buffer) => void) => {
