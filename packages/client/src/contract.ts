@@ -1499,7 +1499,7 @@ export interface components {
             allAccounts?: true;
             /** @description All scopes. {accountID} in a scope means that it is for all accounts. */
             scopes: string[];
-            /** @description The accounts that the credentials name, newest first, without suspended accounts. Credentials for all accounts name none. */
+            /** @description The accounts of the credentials, newest first. For credentials for all accounts, these are the newest 200. Otherwise, suspended accounts are left out. */
             accounts: {
                 /**
                  * Format: uuid
@@ -1825,6 +1825,8 @@ export interface operations {
                 altText?: "missing";
                 /** @description Only images with this visibility. */
                 visibility?: "public" | "private";
+                /** @description true: only withdrawn images. false: only images that are not. This version withdraws no images. */
+                withdrawn?: "true" | "false";
                 /** @description The order. createdOn is the order of upload. fileName ignores case and accents, and images without a name are last. A minus reverses the order. Default: -createdOn. */
                 sort?: "-createdOn" | "createdOn" | "-updatedOn" | "updatedOn" | "fileName" | "-fileName" | "-bytes" | "bytes";
             };

@@ -55,6 +55,8 @@ export interface ListImagesRequest extends Range {
   /** Only images that are at least this high, in pixels. */
   readonly minHeight?: number | undefined;
   readonly visibility?: ListQuery['visibility'] | undefined;
+  /** True: only withdrawn images. False: only images that are not. */
+  readonly withdrawn?: boolean | undefined;
   /** The order. Default: `-createdOn`, newest first. */
   readonly sort?: ListQuery['sort'] | undefined;
 }
@@ -144,10 +146,11 @@ export class Images {
    * Await it for one page, iterate it for all.
    */
   list(request: ListImagesRequest, options?: CallOptions): Listing<Image> {
-    const { search, tag, format, minWidth, minHeight, disabled, unused, altText, visibility, sort } = request;
+    const { search, tag, format, minWidth, minHeight } = request;
+    const { disabled, unused, altText, visibility, withdrawn, sort } = request;
     const filters = {
       ...{ search, tag, format, minWidth, minHeight },
-      ...{ disabled, unused, altText, visibility, sort },
+      ...{ disabled, unused, altText, visibility, withdrawn, sort },
     };
     const fetchPage = async ({ skip, count }: Range) =>
       this.#transport.json(

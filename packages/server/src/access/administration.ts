@@ -28,10 +28,16 @@ export interface KeyWithSecret {
   readonly secretKey: string;
 }
 
-/** A principal, and the accounts that its grants name. */
+/** The most accounts that the identity of a principal for all accounts lists. */
+const MAX_LISTED_ACCOUNTS = 200;
+
+/** A principal, and its accounts. */
 export interface Identity {
   readonly principal: Principal;
-  /** Newest first, without suspended accounts. Grants for all accounts name none. */
+  /**
+   * Newest first. With grants for all accounts, the newest 200 of them. Otherwise those that the grants name,
+   * without suspended accounts.
+   */
   readonly accounts: readonly { readonly account: Account; readonly scopes: readonly Scope[] }[];
 }
 
@@ -57,11 +63,13 @@ export class Administration {
 
   /** The accounts and scopes of a principal. */
   async identify(principal: Principal): Promise<Identity> {
-    const named = new Set(
-      [...principal.grants.values()].flatMap((accounts) => (accounts === 'all' ? [] : accounts)),
+    // A ping concerns no account, so a grant of it for all accounts lists none.
+    const sets = [...principal.grants].map(([scope, set]) =>
+      set === 'all' && scope === 'ping.read' ? [] : set,
     );
-    const page = { skip: 0, count: Math.max(1, named.size) };
-    const { accounts } = named.size === 0 ? { accounts: [] } : await this.#accounts.list(page, [...named]);
+    const named = sets.includes('all') ? 'all' : [...new Set(sets.flat())];
+    const count = named === 'all' ? MAX_LISTED_ACCOUNTS : Math.max(1, named.length);
+    const { accounts } = await this.#accounts.list({ skip: 0, count }, named);
     return {
       principal,
       accounts: accounts.map((account) => ({

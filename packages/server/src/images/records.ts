@@ -118,6 +118,8 @@ export interface ImageFilter {
   readonly minWidth?: number;
   readonly minHeight?: number;
   readonly visibility?: Visibility | 'private';
+  /** True finds none, because this version withdraws no images. */
+  readonly withdrawn?: boolean;
   /** Default: `-createdOn`. */
   readonly sort?: ImageSort;
 }

@@ -62,6 +62,7 @@ const CONDITIONS: readonly ImageFilter[] = [
   { minWidth: 4_000 },
   { minHeight: 10 },
   { visibility: 'public' },
+  { withdrawn: false },
   { format: 'png', minWidth: 1_000, minHeight: 1_000, disabled: false, unused: true, altText: 'missing' },
 ];
 const SOURCES: readonly ImageFilter[] = [

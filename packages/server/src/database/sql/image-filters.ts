@@ -201,7 +201,7 @@ function inOrder(query: Matches, { column, direction }: Order, source: Source | 
 /** Uses only columns that each index of an order has. */
 function narrow<DB, Tables extends keyof DB, Selection>(
   query: SelectQueryBuilder<DB, Tables, Selection>,
-  { disabled, unused, altText, format, minWidth, minHeight, visibility }: Conditions,
+  { disabled, unused, altText, format, minWidth, minHeight, visibility, withdrawn }: Conditions,
   memberships: readonly RawBuilder<boolean>[],
 ): Matches {
   const conditions: (RawBuilder<boolean> | undefined)[] = [
@@ -212,6 +212,7 @@ function narrow<DB, Tables extends keyof DB, Selection>(
     minWidth === undefined ? undefined : sql`width >= ${minWidth}`,
     minHeight === undefined ? undefined : sql`height >= ${minHeight}`,
     visibility === undefined ? undefined : sql`visibility = ${visibility}`,
+    withdrawn ? sql`1 = 0` : undefined,
     ...memberships,
   ];
   const narrowed = conditions.reduce(

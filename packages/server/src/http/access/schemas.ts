@@ -230,7 +230,7 @@ export const MeSchema = Type.Object(
       }),
       {
         description:
-          'The accounts that the credentials name, newest first, without suspended accounts. Credentials for all accounts name none.',
+          'The accounts of the credentials, newest first. For credentials for all accounts, these are the newest 200. Otherwise, suspended accounts are left out.',
       },
     ),
   },

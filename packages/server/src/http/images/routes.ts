@@ -260,6 +260,7 @@ const MAX_SIDE = 1_000_000;
 function imageFilter({
   disabled,
   unused,
+  withdrawn,
   minWidth,
   minHeight,
   ...filters
@@ -268,6 +269,7 @@ function imageFilter({
     ...filters,
     ...(disabled && { disabled: disabled === 'true' }),
     ...(unused && { unused: unused === 'true' }),
+    ...(withdrawn && { withdrawn: withdrawn === 'true' }),
     ...(minWidth !== undefined && { minWidth: Math.min(minWidth, MAX_SIDE) }),
     ...(minHeight !== undefined && { minHeight: Math.min(minHeight, MAX_SIDE) }),
   };

@@ -205,6 +205,10 @@ export const ImageListQuery = Type.Object({
   unused: choice(BOOLEANS, 'true: only images without a use (see usage). false: only images in use.'),
   altText: choice(['missing'] as const, 'missing: only images without alternative text.'),
   visibility: choice(['public', 'private'] as const, 'Only images with this visibility.'),
+  withdrawn: choice(
+    BOOLEANS,
+    'true: only withdrawn images. false: only images that are not. This version withdraws no images.',
+  ),
   sort: choice(
     IMAGE_SORTS,
     'The order. createdOn is the order of upload. fileName ignores case and accents, and images without a name are last. A minus reverses the order. Default: -createdOn.',

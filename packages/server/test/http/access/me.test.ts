@@ -52,19 +52,28 @@ describe('GET /me', () => {
     assert.equal(typeof body.accounts[0]?.displayName, 'string');
   });
 
-  test('says "allAccounts" for a key of all accounts, and names none', async () => {
+  test('lists the newest accounts for a key of all accounts, suspended ones included', async () => {
+    const suspended = await createAccount(server);
+    await server.send('POST', `/accounts/${suspended}/suspend`);
     const key = await createServerKey({
       name: 'All',
       accounts: 'all',
       scopes: ['images.read', 'accounts.read'],
     });
-    assert.deepEqual(await me(basicOf(key)), {
+    const { accounts, ...others } = await me(basicOf(key));
+    assert.deepEqual(others, {
       keyID: key.keyID,
       publicKey: key.publicKey,
       allAccounts: true,
       scopes: ['/accounts/{accountID}/images.read', '/accounts.read'],
-      accounts: [],
     });
+    const { body } = await server.send('GET', '/accounts?count=200');
+    assert.deepEqual(
+      accounts.map(({ accountID }) => accountID),
+      body.map(({ accountID }: { accountID: string }) => accountID),
+    );
+    assert.equal(accounts[0]?.accountID, suspended);
+    assert.deepEqual(accounts[0]?.scopes, [`/accounts/${suspended}/images.read`, '/accounts.read']);
   });
 
   test('has only the rights of a token, and needs no scope', async () => {

@@ -71,6 +71,9 @@ describe('the list of images', () => {
       ['unused=false', []],
       ['visibility=public', all],
       ['visibility=private', []],
+      ['withdrawn=false', all],
+      ['withdrawn=true', []],
+      ['withdrawn=true&tag=city&sort=bytes', []],
       ['sort=fileName', ['Ämpel 100%.png', 'berg.webp', 'zoo.jpg']],
       ['sort=-fileName', ['zoo.jpg', 'berg.webp', 'Ämpel 100%.png']],
       ['sort=createdOn', all.toReversed()],
@@ -120,6 +123,7 @@ describe('the list of images', () => {
       ['tag=a&tag=b', /tag must be given once/],
       ['altText=present', /altText must be one of missing/],
       ['visibility=hidden', /visibility must be one of public, private/],
+      ['withdrawn=yes', /withdrawn must be one of true, false/],
       ['search=a%00b', /search must not hold control characters/],
     ];
     for (const [query, why] of REFUSED) {
