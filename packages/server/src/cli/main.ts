@@ -99,7 +99,7 @@ async function run(words: readonly string[], context: CommandContext): Promise<n
   addProductCommands(program, context);
   addExportCommand(program, context);
   addImportCommand(program, context);
-  await addCompletionCommand(program, words[0]);
+  await addCompletionCommand(program, context, words[0]);
   try {
     await program.parseAsync(maskPublicIDs(words, program), { from: 'user' });
     return 0;
@@ -118,14 +118,47 @@ async function run(words: readonly string[], context: CommandContext): Promise<n
 }
 
 /**
+ * The script of the package needs the package bash-completion, and it cannot be read twice in one shell.
+ */
+const BEFORE_BASH_SCRIPT = `if ! declare -F __vitrine_complete >/dev/null; then
+if ! declare -F _get_comp_words_by_ref >/dev/null; then
+    _get_comp_words_by_ref() {
+        cur=\${COMP_WORDS[COMP_CWORD]}
+        prev=\${COMP_WORDS[COMP_CWORD-1]}
+        words=("\${COMP_WORDS[@]}")
+        cword=$COMP_CWORD
+    }
+fi
+`;
+
+/** The script of the package turns off the names of files, which `upload` and others need. */
+const AFTER_BASH_SCRIPT = `fi
+__vitrine_complete_or_files() {
+    __vitrine_complete
+    if [[ \${#COMPREPLY[@]} -eq 0 ]]; then
+        compopt -o default
+    fi
+}
+complete -F __vitrine_complete_or_files vitrine
+`;
+
+/**
  * Adds `vitrine completion`, and the hidden command `complete` that the shells call. Their package is loaded
  * only for them.
  */
-async function addCompletionCommand(program: Command, name: string | undefined): Promise<void> {
+async function addCompletionCommand(
+  program: Command,
+  { stdout }: CommandContext,
+  name: string | undefined,
+): Promise<void> {
   const completionCommandName = 'completion';
   if (name === completionCommandName || name === 'complete') {
     const { default: addCompletion } = await import('@bomb.sh/tab/commander');
     addCompletion(program, { completionCommandName });
+    const command = program.commands.find((each) => each.name() === completionCommandName);
+    const isBash = (run: Command) => run.args[0] === 'bash';
+    command?.hook('preAction', (run) => (isBash(run) ? stdout(BEFORE_BASH_SCRIPT) : undefined));
+    command?.hook('postAction', (run) => (isBash(run) ? stdout(AFTER_BASH_SCRIPT) : undefined));
     return;
   }
   program

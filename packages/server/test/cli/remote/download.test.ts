@@ -220,6 +220,26 @@ describe('vitrine completion', () => {
     assert.equal((await user.run(['completion', 'cmd'])).code, 2);
   });
 
+  test('works in bash without another package, after a second reading, and with names of files', async () => {
+    const { out } = await user.run(['completion', 'bash']);
+    const [program = '', ...words] = commandOf();
+    const bash = [
+      'set -o pipefail',
+      `vitrine() { ${[program, ...words].map((word) => `'${word}'`).join(' ')} "$@"; }`,
+      'compopt() { echo "compopt $*"; }',
+      `script=$(cat); eval "$script"; eval "$script"`,
+      `try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); $function; echo "$COMPREPLY"; }`,
+      `function=$(complete -p vitrine | sed -E 's/.*-F ([^ ]+) .*/\\1/')`,
+      'try vitrine down',
+      'try vitrine upload pho',
+    ].join('\n');
+    const { stdout, stderr } = spawnSync('bash', ['-c', bash], { input: out, encoding: 'utf8' });
+    assert.deepEqual(
+      [stderr, stdout.split('\n').filter((line) => line && line !== 'compopt +o default')],
+      ['', ['download', 'compopt -o default']],
+    );
+  });
+
   test('completes commands and options', async () => {
     assert.match((await user.run(['complete', '--', 'down'])).out, /^download\t/);
     assert.match((await user.run(['complete', '--', 'keys', 'ro'])).out, /^rotate\t/);
