@@ -14,6 +14,9 @@ const MARKS: Readonly<Record<Check['outcome'], readonly [text: string, style: ke
   fail: ['FAIL', 'red'],
 };
 
+/** The length of the longest name of a check, `product categories`. */
+const NAME_WIDTH = 18;
+
 export function addDoctorCommand(program: Command, context: CommandContext): void {
   program
     .command('doctor')
@@ -28,7 +31,7 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
         const { name, outcome, text } = check;
         if (!options.json) {
           const [mark, style] = MARKS[outcome];
-          context.stdout(`${styles[style](mark)}  ${name.padEnd(13)}  ${sanitizeLine(text)}\n`);
+          context.stdout(`${styles[style](mark)}  ${name.padEnd(NAME_WIDTH)}  ${sanitizeLine(text)}\n`);
         }
       }
       if (options.json) context.stdout(formatJSON(checks));

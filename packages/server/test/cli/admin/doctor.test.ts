@@ -41,6 +41,11 @@ describe('vitrine doctor', () => {
       const { code, out } = await user.run(['doctor'], { env });
       assert.equal(code, 0, out);
       assert.match(out, /^ok {4}database +\S+vitrine\.db answers; its schema is \d{4}-/m);
+      const starts = out
+        .trimEnd()
+        .split('\n')
+        .map((line) => /^\w+ +.+? {2,}/.exec(line)?.[0].length);
+      assert.deepEqual(new Set(starts).size, 1, out);
       assert.match(out, /^ok {4}port +a server answers at http:\/\/127\.0\.0\.1:\d+ and is ready$/m);
     } finally {
       await server.close();
