@@ -49,6 +49,32 @@ const SCREEN = Array.from({ length: 24 }, (_, i) => {
   return `<rect x="${left}" y="${top}" width="94" height="20" fill="#252932"/><rect x="${left + 3}" y="${top + 3}" width="26" height="14" fill="hsl(${(i * 67) % 360},60%,55%)"/>${signs.join('')}`;
 }).join('');
 
+const BALLOONS = Array.from({ length: 14 }, (_, i) => {
+  const [x, y, r] = [20 + ((i * 47) % 260), 20 + ((i * 71) % 160), 12 + ((i * 5) % 22)];
+  return `<circle cx="${x}" cy="${y}" r="${r}" fill="hsl(${(i * 67) % 360},75%,${35 + ((i * 7) % 30)}%)"/>
+    <path d="M${x} ${y + r}q8 ${r} -4 ${r * 2}" stroke="hsl(${i * 31},40%,40%)" fill="none"/>`;
+}).join('');
+
+/** A page of small print in black and white: lines of signs that are 12 x 18 pixels. */
+function page(width: number, height: number): Buffer {
+  const pixels = Buffer.alloc(width * height, 255);
+  let state = 1;
+  const next = () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+  for (let top = 60; top + 60 < height; top += 26)
+    for (let left = 60; left + 60 < width; left += 12) {
+      if (next() < 0.15) continue;
+      for (let part = 0; part < 30; part += 1) {
+        if (next() < 0.55) continue;
+        const [x, y] = [left + (part % 5) * 2, top + Math.floor(part / 5) * 3];
+        for (let row = y; row < y + 3; row += 1) pixels.fill(0, row * width + x, row * width + x + 2);
+      }
+    }
+  return pixels;
+}
+
 /** Graphics of every kind that is uploaded, without loss. */
 const GRAPHICS: Readonly<Record<string, () => Promise<Buffer>>> = {
   'a logo': () => draw(600, LOGO).png({ compressionLevel: 9 }).toBuffer(),
@@ -184,6 +210,52 @@ describe('a graphic', { timeout: 300_000 }, () => {
       const wanted = await exact().removeAlpha().raw().toBuffer();
       assert.ok((await shareOfFlatOff(wanted, lossy, width)) > 0.05, `${width}: lossy keeps the colours`);
       assert.equal(await shareOfFlatOff(wanted, rendition, width), 0);
+    }
+  });
+
+  test('keeps the flat colours of smooth curves in many colours, at its own size and at smaller ones', async () => {
+    const stored = await ingest(await draw(600, BALLOONS).png({ compressionLevel: 9 }).toBuffer());
+    assert.equal(stored.original.analysis?.content, 'graphic');
+    for (const width of [600, 400, 266, 200]) {
+      const exact = await rgbPixels(stored, width);
+      const wanted = await exact().removeAlpha().raw().toBuffer();
+      assert.equal(await shareOfFlatOff(wanted, await render(stored, width, 'webp'), width), 0, `${width}`);
+    }
+  });
+
+  test('keeps flat colours beside a photograph', async () => {
+    const page = draw(1_200, SCREEN, '#1c1f26');
+    const inset = await pictures.photo({ width: 240, height: 240 }).png().toBuffer();
+    const bytes = await page
+      .composite([{ input: inset, left: 940, top: 540 }])
+      .png()
+      .toBuffer();
+    const stored = await ingest(bytes);
+    assert.equal(stored.original.analysis?.content, 'graphic');
+    for (const width of [1_200, 800]) {
+      const exact = await rgbPixels(stored, width);
+      const wanted = await exact().removeAlpha().raw().toBuffer();
+      const rendition = await render(stored, width, 'webp');
+      assert.ok(rendition.length <= bytes.length);
+      assert.equal(await shareOfFlatOff(wanted, rendition, width), 0, `${width}`);
+    }
+  });
+
+  test('is recognised by its own pixels, also if its ladder has only smaller ones', async () => {
+    for (const [width, height] of [
+      [1_240, 1_754],
+      [2_480, 3_508],
+    ] as const) {
+      const bytes = await sharp(page(width, height), { raw: { width, height, channels: 1 } })
+        .png({ palette: true, colours: 2, compressionLevel: 9 })
+        .toBuffer();
+      const stored = await ingest(bytes);
+      assert.equal(stored.original.analysis?.content, 'graphic');
+      if (width > 2_048) continue;
+      for (const format of ['webp', 'png'] as const) {
+        const rendition = await render(stored, width, format);
+        assert.ok(rendition.length <= bytes.length, `${format}: ${rendition.length}, not ${bytes.length}`);
+      }
     }
   });
 

@@ -4,15 +4,27 @@
 import type { Sharp } from 'sharp';
 import { rgbaToThumbHash } from 'thumbhash';
 import type { Analysis } from '../../image.ts';
-import { classify } from '../content.ts';
+import { decide, measureTexture } from '../content.ts';
 import { openPixels, type Pixels, readPixels } from './pixels.ts';
 
 /** The longest side of the pixels that a thumbhash is computed from. The library accepts no longer one. */
 const PREVIEW_SIDE = 100;
 
-/** @param pixels of the whole picture. */
-export async function analyse(pixels: Pixels): Promise<Analysis> {
-  return { ...(await previewOf(openPixels(pixels))), content: classify(pixels) };
+/**
+ * @param pixels of the whole picture, which may be scaled down.
+ * @param readUnscaled reads pixels as they are stored. Scaling makes the hard edges of small print soft.
+ * Absent or undefined: the scaled pixels decide.
+ */
+export async function analyse(
+  pixels: Pixels,
+  readUnscaled?: (flat: number) => Promise<Pixels | undefined>,
+): Promise<Analysis> {
+  const texture = measureTexture(pixels);
+  const unscaled = await readUnscaled?.(texture.flat);
+  return {
+    ...(await previewOf(openPixels(pixels))),
+    content: decide(unscaled ? measureTexture(unscaled) : texture),
+  };
 }
 
 /** For a picture that costs too much to decode in full size. It counts as a photograph. */

@@ -77,12 +77,15 @@ async function encodeWebp(
     if (exact.length <= WORTH.exact * lossy.length) return exact;
   }
   if (quality >= EXACT_QUALITY) return lossy;
+  const limit = WORTH.flatColours * lossy.length;
   const palette = await reducedPalette(pixels);
-  if (palette === undefined || WEBP_TO_PNG * palette.length > WORTH.flatColours * lossy.length) return lossy;
-  const flat = await losslessWebp(sharp(palette));
-  if (flat.length <= WORTH.palette * lossy.length) return flat;
-  if (flat.length > WORTH.flatColours * lossy.length) return lossy;
-  return (await keepsFlatColours(lossy, pixels)) ? lossy : flat;
+  const isHeavy = palette !== undefined && WEBP_TO_PNG * palette.length > limit;
+  const flat = palette && !isHeavy ? await losslessWebp(sharp(palette)) : undefined;
+  if (flat !== undefined && flat.length <= WORTH.palette * lossy.length) return flat;
+  if (await keepsFlatColours(lossy, pixels)) return lossy;
+  if (flat !== undefined && flat.length <= limit) return flat;
+  const near = await nearLosslessWebp(pixels);
+  return near.length <= limit ? near : lossy;
 }
 
 /** @param limit of the bytes, which a lower quality keeps if one step down is enough. */
@@ -96,6 +99,11 @@ async function lossyWebp(pixels: Pixels, quality: number, limit = Number.POSITIV
 /** On most graphics, more effort saves no bytes. */
 function losslessWebp(image: Sharp, effort = 2): Promise<Buffer> {
   return image.webp({ lossless: true, effort, quality: 75 }).toBuffer();
+}
+
+/** Keeps flat areas, and moves the values of busy ones by a few levels. */
+function nearLosslessWebp(pixels: Pixels): Promise<Buffer> {
+  return openPixels(pixels).webp({ nearLossless: true, effort: 2, quality: 40 }).toBuffer();
 }
 
 async function encodePng(pixels: Pixels, original: UnscaledOriginal | undefined): Promise<Buffer> {
@@ -116,7 +124,7 @@ async function losslessPng(pixels: Pixels): Promise<Buffer> {
     const png = await openPixels(pixels)
       .png({ palette: true, colours: size, quality: 100, dither: 0, effort: 4, compressionLevel: 9 })
       .toBuffer();
-    if ((await meanError(png, pixels)) === 0) return png;
+    if ((await errorsOf(png, pixels)).mean === 0) return png;
   }
   const plain = await openPixels(pixels).png({ compressionLevel: 9 }).toBuffer();
   const filtered = await openPixels(pixels).png({ compressionLevel: 9, adaptiveFiltering: true }).toBuffer();
@@ -136,37 +144,66 @@ function countColours({ data, channels }: Pixels): number {
   return colours.size;
 }
 
-/** The largest mean error of a channel that a reduced palette may cause. */
-const MAX_PALETTE_ERROR = 1;
+/**
+ * What a reduced palette may change. `mean`: of all values. `flat`: in flat areas. `lines`: the share of pixels
+ * in lines of one colour that are off by more. The smooth edges of drawings have such lines by chance.
+ */
+const MAX_PALETTE_ERROR = { mean: 1, flat: 1, lines: 0.005 } as const;
 
 /** The lower quality has fewer colours, and moves those of flat areas on some pictures. */
 const PALETTE_QUALITIES = [80, 100] as const;
 
-/** A PNG of at most 256 colours with the flat colours of the pixels. Undefined if there is none. */
+/** A PNG of at most 256 colours. Undefined if they are too few for this picture. */
 async function reducedPalette(pixels: Pixels): Promise<Buffer | undefined> {
   for (const quality of PALETTE_QUALITIES) {
     const png = await openPixels(pixels)
       .png({ palette: true, quality, dither: 0, effort: 4, compressionLevel: 9 })
       .toBuffer();
-    if ((await meanError(png, pixels)) > MAX_PALETTE_ERROR) return undefined;
-    if (await keepsFlatColours(png, pixels)) return png;
+    const { mean, flat, lines } = await errorsOf(png, pixels);
+    if (mean > MAX_PALETTE_ERROR.mean) return undefined;
+    if (flat <= MAX_PALETTE_ERROR.flat && lines <= MAX_PALETTE_ERROR.lines) return png;
   }
   return undefined;
 }
 
-/** The mean difference of a visible channel value. The colours of transparent pixels do not count. */
-async function meanError(png: Buffer, { data, channels }: Pixels): Promise<number> {
+/** How a PNG differs from pixels. The colours of transparent pixels do not count. */
+interface Errors {
+  /** The mean of all values, weighted by alpha. */
+  readonly mean: number;
+  /** The largest difference in a pixel whose four neighbours are equal to it. */
+  readonly flat: number;
+  /** Of the pixels whose left neighbour is equal: the share that is off by more than flat areas may be. */
+  readonly lines: number;
+}
+
+async function errorsOf(png: Buffer, { data, width, channels }: Pixels): Promise<Errors> {
   const decoded = sharp(png);
   const shown = await (channels === 4 ? decoded.ensureAlpha() : decoded.removeAlpha()).raw().toBuffer();
-  let sum = 0;
+  const row = width * channels;
+  let [sum, flat, linePixels, linesOff] = [0, 0, 0, 0];
   for (let at = 0; at < data.length; at += channels) {
-    const alpha = channels === 4 ? (data[at + 3] ?? 0) : 255;
+    const weight = channels === 4 ? (data[at + 3] ?? 0) / 255 : 1;
+    let largest = 0;
     for (let channel = 0; channel < channels; channel += 1) {
-      const difference = Math.abs((data[at + channel] ?? 0) - (shown[at + channel] ?? 0));
-      sum += channel === 3 ? difference : (difference * alpha) / 255;
+      const value = data[at + channel] ?? 0;
+      const difference = Math.abs(value - (shown[at + channel] ?? 0)) * (channel === 3 ? 1 : weight);
+      sum += difference;
+      if (difference > largest) largest = difference;
     }
+    if (!isEqual(data, at, at - channels, channels)) continue;
+    linePixels += 1;
+    if (largest > MAX_PALETTE_ERROR.flat) linesOff += 1;
+    if (largest <= flat || !isEqual(data, at, at + channels, channels)) continue;
+    if (isEqual(data, at, at - row, channels) && isEqual(data, at, at + row, channels)) flat = largest;
   }
-  return sum / data.length;
+  return { mean: sum / data.length, flat, lines: linesOff / Math.max(1, linePixels) };
+}
+
+/** False if one of the places is outside of the pixels. */
+function isEqual(data: Uint8Array, a: number, b: number, channels: number): boolean {
+  for (let channel = 0; channel < channels; channel += 1)
+    if (data[a + channel] !== data[b + channel]) return false;
+  return true;
 }
 
 /** Side in pixels of the blocks that count as flat if all of their pixels are equal. */

@@ -30,6 +30,15 @@ const MAX_CHECK_MS = 4_000;
 /** CMYK costs 80 ms a megapixel. A CMYK picture with more pixels is accepted without a ladder. */
 const MAX_CMYK_PIXELS = 40_000_000;
 
+/** A larger picture is judged by its scaled pixels: another decode of it would take seconds. */
+const MAX_LOOK_PIXELS = 40_000_000;
+
+/** Pixels of the band that is looked at unscaled. They take at most 64 MB. */
+const MAX_BAND_PIXELS = 16_000_000;
+
+/** Photographs have fewer flat blocks. */
+const MIN_LOOK_FLAT = 0.03;
+
 type Ladder = Pick<IngestResult, 'rungs' | 'renditions'>;
 
 const NO_LADDER: Ladder = { rungs: [], renditions: [] };
@@ -95,8 +104,35 @@ async function acceptWithLadder(
   facts: Inspection,
   pixels: Pixels,
 ): Promise<IngestResult> {
-  const inspection = { ...facts, analysis: await analyse(pixels) };
+  const analysis = await analyse(pixels, (flat) => readUnscaled(picture, pixels, flat));
+  const inspection = { ...facts, analysis };
   return { inspection, ...(await tryMakeLadder(picture, pixels, inspection)) };
+}
+
+/**
+ * The pixels as stored, or a band of them, to tell what the picture is. Undefined if the scaled ones suffice:
+ * for photographs, which have almost no flat areas, another decode would be too dear.
+ * @param flat the share of flat blocks in the scaled pixels
+ */
+async function readUnscaled(
+  picture: CheckedPicture,
+  scaled: Pixels,
+  flat: number,
+): Promise<Pixels | undefined> {
+  const { format, facts } = picture;
+  const { width, height } = facts;
+  const size = width * height;
+  if (size === scaled.width * scaled.height || size > MAX_LOOK_PIXELS || format === 'jpeg') return undefined;
+  const image = openPicture(picture, { ignoreIcc: true });
+  try {
+    const { isPalette, bitsPerSample = 8 } = await image.metadata();
+    if (flat < MIN_LOOK_FLAT && !isPalette && bitsPerSample >= 8) return undefined;
+    const band = Math.min(height, Math.ceil(MAX_BAND_PIXELS / width));
+    const top = Math.floor((height - band) / 2);
+    return await readPixels(image.extract({ left: 0, top, width, height: band }).toColourspace('srgb'));
+  } catch {
+    return undefined;
+  }
 }
 
 async function acceptWithoutLadder(
