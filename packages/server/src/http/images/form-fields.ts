@@ -32,6 +32,9 @@ const KINDS: Readonly<Record<MetadataField, Kind>> = {
   visibility: 'text',
 };
 
+/** An empty input of a page does not clear these fields. The others have a meaning for it. */
+const KEPT_IF_EMPTY: ReadonlySet<MetadataField> = new Set(['fileName', 'visibility']);
+
 /** The most characters of a name. */
 const MAX_NAME_LENGTH = 100;
 
@@ -58,8 +61,10 @@ export function readFormDescription(
   part: Uint8Array | undefined,
   fields: readonly FormField[],
 ): DescriptionResult | undefined {
-  if (part === undefined && fields.length === 0) return undefined;
-  const value = part === undefined ? {} : parseJSON(part);
+  // A page sends each of its inputs, also the empty ones.
+  const isFilled = part !== undefined && part.length > 0;
+  if (!isFilled && fields.length === 0) return undefined;
+  const value = isFilled ? parseJSON(part) : {};
   const metadata = metadataObject(value);
   if (metadata === undefined || fields.length === 0) return readDescription(value);
   const merged: Record<string, unknown> = { ...metadata };
@@ -89,6 +94,7 @@ function metadataValues(fields: readonly FormField[]): Map<MetadataField, unknow
     if (place === undefined) continue;
     const value = decodeUTF8(bytes, name);
     const { field, keys } = place;
+    if (value === '' && KEPT_IF_EMPTY.has(field)) continue;
     if (keys.length === 0) whole.set(field, [...(whole.get(field) ?? []), value]);
     else parts.set(field, [...(parts.get(field) ?? []), [keys.join('.'), value]]);
   }

@@ -1,8 +1,8 @@
 /**
  * The API reference at `/docs/api`: the page, its script, and the OpenAPI document that the page shows.
  *
- * The forms of the page are filled with examples, and one click sends them. So the document of the page
- * differs from `/openapi.json`: its forms contain nothing that does harm if a user sends it unread.
+ * One click sends a form of the page. So the document of the page differs from `/openapi.json`: its forms
+ * contain nothing that does harm if a user sends it unread.
  */
 import { PLACEHOLDERS } from '../shared/examples.ts';
 import {
@@ -93,15 +93,32 @@ function withEmptyInput({ example, ...parameter }: Parameter): Parameter {
   return { ...parameter, description: `${parameter.description ?? ''} Example: \`${example}\`` };
 }
 
-function formOf(body: Content, components: Components): Content {
+/** The content of the input for a JSON body. */
+const BODY_HINT = 'Write a JSON object here. Examples stand above.';
+
+function formOf(body: Content, components: Components): Content & { readonly description?: string } {
+  const json = body.content?.['application/json'];
   return {
+    ...(json && { description: examplesText(examplesOf(json, components)) }),
     content: mapValues(body.content ?? {}, (media, type) => {
       const examples = examplesOf(media, components);
-      return type === 'multipart/form-data'
-        ? { schema: withEmptyFields(media.schema, Object.values(examples), components) }
-        : withExamples(media, mapValues(examples, withoutPlaceholders));
+      if (type === 'multipart/form-data')
+        return { schema: withEmptyFields(media.schema, Object.values(examples), components) };
+      // A filled body would change an image or a product if it is sent unread. The server rejects a text.
+      if (type === 'application/json') return { schema: media.schema, example: BODY_HINT };
+      return withExamples(media, mapValues(examples, withoutPlaceholders));
     }),
   };
+}
+
+/** The examples beside the input, as Markdown. */
+function examplesText(examples: Readonly<Record<string, NamedExample>>): string {
+  return Object.values(examples)
+    .map(
+      ({ summary = 'Example', value }) =>
+        `${summary}:\n\n\`\`\`json\n${JSON.stringify(value, null, 2)}\n\`\`\``,
+    )
+    .join('\n\n');
 }
 
 /**

@@ -203,6 +203,20 @@ describe('metadata in single fields of a form', () => {
     assert.equal(large.status, 413);
   });
 
+  test('ignores the empty inputs of a page, and keeps the name of the file', async () => {
+    const { status, body } = await upload([
+      ['metadata', ''],
+      ['altText', ''],
+      ['tags', ''],
+      ['fileName', ''],
+      ['visibility', ''],
+      ['focalPoint', ''],
+    ]);
+    assert.equal(status, 201);
+    const { altText, fileName, tags } = body as ImageJSON & { tags: string[]; fileName: string };
+    assert.deepEqual({ altText, fileName, tags }, { altText: undefined, fileName: 'a.jpg', tags: [] });
+  });
+
   test('has tags as repeated fields, with brackets or as JSON, and a file name', async () => {
     for (const fields of [
       [

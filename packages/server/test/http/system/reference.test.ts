@@ -45,6 +45,17 @@ test('no body is filled with the IDs, tokens and secrets of the examples', () =>
   }
 });
 
+test('a JSON body is filled with a hint that the server rejects, and its examples stand above it', () => {
+  const bodies = operations.flatMap(({ requestBody }) => (requestBody ? [requestBody] : []));
+  const json = bodies.filter(({ content = {} }) => 'application/json' in content);
+  assert.ok(json.length > 8);
+  for (const { description, content } of json as { description?: string; content?: object }[]) {
+    assert.match(description ?? '', /```json\n\{/);
+    const { example } = (content as Record<string, { example?: unknown }>)['application/json'] ?? {};
+    assert.equal(typeof example, 'string');
+  }
+});
+
 test('the bytes of an image are not shown as a text', () => {
   const media = operations.flatMap(({ responses }) =>
     Object.values(responses).flatMap(({ content = {} }) => Object.values(content)),
