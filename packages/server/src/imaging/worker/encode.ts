@@ -145,8 +145,8 @@ function countColours({ data, channels }: Pixels): number {
 }
 
 /**
- * What a reduced palette may change. `mean`: of all values. `flat`: in flat areas. `lines`: the share of pixels
- * in lines of one colour that are off by more. The smooth edges of drawings have such lines by chance.
+ * What a reduced palette may change. `mean`: of all values. `flat`: in flat areas. `lines`: the share of
+ * pixels in lines of one colour that are off by more. The smooth edges of drawings have such lines by chance.
  */
 const MAX_PALETTE_ERROR = { mean: 1, flat: 1, lines: 0.005 } as const;
 
