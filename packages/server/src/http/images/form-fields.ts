@@ -61,10 +61,8 @@ export function readFormDescription(
   part: Uint8Array | undefined,
   fields: readonly FormField[],
 ): DescriptionResult | undefined {
-  // A page sends each of its inputs, also the empty ones.
-  const isFilled = part !== undefined && part.length > 0;
-  if (!isFilled && fields.length === 0) return undefined;
-  const value = isFilled ? parseJSON(part) : {};
+  if (part === undefined && fields.length === 0) return undefined;
+  const value = part === undefined ? {} : parseJSON(part);
   const metadata = metadataObject(value);
   if (metadata === undefined || fields.length === 0) return readDescription(value);
   const merged: Record<string, unknown> = { ...metadata };

@@ -205,7 +205,6 @@ describe('metadata in single fields of a form', () => {
 
   test('ignores the empty inputs of a page, and keeps the name of the file', async () => {
     const { status, body } = await upload([
-      ['metadata', ''],
       ['altText', ''],
       ['tags', ''],
       ['fileName', ''],
