@@ -177,8 +177,9 @@ export async function createApp(
     const analyser = new Analyser({
       records: maintenance,
       blobs,
-      analyse: async (path, signal) => (await processor.ingest(path, signal)).inspection.analysis,
+      inspect: async (path, signal) => (await processor.ingest(path, signal)).inspection,
       publicImages,
+      renditions,
       log,
     });
     parts.push(analyser);

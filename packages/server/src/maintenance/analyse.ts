@@ -7,8 +7,10 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlobStore } from '../blobs/store.ts';
 import type { PublicImages } from '../delivery/public-images.ts';
+import type { RenditionCache } from '../delivery/rendition-cache.ts';
 import { isAppError } from '../errors.ts';
-import type { Analysis, Digest } from '../image.ts';
+import type { Digest } from '../image.ts';
+import type { Inspection } from '../imaging/processor.ts';
 import type { WarnLog } from '../telemetry/log.ts';
 import type { MaintenanceRecords } from './records.ts';
 
@@ -28,9 +30,11 @@ export interface AnalysisLog extends WarnLog {
 export interface AnalyserDependencies {
   readonly records: Pick<MaintenanceRecords, 'unanalysedOriginals' | 'storeAnalysis'>;
   readonly blobs: Pick<BlobStore, 'withOriginalFile' | 'statOriginal'>;
-  /** Analyses the picture in a local file. Undefined if it has no analysis. */
-  readonly analyse: (path: string, signal: AbortSignal) => Promise<Analysis | undefined>;
+  /** Decodes the picture in a local file. */
+  readonly inspect: (path: string, signal: AbortSignal) => Promise<Inspection>;
   readonly publicImages?: Pick<PublicImages, 'forget'>;
+  /** Renditions of the wrong size may have the same names as the right ones. */
+  readonly renditions?: Pick<RenditionCache, 'forget'>;
   readonly log?: AnalysisLog;
   /** Replaces RETRY_AFTER; for tests. */
   readonly retryAfter?: number;
@@ -103,18 +107,20 @@ export class Analyser {
 
   /** @returns the reason why the original has no analysis now; undefined if it has one. */
   async #analyse(digest: Digest): Promise<unknown> {
-    const { records, blobs, analyse, publicImages } = this.#dependencies;
+    const { records, blobs, inspect, publicImages, renditions } = this.#dependencies;
     const { signal } = this.#control;
     try {
-      const analysis = await this.#persist(async () => {
+      const { analysis, ...facts } = await this.#persist(async () => {
         // A missing original would look like a storage that is away.
         if ((await blobs.statOriginal(digest)) === undefined) throw new Error('the original is not stored');
-        return blobs.withOriginalFile(digest, (path) => analyse(path, signal), signal);
+        return blobs.withOriginalFile(digest, (path) => inspect(path, signal), signal);
       });
       if (analysis === undefined) return new Error('the picture has no analysis');
-      for (const publicID of await this.#persist(() => records.storeAnalysis(digest, analysis))) {
+      const analysed = { ...facts, analysis };
+      for (const publicID of await this.#persist(() => records.storeAnalysis(digest, analysed))) {
         publicImages?.forget(publicID);
       }
+      renditions?.forget(digest);
       return undefined;
     } catch (error) {
       return error;

@@ -3,7 +3,12 @@
  * No request uses this port, because it reads across accounts.
  * `test/conformance/metadata-maintenance.ts` tests this contract against every database.
  */
-import type { Analysis, Digest, Image } from '../image.ts';
+import type { Digest, Image, Original } from '../image.ts';
+
+/** What a decode of today shows of an original of an earlier release. */
+export type AnalysedFacts = Required<
+  Pick<Original, 'width' | 'height' | 'frames' | 'transparent' | 'analysis'>
+>;
 
 export interface MaintenanceRecords {
   /** Reads the migrations of the database, none if it is empty, and those of this version, in order. */
@@ -32,11 +37,12 @@ export interface MaintenanceRecords {
   /** Reads digests of originals without an analysis, in their order, at most `limit` after this one. */
   unanalysedOriginals(after: Digest, limit: number): Promise<readonly Digest[]>;
   /**
-   * Stores the analysis of an original, for all its images that have none. The images do not count as
-   * changed: their `updatedOn` stays, and the audit trail gets no entry.
+   * Stores the analysis of an original, for all its images that have none. Its other facts are stored with
+   * it: an earlier release may have read another size or transparency. The images do not count as changed:
+   * their `updatedOn` stays, and the audit trail gets no entry.
    * @returns the public IDs of these images.
    */
-  storeAnalysis(digest: Digest, analysis: Analysis): Promise<readonly string[]>;
+  storeAnalysis(digest: Digest, facts: AnalysedFacts): Promise<readonly string[]>;
 
   /**
    * Checks the derived records: the counters of accounts, the uses of images, and the texts for searches.

@@ -158,8 +158,9 @@ export class Verification {
     try {
       const analyse = (path: string) => this.#processor.ingest(path, signal);
       const { inspection } = await this.#blobs.withOriginalFile(digest, analyse, signal);
-      if (inspection.analysis === undefined) return [];
-      await this.#records.storeAnalysis(digest, inspection.analysis);
+      const { analysis, ...facts } = inspection;
+      if (analysis === undefined) return [];
+      await this.#records.storeAnalysis(digest, { ...facts, analysis });
       const text = 'the picture was not analysed';
       return unanalysed.map((image) => ({ kind: 'analysis', ...idsOf(image), text, repaired: true }));
     } catch (error) {

@@ -8,12 +8,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { AppError } from '../../src/errors.ts';
-import type { Analysis, Image } from '../../src/image.ts';
+import type { Image, ImageFormat } from '../../src/image.ts';
+import type { Inspection } from '../../src/imaging/processor.ts';
 import { Analyser, type AnalyserDependencies } from '../../src/maintenance/analyse.ts';
 import {
   addPictures,
   digestOf,
   envOf,
+  largePicture,
   originalPath,
   runWithStores,
   verifyLibrary,
@@ -25,10 +27,15 @@ import { waitFor } from '../support/waiting.ts';
 const PLACEHOLDER = 'mwgKHYSAd3iJeIeAd3h3h3+IOA==';
 
 /** The average colour of a picture. Only the worker makes real placeholders. */
-async function analyse(path: string): Promise<Analysis> {
-  const { channels } = await sharp(path).stats();
+async function inspect(path: string): Promise<Inspection> {
+  const [{ channels }, { format, width, height }] = await Promise.all([
+    sharp(path).stats(),
+    sharp(path).metadata(),
+  ]);
   const parts = channels.map(({ mean }) => Math.round(mean).toString(16).padStart(2, '0'));
-  return { content: 'photo', placeholder: PLACEHOLDER, color: `#${parts.slice(0, 3).join('')}` };
+  const color = `#${parts.slice(0, 3).join('')}`;
+  const analysis = { content: 'photo', placeholder: PLACEHOLDER, color } as const;
+  return { format: format as ImageFormat, width, height, frames: 1, transparent: false, analysis };
 }
 
 let server: TestServer;
@@ -52,9 +59,9 @@ async function analyseAll(dependencies: Partial<AnalyserDependencies> = {}): Pro
       records: metadata.maintenance,
       blobs,
       ...dependencies,
-      analyse: async (path, signal) => {
+      inspect: async (path, signal) => {
         analysed.push(path);
-        return (dependencies.analyse ?? analyse)(path, signal);
+        return (dependencies.inspect ?? inspect)(path, signal);
       },
     });
     analyser.start();
@@ -97,10 +104,10 @@ describe('the pictures of earlier releases', () => {
   test('are analysed once, one at a time, also by a second start', async () => {
     let running = 0;
     const analysed = await analyseAll({
-      analyse: async (path) => {
+      inspect: async (path) => {
         running += 1;
         assert.equal(running, 1);
-        const analysis = await analyse(path);
+        const analysis = await inspect(path);
         running -= 1;
         return analysis;
       },
@@ -139,9 +146,9 @@ describe('the pictures of earlier releases', () => {
     };
     const analysed = await analyseAll({
       retryAfter: 1,
-      analyse: async (path) => {
+      inspect: async (path) => {
         away();
-        return analyse(path);
+        return inspect(path);
       },
     });
     assert.equal(analysed.length, number + 2);
@@ -149,7 +156,7 @@ describe('the pictures of earlier releases', () => {
     forgetAnalyses();
     const crashed = await analyseAll({
       retryAfter: 1,
-      analyse: async () => {
+      inspect: async () => {
         throw new AppError('unavailable', 'crashed', { rejection: 'worker-crash' });
       },
     });
@@ -162,10 +169,10 @@ describe('the pictures of earlier releases', () => {
       const analyser = new Analyser({
         records: metadata.maintenance,
         blobs,
-        analyse: async (path) => {
+        inspect: async (path) => {
           analysed.push(path);
           if (analysed.length === 2) void analyser.close();
-          return analyse(path);
+          return inspect(path);
         },
       });
       analyser.start();
@@ -182,13 +189,45 @@ describe('the pictures of earlier releases', () => {
     const bytes = await picture(1_000 + number);
     let replaced: ImageJSON | undefined;
     await analyseAll({
-      analyse: async (path) => {
+      inspect: async (path) => {
         replaced ??= await server.addImage(bytes, { replace: image.imageID });
-        return analyse(path);
+        return inspect(path);
       },
     });
     const now = await metadataOf(image);
     assert.deepEqual([now.bytes, now.updatedOn], [bytes.length, replaced?.updatedOn]);
+  });
+
+  test('get the size that is read today, and lose the renditions of another size', async () => {
+    const bytes = await sharp(await largePicture(number))
+      .composite([{ input: await picture(number), left: 40, top: 30 }])
+      .resize(500, 300, { fit: 'fill' })
+      .jpeg()
+      .toBuffer();
+    const image = await server.addImage(bytes);
+    number += 1;
+    const fetchDefault = async () => {
+      const { link } = await metadataOf(image);
+      const response = await fetch(link, { headers: { accept: 'image/jpeg' } });
+      return Buffer.from(await response.arrayBuffer());
+    };
+    const right = await fetchDefault();
+    // As a release that read another of two EXIF blocks.
+    for (const repair of [false, true]) {
+      forgetAnalyses();
+      const raw = new DatabaseSync(join(server.folder, 'vitrine.db'));
+      raw.prepare('update images set width = 300, height = 500 where digest = ?').run(digestOf(bytes));
+      raw.close();
+      await rm(join(server.folder, 'cache'), { recursive: true, force: true });
+      if (repair) await verifyLibrary(envOf(server), { repair: true, rungs: false });
+      else server = await server.restart();
+      await waitFor(
+        'the size',
+        () => metadataOf(image),
+        ({ width, height }) => width === 500 && height === 300,
+      );
+      if (!repair) assert.ok((await fetchDefault()).equals(right));
+    }
   });
 
   test('are analysed by the next start of the server, and by verify --repair', async () => {

@@ -416,17 +416,20 @@ export function columnsOfOriginal(original: Image['original']) {
     digest: original.digest,
     size: original.size,
     format: original.format,
-    width: original.width,
-    height: original.height,
-    frames: original.frames,
-    transparent: original.transparent ? 1 : 0,
-    ...columnsOfAnalysis(original.analysis),
+    ...columnsOfFacts(original),
   };
 }
 
-export function columnsOfAnalysis(analysis: Analysis | undefined) {
+/** The columns of what a decode shows. */
+export function columnsOfFacts({
+  width,
+  height,
+  frames,
+  transparent,
+  analysis,
+}: Pick<Image['original'], 'width' | 'height' | 'frames' | 'transparent' | 'analysis'>) {
   const { content = null, placeholder = null, color = null } = analysis ?? {};
-  return { content, placeholder, color };
+  return { width, height, frames, transparent: transparent ? 1 : 0, content, placeholder, color };
 }
 
 /** Parts of a side. A focal point is stored as a whole number of them. */

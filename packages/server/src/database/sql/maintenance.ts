@@ -1,6 +1,7 @@
 /** The MaintenanceRecords over any SQL database. Most methods call checks.ts, garbage.ts and snapshots.ts. */
-import type { Analysis, Digest, Image } from '../../image.ts';
+import type { Digest, Image } from '../../image.ts';
 import type {
+  AnalysedFacts,
   CheckOptions,
   DatabaseDamage,
   MaintenanceRecords,
@@ -8,7 +9,7 @@ import type {
   TableRows,
 } from '../../maintenance/records.ts';
 import { BATCH_SIZE, type Database, scanInBatches, translateErrors } from '../dialect.ts';
-import { columnsOfAnalysis, type ImageRow, imageFromRow } from '../schema/tables.ts';
+import { columnsOfFacts, type ImageRow, imageFromRow } from '../schema/tables.ts';
 import { checkRecords } from './checks.ts';
 import {
   deleteMarkers,
@@ -106,11 +107,11 @@ export class SqlMaintenance implements MaintenanceRecords {
     });
   }
 
-  storeAnalysis(digest: Digest, analysis: Analysis): Promise<readonly string[]> {
+  storeAnalysis(digest: Digest, facts: AnalysedFacts): Promise<readonly string[]> {
     return translateErrors(this.#database, async () => {
       const rows = await this.#database.db
         .updateTable('images')
-        .set(columnsOfAnalysis(analysis))
+        .set(columnsOfFacts(facts))
         .where('digest', '=', digest)
         .where('content', 'is', null)
         .returning('public_id')
