@@ -84,7 +84,14 @@ export async function createApp(
     const { accounts, keys, tokens, audit, maintenance } = metadata;
     await openPart(databaseName(config), metadata.migrate());
 
-    const blobs = await openBlobs(config.blobs, telemetry).catch((error: unknown) => {
+    const { dataFolder, blobCacheBytes: cacheBytes } = config;
+    const blobs = await openBlobs({
+      blobs: config.blobs,
+      dataFolder,
+      cacheBytes,
+      telemetry,
+      log,
+    }).catch((error: unknown) => {
       throw new StartError(`${String((error as Error).message)}. See VITRINE_BLOBS and VITRINE_DATA.`);
     });
     parts.push(blobs);

@@ -6,7 +6,7 @@
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
-import type { BlobsConfig } from './blobs/open.ts';
+import { type BlobsConfig, parseS3Location } from './blobs/location.ts';
 import type { DatabaseConfig } from './database/open.ts';
 import { OUTPUT_FORMATS, type OutputFormat } from './image.ts';
 import { editDistance } from './validation/text.ts';
@@ -40,6 +40,8 @@ export interface Config {
    */
   readonly byteQuota: number;
   readonly cacheBytes: number;
+  /** Only for blobs on S3. */
+  readonly blobCacheBytes: number;
   readonly memoryCacheBytes: number;
   /** The most different renditions of one image in a burst, and per hour; 0: no limit. */
   readonly sizeBudget: number;
@@ -127,11 +129,12 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
   },
   blobs: {
     name: 'VITRINE_BLOBS',
-    format: '`file:PATH`',
+    format: '`file:PATH` or `s3://BUCKET/PREFIX?endpoint=URL&region=REGION&style=STYLE`',
     default: 'file:<data>/blobs',
     description:
-      'The storage of originals and rungs. The form `s3://BUCKET/PREFIX?endpoint=URL&region=REGION` is reserved, and this version rejects it.',
-    example: 'file:/mnt/pictures',
+      'The storage of originals and rungs: a folder, or a bucket of S3 or of a compatible server. For S3, the prefix and every parameter are optional. Without `endpoint`, the server is that of AWS. `style` is `path` or `virtual`, the place of the bucket in URLs. The default is `path` with an `endpoint`, and else `virtual`. `sse=AES256`, `sse=aws:kms` and `kms=KEY` ask the store for encryption. Credentials come from the environment, as the AWS SDK finds them: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a profile, or the role of the machine. The store must support conditional writes. See [s3.md](s3.md).',
+    example: 's3://pictures/vitrine?endpoint=https://s3.example&region=eu-1',
+    secret: true,
     parse: parseBlobs,
   },
   publicURL: {
@@ -196,6 +199,15 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     description:
       'The size of the rendition cache on disk, in `<data>/cache`. The cache survives a restart. The least recently used renditions are evicted first. 0 disables it.',
     example: '10GiB',
+    parse: parseBytes,
+  },
+  blobCacheBytes: {
+    name: 'VITRINE_BLOB_CACHE_BYTES',
+    format: 'a number of bytes, or a number with the unit `KiB`, `MiB` or `GiB`',
+    default: '4GiB',
+    description:
+      'The size of the cache of files that were fetched from S3, in `<data>/blob-cache`. It has no effect on blobs in a folder. The cache survives a restart. The least recently used files are evicted first. Files that are unused for a day are removed. 0 disables it: then each new rendition fetches its rung.',
+    example: '50GiB',
     parse: parseBytes,
   },
   memoryCacheBytes: {
@@ -345,6 +357,7 @@ export function loadConfig(
     imageQuota: read(VARIABLES.imageQuota),
     byteQuota: read(VARIABLES.byteQuota),
     cacheBytes: read(VARIABLES.cacheBytes),
+    blobCacheBytes: read(VARIABLES.blobCacheBytes),
     memoryCacheBytes: read(VARIABLES.memoryCacheBytes),
     sizeBudget: read(VARIABLES.sizeBudget),
     renderConcurrency: read(VARIABLES.renderConcurrency),
@@ -410,8 +423,8 @@ function parseBlobs(text: string): BlobsConfig | Refusal {
     return path instanceof Refusal ? path : { kind: 'file', folder: path };
   }
   if (!text.startsWith('s3://')) return new Refusal();
-  const bucket = URL.canParse(text) ? new URL(text).hostname : '';
-  return new Refusal(bucket === '' ? 's3:// needs a bucket' : 'this version does not support s3://');
+  const location = parseS3Location(text);
+  return 'problem' in location ? new Refusal(location.problem) : location;
 }
 
 function parsePublicURL(text: string): string | undefined | Refusal {

@@ -37,6 +37,7 @@ it('has a default for every variable', () => {
     imageQuota: 300,
     byteQuota: 0,
     cacheBytes: 1024 ** 3,
+    blobCacheBytes: 4 * 1024 ** 3,
     memoryCacheBytes: 64 * 1024 ** 2,
     sizeBudget: 512,
     renderConcurrency: 6,
@@ -169,12 +170,14 @@ it('reads database addresses', () => {
   );
 });
 
-it('reads blob addresses, and reports that s3 is not supported', () => {
+it('reads blob addresses', () => {
   assert.deepEqual(loadConfig({ VITRINE_BLOBS: 'file:/mnt/b' }).blobs, { kind: 'file', folder: '/mnt/b' });
-  assertRejected('VITRINE_BLOBS', 'file:', '/mnt/b', 'file:///mnt/b', 'gs://bucket');
-  const s3 = 's3://bucket/prefix?endpoint=http://localhost:9000&region=eu-1';
-  assert.match(problemsOf({ VITRINE_BLOBS: s3 })[0] ?? '', /this version does not support s3:\/\//);
+  const { blobs } = loadConfig({ VITRINE_BLOBS: 's3://bucket/prefix?region=eu-1' });
+  assert.ok(blobs.kind === 's3');
+  assert.deepEqual([blobs.bucket, blobs.prefix, blobs.region], ['bucket', 'prefix', 'eu-1']);
+  assertRejected('VITRINE_BLOBS', 'file:', '/mnt/b', 'file:///mnt/b', 'gs://bucket', 's3:bucket');
   assert.match(problemsOf({ VITRINE_BLOBS: 's3://' })[0] ?? '', /needs a bucket/);
+  assert.doesNotMatch(problemsOf({ VITRINE_BLOBS: 's3://key:s3cr3t@bucket' })[0] ?? '', /s3cr3t/);
 });
 
 it('reads the public URL as the base of links', () => {

@@ -3,6 +3,7 @@
  * The tests in `test/conformance/blobs.ts` are the contract. Every driver must pass all of them.
  */
 import type { Readable } from 'node:stream';
+import type { Digest } from '../image.ts';
 
 /** The properties of a stored blob. Reading them does not read the blob. */
 export interface BlobStat {
@@ -11,6 +12,20 @@ export interface BlobStat {
   readonly size: number;
   /** The time of the `put` or the last `replace`. */
   readonly storedOn: Date;
+  /**
+   * The SHA-256 that the backend keeps, and that it checked when the blob was stored. Only `stat` has it, and
+   * only if the backend has one.
+   */
+  readonly digest?: Digest;
+}
+
+/** A complete local file that is to be stored. */
+export interface BlobFile {
+  readonly path: string;
+  /** Length in bytes. */
+  readonly size: number;
+  /** The SHA-256 of the file, if the caller knows it. */
+  readonly digest?: Digest;
 }
 
 /**
@@ -34,22 +49,32 @@ export interface BlobDriver {
    * Stores a complete local file under the key. The driver syncs the file. The caller removes it afterwards,
    * and must never change it, because the blob may be a link to it.
    */
-  put(key: string, file: { path: string; size: number }, signal?: AbortSignal): Promise<'created' | 'exists'>;
+  put(key: string, file: BlobFile, signal?: AbortSignal): Promise<'created' | 'exists'>;
   /** The same as `put`, but replaces an existing blob atomically. For repairs. `storedOn` is set to now. */
-  replace(key: string, file: { path: string; size: number }, signal?: AbortSignal): Promise<void>;
+  replace(key: string, file: BlobFile, signal?: AbortSignal): Promise<void>;
   /**
    * Undefined if the blob does not exist. The stream fails if the blob is truncated. The caller must read the
    * stream to its end or destroy it.
    */
   open(key: string, signal?: AbortSignal): Promise<{ size: number; stream: Readable } | undefined>;
   stat(key: string, signal?: AbortSignal): Promise<BlobStat | undefined>;
-  /** Succeeds if the blob does not exist. */
+  /**
+   * Succeeds if the blob does not exist. When it resolves, the backend has finished all work of the call. If
+   * it rejects, the backend may still delete the blob later, even a blob that is stored meanwhile.
+   */
   delete(key: string, signal?: AbortSignal): Promise<void>;
   /** All blobs whose key starts with the prefix, in any order. Changes during the listing may be missing. */
   list(prefix: string, signal?: AbortSignal): AsyncIterable<BlobStat>;
   /** The path of the blob as a local file. Only drivers whose blobs are local files have this method. */
   localPath?(key: string): string;
-  /** Resolves if the backend can be read and written. */
+  /**
+   * Copies a blob to a key that no other call uses, without a transfer through this process. Only remote
+   * backends have this method. @returns false if the blob does not exist.
+   */
+  copy?(from: string, to: string, signal?: AbortSignal): Promise<boolean>;
+  /** @throws AppError `unavailable` if it is already known that calls fail now. Only remote backends. */
+  ensureAvailable?(): void;
+  /** Resolves if the backend can be used. A remote backend is only read. */
   check(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }

@@ -12,7 +12,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { AppError, cancellation, throwIfFired } from '../errors.ts';
-import { type BlobDriver, type BlobStat, isBlobKey } from './driver.ts';
+import { type BlobDriver, type BlobFile, type BlobStat, isBlobKey } from './driver.ts';
 import { toStorageError, withStorageErrors } from './file-errors.ts';
 import { stagingName } from './staging.ts';
 
@@ -58,11 +58,7 @@ class FileBlobs implements BlobDriver {
     this.stagingFolder = join(root, 'staging');
   }
 
-  async put(
-    key: string,
-    file: { path: string; size: number },
-    signal?: AbortSignal,
-  ): Promise<'created' | 'exists'> {
+  async put(key: string, file: BlobFile, signal?: AbortSignal): Promise<'created' | 'exists'> {
     const target = this.#path(key);
     return runOperation(signal, async () => {
       await sync(file.path);
@@ -73,7 +69,7 @@ class FileBlobs implements BlobDriver {
     });
   }
 
-  async replace(key: string, file: { path: string; size: number }, signal?: AbortSignal): Promise<void> {
+  async replace(key: string, file: BlobFile, signal?: AbortSignal): Promise<void> {
     const target = this.#path(key);
     await runOperation(signal, async () => {
       await this.#withFolder(dirname(target), async () => {

@@ -5,8 +5,8 @@ import { instrument } from '../telemetry/observed.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { BlobDriver } from './driver.ts';
 
-/** The reader decides the duration of `list`, `close` runs once, and `localPath` does no work. */
-const EXCLUDED = new Set(['list', 'localPath', 'close']);
+/** The reader decides the duration of `list`, `close` runs once, and the others do no work. */
+const EXCLUDED = new Set(['list', 'localPath', 'ensureAvailable', 'close']);
 
 export function observeBlobs(driver: BlobDriver, telemetry: Telemetry): BlobDriver {
   return instrument(driver, telemetry, (operation) => ({ kind: 'blob', operation }), EXCLUDED);

@@ -18,7 +18,10 @@ export interface RevocableRemoval {
   remove(): Promise<void>;
   /** Restores the original, unless it was stored again meanwhile or never existed. */
   undo(): Promise<void>;
-  /** Removes the second key. After that the removal cannot be undone. */
+  /**
+   * Removes the second key. After that the removal cannot be undone. After a `remove` that failed, the second
+   * key stays for a day instead: a remote backend may still remove the original.
+   */
   finish(): Promise<void>;
 }
 
@@ -26,7 +29,10 @@ const PREFIX = 'removed/';
 // The digest, the start of the removal in milliseconds, and a part that is unique to the collector.
 const REMOVED = new RegExp(`^removed/(${DIGEST_PATTERN})\\.(\\d+)\\.[0-9a-f-]+$`);
 
-/** How long a second key is kept, in milliseconds. A running removal may need it, and takes far less time. */
+/**
+ * How long a second key is kept, in milliseconds. A running removal may need it, and takes far less time. So
+ * does a request of unknown outcome: S3 refuses a request that is older than 15 minutes.
+ */
 const MAX_DURATION = 24 * 60 * 60 * 1000;
 
 export class RevocableRemovals {
@@ -43,18 +49,39 @@ export class RevocableRemovals {
   create(digest: Digest): RevocableRemoval {
     const key = this.#keyOf(digest);
     const removedKey = `${PREFIX}${digest}.${Date.now()}.${randomUUID()}`;
+    // A failed removal may still arrive at the backend, also after a second one that succeeds.
+    let isUnknown = false;
+    const release = async () => {
+      if (!isUnknown) await this.#driver.delete(removedKey);
+    };
     return {
-      prepare: async () => {
-        await this.#copy(key, removedKey);
-        return (await this.#driver.stat(removedKey)) !== undefined;
+      prepare: () => this.#prepare(key, removedKey),
+      remove: async () => {
+        try {
+          await this.#driver.delete(key);
+        } catch (error) {
+          isUnknown = true;
+          throw error;
+        }
       },
-      remove: () => this.#driver.delete(key),
       undo: async () => {
         await this.#copy(removedKey, key);
-        await this.#driver.delete(removedKey);
+        await release();
       },
-      finish: () => this.#driver.delete(removedKey),
+      finish: release,
     };
+  }
+
+  /**
+   * Restores an original that a removal of unknown outcome removed late.
+   * @returns false if there is no second key.
+   */
+  async restore(digest: Digest): Promise<boolean> {
+    for await (const { key } of this.#driver.list(`${PREFIX}${digest}.`)) {
+      await this.#copy(key, this.#keyOf(digest));
+      return true;
+    }
+    return false;
   }
 
   /**
@@ -73,6 +100,12 @@ export class RevocableRemovals {
       count += 1;
     }
     return count;
+  }
+
+  async #prepare(key: string, removedKey: string): Promise<boolean> {
+    if (this.#driver.copy) return this.#driver.copy(key, removedKey);
+    await this.#copy(key, removedKey);
+    return (await this.#driver.stat(removedKey)) !== undefined;
   }
 
   /** Copies a blob to another key, if the source exists and the target does not. */

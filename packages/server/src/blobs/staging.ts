@@ -35,7 +35,13 @@ export interface StagedBlob extends LocalFile, AsyncDisposable {
   discard(): Promise<void>;
 }
 
+/** Opens a blob of the driver; undefined if it does not exist. */
+export type OpenBlob = (signal?: AbortSignal) => Promise<{ size: number; stream: Readable } | undefined>;
+
 const STAGED_SUFFIX = '.part';
+
+/** A broken copy is not tried again after this time, in milliseconds: a request waits for it. */
+const RETRY_UNTIL = 1_000;
 
 /** A new, unused file name in the form that `sweepStaged` recognises. */
 export function stagingName(): string {
@@ -87,6 +93,7 @@ export async function withStagedFile(
 /**
  * Runs `use` with a local file that holds the blob, until `use` settles: the file of the driver, or a copy in
  * staging.
+ * @param open opens the blob for a copy; default: the driver.
  * @param digest if it is given, a copy is verified by length and SHA-256. A file of the driver is never
  * verified.
  * @returns undefined, without a call of `use`, if the blob does not exist.
@@ -97,25 +104,53 @@ export async function withLocalFile<T>(
   driver: BlobDriver,
   key: string,
   use: (file: LocalFile) => Promise<T>,
-  { digest, signal }: { digest?: Digest; signal?: AbortSignal | undefined } = {},
+  {
+    open = (openSignal) => driver.open(key, openSignal),
+    digest,
+    signal,
+  }: { open?: OpenBlob; digest?: Digest | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<T | undefined> {
   const path = driver.localPath?.(key);
   if (path !== undefined) {
     const stat = await driver.stat(key, signal);
     return stat && use({ path, size: stat.size });
   }
-  const blob = await driver.open(key, signal);
-  if (blob === undefined) return undefined;
-  try {
-    await using copy = await copyToStaging(driver.stagingFolder, blob, signal);
-    if (digest !== undefined && (copy.size !== blob.size || copy.digest !== digest)) {
+  const copy = await stageVerified(driver.stagingFolder, key, open, { digest, signal });
+  if (copy === undefined) return undefined;
+  await using owned = copy;
+  return await use(owned);
+}
+
+/**
+ * Copies a blob of a remote store into a new file in the folder.
+ * @param open opens the blob. It is called again if the bytes break off soon after the start.
+ * @param options `digest`: the SHA-256 that the bytes must have; absent: `open` verifies them.
+ * @returns undefined if the blob does not exist.
+ * @throws AppError `unavailable` if the blob cannot be copied or does not match the digest.
+ */
+export async function stageVerified(
+  folder: string,
+  key: string,
+  open: OpenBlob,
+  { digest, signal }: { digest?: Digest | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<StagedBlob | undefined> {
+  const startedAt = performance.now();
+  for (let canRetry = true; ; canRetry = false) {
+    const blob = await open(signal);
+    if (blob === undefined) return undefined;
+    try {
+      const copy = await copyToStaging(folder, blob, signal);
+      if (copy.size === blob.size && (digest ?? copy.digest) === copy.digest) return copy;
+      await copy.discard();
       throw new AppError('unavailable', 'The original cannot be read now', {
         cause: new Error(`The bytes of the blob ${key} do not match its digest`),
       });
+    } catch (error) {
+      const isSoon = performance.now() - startedAt < RETRY_UNTIL;
+      if (!canRetry || !isSoon || !isAppError(error, 'unavailable')) throw error;
+    } finally {
+      blob.stream.destroy();
     }
-    return await use(copy);
-  } finally {
-    blob.stream.destroy();
   }
 }
 

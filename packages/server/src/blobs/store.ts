@@ -3,11 +3,13 @@
  * digests, so that drivers need to do neither.
  */
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { AppError } from '../errors.ts';
+import { AppError, cancellation } from '../errors.ts';
 import { type Digest, isDigest } from '../image.ts';
-import type { BlobDriver } from './driver.ts';
+import type { BlobDriver, BlobStat } from './driver.ts';
+import type { FileCache, FileLease } from './file-cache.ts';
 import { type RevocableRemoval, RevocableRemovals } from './revocable-removal.ts';
 import {
   type LocalFile,
@@ -55,10 +57,13 @@ export function rungKey(digest: Digest, name: string): string {
 /** One instance serves the whole process. */
 export class BlobStore {
   readonly #driver: BlobDriver;
+  readonly #cache: FileCache | undefined;
   readonly #removals: RevocableRemovals;
 
-  constructor(driver: BlobDriver) {
+  /** @param cache holds blobs of a remote driver as local files; closed with the store. */
+  constructor(driver: BlobDriver, cache?: FileCache) {
     this.#driver = driver;
+    this.#cache = cache;
     this.#removals = new RevocableRemovals(driver, originalKey);
   }
 
@@ -70,31 +75,36 @@ export class BlobStore {
    * caller decides about its connection. Later errors of the source are ignored.
    * @param options `limit` is in bytes, inclusive.
    * @throws AppError `too-large` at the first byte beyond the limit. `cancelled` if the source ends early or
-   * the signal fires. Other errors of the source are thrown unchanged.
+   * the signal fires. `unavailable`, before a byte is read, if the file cannot be stored now. Other errors of
+   * the source are thrown unchanged.
    */
   async stage(
     source: Readable | AsyncIterable<Uint8Array>,
     options: { limit: number; signal?: AbortSignal | undefined },
   ): Promise<StagedBlob> {
+    this.#driver.ensureAvailable?.();
     return stageFile(this.#driver.stagingFolder, source, options);
   }
 
   /**
    * Stores a staged file as an original. When it resolves, the bytes are durable under their digest, and
-   * their `storedOn` is at most one hour ago. A damaged blob is replaced. A failure deletes nothing. The
-   * caller discards the staged file.
+   * their `storedOn` is at most one hour ago. A damaged blob is replaced, as far as the checksum of the
+   * backend shows the damage. A failure deletes nothing. The caller discards the staged file.
    */
   async storeOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
     const key = originalKey(staged.digest);
     if ((await this.#driver.put(key, staged, signal)) === 'created') return;
     const stored = await this.#driver.stat(key, signal);
     const isRecent = stored && Date.now() - stored.storedOn.getTime() < RENEW_AFTER_MS;
-    if (isRecent && stored.size === staged.size && (await this.#isIntact(key, staged.digest, signal))) return;
+    if (isRecent && stored.size === staged.size && (await this.#isIntact(stored, staged.digest, signal)))
+      return;
     await this.#driver.replace(key, staged, signal);
   }
 
-  /** True if the blob can be read and its bytes match the digest. */
-  async #isIntact(key: string, digest: Digest, signal?: AbortSignal): Promise<boolean> {
+  /** True if the blob matches the digest: by the checksum of the backend, or else by its bytes. */
+  async #isIntact(stored: BlobStat, digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    if (stored.digest !== undefined) return stored.digest === digest;
+    const { key } = stored;
     const blob = await this.#driver.open(key, signal);
     if (!blob) return false;
     const hash = createHash('sha256');
@@ -106,10 +116,15 @@ export class BlobStore {
     return hash.digest('hex') === digest;
   }
 
-  /** Stores a staged file as an original, unless an original of its digest and size is stored. */
+  /**
+   * Stores a staged file as an original, unless an original of its digest and size is stored. Reads no bytes
+   * of it.
+   */
   async storeOriginalIfMissing(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
-    const stored = await this.#driver.stat(originalKey(staged.digest), signal);
-    if (stored?.size !== staged.size) await this.storeOriginal(staged, signal);
+    const { digest, size } = staged;
+    const stored = await this.#driver.stat(originalKey(digest), signal);
+    const isStored = stored?.size === size && (stored.digest ?? digest) === digest;
+    if (!isStored) await this.storeOriginal(staged, signal);
   }
 
   /**
@@ -120,7 +135,26 @@ export class BlobStore {
     digest: Digest,
     signal?: AbortSignal,
   ): Promise<{ size: number; stream: Readable } | undefined> {
-    return this.#driver.open(originalKey(digest), signal);
+    const key = originalKey(digest);
+    if (this.#cache === undefined) return this.#openOriginal(digest, signal);
+    // From a local file, which is verified before the first byte is sent. A slow reader then holds no
+    // connection to the store.
+    const lease = await this.#cache.lease(key, (shared) => this.#openOriginal(digest, shared), {
+      digest,
+      signal,
+    });
+    return lease && openLease(lease, signal);
+  }
+
+  /** A removal of unknown outcome may have removed the original late. Then it is restored first. */
+  async #openOriginal(
+    digest: Digest,
+    signal: AbortSignal | undefined,
+  ): Promise<{ size: number; stream: Readable } | undefined> {
+    const key = originalKey(digest);
+    const blob = await this.#driver.open(key, signal);
+    if (blob !== undefined || !(await this.#removals.restore(digest))) return blob;
+    return this.#driver.open(key, signal);
   }
 
   /**
@@ -133,11 +167,10 @@ export class BlobStore {
     use: (path: string) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
-    const outcome = await withLocalFile(
-      this.#driver,
+    const outcome = await this.#withLocalFile(
       originalKey(digest),
       async ({ path }) => ({ result: await use(path) }),
-      { digest, signal },
+      { open: (openSignal) => this.#openOriginal(digest, openSignal), digest, signal },
     );
     // A missing original of a record is a fault of the storage, not of the request.
     if (outcome === undefined) throw missingOriginal(digest);
@@ -162,6 +195,7 @@ export class BlobStore {
           // An existing rung may be damaged, and has no digest to check.
           if ((await this.#driver.put(key, file, signal)) === 'exists') {
             await this.#driver.replace(key, file, signal);
+            this.#cache?.drop(key);
           }
         });
       }),
@@ -171,7 +205,8 @@ export class BlobStore {
 
   /**
    * Runs `use` with the path of a local file that holds the rung. The file may only be read, and only until
-   * `use` settles. The bytes are not verified: a damaged rung does not decode, or shows the damage.
+   * `use` settles. The bytes of a remote rung are verified by the checksum of its store. Those of a local one
+   * are not: a damaged rung does not decode, or shows the damage.
    * @returns undefined, without a call of `use`, if the rung is not stored.
    */
   async withRungFile<T>(
@@ -180,12 +215,35 @@ export class BlobStore {
     use: (path: string) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T | undefined> {
-    return withLocalFile(this.#driver, rungKey(digest, name), ({ path }) => use(path), { signal });
+    const key = rungKey(digest, name);
+    const open = (openSignal?: AbortSignal) => this.#driver.open(key, openSignal);
+    return this.#withLocalFile(key, ({ path }) => use(path), { open, signal });
+  }
+
+  async #withLocalFile<T>(
+    key: string,
+    use: (file: LocalFile) => Promise<T>,
+    options: {
+      readonly open: (signal?: AbortSignal) => ReturnType<BlobDriver['open']>;
+      readonly digest?: Digest;
+      readonly signal: AbortSignal | undefined;
+    },
+  ): Promise<T | undefined> {
+    if (this.#cache === undefined) return withLocalFile(this.#driver, key, use, options);
+    const lease = await this.#cache.lease(key, options.open, options);
+    if (lease === undefined) return undefined;
+    try {
+      return await use(lease);
+    } finally {
+      lease.release();
+    }
   }
 
   /** Removes a damaged rung. Succeeds if it is not stored. */
   async dropRung(digest: Digest, name: string, signal?: AbortSignal): Promise<void> {
-    await this.#driver.delete(rungKey(digest, name), signal);
+    const key = rungKey(digest, name);
+    this.#cache?.drop(key);
+    await this.#driver.delete(key, signal);
   }
 
   /** The size and time of an original; undefined if it is not stored. Does not read the bytes. */
@@ -223,12 +281,15 @@ export class BlobStore {
    * `createRemoval`.
    */
   async dropOriginal(digest: Digest, signal?: AbortSignal): Promise<void> {
-    await this.#driver.delete(originalKey(digest), signal);
+    const key = originalKey(digest);
+    this.#cache?.drop(key);
+    await this.#driver.delete(key, signal);
   }
 
   /** Removes all rungs of an original. They are made again when they are needed. */
   async dropRungs(digest: Digest, signal?: AbortSignal): Promise<void> {
     for await (const { key } of this.#driver.list(rungKey(digest, ''), signal)) {
+      this.#cache?.drop(key);
       await this.#driver.delete(key, signal);
     }
   }
@@ -275,12 +336,13 @@ export class BlobStore {
     return sweepStaged(this.#driver.stagingFolder, olderThan, onlyCount);
   }
 
-  /** @throws AppError `unavailable` or `storage-full` if the backend cannot be read and written. */
+  /** @throws AppError `unavailable` or `storage-full` if the backend cannot be used. */
   async check(signal?: AbortSignal): Promise<void> {
     await this.#driver.check(signal);
   }
 
   async close(): Promise<void> {
+    await this.#cache?.close();
     await this.#driver.close();
   }
 }
@@ -293,6 +355,17 @@ function isWellFormed(
   restLength: number,
 ): boolean {
   return isDigest(digest) && folder === digest.slice(0, 2) && rest.length === restLength;
+}
+
+/** A stream over a leased file. Its end releases the lease. */
+function openLease(lease: FileLease, signal: AbortSignal | undefined): { size: number; stream: Readable } {
+  const { path, size, release } = lease;
+  const stream = createReadStream(path);
+  stream.once('close', release);
+  const onAbort = () => signal && stream.destroy(cancellation(signal));
+  signal?.addEventListener('abort', onAbort, { once: true });
+  stream.once('close', () => signal?.removeEventListener('abort', onAbort));
+  return { size, stream };
 }
 
 function missingOriginal(digest: Digest): AppError {

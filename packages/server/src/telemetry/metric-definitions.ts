@@ -66,7 +66,7 @@ export const GAUGES: Readonly<Record<GaugeName, Definition>> = {
   workers: { name: 'vitrine_workers', help: 'Worker processes that are alive.', labels: [] },
   cacheBytes: {
     name: 'vitrine_cache_bytes',
-    help: 'Bytes of cached renditions, by tier: memory, disk.',
+    help: 'Bytes of cached renditions (tier memory, disk) and of cached files of a remote blob store (blobs).',
     labels: ['tier'],
   },
 };

@@ -168,7 +168,30 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       await put(key, Buffer.from('123'));
       const listed: BlobStat[] = [];
       for await (const stat of driver.list('listed/')) listed.push(stat);
-      assert.deepEqual(listed, [await driver.stat(key)]);
+      const stat = await driver.stat(key);
+      assert.deepEqual(listed, [{ key, size: stat?.size, storedOn: stat?.storedOn }]);
+    });
+
+    it('has the SHA-256 of the stored bytes in stat, if it has one', async () => {
+      const key = newKey();
+      for (const word of ['one', 'two']) {
+        const bytes = Buffer.from(word);
+        await driver.replace(key, await stage(bytes));
+        const digest = createHash('sha256').update(bytes).digest('hex');
+        assert.equal((await driver.stat(key))?.digest ?? digest, digest);
+      }
+    });
+
+    it('copies a blob to another key, if it can copy', async () => {
+      if (!driver.copy) return;
+      const [from, to, other] = [newKey(), newKey(), newKey()];
+      const bytes = randomBytes(100_000);
+      await put(from, bytes);
+      assert.equal(await driver.copy(from, to), true);
+      await driver.delete(from);
+      assert.ok((await content(driver, to))?.equals(bytes));
+      assert.equal(await driver.copy(from, other), false);
+      assert.equal(await driver.stat(other), undefined);
     });
 
     it('stops a listing early', async () => {
@@ -320,6 +343,10 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
         await assert.rejects(async () => driver.open(key), TypeError, label);
         await assert.rejects(async () => driver.stat(key), TypeError, label);
         await assert.rejects(async () => driver.delete(key), TypeError, label);
+        if (driver.copy) {
+          await assert.rejects(async () => driver.copy?.(key, newKey()), TypeError, label);
+          await assert.rejects(async () => driver.copy?.(newKey(), key), TypeError, label);
+        }
         if (driver.localPath) assert.throws(() => driver.localPath?.(key), TypeError, label);
       }
       assert.equal(String(await readFile(target)), 'unchanged');
@@ -352,6 +379,7 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
       await assert.rejects(driver.open(key, signal), cancelled);
       await assert.rejects(driver.stat(key, signal), cancelled);
       await assert.rejects(driver.delete(key, signal), cancelled);
+      if (driver.copy) await assert.rejects(driver.copy(key, newKey(), signal), cancelled);
       await assert.rejects(keys(driver.list('', signal)), cancelled);
       await assert.rejects(driver.check(signal), cancelled);
       assert.equal(await driver.stat(key), undefined);

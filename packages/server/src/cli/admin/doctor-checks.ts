@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
+import { describeLocation, type S3Location } from '../../blobs/location.ts';
 import { CategoryFileError, readCategories } from '../../catalog/category-file.ts';
 import { type Config, ConfigError, loadConfig } from '../../config.ts';
 import { FORMATS, isImageFormat, OUTPUT_FORMATS, type OutputFormat } from '../../image.ts';
@@ -70,8 +71,8 @@ export async function* runChecks(env: Environment): AsyncGenerator<Check> {
   }
   const checks: [string, () => Promise<CheckResult> | CheckResult][] = [
     ['data folder', () => checkFolder(config.dataFolder)],
-    ['blobs', () => checkBlobs(config.blobs.folder)],
-    ['space', () => checkSpace([config.dataFolder, config.blobs.folder])],
+    ['blobs', () => checkBlobs(config)],
+    ['space', () => checkSpace(localFolders(config))],
     ['clock', () => checkClock(config.dataFolder)],
     ['database', () => checkDatabase(config)],
     ['open files', checkOpenFiles],
@@ -131,7 +132,30 @@ async function checkFolder(folder: string): Promise<CheckResult> {
   return ok(`${folder} is writable`);
 }
 
-async function checkBlobs(folder: string): Promise<CheckResult> {
+function localFolders({ dataFolder, blobs }: Config): string[] {
+  return blobs.kind === 'file' ? [dataFolder, blobs.folder] : [dataFolder];
+}
+
+async function checkBlobs({ blobs }: Config): Promise<CheckResult> {
+  return blobs.kind === 'file' ? checkBlobFolder(blobs.folder) : checkBucket(blobs);
+}
+
+/** Opens the bucket as a start does, which puts one key twice. The local files go to a temporary folder. */
+async function checkBucket(location: S3Location): Promise<CheckResult> {
+  const { openS3Blobs } = await import('../../blobs/s3.ts');
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-doctor-'));
+  try {
+    const driver = await openS3Blobs({ location, stagingFolder: folder });
+    await driver.close();
+    return ok(`${describeLocation(location)} answers and has conditional writes`);
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function checkBlobFolder(folder: string): Promise<CheckResult> {
   const finding = await checkFolder(folder);
   const staging = await stat(join(folder, 'staging')).catch(returnUndefined);
   if (finding.outcome === 'fail' || staging === undefined) return finding;

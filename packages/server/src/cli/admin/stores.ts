@@ -49,16 +49,17 @@ export async function withReadableStores<T>(
   const config = loadConfig(env);
   const { database, blobs } = config;
   await checkReadable(database);
-  if (!(await exists(blobs.folder))) {
+  if (blobs.kind === 'file' && !(await exists(blobs.folder))) {
     throw new AppError(
       'not-found',
       `there is no blob folder at ${blobs.folder}: check VITRINE_DATA and VITRINE_BLOBS, or start the server once`,
     );
   }
-  return runWithStores(config, async (stores) => {
+  const checked = async (stores: Stores) => {
     await checkSchema(database, stores.metadata);
     return work(stores);
-  });
+  };
+  return runWithStores(config, checked, { isReadOnly: true });
 }
 
 /**
@@ -190,14 +191,19 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-async function runWithStores<T>(config: Config, work: (stores: Stores) => Promise<T>): Promise<T> {
+async function runWithStores<T>(
+  config: Config,
+  work: (stores: Stores) => Promise<T>,
+  { isReadOnly = false } = {},
+): Promise<T> {
   const [{ openMetadata }, { openBlobs }] = await Promise.all([
     import('../../database/open.ts'),
     import('../../blobs/open.ts'),
   ]);
   const metadata = await openMetadata(config.database);
   try {
-    const blobs = await openBlobs(config.blobs);
+    const { dataFolder } = config;
+    const blobs = await openBlobs({ blobs: config.blobs, dataFolder, isReadOnly });
     try {
       return await work({ config, metadata, blobs });
     } finally {

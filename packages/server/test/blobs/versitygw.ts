@@ -1,0 +1,123 @@
+/**
+ * A real S3 server for tests: versitygw over a new folder. `tools/s3/install.sh` builds it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import type { S3Location } from '../../src/blobs/location.ts';
+import { freePort } from '../support/ports.ts';
+import { waitFor } from '../support/waiting.ts';
+
+const BUILT = join(import.meta.dirname, '../../../../node_modules/.cache/vitrine-tools/versitygw-v1.8.0');
+
+// The SDK of the server under test reads them too, by its usual chain.
+process.env.AWS_ACCESS_KEY_ID = 'vitrine-test';
+process.env.AWS_SECRET_ACCESS_KEY = 'vitrine-test-secret';
+/** The credentials, for servers that run as processes. */
+export const CREDENTIALS = {
+  AWS_ACCESS_KEY_ID: process.env.AWS_ACCESS_KEY_ID,
+  AWS_SECRET_ACCESS_KEY: process.env.AWS_SECRET_ACCESS_KEY,
+};
+
+export interface S3Server {
+  readonly port: number;
+  /** `http://127.0.0.1:PORT` */
+  readonly endpoint: string;
+  /** The folder in which the server keeps a bucket as a folder, and an object as a file. */
+  readonly folder: string;
+  /** Creates a bucket and returns its name. */
+  createBucket(): Promise<string>;
+  /** Ends the server at once, as a crash does. */
+  kill(): Promise<void>;
+  /** Starts it again, on the same port with the same data. */
+  start(): Promise<void>;
+  /** Ends the server and removes its data. */
+  stop(): Promise<void>;
+}
+
+/** A server, or the reason to skip tests that need one. @throws Error if there is none and CI=true. */
+export async function startS3(): Promise<
+  { readonly s3: S3Server; readonly skip: false } | { readonly s3: undefined; readonly skip: string }
+> {
+  const program = findProgram();
+  if (program !== undefined) return { s3: await startNew(program), skip: false };
+  const skip = 'versitygw is not installed: run tools/s3/install.sh';
+  if (process.env.CI === 'true') throw new Error(skip);
+  return { s3: undefined, skip };
+}
+
+/** A location in a new bucket. */
+export async function newLocation(s3: S3Server, prefix = 'library'): Promise<S3Location> {
+  const { endpoint } = s3;
+  const bucket = await s3.createBucket();
+  return { kind: 's3', bucket, prefix, endpoint, region: undefined, style: 'path', encryption: undefined };
+}
+
+function findProgram(): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  return [BUILT, ...folders.map((folder) => join(folder, 'versitygw'))].find((path) => existsSync(path));
+}
+
+async function startNew(program: string): Promise<S3Server> {
+  const parent = await mkdtemp(join(tmpdir(), 'vitrine-s3-'));
+  const folder = join(parent, 'buckets');
+  await mkdir(folder);
+  const port = await freePort();
+  const endpoint = `http://127.0.0.1:${port}`;
+  let child: ChildProcess;
+  const start = async () => {
+    child = spawn(
+      program,
+      [
+        ...['--port', `127.0.0.1:${port}`, '--keep-alive', '--quiet', '--health', '/health'],
+        ...['--virtual-domain', `localhost:${port}`, 'posix', folder],
+      ],
+      {
+        env: {
+          ROOT_ACCESS_KEY: process.env.AWS_ACCESS_KEY_ID,
+          ROOT_SECRET_KEY: process.env.AWS_SECRET_ACCESS_KEY,
+        },
+        stdio: 'ignore',
+      },
+    );
+    const { pid } = child;
+    const end = () => pid !== undefined && process.kill(pid, 'SIGKILL');
+    process.once('exit', end);
+    child.once('exit', () => process.off('exit', end));
+    await waitFor('versitygw answers', () =>
+      fetch(`${endpoint}/health`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    );
+  };
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  await start();
+  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true });
+  return {
+    port,
+    endpoint,
+    folder,
+    async createBucket() {
+      const Bucket = `bucket-${randomUUID()}`;
+      await client.send(new CreateBucketCommand({ Bucket }));
+      return Bucket;
+    },
+    kill,
+    start,
+    async stop() {
+      client.destroy();
+      await kill();
+      await rm(parent, { recursive: true });
+    },
+  };
+}
