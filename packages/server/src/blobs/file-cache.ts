@@ -54,6 +54,7 @@ export class FileCache {
   readonly #flights = new SingleFlight<Entry | undefined>();
   readonly #pending = new Set<Promise<unknown>>();
   readonly #sweeping: NodeJS.Timeout;
+  #loading: Promise<void> | undefined;
   #bytes = 0;
 
   private constructor(folder: string, maxBytes: number) {
@@ -64,12 +65,17 @@ export class FileCache {
   }
 
   /**
-   * Opens the folder, and creates it if it does not exist. Files beyond the limit are removed.
+   * Opens the folder, and creates it if it does not exist. Its files are listed in the background, so a large
+   * cache does not slow the start; the first leases wait for that. Files beyond the limit are removed.
    * @throws AppError `unavailable` or `storage-full` if the folder cannot be used.
    */
   static async open(folder: string, maxBytes: number): Promise<FileCache> {
+    const staging = join(folder, STAGING);
+    await withStorageErrors(rm(staging, { recursive: true, force: true }));
+    await withStorageErrors(mkdir(staging, { recursive: true, mode: 0o700 }));
     const cache = new FileCache(folder, maxBytes);
-    await withStorageErrors(cache.#load());
+    // A folder that cannot be listed is an empty cache.
+    cache.#loading = cache.#load().catch(() => undefined);
     return cache;
   }
 
@@ -90,6 +96,7 @@ export class FileCache {
     { digest, signal }: { digest?: Digest | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<FileLease | undefined> {
     throwIfFired(signal);
+    await this.#loading;
     const present = await this.#leasePresent(key, digest);
     if (present) return present;
     const entry = await this.#flights.run(key, (shared) => this.#fetch(key, open, digest, shared), signal);
@@ -113,6 +120,7 @@ export class FileCache {
   /** Resolves when no removal is running. Files stay for the next process. */
   async close(): Promise<void> {
     clearInterval(this.#sweeping);
+    await this.#loading;
     while (this.#pending.size > 0) await Promise.all(this.#pending);
   }
 
@@ -251,9 +259,6 @@ export class FileCache {
   }
 
   async #load(): Promise<void> {
-    const staging = join(this.#folder, STAGING);
-    await rm(staging, { recursive: true, force: true });
-    await mkdir(staging, { recursive: true, mode: 0o700 });
     const files: { path: string; key: string; digest: Digest; size: number; usedOn: number }[] = [];
     for (const item of await readdir(this.#folder, { recursive: true, withFileTypes: true })) {
       if (!item.isFile()) continue;

@@ -63,6 +63,11 @@ function isServiceError(error: unknown): error is ServiceError {
   return typeof httpStatusCode === 'number';
 }
 
+/** True if the store answered that it does not do this now, so the request has no effect later. */
+export function isRejected(error: unknown): boolean {
+  return isServiceError(error) && ['SlowDown', 'ServiceUnavailable', 'TooManyRequests'].includes(error.name);
+}
+
 export function weightOf(failure: unknown): FailureKind {
   if (!(failure instanceof StoreTimeoutError)) return 'error';
   return failure.isStall ? 'stall' : 'timeout';

@@ -32,6 +32,7 @@ import { describeLocation, type S3Location } from './location.ts';
 import { S3Body, withFileBody } from './s3-body.ts';
 import {
   isRefusal,
+  isRejected,
   kindOf,
   RefusalError,
   rethrow,
@@ -223,7 +224,10 @@ class S3Blobs implements BlobDriver {
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     const command = new DeleteObjectCommand({ Bucket: this.#location.bucket, Key: this.#name(key) });
     // A second try could hide that the first one is still on its way: see `BlobDriver.delete`.
-    const call = { deadline: this.#limits.background, tries: 1, signal };
+    const call = {
+      ...{ deadline: this.#limits.background, tries: BACKGROUND_TRIES, signal },
+      canRepeat: isRejected,
+    };
     try {
       await this.#call(call, (abortSignal) => this.#client.send(command, { abortSignal }));
     } catch (error) {
@@ -380,7 +384,7 @@ class S3Blobs implements BlobDriver {
    * @throws RefusalError for an answer that a retry cannot change; AppError otherwise.
    */
   async #begin<T>(
-    { deadline, tries, retryUntil = Number.POSITIVE_INFINITY, signal }: Call,
+    { deadline, tries, retryUntil = Number.POSITIVE_INFINITY, canRepeat = () => true, signal }: Call,
     send: (signal: AbortSignal) => Promise<T>,
     onLate: (result: T) => void = () => undefined,
   ): Promise<{ result: T; permit: Permit }> {
@@ -411,8 +415,8 @@ class S3Blobs implements BlobDriver {
         if (kind === 'failure') permit.failed(weightOf(error), error);
         else if (kind === 'setting') permit.released();
         else permit.succeeded();
-        if (kind === 'setting') break;
         if (kind === 'refusal') throw new RefusalError(error as ServiceError);
+        if (kind === 'setting' || !canRepeat(error)) break;
       }
     }
     throw unavailable(failure);
@@ -425,6 +429,8 @@ interface Call {
   readonly tries: number;
   /** Milliseconds after which no further try starts. */
   readonly retryUntil?: number;
+  /** False: this failure ends the call. */
+  readonly canRepeat?: (failure: unknown) => boolean;
   readonly signal?: AbortSignal | undefined;
 }
 

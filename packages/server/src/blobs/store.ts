@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { AppError, cancellation } from '../errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AppError, cancellation, isAppError } from '../errors.ts';
 import { type Digest, isDigest } from '../image.ts';
 import type { BlobDriver, BlobStat } from './driver.ts';
 import type { FileCache, FileLease } from './file-cache.ts';
@@ -32,6 +33,10 @@ export interface StoredOriginal {
 export interface StoredRung extends StoredOriginal {
   readonly name: string;
 }
+
+const DELETE_TRIES = 3;
+/** Milliseconds between two tries. */
+const DELETE_PAUSE = 100;
 
 /** The key of the blob that holds the ID of the library. */
 const LIBRARY_KEY = 'library';
@@ -243,7 +248,22 @@ export class BlobStore {
   async dropRung(digest: Digest, name: string, signal?: AbortSignal): Promise<void> {
     const key = rungKey(digest, name);
     this.#cache?.drop(key);
-    await this.#driver.delete(key, signal);
+    await this.#deleteDerived(key, signal);
+  }
+
+  /**
+   * Deletes a blob that can be made again. So a delete without an answer may be repeated, although it may
+   * arrive late.
+   */
+  async #deleteDerived(key: string, signal: AbortSignal | undefined): Promise<void> {
+    for (let number = 1; ; number += 1) {
+      try {
+        return await this.#driver.delete(key, signal);
+      } catch (error) {
+        if (number === DELETE_TRIES || !isAppError(error, 'unavailable')) throw error;
+      }
+      await delay(DELETE_PAUSE);
+    }
   }
 
   /** The size and time of an original; undefined if it is not stored. Does not read the bytes. */
@@ -290,7 +310,7 @@ export class BlobStore {
   async dropRungs(digest: Digest, signal?: AbortSignal): Promise<void> {
     for await (const { key } of this.#driver.list(rungKey(digest, ''), signal)) {
       this.#cache?.drop(key);
-      await this.#driver.delete(key, signal);
+      await this.#deleteDerived(key, signal);
     }
   }
 

@@ -189,6 +189,36 @@ describe('with a real S3 server behind a proxy', { skip }, () => {
     });
   }
 
+  for (const [fault, tries] of [
+    ['slow-down', 2],
+    ['full-500', 1],
+    ['drop-answer', 1],
+  ] as const) {
+    it(`sends the DELETE of an original ${tries === 1 ? 'once' : 'again'} after the fault ${fault}`, async (t) => {
+      const { proxy, store, storeNew } = await setUp(t);
+      const { digest } = await storeNew();
+      proxy.fault = once(ofObjects(fault, 'DELETE'));
+      const removing = store.dropOriginal(digest);
+      if (tries === 1) await assert.rejects(removing, away);
+      else await removing;
+      const deletes = proxy.requests.filter(
+        ({ method, path }) => method === 'DELETE' && path.includes('/originals/'),
+      );
+      assert.equal(deletes.length, tries);
+    });
+  }
+
+  it('deletes a rung although one DELETE gets no answer', async (t) => {
+    const { proxy, store, storeNew } = await setUp(t);
+    const { digest, bytes } = await storeNew();
+    await store.storeRungs(digest, [{ name: '1-1024.jpeg', bytes }]);
+    proxy.fault = once(({ method, path }) =>
+      method === 'DELETE' && path.includes('/rungs/') ? 'full-500' : undefined,
+    );
+    await store.dropRungs(digest);
+    assert.equal(await store.hasRung(digest, '1-1024.jpeg'), false);
+  });
+
   it('reports a full store as storage-full, and stays closed for reads', async (t) => {
     const { proxy, stage, store, storeNew, read } = await setUp(t);
     const { digest, bytes } = await storeNew();

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { runChecks } from '../../src/cli/admin/doctor-checks.ts';
-import { withNewStores } from '../../src/cli/admin/stores.ts';
+import { withMaintenance, withNewStores } from '../../src/cli/admin/stores.ts';
 import { writeBackup } from '../../src/maintenance/backup.ts';
 import { restoreBackup } from '../../src/maintenance/restore.ts';
 import { envOf, largePicture, runMaintenance, runWithStores, verifyLibrary } from '../support/libraries.ts';
@@ -182,6 +182,8 @@ describe('with a real S3 server', { skip }, () => {
     const count = proxy.requests.length;
     await assertAway(await fetchSize(image, '311x0'));
     await assertAway(await server.upload(await picture(2)));
+    // The client gets the answer also if it is still sending a large file.
+    await assertAway(await server.upload(Buffer.alloc(15_000_000)));
     assert.ok(proxy.requests.length <= count + 1, 'at most one trial went to the store');
     proxy.fault = undefined;
     await waitFor('the store is used again', async () => (await fetchSize(image, '311x0')).status === 200);
@@ -228,6 +230,60 @@ describe('with a real S3 server', { skip }, () => {
     );
     const { body } = await server.send('GET', `/accounts/${ACCOUNT}/images?count=200`);
     assert.equal(body.length, acknowledged.size, 'each image was acknowledged');
+  });
+
+  it('loses nothing that it acknowledged when the store is killed', async (t) => {
+    // A store of its own, since other tests use the shared one.
+    const { s3: store } = await startS3();
+    assert.ok(store);
+    t.after(() => store.stop());
+    const VITRINE_BLOBS = `s3://${await store.createBucket()}?endpoint=${store.endpoint}`;
+    const server = await startServer({ VITRINE_BLOBS, VITRINE_IMAGE_QUOTA: '1000000' });
+    t.after(() => server.close());
+    const acknowledged = new Map<string, Buffer>();
+    let number = 0;
+    let isDone = false;
+    const uploads = Array.from({ length: 4 }, async () => {
+      while (!isDone) {
+        number += 1;
+        const bytes = await picture(number);
+        const response = await server.upload(bytes);
+        if (response.status === 201) {
+          acknowledged.set(((await response.json()) as ImageJSON).imageID, bytes);
+        } else await assertAway(response);
+      }
+    });
+    for (let kill = 1; kill <= 3; kill += 1) {
+      const before = acknowledged.size;
+      await waitFor('uploads are acknowledged', () => acknowledged.size > before + 5);
+      await store.kill();
+      await waitFor('the store is missed', async () => (await fetch(`${server.url}/readyz`)).status === 503);
+      await store.start();
+    }
+    const before = acknowledged.size;
+    await waitFor('uploads are acknowledged', () => acknowledged.size > before);
+    isDone = true;
+    await Promise.all(uploads);
+    for (const [imageID, bytes] of acknowledged) {
+      const response = await server.fetch(`/accounts/${ACCOUNT}/images/${imageID}/original`);
+      assert.ok(Buffer.from(await response.arrayBuffer()).equals(bytes));
+    }
+    t.diagnostic(`${acknowledged.size} of ${number} uploads acknowledged`);
+    assert.deepEqual(await verifyLibrary({ ...envOf(server), VITRINE_BLOBS }), []);
+  });
+
+  it('reads only, in a command that changes nothing', async (t) => {
+    const { server, proxy, env } = await start(t);
+    await server.addImage(await picture(1));
+    const count = proxy.requests.length;
+    const readable = await withMaintenance(
+      { env },
+      async (maintenance) => maintenance.collect({ grace: 0, dryRun: true }),
+      'read',
+    );
+    assert.equal(readable.originals, 0);
+    const methods = new Set(proxy.requests.slice(count).map(({ method }) => method));
+    assert.deepEqual([...methods].sort(), ['GET', 'HEAD']);
   });
 
   it('checks the bucket in doctor', async (t) => {
