@@ -6,7 +6,7 @@ import { open as openFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { AppError, cancellation } from '../errors.ts';
-import type { Digest } from '../image.ts';
+import { type Digest, isDigest } from '../image.ts';
 import type { Permit } from './circuit.ts';
 import type { BlobFile } from './driver.ts';
 import { toStorageError, withStorageErrors } from './file-errors.ts';
@@ -150,4 +150,10 @@ export class S3Body extends Readable {
     const options = { cause, retryAfter: RETRY_AFTER };
     this.destroy(new AppError('unavailable', 'A stored file cannot be read now', options));
   }
+}
+
+/** The digest of a checksum in base64; undefined for none, or for one of the parts of an object. */
+export function digestFrom(checksum: string | undefined): Digest | undefined {
+  const digest = Buffer.from(checksum ?? '', 'base64').toString('hex');
+  return checksum?.includes('-') || !isDigest(digest) ? undefined : digest;
 }

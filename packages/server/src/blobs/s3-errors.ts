@@ -91,3 +91,10 @@ export function toAppError(error: unknown): unknown {
 export function rethrow(error: unknown): never {
   throw toAppError(error);
 }
+
+/** The message of the innermost cause, which says most. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return reasonOf(error.cause);
+  return error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
+}

@@ -23,18 +23,19 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { isAppError, throwIfFired } from '../errors.ts';
-import { type Digest, isDigest } from '../image.ts';
+import type { Digest } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
 import { Circuit, type Permit } from './circuit.ts';
 import { type BlobDriver, type BlobFile, type BlobStat, isBlobKey } from './driver.ts';
 import { withStorageErrors } from './file-errors.ts';
 import { describeLocation, type S3Location } from './location.ts';
-import { S3Body, withFileBody } from './s3-body.ts';
+import { digestFrom, S3Body, withFileBody } from './s3-body.ts';
 import {
   isRefusal,
   isRejected,
   kindOf,
   RefusalError,
+  reasonOf,
   rethrow,
   type ServiceError,
   toAppError,
@@ -477,12 +478,6 @@ function createClient({ endpoint, region, style }: S3Location): S3Client {
   return client;
 }
 
-/** The digest of a checksum in base64; undefined for none, or for one of the parts of an object. */
-function digestFrom(checksum: string | undefined): Digest | undefined {
-  const digest = Buffer.from(checksum ?? '', 'base64').toString('hex');
-  return checksum?.includes('-') || !isDigest(digest) ? undefined : digest;
-}
-
 async function digestOfFile(path: string): Promise<Digest> {
   const hash = createHash('sha256');
   await withStorageErrors(pipeline(createReadStream(path), hash));
@@ -492,11 +487,4 @@ async function digestOfFile(path: string): Promise<Digest> {
 /** A HEAD has whole seconds, and a listing may have parts of them. */
 function wholeSeconds(time: Date | undefined): Date {
   return new Date(Math.floor((time?.getTime() ?? 0) / 1_000) * 1_000);
-}
-
-/** The message of the innermost cause, which says most. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.cause instanceof Error) return reasonOf(error.cause);
-  return error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
 }
