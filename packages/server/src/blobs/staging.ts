@@ -36,7 +36,9 @@ export interface StagedBlob extends LocalFile, AsyncDisposable {
 }
 
 /** Opens a blob of the driver; undefined if it does not exist. */
-export type OpenBlob = (signal?: AbortSignal) => Promise<{ size: number; stream: Readable } | undefined>;
+export type OpenBlob = (
+  signal: AbortSignal | undefined,
+) => Promise<{ size: number; stream: Readable } | undefined>;
 
 const STAGED_SUFFIX = '.part';
 
@@ -93,7 +95,6 @@ export async function withStagedFile(
 /**
  * Runs `use` with a local file that holds the blob, until `use` settles: the file of the driver, or a copy in
  * staging.
- * @param open opens the blob for a copy; default: the driver.
  * @param digest if it is given, a copy is verified by length and SHA-256. A file of the driver is never
  * verified.
  * @returns undefined, without a call of `use`, if the blob does not exist.
@@ -104,17 +105,14 @@ export async function withLocalFile<T>(
   driver: BlobDriver,
   key: string,
   use: (file: LocalFile) => Promise<T>,
-  {
-    open = (openSignal) => driver.open(key, openSignal),
-    digest,
-    signal,
-  }: { open?: OpenBlob; digest?: Digest | undefined; signal?: AbortSignal | undefined } = {},
+  { digest, signal }: { digest?: Digest | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<T | undefined> {
   const path = driver.localPath?.(key);
   if (path !== undefined) {
     const stat = await driver.stat(key, signal);
     return stat && use({ path, size: stat.size });
   }
+  const open: OpenBlob = (openSignal) => driver.open(key, openSignal);
   const copy = await stageVerified(driver.stagingFolder, key, open, { digest, signal });
   if (copy === undefined) return undefined;
   await using owned = copy;

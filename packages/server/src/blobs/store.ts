@@ -14,6 +14,7 @@ import type { FileCache, FileLease } from './file-cache.ts';
 import { type RevocableRemoval, RevocableRemovals } from './revocable-removal.ts';
 import {
   type LocalFile,
+  type OpenBlob,
   type StagedBlob,
   stageFile,
   sweepStaged,
@@ -141,25 +142,24 @@ export class BlobStore {
     signal?: AbortSignal,
   ): Promise<{ size: number; stream: Readable } | undefined> {
     const key = originalKey(digest);
-    if (this.#cache === undefined) return this.#openOriginal(digest, signal);
-    // From a local file, which is verified before the first byte is sent. A slow reader then holds no
-    // connection to the store.
-    const lease = await this.#cache.lease(key, (shared) => this.#openOriginal(digest, shared), {
-      digest,
-      signal,
+    return this.#orRestored(digest, async () => {
+      if (this.#cache === undefined) return this.#driver.open(key, signal);
+      // From a local file, which is verified before the first byte is sent. A slow reader then holds no
+      // connection to the store.
+      const open: OpenBlob = (shared) => this.#driver.open(key, shared);
+      const lease = await this.#cache.lease(key, open, { digest, signal });
+      return lease && openLease(lease, signal);
     });
-    return lease && openLease(lease, signal);
   }
 
-  /** A removal of unknown outcome may have removed the original late. Then it is restored first. */
-  async #openOriginal(
-    digest: Digest,
-    signal: AbortSignal | undefined,
-  ): Promise<{ size: number; stream: Readable } | undefined> {
-    const key = originalKey(digest);
-    const blob = await this.#driver.open(key, signal);
-    if (blob !== undefined || !(await this.#removals.restore(digest))) return blob;
-    return this.#driver.open(key, signal);
+  /**
+   * Reads an original. If it is missing because a removal was not finished, or of unknown outcome, the removal
+   * is undone first.
+   */
+  async #orRestored<T>(digest: Digest, read: () => Promise<T | undefined>): Promise<T | undefined> {
+    const original = await read();
+    if (original !== undefined || !(await this.#removals.restore(digest))) return original;
+    return read();
   }
 
   /**
@@ -172,10 +172,11 @@ export class BlobStore {
     use: (path: string) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
-    const outcome = await this.#withLocalFile(
-      originalKey(digest),
-      async ({ path }) => ({ result: await use(path) }),
-      { open: (openSignal) => this.#openOriginal(digest, openSignal), digest, signal },
+    const outcome = await this.#orRestored(digest, () =>
+      this.#withLocalFile(originalKey(digest), async ({ path }) => ({ result: await use(path) }), {
+        digest,
+        signal,
+      }),
     );
     // A missing original of a record is a fault of the storage, not of the request.
     if (outcome === undefined) throw missingOriginal(digest);
@@ -220,22 +221,17 @@ export class BlobStore {
     use: (path: string) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T | undefined> {
-    const key = rungKey(digest, name);
-    const open = (openSignal?: AbortSignal) => this.#driver.open(key, openSignal);
-    return this.#withLocalFile(key, ({ path }) => use(path), { open, signal });
+    return this.#withLocalFile(rungKey(digest, name), ({ path }) => use(path), { signal });
   }
 
   async #withLocalFile<T>(
     key: string,
     use: (file: LocalFile) => Promise<T>,
-    options: {
-      readonly open: (signal?: AbortSignal) => ReturnType<BlobDriver['open']>;
-      readonly digest?: Digest;
-      readonly signal: AbortSignal | undefined;
-    },
+    options: { readonly digest?: Digest; readonly signal: AbortSignal | undefined },
   ): Promise<T | undefined> {
     if (this.#cache === undefined) return withLocalFile(this.#driver, key, use, options);
-    const lease = await this.#cache.lease(key, options.open, options);
+    const open: OpenBlob = (shared) => this.#driver.open(key, shared);
+    const lease = await this.#cache.lease(key, open, options);
     if (lease === undefined) return undefined;
     try {
       return await use(lease);

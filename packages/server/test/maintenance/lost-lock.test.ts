@@ -3,7 +3,7 @@
  * An upload of the same bytes that succeeds meanwhile must keep its original.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -103,6 +103,8 @@ async function setUp(t: TestContext, kind: (driver: BlobDriver) => BlobDriver) {
       assert.equal(outcome.kind, 'inserted');
     },
     async isStored() {
+      // A read would undo the removal.
+      if ((await blobs.statOriginal(digest)) === undefined) return undefined;
       const original = await blobs.openOriginal(digest);
       return original && String(await buffer(original.stream)) === BYTES;
     },
@@ -127,6 +129,15 @@ for (const [name, kind] of [
       // The next run keeps it too.
       assert.equal((await library.collect()).originals, 0);
       assert.equal(await library.isStored(), true);
+    });
+
+    test('a read of the original undoes the removal of a killed process', async (t) => {
+      const { blobs, removeWithoutCommit, isStored } = await setUp(t, kind);
+      await removeWithoutCommit();
+      assert.equal(await isStored(), undefined);
+      const read = async (path: string) => String(await readFile(path));
+      assert.equal(await blobs.withOriginalFile(digest, read), BYTES);
+      assert.equal(await isStored(), true);
     });
 
     test('the next run or start undoes the removal of a killed process', async (t) => {
