@@ -153,8 +153,8 @@ export class BlobStore {
   }
 
   /**
-   * Reads an original. If it is missing because a removal was not finished, or of unknown outcome, the removal
-   * is undone first.
+   * Reads an original. If it is missing because a removal was not finished or has an unknown outcome, the
+   * removal is undone first.
    */
   async #orRestored<T>(digest: Digest, read: () => Promise<T | undefined>): Promise<T | undefined> {
     const original = await read();

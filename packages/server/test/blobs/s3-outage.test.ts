@@ -15,7 +15,7 @@ import { BlobStore, originalKey } from '../../src/blobs/store.ts';
 import { type ErrorCode, isAppError } from '../../src/errors.ts';
 import { waitFor } from '../support/waiting.ts';
 import { type Fault, type ProxiedRequest, startFaultProxy } from './fault-proxy.ts';
-import { newLocation, startS3 } from './versitygw.ts';
+import { newLocation, startS3 } from './s3-servers.ts';
 
 const { s3, skip } = await startS3();
 after(() => s3?.stop());

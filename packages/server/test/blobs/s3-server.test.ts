@@ -17,7 +17,7 @@ import { picture } from '../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer } from '../support/server.ts';
 import { waitFor } from '../support/waiting.ts';
 import { type Fault, startFaultProxy } from './fault-proxy.ts';
-import { startS3 } from './versitygw.ts';
+import { startS3 } from './s3-servers.ts';
 
 const { s3, skip } = await startS3();
 after(() => s3?.stop());
@@ -36,16 +36,14 @@ async function start(t: TestContext, env: Record<string, string> = {}) {
     await server.close();
     await proxy.close();
   });
-  const bucketFolder = join(s3.folder, bucket, 'library');
   return {
     proxy,
     server,
     env: { ...envOf(server), VITRINE_BLOBS, ...env },
     /** The keys of all objects. */
     async keys() {
-      const items = await readdir(bucketFolder, { recursive: true, withFileTypes: true });
-      const paths = items.filter((item) => item.isFile()).map((item) => join(item.parentPath, item.name));
-      return paths.map((path) => path.slice(bucketFolder.length + 1)).sort();
+      const names = (await s3?.objectsIn(bucket)) ?? [];
+      return names.map((name) => name.replace(/^library\//, ''));
     },
     /** The public rendition of an image in a size. */
     fetchSize: (image: ImageJSON, size: string) =>

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import dns from 'node:dns';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import type { S3Location } from '../../src/blobs/location.ts';
 import { openS3Blobs } from '../../src/blobs/s3.ts';
 import { blobConformance } from '../conformance/blobs.ts';
 import { startFaultProxy } from './fault-proxy.ts';
-import { newLocation, type S3Server, startS3 } from './versitygw.ts';
+import { newLocation, opaqueFiles, type S3Server, startS3 } from './s3-servers.ts';
 
 const { s3, skip } = await startS3();
 
@@ -51,7 +51,9 @@ describe('with a real S3 server', { skip }, () => {
     return { driver: await reopen(), reopen, destroy: () => rm(folder, { recursive: true }) };
   });
 
-  it('lists more blobs than one page has, and only those under its prefix', async (t) => {
+  it('lists more blobs than one page has, and only those under its prefix', {
+    skip: opaqueFiles,
+  }, async (t) => {
     const location = await newLocation(server());
     const driver = await open(t, location);
     const names = Array.from({ length: 2_345 }, (_, i) => `many/${String(i).padStart(4, '0')}`);
@@ -75,7 +77,7 @@ describe('with a real S3 server', { skip }, () => {
     const path = join(await newFolder(t), 'file');
     await writeFile(path, 'content');
     await driver.put('a/b', { path, size: 7 });
-    assert.deepEqual(await readdir(join(server().folder, location.bucket, 'a')), ['b']);
+    assert.deepEqual(await server().objectsIn(location.bucket), ['a/b']);
     assert.equal((await driver.stat('a/b'))?.size, 7);
   });
 
@@ -106,12 +108,7 @@ describe('with a real S3 server', { skip }, () => {
     const count = methods().length;
     await driver.check();
     assert.deepEqual(methods().slice(count), ['HEAD']);
-    const others: string[] = [];
-    const files = { recursive: true, withFileTypes: true } as const;
-    for (const item of await readdir(join(server().folder, location.bucket), files)) {
-      if (item.isFile() && item.name !== 'library') others.push(item.name);
-    }
-    assert.deepEqual(others, []);
+    assert.deepEqual(await server().objectsIn(location.bucket), ['library/library']);
     await open(t, location, true);
     assert.deepEqual(methods().slice(count + 1), ['HEAD'], 'a command that reads also opens with reads only');
   });
