@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds versitygw, the S3 server of the tests, with the Go toolchain. It goes into node_modules/.cache, where
-# the tests look for it. A second run does nothing. `npm ci` removes it.
+# Builds versitygw, the S3 server of the tests, with the Go toolchain. It goes into the folder .tools, where
+# the tests look for it. `npm ci` does not remove it there. A second run does nothing.
 #
 # Usage: tools/s3/install.sh
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 version=v1.8.0
 # The Go that versitygw needs. Its module is checked against Go's checksum database, like every other.
 toolchain=go1.25.5
-folder=$PWD/node_modules/.cache/vitrine-tools
+folder=$PWD/.tools
 [ -x "$folder/versitygw-$version" ] && exit
 
 build=$(mktemp -d)

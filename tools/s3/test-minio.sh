@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs the tests of S3 against MinIO instead of versitygw. Builds MinIO with Go, which takes minutes the first
-# time, into node_modules/.cache.
+# time, into the folder .tools.
 #
 # Usage: tools/s3/test-minio.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-folder=$PWD/node_modules/.cache/vitrine-tools
+folder=$PWD/.tools
 if [ ! -x "$folder/minio" ]; then
   go=$(command -v go || echo /usr/local/go/bin/go)
   GOBIN=$folder CGO_ENABLED=0 GOFLAGS=-mod=mod "$go" install -ldflags='-s -w' github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c

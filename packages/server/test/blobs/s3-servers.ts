@@ -14,7 +14,7 @@ import type { S3Location } from '../../src/blobs/location.ts';
 import { freePort } from '../support/ports.ts';
 import { waitFor } from '../support/waiting.ts';
 
-const BUILT = join(import.meta.dirname, '../../../../node_modules/.cache/vitrine-tools');
+const BUILT = join(import.meta.dirname, '../../../../.tools');
 
 interface Program {
   readonly name: string;
