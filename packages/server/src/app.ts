@@ -184,7 +184,12 @@ export async function createApp(
     const analyser = new Analyser({
       records: maintenance,
       blobs,
-      inspect: async (path, signal) => (await processor.ingest(path, signal)).inspection,
+      inspect: async (path, signal, digest) => {
+        const result = await processor.ingest(path, signal);
+        // The ladder is made anyway. Stored, it spares the first rendition a decode of the original.
+        await ladders.store(digest, result, signal);
+        return result.inspection;
+      },
       publicImages,
       renditions,
       log,

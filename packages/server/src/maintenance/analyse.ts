@@ -30,8 +30,8 @@ export interface AnalysisLog extends WarnLog {
 export interface AnalyserDependencies {
   readonly records: Pick<MaintenanceRecords, 'unanalysedOriginals' | 'storeAnalysis'>;
   readonly blobs: Pick<BlobStore, 'withOriginalFile' | 'statOriginal'>;
-  /** Decodes the picture in a local file. */
-  readonly inspect: (path: string, signal: AbortSignal) => Promise<Inspection>;
+  /** Decodes the original in a local file. */
+  readonly inspect: (path: string, signal: AbortSignal, digest: Digest) => Promise<Inspection>;
   readonly publicImages?: Pick<PublicImages, 'forget'>;
   /** Renditions of the wrong size may have the same names as the right ones. */
   readonly renditions?: Pick<RenditionCache, 'forget'>;
@@ -113,7 +113,7 @@ export class Analyser {
       const { analysis, ...facts } = await this.#persist(async () => {
         // A missing original would look like a storage that is away.
         if ((await blobs.statOriginal(digest)) === undefined) throw new Error('the original is not stored');
-        return blobs.withOriginalFile(digest, (path) => inspect(path, signal), signal);
+        return blobs.withOriginalFile(digest, (path) => inspect(path, signal, digest), signal);
       });
       if (analysis === undefined) return new Error('the picture has no analysis');
       const analysed = { ...facts, analysis };

@@ -2,7 +2,7 @@
  * The analysis of pictures of earlier releases in the background, on real stores and real pictures.
  */
 import assert from 'node:assert/strict';
-import { rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -59,9 +59,9 @@ async function analyseAll(dependencies: Partial<AnalyserDependencies> = {}): Pro
       records: metadata.maintenance,
       blobs,
       ...dependencies,
-      inspect: async (path, signal) => {
+      inspect: async (path, signal, digest) => {
         analysed.push(path);
-        return (dependencies.inspect ?? inspect)(path, signal);
+        return (dependencies.inspect ?? inspect)(path, signal, digest);
       },
     });
     analyser.start();
@@ -251,5 +251,22 @@ describe('the pictures of earlier releases', () => {
       await colours(),
       repaired.map(({ color }) => color),
     );
+  });
+
+  test('have their ladder again after the next start of the server', async () => {
+    const bytes = await largePicture(number);
+    const large = await server.addImage(bytes);
+    const blobs = join(server.folder, 'blobs');
+    const rungs = async () =>
+      (await readdir(blobs, { recursive: true })).filter(
+        (name) => name.includes(digestOf(bytes)) && /\d-\d+\.(jpeg|png)$/.test(name),
+      );
+    const expected = await rungs();
+    assert.ok(expected.length > 0);
+    for (const name of expected) await rm(join(blobs, name));
+    forgetAnalyses();
+    server = await server.restart();
+    await waitFor('the analysis', async () => (await metadataOf(large)).color !== undefined);
+    assert.deepEqual(await rungs(), expected);
   });
 });
