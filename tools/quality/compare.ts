@@ -10,7 +10,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp, { type Sharp } from 'sharp';
-import { classify, measureTexture } from '../../packages/server/src/imaging/content.ts';
+import { decide, measureTexture } from '../../packages/server/src/imaging/content.ts';
 import { isLosslessWebp } from '../../packages/server/src/imaging/formats/webp.ts';
 import { rungsOf } from '../../packages/server/src/imaging/ladder.ts';
 import { MAX_SIDE } from '../../packages/server/src/imaging/size.ts';
@@ -129,7 +129,7 @@ async function compareAll(
   const rows: Row[] = [];
   try {
     for (const picture of corpus) {
-      const content = classify(await ingestPixels(picture));
+      const content = decide(measureTexture(await ingestPixels(picture)));
       for (const size of sizes) {
         const { pixels, scaled } = await pixelsAt(picture, size === 'own' ? MAX_SIDE : Number(size));
         if (size !== 'own' && !scaled) continue;
@@ -273,9 +273,10 @@ async function writeClasses(corpus: readonly Picture[]): Promise<string> {
   ];
   for (const picture of corpus) {
     const pixels = await ingestPixels(picture);
-    const { flat, rough, hard, soft } = measureTexture(pixels);
+    const texture = measureTexture(pixels);
+    const { flat, rough, hard, soft } = texture;
     const values = [flat, rough, hard, soft].map((value) => value.toFixed(3));
-    lines.push(`| ${[picture.name, picture.kind, picture.label, classify(pixels), ...values].join(' | ')} |`);
+    lines.push(`| ${[picture.name, picture.kind, picture.label, decide(texture), ...values].join(' | ')} |`);
   }
   return lines.join('\n');
 }

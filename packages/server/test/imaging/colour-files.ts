@@ -50,21 +50,10 @@ export function flatPng({
 
 /** The sizes of the seven passes of Adam7. An empty pass has no rows. */
 function passesOf(width: number, height: number): (readonly [number, number])[] {
-  const passes = [
-    [0, 0, 8, 8],
-    [4, 0, 8, 8],
-    [0, 4, 4, 8],
-    [2, 0, 4, 4],
-    [0, 2, 2, 4],
-    [1, 0, 2, 2],
-    [0, 1, 1, 2],
-  ] as const;
-  return passes
-    .map(
-      ([left, top, across, down]) =>
-        [Math.ceil((width - left) / across), Math.ceil((height - top) / down)] as const,
-    )
-    .filter(([across, down]) => across > 0 && down > 0);
+  return pictures.INTERLACED_PASSES.map(
+    ([left, top, across, down]) =>
+      [Math.ceil((width - left) / across), Math.ceil((height - top) / down)] as const,
+  ).filter(([across, down]) => across > 0 && down > 0);
 }
 
 function numbers(...values: readonly number[]): Buffer {

@@ -191,6 +191,19 @@ export function blackPng(width: number, height: number): Buffer {
   );
 }
 
+/**
+ * The seven passes of an interlaced PNG: left and top of the first pixel, then the distances across and down.
+ */
+export const INTERLACED_PASSES = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+] as const;
+
 /** A small PNG with compressed text: each of `chunks` chunks inflates to `megabytes`. */
 export async function textBomb(chunks: number, megabytes: number): Promise<Buffer> {
   const text = Buffer.concat([

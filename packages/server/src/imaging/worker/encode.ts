@@ -177,8 +177,7 @@ interface Errors {
 }
 
 async function errorsOf(png: Buffer, { data, width, channels }: Pixels): Promise<Errors> {
-  const decoded = sharp(png);
-  const shown = await (channels === 4 ? decoded.ensureAlpha() : decoded.removeAlpha()).raw().toBuffer();
+  const shown = await decodeTo(channels, png);
   const row = width * channels;
   let [sum, flat, linePixels, linesOff] = [0, 0, 0, 0];
   for (let at = 0; at < data.length; at += channels) {
@@ -220,21 +219,17 @@ async function keepsFlatColours(
   encoded: Buffer,
   { data, width, height, channels }: Pixels,
 ): Promise<boolean> {
-  const decoded = sharp(encoded).toColourspace('srgb').ensureAlpha();
-  const shown = await decoded.raw({ depth: 'uchar' }).toBuffer();
+  const shown = await decodeTo(channels, encoded);
   let [flat, off] = [0, 0];
   for (let top = 0; top + FLAT_BLOCK <= height; top += FLAT_BLOCK) {
     for (let left = 0; left + FLAT_BLOCK <= width; left += FLAT_BLOCK) {
       if (!isFlat(data, (top * width + left) * channels, width * channels, channels)) continue;
-      const middle = (top + FLAT_BLOCK / 2) * width + left + FLAT_BLOCK / 2;
-      if (channels % 2 === 0 && data[middle * channels + channels - 1] === 0) continue;
+      const middle = ((top + FLAT_BLOCK / 2) * width + left + FLAT_BLOCK / 2) * channels;
+      if (channels === 4 && data[middle + 3] === 0) continue;
       flat += 1;
-      for (let channel = 0; channel < 4; channel += 1) {
-        const want = channelOf(data, middle * channels, channels, channel);
-        if (Math.abs(want - (shown[middle * 4 + channel] ?? 0)) <= FLAT_TOLERANCE.levels) continue;
-        off += 1;
-        break;
-      }
+      const isOff = (value: number, channel: number) =>
+        Math.abs(value - (shown[middle + channel] ?? 0)) > FLAT_TOLERANCE.levels;
+      if (data.subarray(middle, middle + channels).some(isOff)) off += 1;
     }
   }
   return off <= FLAT_TOLERANCE.share * flat;
@@ -249,8 +244,8 @@ function isFlat(data: Uint8Array, start: number, row: number, channels: number):
   return true;
 }
 
-/** Red, green, blue or alpha of a pixel with 1 to 4 channels: grey, grey and alpha, RGB or RGBA. */
-function channelOf(data: Uint8Array, at: number, channels: number, channel: number): number {
-  if (channel === 3) return channels % 2 === 0 ? (data[at + channels - 1] ?? 0) : 255;
-  return data[channels < 3 ? at : at + channel] ?? 0;
+/** The pixels of an encoded picture: RGB or RGBA, as the pixels that it was encoded from. */
+function decodeTo(channels: Pixels['channels'], encoded: Buffer): Promise<Buffer> {
+  const image = sharp(encoded).toColourspace('srgb');
+  return (channels === 4 ? image.ensureAlpha() : image.removeAlpha()).raw({ depth: 'uchar' }).toBuffer();
 }

@@ -3,6 +3,7 @@
  * pixels become the ladder and the default renditions.
  */
 import sharp, { type Sharp } from 'sharp';
+import { MIN_FLAT } from '../content.ts';
 import type { CheckedPicture, PictureFacts } from '../formats/limits.ts';
 import { walkPicture } from '../formats/walk.ts';
 import { defaultPlans, type Rung, rungFor, rungsOf } from '../ladder.ts';
@@ -35,9 +36,6 @@ const MAX_LOOK_PIXELS = 40_000_000;
 
 /** Pixels of the band that is looked at unscaled. They take at most 64 MB. */
 const MAX_BAND_PIXELS = 16_000_000;
-
-/** Photographs have fewer flat blocks. */
-const MIN_LOOK_FLAT = 0.03;
 
 type Ladder = Pick<IngestResult, 'rungs' | 'renditions'>;
 
@@ -126,7 +124,7 @@ async function readUnscaled(
   const image = openPicture(picture, { ignoreIcc: true });
   try {
     const { isPalette, bitsPerSample = 8 } = await image.metadata();
-    if (flat < MIN_LOOK_FLAT && !isPalette && bitsPerSample >= 8) return undefined;
+    if (flat < MIN_FLAT && !isPalette && bitsPerSample >= 8) return undefined;
     const band = Math.min(height, Math.ceil(MAX_BAND_PIXELS / width));
     const top = Math.floor((height - band) / 2);
     return await readPixels(image.extract({ left: 0, top, width, height: band }).toColourspace('srgb'));

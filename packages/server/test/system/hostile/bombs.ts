@@ -19,19 +19,6 @@ function pngClaiming(...header: Parameters<typeof pictures.pngHeader>): Buffer {
   );
 }
 
-/**
- * The seven passes of an interlaced PNG: left and top of the first pixel, then the distances across and down.
- */
-const PASSES = [
-  [0, 0, 8, 8],
-  [4, 0, 8, 8],
-  [0, 4, 4, 8],
-  [2, 0, 4, 4],
-  [0, 2, 2, 4],
-  [1, 0, 2, 2],
-  [0, 1, 1, 2],
-] as const;
-
 const ONE_PASS = [[0, 0, 1, 1]] as const;
 
 /**
@@ -43,7 +30,7 @@ async function completePng(header: Parameters<typeof pictures.pngHeader>, bits: 
   const deflate = createDeflate({ level: 1 });
   const parts: Buffer[] = [];
   deflate.on('data', (part: Buffer) => parts.push(part));
-  for (const [left, top, across, down] of interlace === 1 ? PASSES : ONE_PASS) {
+  for (const [left, top, across, down] of interlace === 1 ? pictures.INTERLACED_PASSES : ONE_PASS) {
     const row = Buffer.alloc(1 + Math.ceil((Math.ceil((width - left) / across) * bits) / 8));
     for (let y = top; y < height; y += down) if (!deflate.write(row)) await once(deflate, 'drain');
   }
