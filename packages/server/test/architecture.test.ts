@@ -52,7 +52,7 @@ const CAPABILITIES = /^(access|catalog|delivery|images|maintenance)\//;
 
 /** Implementations of one port. They must not import each other. */
 const SIBLINGS = [
-  /^database\/(sqlite\/|postgres\.ts)/,
+  /^database\/(sqlite|postgres)\//,
   /^blobs\/(fs|s3)\.ts$/,
   /^delivery\/(memory-cache|disk-cache)\.ts$/,
 ];
@@ -69,7 +69,7 @@ const RESTRICTED: readonly { what: RegExp; files: RegExp; reason: string }[] = [
     files: /^imaging\/(worker\/[a-z-]+|versions)\.ts$/,
     reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
-  { what: importOf('pg'), files: /^database\/postgres\.ts$/, reason: 'one file per database' },
+  { what: importOf('pg'), files: /^database\/postgres\/postgres\.ts$/, reason: 'one file per database' },
   {
     what: importOf('node:sqlite'),
     files: /^database\/sqlite\/worker\.ts$/,

@@ -1,8 +1,9 @@
 /**
  * The meaning of the answers of S3, and of errors of the SDK.
  */
+
+import type { FailureKind } from '../concurrency/circuit.ts';
 import { AppError } from '../errors.ts';
-import type { FailureKind } from './circuit.ts';
 import { StoreTimeoutError } from './watchdog.ts';
 
 /** Seconds after which clients may try again. */

@@ -22,10 +22,10 @@ import {
   type PutObjectCommandInput,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { Circuit, type Permit } from '../concurrency/circuit.ts';
 import { isAppError, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
-import { Circuit, type Permit } from './circuit.ts';
 import { type BlobDriver, type BlobFile, type BlobStat, isBlobKey } from './driver.ts';
 import { withStorageErrors } from './file-errors.ts';
 import { describeLocation, type S3Location } from './location.ts';

@@ -15,7 +15,7 @@ export type DatabaseConfig =
  */
 export async function openMetadata(database: DatabaseConfig): Promise<MetadataStore> {
   if (database.kind === 'postgres') {
-    const { openPostgres } = await import('./postgres.ts');
+    const { openPostgres } = await import('./postgres/postgres.ts');
     return openPostgres({ url: database.url });
   }
   const { openSqlite } = await import('./sqlite/sqlite.ts');

@@ -18,7 +18,7 @@ import {
 } from 'kysely';
 import pg from 'pg';
 import type { Database } from '../../src/database/dialect.ts';
-import { findText as findPostgresText } from '../../src/database/postgres-search.ts';
+import { findText as findPostgresText } from '../../src/database/postgres/search.ts';
 import type { Schema } from '../../src/database/schema/tables.ts';
 import { listMatching } from '../../src/database/sql/image-filters.ts';
 import { findText as findSqliteText } from '../../src/database/sqlite/search.ts';

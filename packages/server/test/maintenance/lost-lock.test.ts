@@ -12,7 +12,7 @@ import { after, describe, type TestContext, test } from 'node:test';
 import type { BlobDriver } from '../../src/blobs/driver.ts';
 import { openFileBlobs } from '../../src/blobs/fs.ts';
 import { BlobStore, originalKey } from '../../src/blobs/store.ts';
-import { openPostgres } from '../../src/database/postgres.ts';
+import { openPostgres } from '../../src/database/postgres/postgres.ts';
 import { Ladders } from '../../src/delivery/ladders.ts';
 import { createPool } from '../../src/imaging/pool/pool.ts';
 import { joinLibrary } from '../../src/maintenance/installation.ts';

@@ -11,7 +11,7 @@ import { arch, platform, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
-import { openPostgres } from '../../src/database/postgres.ts';
+import { openPostgres } from '../../src/database/postgres/postgres.ts';
 import { freePort } from './ports.ts';
 
 /** The unprivileged user of Linux. PostgreSQL refuses to run as root, and CI often runs as root. */

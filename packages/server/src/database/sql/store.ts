@@ -1,6 +1,6 @@
 /**
  * The MetadataStore over any SQL database. Each statement is written once, for every database, in the file of
- * its records. sqlite/sqlite.ts and postgres.ts open the databases.
+ * its records. sqlite/sqlite.ts and postgres/postgres.ts open the databases.
  */
 import type { Actor } from '../../access/audit.ts';
 import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../../access/records.ts';

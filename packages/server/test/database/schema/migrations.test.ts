@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, describe, test } from 'node:test';
-import { openPostgres } from '../../../src/database/postgres.ts';
+import { openPostgres } from '../../../src/database/postgres/postgres.ts';
 import { openSqlite } from '../../../src/database/sqlite/sqlite.ts';
 import type { MetadataStore } from '../../../src/database/store.ts';
 import { BY, digestOf, newImage } from '../../conformance/metadata-samples.ts';

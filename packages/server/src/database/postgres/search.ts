@@ -2,9 +2,9 @@
  * The statements of migrations that are special to PostgreSQL, and the search for texts with pg_trgm.
  */
 import { type Kysely, sql } from 'kysely';
-import type { TextMatches } from './dialect.ts';
-import type { MigrationDialect } from './schema/migration.ts';
-import type { Schema } from './schema/tables.ts';
+import type { TextMatches } from '../dialect.ts';
+import type { MigrationDialect } from '../schema/migration.ts';
+import type { Schema } from '../schema/tables.ts';
 
 /** Runs statements, and continues without them if they fail. */
 const optional = (...statements: string[]) =>

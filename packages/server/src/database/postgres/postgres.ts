@@ -4,14 +4,14 @@
  */
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely';
 import type pg from 'pg';
-import { AppError } from '../errors.ts';
-import { type Database, type ErrorClass, storageFull, unavailable } from './dialect.ts';
-import { findText, postgresMigrations } from './postgres-search.ts';
-import { migrateToLatest } from './schema/migrations.ts';
-import type { Schema } from './schema/tables.ts';
-import { SearchLimiter } from './search-limiter.ts';
-import { SqlMetadataStore } from './sql/store.ts';
-import type { MetadataStore } from './store.ts';
+import { AppError } from '../../errors.ts';
+import { type Database, type ErrorClass, storageFull, unavailable } from '../dialect.ts';
+import { migrateToLatest } from '../schema/migrations.ts';
+import type { Schema } from '../schema/tables.ts';
+import { SearchLimiter } from '../search-limiter.ts';
+import { SqlMetadataStore } from '../sql/store.ts';
+import type { MetadataStore } from '../store.ts';
+import { findText, postgresMigrations } from './search.ts';
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`, with the parameters of pg. */

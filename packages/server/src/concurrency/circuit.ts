@@ -1,6 +1,6 @@
 /**
- * A circuit breaker for a remote store. It opens after a series of failures without a success. While it is
- * open, calls fail at once. Then one call is the trial that closes it or keeps it open.
+ * A circuit breaker for a remote service, such as a store. It opens after a series of failures without a
+ * success. While it is open, calls fail at once. Then one call is the trial that closes it or keeps it open.
  */
 import { AppError } from '../errors.ts';
 

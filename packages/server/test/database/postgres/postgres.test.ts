@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import pg from 'pg';
-import { classifyPostgresError, openPostgres } from '../../src/database/postgres.ts';
-import type { MetadataStore } from '../../src/database/store.ts';
-import { type MetadataHarness, metadataConformance } from '../conformance/metadata.ts';
-import { assertOneCheckWhileHanging } from '../conformance/metadata-check.ts';
-import { assertMigratesInitial } from '../conformance/metadata-earlier.ts';
+import { classifyPostgresError, openPostgres } from '../../../src/database/postgres/postgres.ts';
+import type { MetadataStore } from '../../../src/database/store.ts';
+import { type MetadataHarness, metadataConformance } from '../../conformance/metadata.ts';
+import { assertOneCheckWhileHanging } from '../../conformance/metadata-check.ts';
+import { assertMigratesInitial } from '../../conformance/metadata-earlier.ts';
 import {
   accountOf,
   BY,
@@ -14,9 +14,9 @@ import {
   newImage,
   originalOf,
   START,
-} from '../conformance/metadata-samples.ts';
-import { INITIAL_DATABASE } from '../support/initial-schema.ts';
-import { startOwnPostgres, startPostgres, type TestPostgres } from '../support/postgres.ts';
+} from '../../conformance/metadata-samples.ts';
+import { INITIAL_DATABASE } from '../../support/initial-schema.ts';
+import { startOwnPostgres, startPostgres, type TestPostgres } from '../../support/postgres.ts';
 
 const { postgres, skip } = await startPostgres();
 

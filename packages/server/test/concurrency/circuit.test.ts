@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { Circuit } from '../../src/blobs/circuit.ts';
+import { Circuit } from '../../src/concurrency/circuit.ts';
 import { isAppError } from '../../src/errors.ts';
 
 function setUp() {
