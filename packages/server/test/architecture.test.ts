@@ -69,7 +69,7 @@ const RESTRICTED: readonly { what: RegExp; files: RegExp; reason: string }[] = [
     files: /^imaging\/(worker\/[a-z-]+|versions)\.ts$/,
     reason: 'decoders run in child processes; versions.ts decodes nothing',
   },
-  { what: importOf('pg'), files: /^database\/postgres\/postgres\.ts$/, reason: 'one file per database' },
+  { what: importOf('pg'), files: /^database\/postgres\//, reason: 'one folder per database' },
   {
     what: importOf('node:sqlite'),
     files: /^database\/sqlite\/worker\.ts$/,

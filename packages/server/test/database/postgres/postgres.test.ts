@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import pg from 'pg';
-import { classifyPostgresError, openPostgres } from '../../../src/database/postgres/postgres.ts';
+import { classifyPostgresError } from '../../../src/database/postgres/errors.ts';
+import { openPostgres } from '../../../src/database/postgres/postgres.ts';
 import type { MetadataStore } from '../../../src/database/store.ts';
 import { type MetadataHarness, metadataConformance } from '../../conformance/metadata.ts';
 import { assertOneCheckWhileHanging } from '../../conformance/metadata-check.ts';
