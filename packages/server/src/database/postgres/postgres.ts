@@ -1,6 +1,5 @@
 /**
- * The store over PostgreSQL: its timeouts, and what is special to this database. pg is loaded when a store is
- * opened, because a server on SQLite does not need it.
+ * The store over PostgreSQL. pg is loaded when a store is opened: a server on SQLite does not need it.
  */
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import type pg from 'pg';
