@@ -6,12 +6,18 @@ import { open as openFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Permit } from '../concurrency/circuit.ts';
+import {
+  AnswerTimeoutError,
+  type Pace,
+  type PaceWatch,
+  startTimer,
+  watchPace,
+} from '../concurrency/watchdog.ts';
 import { AppError, cancellation } from '../errors.ts';
 import { type Digest, isDigest } from '../image.ts';
 import type { BlobFile } from './driver.ts';
 import { toStorageError, withStorageErrors } from './file-errors.ts';
 import { RETRY_AFTER, weightOf } from './s3-errors.ts';
-import { type Pace, type PaceWatch, StoreTimeoutError, startTimer, watchPace } from './watchdog.ts';
 
 /**
  * Runs `send` with a new stream over the file. The signal of `send` fires if the store takes the bytes too
@@ -45,7 +51,7 @@ export async function withFileBody<T>(
   body.once('end', () => {
     watch.stop();
     stopAnswerTimer = startTimer(limits.write, () =>
-      fail(new StoreTimeoutError(`no answer within ${limits.write} ms after the last byte`)),
+      fail(new AnswerTimeoutError(`no answer within ${limits.write} ms after the last byte`)),
     );
   });
   try {

@@ -3,8 +3,8 @@
  */
 
 import type { FailureKind } from '../concurrency/circuit.ts';
+import { AnswerTimeoutError } from '../concurrency/watchdog.ts';
 import { AppError } from '../errors.ts';
-import { StoreTimeoutError } from './watchdog.ts';
 
 /** Seconds after which clients may try again. */
 export const RETRY_AFTER = 2;
@@ -51,7 +51,7 @@ export function kindOf(error: unknown): 'refusal' | 'repeatable' | 'failure' | '
     if (status === 429 || error.name === 'RequestTimeout') return 'failure';
     return status >= 500 && status !== 501 && status !== 507 ? 'failure' : 'refusal';
   }
-  if (error instanceof StoreTimeoutError || (error instanceof Error && '$response' in error))
+  if (error instanceof AnswerTimeoutError || (error instanceof Error && '$response' in error))
     return 'failure';
   const isOfSystem = error instanceof Error && 'code' in error && typeof error.code === 'string';
   const isOfSDK = error instanceof Error && /^(TimeoutError|AbortError|AggregateError)$/.test(error.name);
@@ -70,7 +70,7 @@ export function isRejected(error: unknown): boolean {
 }
 
 export function weightOf(failure: unknown): FailureKind {
-  if (!(failure instanceof StoreTimeoutError)) return 'error';
+  if (!(failure instanceof AnswerTimeoutError)) return 'error';
   return failure.isStall ? 'stall' : 'timeout';
 }
 
@@ -78,9 +78,12 @@ export function isRefusal(error: unknown, status: number): error is RefusalError
   return error instanceof RefusalError && error.status === status;
 }
 
+/** The message for clients. */
+export const UNAVAILABLE = 'The storage cannot be used now';
+
 export function unavailable(cause: unknown): AppError {
   const options = { cause, retryAfter: RETRY_AFTER };
-  return new AppError('unavailable', 'The storage cannot be used now', options);
+  return new AppError('unavailable', UNAVAILABLE, options);
 }
 
 export function toAppError(error: unknown): unknown {

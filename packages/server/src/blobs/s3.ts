@@ -23,6 +23,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { Circuit, type Permit } from '../concurrency/circuit.ts';
+import { type Pace, withDeadline } from '../concurrency/watchdog.ts';
 import { isAppError, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
@@ -39,10 +40,10 @@ import {
   rethrow,
   type ServiceError,
   toAppError,
+  UNAVAILABLE,
   unavailable,
   weightOf,
 } from './s3-errors.ts';
-import { type Pace, withDeadline } from './watchdog.ts';
 
 /** Deadlines in milliseconds. */
 export interface S3Limits {
@@ -124,6 +125,7 @@ class S3Blobs implements BlobDriver {
     this.#limits = { ...S3_LIMITS, ...limits };
     this.#client = createClient(location);
     this.#circuit = new Circuit({
+      message: UNAVAILABLE,
       onChange: (state, err) =>
         log?.warn(
           { ...(err !== undefined && { err }), store: describeLocation(location) },

@@ -1,6 +1,6 @@
 /**
- * A circuit breaker for a remote service, such as a store. It opens after a series of failures without a
- * success. While it is open, calls fail at once. Then one call is the trial that closes it or keeps it open.
+ * A circuit breaker for a remote service, such as a store or a database. It opens after a series of failures
+ * without a success. While it is open, calls fail at once. Then one call is the trial that closes it or keeps it open.
  */
 import { AppError } from '../errors.ts';
 
@@ -18,14 +18,18 @@ export type FailureKind = keyof typeof WEIGHTS;
 
 /** The permission of one call. The first report counts. */
 export interface Permit {
-  /** The store answered. Closes the circuit. */
+  /** The service answered. Closes the circuit. */
   succeeded(): void;
   failed(kind: FailureKind, cause: unknown): void;
-  /** The call ended without telling anything about the store, for example because it was cancelled. */
+  /** The call ended without telling anything about the service, for example because it was cancelled. */
   released(): void;
 }
 
 export interface CircuitOptions {
+  /** The message of refused calls, for clients. */
+  readonly message: string;
+  /** The longest pause between two trials, in milliseconds. */
+  readonly maxPause?: number;
   /** Called when the circuit opens, with the last failure, and when it closes. */
   readonly onChange?: ((state: 'open' | 'closed', cause: unknown) => void) | undefined;
   /** Milliseconds of a monotonic clock. */
@@ -33,6 +37,8 @@ export interface CircuitOptions {
 }
 
 export class Circuit {
+  readonly #message: string;
+  readonly #maxPause: number;
   readonly #onChange: CircuitOptions['onChange'];
   readonly #now: () => number;
   #failures = 0;
@@ -42,7 +48,9 @@ export class Circuit {
   #isTrialRunning = false;
   #lastFailure: unknown;
 
-  constructor({ onChange, now = () => performance.now() }: CircuitOptions = {}) {
+  constructor({ message, maxPause = MAX_PAUSE, onChange, now = () => performance.now() }: CircuitOptions) {
+    this.#message = message;
+    this.#maxPause = maxPause;
     this.#onChange = onChange;
     this.#now = now;
   }
@@ -52,7 +60,7 @@ export class Circuit {
     if (this.#openUntil === undefined) return;
     const left = this.#openUntil - this.#now();
     if (left <= 0 && !this.#isTrialRunning) return;
-    throw new AppError('unavailable', 'The storage cannot be used now', {
+    throw new AppError('unavailable', this.#message, {
       cause: this.#lastFailure,
       retryAfter: Math.max(1, Math.ceil(left / 1_000)),
     });
@@ -90,7 +98,7 @@ export class Circuit {
     if (this.#openUntil !== undefined) {
       // Calls that were admitted earlier fail late. Only a trial says something new.
       if (!isTrial) return;
-      this.#pause = Math.min(MAX_PAUSE, this.#pause * 2);
+      this.#pause = Math.min(this.#maxPause, this.#pause * 2);
       this.#openUntil = this.#now() + this.#pause;
       return;
     }

@@ -6,7 +6,11 @@ import { isAppError } from '../../src/errors.ts';
 function setUp() {
   let time = 0;
   const changes: string[] = [];
-  const circuit = new Circuit({ onChange: (state) => void changes.push(state), now: () => time });
+  const circuit = new Circuit({
+    message: 'away',
+    onChange: (state) => void changes.push(state),
+    now: () => time,
+  });
   const isOpen = () => {
     try {
       circuit.check();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { StoreTimeoutError, watchPace, withDeadline } from '../../src/blobs/watchdog.ts';
+import { AnswerTimeoutError, watchPace, withDeadline } from '../../src/concurrency/watchdog.ts';
 import { isAppError } from '../../src/errors.ts';
 
 const never = () => new Promise<never>(() => {});
@@ -32,7 +32,7 @@ it('ends at the deadline, also if the work ignores its signal, and disposes of a
     10,
     { onLate: (result) => void late.push(result) },
   );
-  await assert.rejects(work, StoreTimeoutError);
+  await assert.rejects(work, AnswerTimeoutError);
   assert.equal(signal?.aborted, true);
   resolve('late');
   await promise;
@@ -60,7 +60,7 @@ it('does not take a busy process for a slow store', async () => {
 });
 
 it('notices a transfer that is too slow, once, and only while it is not paused', async () => {
-  const errors: StoreTimeoutError[] = [];
+  const errors: AnswerTimeoutError[] = [];
   const { promise: slow, resolve } = Promise.withResolvers<void>();
   const watch = watchPace(
     { window: 20, bytes: 10 },

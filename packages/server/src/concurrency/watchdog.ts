@@ -1,13 +1,13 @@
 /**
- * Deadlines for calls of a remote store, and a watch over the pace of a transfer. A busy process sees its
+ * Deadlines for calls of a remote service, and a watch over the pace of a transfer. A busy process sees its
  * timers late, so both give it time to read what has arrived before they judge.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { cancellation, throwIfFired } from '../errors.ts';
 
-/** A store that does not answer, or answers too slowly. */
-export class StoreTimeoutError extends Error {
-  override readonly name = 'StoreTimeoutError';
+/** A remote service that does not answer, or answers too slowly. */
+export class AnswerTimeoutError extends Error {
+  override readonly name = 'AnswerTimeoutError';
   /** True if it answered, and then stalled. */
   readonly isStall: boolean;
 
@@ -24,7 +24,7 @@ const LATE = 100;
  * Runs the work until its deadline. The signal of the work fires at the deadline and at the caller's signal.
  * The result is not waited for after that: some work ignores its signal.
  * @param onLate disposes of a result that comes too late.
- * @throws StoreTimeoutError at the deadline; AppError `cancelled`, or the reason of the caller's signal.
+ * @throws AnswerTimeoutError at the deadline; AppError `cancelled`, or the reason of the caller's signal.
  */
 export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
@@ -43,7 +43,7 @@ export async function withDeadline<T>(
   const onAbort = () => signal && end(cancellation(signal));
   signal?.addEventListener('abort', onAbort, { once: true });
   const stopTimer = startTimer(milliseconds, () =>
-    end(new StoreTimeoutError(`no answer within ${milliseconds} ms`)),
+    end(new AnswerTimeoutError(`no answer within ${milliseconds} ms`)),
   );
   try {
     const working = work(controller.signal);
@@ -66,7 +66,7 @@ export interface Pace {
 }
 
 export interface PaceWatch {
-  /** Pauses the watch while the transfer does not wait for the store. */
+  /** Pauses the watch while the transfer does not wait for the service. */
   pause(): void;
   /** Starts a new window, unless one is running. */
   resume(): void;
@@ -80,7 +80,7 @@ export interface PaceWatch {
 export function watchPace(
   pace: Pace,
   transferred: () => number,
-  onSlow: (error: StoreTimeoutError) => void,
+  onSlow: (error: AnswerTimeoutError) => void,
 ): PaceWatch {
   let stopTimer: (() => void) | undefined;
   const pause = () => {
@@ -93,14 +93,14 @@ export function watchPace(
     stopTimer = startTimer(pace.window, () => {
       stopTimer = undefined;
       if (transferred() - before >= pace.bytes) resume();
-      else onSlow(new StoreTimeoutError(`fewer than ${pace.bytes} bytes in ${pace.window} ms`, true));
+      else onSlow(new AnswerTimeoutError(`fewer than ${pace.bytes} bytes in ${pace.window} ms`, true));
     });
   };
   return { pause, resume, stop: pause };
 }
 
 /**
- * A timer that does not take a busy process for a slow store. If it fires late, it waits half its time again.
+ * A timer that does not take a busy process for a slow service. If it fires late, it waits half its time again.
  * It also lets the process read what has arrived.
  * @returns a function that stops it.
  */
