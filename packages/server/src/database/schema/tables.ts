@@ -10,6 +10,14 @@ import type { StoredToken, Token, TokenPair } from '../../access/records.ts';
 import type { Analysis, Description, Image, ImageFormat, Visibility } from '../../image.ts';
 import { foldForSearch } from '../../validation/text.ts';
 import type { ImageUseRow, LineItemsRow, ProductRow } from './catalog-tables.ts';
+import type {
+  CollectedOriginalRow,
+  CollectionHoldRow,
+  CollectionLockRow,
+  CollectionSweepClaimRow,
+  CollectionSweepRow,
+  UnreferencedOriginalRow,
+} from './collection-tables.ts';
 
 export interface Schema {
   accounts: AccountRow;
@@ -28,6 +36,10 @@ export interface Schema {
   image_uses: ImageUseRow;
   collected_originals: CollectedOriginalRow;
   collection_holds: CollectionHoldRow;
+  collection_locks: CollectionLockRow;
+  collection_sweeps: CollectionSweepRow;
+  collection_sweep_claims: CollectionSweepClaimRow;
+  unreferenced_originals: UnreferencedOriginalRow;
   library: LibraryRow;
 }
 
@@ -186,25 +198,6 @@ export interface IdempotencyKeyRow {
   /** JSON of the ImageRow as it was in the answer to the upload. */
   image: string;
   created_on: number;
-}
-
-/**
- * The marker row of an original that was garbage-collected, or is about to be. An upload must store its bytes
- * again before an image references them. See sql/garbage.ts.
- */
-export interface CollectedOriginalRow {
-  digest: string;
-  /** A new token means that the bytes must be stored again. */
-  token: string;
-  /** 1: a collector works under the token and may remove the bytes. 0: the token belongs to an upload. */
-  collecting: number;
-  collected_on: number;
-}
-
-/** A pause of garbage collection, for example during a backup. While one lasts, no original is collected. */
-export interface CollectionHoldRow {
-  hold_id: string;
-  held_until: number;
 }
 
 /** The ID of this library. See maintenance/installation.ts. */
