@@ -19,6 +19,7 @@ const ROOMS = [
   'imaging',
   'blobs',
   'access',
+  'events',
   'delivery',
   'images',
   'maintenance',
@@ -47,8 +48,8 @@ const IMAGING_IMPORTS = ['imaging', 'errors.ts', 'image.ts', 'concurrency', 'tel
  * The files of the capabilities that an adapter may import: ports, entities and their rules, but no service.
  */
 const PORTS =
-  /^(access\/(account|audit|records|rights)|catalog\/(amount|assignment|line-items|product|records)|delivery\/records|images\/(records|usage)|maintenance\/records)\.ts$/;
-const CAPABILITIES = /^(access|catalog|delivery|images|maintenance)\//;
+  /^(access\/(account|audit|records|rights)|catalog\/(amount|assignment|line-items|product|records)|delivery\/records|events\/(event|records)|images\/(records|usage)|maintenance\/records)\.ts$/;
+const CAPABILITIES = /^(access|catalog|delivery|events|images|maintenance)\//;
 
 /** Implementations of one port. They must not import each other. */
 const SIBLINGS = [

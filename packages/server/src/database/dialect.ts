@@ -38,6 +38,8 @@ export interface Database {
    * start.
    */
   readonly needsRowLocks: boolean;
+  /** True if changes that public links show add a purge of caches. */
+  readonly writesPurges: boolean;
   classifyError(error: unknown): ErrorClass;
   /**
    * Locks a name until the transaction ends. Absent where a transaction excludes all other writers.

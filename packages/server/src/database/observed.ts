@@ -19,6 +19,8 @@ export function observeMetadata(store: MetadataStore, telemetry: Telemetry): Met
     keys: instrumented('keys.', store.keys),
     tokens: instrumented('tokens.', store.tokens),
     audit: instrumented('audit.', store.audit),
+    events: instrumented('events.', store.events),
+    purges: instrumented('purges.', store.purges),
     forAccount: (...call: Parameters<MetadataStore['forAccount']>) =>
       instrumented('images.', store.forAccount(...call)),
     catalogOf: (...call: Parameters<MetadataStore['catalogOf']>) =>

@@ -18,6 +18,7 @@
 import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../access/records.ts';
 import type { CatalogRecords } from '../catalog/records.ts';
 import type { PublicImageRecords } from '../delivery/records.ts';
+import type { EventRecords, PurgeRecords } from '../events/records.ts';
 import type { ImageRecords } from '../images/records.ts';
 import type { MaintenanceRecords } from '../maintenance/records.ts';
 
@@ -26,6 +27,8 @@ export interface MetadataStore extends ImageRecords, CatalogRecords, PublicImage
   readonly keys: KeyRecords;
   readonly tokens: TokenRecords;
   readonly audit: AuditRecords;
+  readonly events: EventRecords;
+  readonly purges: PurgeRecords;
   readonly maintenance: MaintenanceRecords;
 
   /**

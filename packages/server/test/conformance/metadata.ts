@@ -10,6 +10,7 @@ import { metadataAudit } from './metadata-audit.ts';
 import { metadataBytes } from './metadata-bytes.ts';
 import { metadataCatalog } from './metadata-catalog.ts';
 import { metadataCatalogRaces } from './metadata-catalog-races.ts';
+import { metadataEvents } from './metadata-events.ts';
 import { metadataImages } from './metadata-images.ts';
 import { metadataKeys } from './metadata-keys.ts';
 import { metadataMaintenance } from './metadata-maintenance.ts';
@@ -32,7 +33,7 @@ import { metadataUsage } from './metadata-usage.ts';
 export interface MetadataHarness {
   readonly store: MetadataStore;
   /** Opens another store over the same database, as another process does. `destroy` closes it. */
-  openAnother(): Promise<MetadataStore>;
+  openAnother(options?: { readonly purges: boolean }): Promise<MetadataStore>;
   /** Closes `store`, and opens the same database again. */
   reopen(): Promise<MetadataStore>;
   /** Opens a store over another, empty database without a schema. `destroy` closes it. */
@@ -112,6 +113,7 @@ export function metadataConformance(
     metadataKeys(() => harness);
     metadataTokens(() => harness);
     metadataAudit(() => harness);
+    metadataEvents(() => harness);
     metadataImages(() => harness);
     metadataBytes(() => harness);
     metadataSearches(() => harness);

@@ -20,8 +20,8 @@ export async function createSqliteHarness({
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-sqlite-'));
   const pathOf = (name: string) => join(folder, subfolder, name);
   const stores: MetadataStore[] = [];
-  const open = async (name = 'vitrine.db') => {
-    const store = wrap(await openSqlite({ path: pathOf(name) }));
+  const open = async (name = 'vitrine.db', options = {}) => {
+    const store = wrap(await openSqlite({ path: pathOf(name), ...options }));
     stores.push(store);
     return store;
   };
@@ -29,7 +29,7 @@ export async function createSqliteHarness({
   await store.migrate();
   return {
     store,
-    openAnother: () => open(),
+    openAnother: (options) => open('vitrine.db', options),
     openEmpty: () => open('unused.db'),
     async reopen() {
       await store.close();

@@ -16,6 +16,8 @@ import { findText, postgresMigrations } from './search.ts';
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`, with the parameters of pg. */
   readonly url: string;
+  /** True: changes that public links show add a purge of caches. */
+  readonly purges?: boolean;
 }
 
 // All in milliseconds.
@@ -31,7 +33,7 @@ const MAX_CONNECTIONS = 10;
 const SEARCH_SLOTS = 5;
 
 /** Opens a store over a pool of connections. The first call makes the first connection, and may fail. */
-export async function openPostgres({ url }: PostgresOptions): Promise<MetadataStore> {
+export async function openPostgres({ url, purges = false }: PostgresOptions): Promise<MetadataStore> {
   const { default: driver } = await import('pg');
 
   const kyselyOver = (settings: pg.PoolConfig): Kysely<Schema> => {
@@ -57,6 +59,7 @@ export async function openPostgres({ url }: PostgresOptions): Promise<MetadataSt
   const database: Database = {
     db,
     needsRowLocks: true,
+    writesPurges: purges,
     classifyError: classifyPostgresError,
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(db)),
     // A migration may take long, and another process may have to wait for all of it.

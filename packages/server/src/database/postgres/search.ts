@@ -37,6 +37,19 @@ export const postgresMigrations: MigrationDialect = {
     `create trigger image_uses_deleted after delete on image_uses
       for each row execute function image_uses_deleted()`,
   ],
+  // A trigger, so that changes by an earlier version, or by hand, are heard too. It compares only what public
+  // links show. An upload changes no link, so it does not notify: notifications serialise commits.
+  notifyImageChanges: [
+    `create function image_changed() returns trigger language plpgsql as $$ begin
+      perform pg_notify('vitrine_changes', 'image ' || new.public_id);
+      return null;
+    end $$`,
+    `create trigger image_changed
+      after update of digest, focal_x, focal_y, visibility, disabled_on on images for each row
+      when ((old.digest, old.focal_x, old.focal_y, old.visibility, old.disabled_on)
+        is distinct from (new.digest, new.focal_x, new.focal_y, new.visibility, new.disabled_on))
+      execute function image_changed()`,
+  ],
   // The extension may be absent, or this user may not create it. Searches then read all texts of the account.
   indexSearchTexts: [
     optional(

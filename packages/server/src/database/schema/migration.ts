@@ -16,4 +16,6 @@ export interface MigrationDialect {
   readonly maintainUsed: readonly string[];
   /** Statements that make an index for searches in the column `image_search.content`. */
   readonly indexSearchTexts: readonly string[];
+  /** Statements after which nodes hear of changes that public links show. Empty where they cannot. */
+  readonly notifyImageChanges: readonly string[];
 }

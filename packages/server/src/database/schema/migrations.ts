@@ -14,6 +14,7 @@ import { maintenanceMigration } from './0006-maintenance.ts';
 import { libraryMigration } from './0007-library.ts';
 import { productCategoriesMigration } from './0008-product-categories.ts';
 import { imageFieldsMigration } from './0009-image-fields.ts';
+import { eventsMigration } from './0010-events.ts';
 import { collectionMigration } from './0011-collection.ts';
 import type { MigrationDialect } from './migration.ts';
 import type { Schema } from './tables.ts';
@@ -35,13 +36,20 @@ export function migrationsFor(dialect: MigrationDialect): Record<string, Migrati
     '0007-library': libraryMigration,
     '0008-product-categories': productCategoriesMigration,
     '0009-image-fields': imageFieldsMigration(dialect),
+    '0010-events': eventsMigration(dialect),
     '0011-collection': collectionMigration,
   };
 }
 
 /** The names of all migrations, in order. */
 export function migrationNames(): string[] {
-  const noDialect = { appendOnly: () => [], codePointText: 'text', maintainUsed: [], indexSearchTexts: [] };
+  const noDialect: MigrationDialect = {
+    appendOnly: () => [],
+    codePointText: 'text',
+    maintainUsed: [],
+    indexSearchTexts: [],
+    notifyImageChanges: [],
+  };
   return Object.keys(migrationsFor(noDialect)).sort();
 }
 

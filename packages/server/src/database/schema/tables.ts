@@ -27,6 +27,8 @@ export interface Schema {
   tokens: TokenRow;
   audit: AuditRow;
   audit_heads: AuditHeadRow;
+  events: EventRow;
+  purges: PurgeRow;
   images: ImageRow;
   image_tags: ImageTagRow;
   image_search: ImageSearchRow;
@@ -122,10 +124,35 @@ export interface AuditRow {
   details: string | null;
 }
 
-/** The `sequence` of the newest entry. The row is also the lock for adding the next one. */
+/**
+ * The `sequence` of the newest entry, and that of the newest event. The row is also the lock for adding the
+ * next ones.
+ */
 export interface AuditHeadRow {
   account_id: string;
   sequence: number;
+  event_sequence: number;
+}
+
+/** An event of an account. Old events are removed. */
+export interface EventRow {
+  account_id: string;
+  /** Counts the events of the account: 1, 2, 3, without gaps, in the order of the commits. */
+  sequence: number;
+  type: string;
+  created_on: number;
+  /** JSON object. */
+  data: string;
+}
+
+/** An image whose public links caches still have to drop. See sql/purges.ts. */
+export interface PurgeRow {
+  purge_id: string;
+  public_id: string;
+  created_on: number;
+  /** The end of a claim, or of the pause after a failure. */
+  not_before: number;
+  attempts: number;
 }
 
 export interface ApiKeyAccountRow {

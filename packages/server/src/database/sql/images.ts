@@ -5,6 +5,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import { type Actor, type AuditAction, requireActor } from '../../access/audit.ts';
 import type { Page } from '../../access/records.ts';
+import type { EventType } from '../../events/event.ts';
 import type { Description, Digest, Image } from '../../image.ts';
 import type {
   AccountImages,
@@ -30,6 +31,19 @@ import { claimOriginal } from './garbage.ts';
 import { listMatching } from './image-filters.ts';
 import { insertFinders, updateFinders } from './image-search.ts';
 import { readUsage } from './image-usage.ts';
+import { addPurge } from './purges.ts';
+
+/** The event of each change. */
+const EVENTS = {
+  'image.upload': 'image.uploaded',
+  'image.replace': 'image.replaced',
+  'image.describe': 'image.described',
+  'image.disable': 'image.disabled',
+  'image.enable': 'image.enabled',
+} as const satisfies Partial<Record<AuditAction, EventType>>;
+
+/** The columns on which the bytes of a public link depend. A disabled image is still shown. */
+const SHOWN = ['digest', 'focal_x', 'focal_y', 'visibility'] as const;
 
 export class SqlAccountImages implements AccountImages {
   readonly #database: Database;
@@ -193,6 +207,7 @@ export class SqlAccountImages implements AccountImages {
       if (after === undefined) return { kind: 'disabled' };
       if (change.description !== undefined) await updateFinders(trx, after);
       if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
+      await this.#purgeIfShown(trx, before, after);
       await this.#addAuditEntry(trx, 'image.replace', change.updatedOn, before, after);
       return { kind: 'changed', image: imageFromRow(after) };
     });
@@ -200,21 +215,24 @@ export class SqlAccountImages implements AccountImages {
 
   describe(imageID: string, description: Description, updatedOn: Date): Promise<ChangeOutcome> {
     return runTransaction(this.#database, async (trx): Promise<ChangeOutcome> => {
-      const row = await trx
+      const before = await this.#images(trx)
+        .where('image_id', '=', imageID)
+        // Otherwise a concurrent change could hide that the focal point changes.
+        .$if(this.#database.needsRowLocks, (query) => query.forNoKeyUpdate())
+        .executeTakeFirst();
+      if (before === undefined) return { kind: 'not-found' };
+      if (before.disabled_on !== null) return { kind: 'disabled' };
+      const after = await trx
         .updateTable('images')
         .set({ ...columnsOfDescription(description), updated_on: updatedOn.getTime() })
         .where('account_id', '=', this.#accountID)
         .where('image_id', '=', imageID)
-        .where('disabled_on', 'is', null)
         .returningAll()
-        .executeTakeFirst();
-      // The reason can be read afterwards, because images are never deleted.
-      if (row === undefined) {
-        return { kind: (await this.#row(trx, imageID)) === undefined ? 'not-found' : 'disabled' };
-      }
-      await updateFinders(trx, row);
-      await this.#addAuditEntry(trx, 'image.describe', updatedOn, row, row);
-      return { kind: 'changed', image: imageFromRow(row) };
+        .executeTakeFirstOrThrow();
+      await updateFinders(trx, after);
+      await this.#purgeIfShown(trx, before, after);
+      await this.#addAuditEntry(trx, 'image.describe', updatedOn, before, after);
+      return { kind: 'changed', image: imageFromRow(after) };
     });
   }
 
@@ -274,22 +292,31 @@ export class SqlAccountImages implements AccountImages {
     return after;
   }
 
-  /** Must be the last statement of its transaction. */
+  /** Caches drop the links of an image whose renditions change. */
+  async #purgeIfShown(trx: Transaction<Schema>, before: ImageRow, after: ImageRow): Promise<void> {
+    const isShown = SHOWN.some((column) => before[column] !== after[column]);
+    if (isShown) await addPurge(this.#database, trx, after.public_id, new Date(after.updated_on));
+  }
+
+  /** Also adds the event. Must be the last call of its transaction. */
   #addAuditEntry(
     trx: Transaction<Schema>,
-    action: AuditAction,
+    action: keyof typeof EVENTS,
     on: Date,
     before: ImageRow | undefined,
     after: ImageRow,
   ): Promise<void> {
-    return addAuditEntry(trx, this.#accountID, {
+    const { image_id: imageID, public_id: publicID, version } = after;
+    const entry = {
       on,
       by: requireActor(this.#by),
       action,
-      subjectID: after.image_id,
+      subjectID: imageID,
       ...(before !== undefined && { before: before.digest }),
       after: after.digest,
-    });
+    };
+    const event = { type: EVENTS[action], data: { imageID, publicID, version } };
+    return addAuditEntry(trx, this.#accountID, entry, event);
   }
 
   #account(db: Kysely<Schema>): Promise<AccountRow | undefined> {

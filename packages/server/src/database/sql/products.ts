@@ -18,6 +18,7 @@ import type {
   ProductFilter,
   ProductInsertOutcome,
 } from '../../catalog/records.ts';
+import type { EventType } from '../../events/event.ts';
 import { type Database, lockAccount, runTransaction, translateErrors } from '../dialect.ts';
 import {
   columnsOfProduct,
@@ -30,6 +31,13 @@ import { addAuditEntry } from './audit.ts';
 import { deleteUsesOfProduct, insertUses, readDisabledStates } from './image-uses.ts';
 import { findLineItems, insertLineItems, listLineItems } from './line-items.ts';
 import { containsText } from './text-search.ts';
+
+/** The event of each change. */
+const EVENTS = {
+  'product.create': 'product.created',
+  'product.change': 'product.updated',
+  'product.disable': 'product.disabled',
+} as const satisfies Partial<Record<AuditAction, EventType>>;
 
 export class SqlAccountCatalog implements AccountCatalog {
   readonly #database: Database;
@@ -162,9 +170,15 @@ export class SqlAccountCatalog implements AccountCatalog {
     return listLineItems(this.#database, this.#accountID, page);
   }
 
-  /** Must be the last statement of its transaction. */
-  #addAuditEntry(trx: Transaction<Schema>, action: AuditAction, on: Date, subjectID: string): Promise<void> {
-    return addAuditEntry(trx, this.#accountID, { on, by: requireActor(this.#by), action, subjectID });
+  /** Also adds the event. Must be the last call of its transaction. */
+  #addAuditEntry(
+    trx: Transaction<Schema>,
+    action: keyof typeof EVENTS,
+    on: Date,
+    productID: string,
+  ): Promise<void> {
+    const entry = { on, by: requireActor(this.#by), action, subjectID: productID };
+    return addAuditEntry(trx, this.#accountID, entry, { type: EVENTS[action], data: { productID } });
   }
 
   #row(db: Kysely<Schema>, productID: string): Promise<ProductRow | undefined> {

@@ -11,7 +11,8 @@ import type { Schema } from '../schema/tables.ts';
 
 /**
  * The tables of a library, each with its key, and after the tables that it refers to. The tables of the
- * installation are not among them: its ID, the marker rows and the pauses of garbage collection.
+ * installation are not among them: its ID, the marker rows and the pauses of garbage collection, and the
+ * purges.
  */
 const TABLES = {
   accounts: ['account_id'],
@@ -21,6 +22,7 @@ const TABLES = {
   tokens: ['token_id'],
   audit_heads: ['account_id'],
   audit: ['account_id', 'sequence'],
+  events: ['account_id', 'sequence'],
   images: ['account_id', 'sequence'],
   image_tags: ['account_id', 'tag', 'sequence'],
   image_search: ['account_id', 'sequence'],

@@ -6,6 +6,7 @@ import type { Actor } from '../../access/audit.ts';
 import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../../access/records.ts';
 import type { AccountCatalog, ReadableCatalog } from '../../catalog/records.ts';
 import { throwIfFired } from '../../errors.ts';
+import type { EventRecords, PurgeRecords } from '../../events/records.ts';
 import type { Image } from '../../image.ts';
 import type { AccountImages, ReadableImages } from '../../images/records.ts';
 import type { MaintenanceRecords } from '../../maintenance/records.ts';
@@ -14,10 +15,12 @@ import { imageFromRow } from '../schema/tables.ts';
 import type { MetadataStore } from '../store.ts';
 import { SqlAccounts } from './accounts.ts';
 import { SqlAudit } from './audit.ts';
+import { SqlEvents } from './events.ts';
 import { SqlAccountImages } from './images.ts';
 import { SqlKeys } from './keys.ts';
 import { SqlMaintenance } from './maintenance.ts';
 import { SqlAccountCatalog } from './products.ts';
+import { SqlPurges } from './purges.ts';
 import { SqlTokens } from './tokens.ts';
 
 export class SqlMetadataStore implements MetadataStore {
@@ -25,6 +28,8 @@ export class SqlMetadataStore implements MetadataStore {
   readonly keys: KeyRecords;
   readonly tokens: TokenRecords;
   readonly audit: AuditRecords;
+  readonly events: EventRecords;
+  readonly purges: PurgeRecords;
   readonly maintenance: MaintenanceRecords;
   readonly #database: Database;
 
@@ -34,6 +39,8 @@ export class SqlMetadataStore implements MetadataStore {
     this.keys = new SqlKeys(database);
     this.tokens = new SqlTokens(database);
     this.audit = new SqlAudit(database);
+    this.events = new SqlEvents(database);
+    this.purges = new SqlPurges(database);
     this.maintenance = new SqlMaintenance(database);
   }
 

@@ -41,6 +41,8 @@ export const sqliteMigrations: MigrationDialect = {
       );
     end`,
   ],
+  // The records of other processes are read again every few seconds.
+  notifyImageChanges: [],
   indexSearchTexts: [
     'create table image_search_accounts (number integer primary key, account_id text not null unique)',
     // It stores no texts. `image_search` has them.

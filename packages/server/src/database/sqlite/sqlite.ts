@@ -33,6 +33,8 @@ export interface SqliteOptions {
    * Milliseconds to wait for other writes of this process, or for the result of a read, before `unavailable`.
    */
   readonly timeout?: number;
+  /** True: changes that public links show add a purge of caches. */
+  readonly purges?: boolean;
 }
 
 const DEFAULT_BUSY_TIMEOUT = 5_000;
@@ -62,6 +64,7 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
   const database: Database = {
     db,
     needsRowLocks: false,
+    writesPurges: options.purges ?? false,
     classifyError: classifySqliteError,
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     migrate: (upTo) => migrateToLatest(db, sqliteMigrations, upTo),

@@ -42,8 +42,8 @@ metadataConformance(
   async (): Promise<MetadataHarness> => {
     const { url, store } = await openNew();
     const stores = [store];
-    const openAnother = async () => {
-      const other = await openPostgres({ url });
+    const openAnother = async (options = {}) => {
+      const other = await openPostgres({ url, ...options });
       stores.push(other);
       return other;
     };

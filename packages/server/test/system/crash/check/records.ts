@@ -82,6 +82,14 @@ const VIOLATIONS: Readonly<Record<string, string>> = {
   'audit trails with gaps in their numbers': `
     select count(*) as n from audit_heads h where
       sequence <> (select count(*) from audit u where u.account_id = h.account_id)`,
+  'feeds of events with gaps in their numbers': `
+    select count(*) as n from audit_heads h where
+      event_sequence <> (select count(*) from events e where e.account_id = h.account_id)`,
+  'changes without their event, or events without their change': `
+    select count(*) as n from audit_heads h where
+      event_sequence <> (select count(*) from audit u where u.account_id = h.account_id
+        and u.action in ('image.upload', 'image.replace', 'image.describe', 'image.disable', 'image.enable',
+          'product.create', 'product.change', 'product.disable'))`,
   'idempotency keys without an upload of their image in the audit trail': `
     select count(*) as n from idempotency_keys k where not exists (
       select 1 from audit u where u.account_id = k.account_id and u.action = 'image.upload'
