@@ -82,7 +82,14 @@ export async function createApp(
     parts.push(database);
     const metadata = observeMetadata(database, telemetry);
     const { accounts, keys, tokens, audit, maintenance } = metadata;
-    await openPart(databaseName(config), metadata.migrate());
+    const report = (text: string) => log.info(`changing the schema of the database: ${text}`);
+    const { newer } = await openPart(databaseName(config), metadata.migrate({ report }));
+    if (newer.length > 0) {
+      log.warn(
+        { migrations: newer },
+        'a newer version of Vitrine has changed the schema; this version can serve it during the update',
+      );
+    }
 
     const { dataFolder, blobCacheBytes: cacheBytes } = config;
     const blobs = await openBlobs({

@@ -5,6 +5,7 @@
 import type { Kysely, RawBuilder, Transaction } from 'kysely';
 import { AppError } from '../errors.ts';
 import type { DatabaseDamage } from '../maintenance/records.ts';
+import type { MigrateOptions, MigrateOutcome } from './schema/migrate.ts';
 import type { AccountRow, Schema } from './schema/tables.ts';
 
 /**
@@ -69,8 +70,7 @@ export interface Database {
   longTransaction<T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T>;
   /** Finds damage in the files of the database. Empty where the database cannot report it. */
   findDamage(): Promise<readonly DatabaseDamage[]>;
-  /** @param upTo the name of the last migration to apply. Absent: all migrations of this version. */
-  migrate(upTo?: string): Promise<void>;
+  migrate(options?: MigrateOptions): Promise<MigrateOutcome>;
   close(): Promise<void>;
 }
 

@@ -21,6 +21,7 @@ import type { PublicImageRecords } from '../delivery/records.ts';
 import type { EventRecords, PurgeRecords } from '../events/records.ts';
 import type { ImageRecords } from '../images/records.ts';
 import type { MaintenanceRecords } from '../maintenance/records.ts';
+import type { MigrateOptions, MigrateOutcome } from './schema/migrate.ts';
 
 export interface MetadataStore extends ImageRecords, CatalogRecords, PublicImageRecords {
   readonly accounts: AccountRecords;
@@ -33,9 +34,10 @@ export interface MetadataStore extends ImageRecords, CatalogRecords, PublicImage
 
   /**
    * Brings the schema to this version. Several processes may call it at once.
-   * @throws AppError for a newer schema.
+   * @throws AppError `unavailable` for a newer schema that this version cannot serve, and if other
+   * transactions hold locks for too long.
    */
-  migrate(): Promise<void>;
+  migrate(options?: Omit<MigrateOptions, 'upTo'>): Promise<MigrateOutcome>;
   /**
    * Checks that records can be read and written now.
    * @throws AppError `unavailable`; `cancelled` when the signal fires, but only after the running statement

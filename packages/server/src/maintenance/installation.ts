@@ -58,7 +58,7 @@ export async function findObstacle({
   records,
   blobs,
 }: LibraryParts): Promise<{ kind: 'schema' | 'library'; text: string } | undefined> {
-  const { applied, available } = await records.readMigrations();
+  const { applied, available } = await records.readSchema();
   if (applied.at(-1) !== available.at(-1) || applied.length !== available.length) {
     const text =
       `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${available.at(-1)}: ` +

@@ -10,9 +10,23 @@ export type AnalysedFacts = Required<
   Pick<Original, 'width' | 'height' | 'frames' | 'transparent' | 'analysis'>
 >;
 
+/** The schema of a database beside that of this version. Lists of names are in order. */
+export interface SchemaState {
+  /** The migrations of the database; none if it is empty. */
+  readonly applied: readonly string[];
+  /** The migrations of this version. */
+  readonly available: readonly string[];
+  /** The migrations of this version that the database lacks. */
+  readonly pending: readonly string[];
+  /** The migrations of a newer version. */
+  readonly newer: readonly string[];
+  /** Whether this version can serve the schema: it is complete, and newer migrations allow this version. */
+  readonly isServable: boolean;
+}
+
 export interface MaintenanceRecords {
-  /** Reads the migrations of the database, none if it is empty, and those of this version, in order. */
-  readMigrations(): Promise<{ applied: readonly string[]; available: readonly string[] }>;
+  /** Reads which migrations the database has. It changes nothing. */
+  readSchema(): Promise<SchemaState>;
 
   /** The ID of this library; undefined if it has none yet. */
   libraryID(): Promise<string | undefined>;

@@ -29,7 +29,7 @@ export interface RestorableRecords {
   readonly maintenance: MaintenanceRecords;
   readonly accounts: Pick<AccountRecords, 'isEmpty'>;
   /** Brings the schema to this version. */
-  migrate(): Promise<void>;
+  migrate(): Promise<unknown>;
 }
 
 export interface RestoreOptions {

@@ -50,11 +50,11 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
   describe('the records in maintenance', () => {
     test('have the schema of this version, and no damage', async () => {
       const { maintenance } = current().store;
-      const { applied, available } = await maintenance.readMigrations();
+      const { applied, available } = await maintenance.readSchema();
       assert.deepEqual(applied, available);
       assert.deepEqual(await maintenance.findDamage(), []);
       const unused = await current().openEmpty();
-      assert.deepEqual((await unused.maintenance.readMigrations()).applied, []);
+      assert.deepEqual((await unused.maintenance.readSchema()).applied, []);
     });
 
     test('are checked until the signal fires, and earlier findings are reported', async () => {
@@ -413,7 +413,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       }
       assert.equal(copied.originals.length, 454);
       assert.equal(copied.count, 454);
-      assert.equal(copied.schema, (await store.maintenance.readMigrations()).applied.at(-1));
+      assert.equal(copied.schema, (await store.maintenance.readSchema()).applied.at(-1));
 
       const other = await current().openEmpty();
       await other.maintenance.restore(copied.schema, iterate(copied.rows));
@@ -518,7 +518,7 @@ export function metadataMaintenance(current: () => MetadataHarness): void {
       await other.maintenance.restore('0002-access', iterate([{ table: 'accounts', rows: [row] }]));
       await other.migrate();
       assert.deepEqual(await other.accounts.find(account.accountID), account);
-      const { applied, available } = await other.maintenance.readMigrations();
+      const { applied, available } = await other.maintenance.readSchema();
       assert.deepEqual(applied, available);
       await assert.rejects(other.maintenance.restore('0002-access', iterate([])), {
         code: 'conflict',

@@ -221,7 +221,7 @@ async function checkDatabase({ database }: Config): Promise<CheckResult> {
   const { openMetadata } = await import('../../database/open.ts');
   const metadata = await openMetadata(database);
   try {
-    const { applied, available } = await metadata.maintenance.readMigrations();
+    const { applied, available } = await metadata.maintenance.readSchema();
     const newest = applied.at(-1);
     const kind = sqlite ?? 'PostgreSQL';
     if (newest === undefined) return ok(`${kind} answers; the first start creates the tables`);

@@ -148,7 +148,7 @@ export async function checkReadable(database: DatabaseConfig): Promise<void> {
  * another version.
  */
 export async function checkSchema(database: DatabaseConfig, metadata: MetadataStore): Promise<void> {
-  const { applied, available } = await metadata.maintenance.readMigrations();
+  const { applied, available } = await metadata.maintenance.readSchema();
   const newest = applied.at(-1);
   if (newest === undefined) throw noLibrary(database);
   if (newest === available.at(-1)) return;

@@ -1,15 +1,17 @@
 /**
  * The store over PostgreSQL. pg is loaded when a store is opened: a server on SQLite does not need it.
  */
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Kysely, sql } from 'kysely';
 import type pg from 'pg';
 import type { Database } from '../dialect.ts';
-import { migrateToLatest } from '../schema/migrations.ts';
+import { migrate } from '../schema/migrate.ts';
+import { migrationsFor } from '../schema/migrations.ts';
 import type { Schema } from '../schema/tables.ts';
 import { SearchLimiter } from '../search-limiter.ts';
 import { SqlMetadataStore } from '../sql/store.ts';
 import type { MetadataStore } from '../store.ts';
 import { classifyPostgresError } from './errors.ts';
+import { migrationLocks, RowLockDialect } from './migrating.ts';
 import { TranslatingPool } from './pool.ts';
 import { findText, postgresMigrations } from './search.ts';
 
@@ -29,6 +31,9 @@ const ANSWER_TIMEOUT = 8_000;
 
 const MAX_CONNECTIONS = 10;
 
+/** One holds the lock of the migrations. The others are for parts that run while servers work. */
+const MIGRATION_CONNECTIONS = 4;
+
 /** Half of the connections. The others stay free for lookups and writes. */
 const SEARCH_SLOTS = 5;
 
@@ -38,7 +43,7 @@ export async function openPostgres({ url, purges = false }: PostgresOptions): Pr
 
   const kyselyOver = (settings: pg.PoolConfig): Kysely<Schema> => {
     const pool = new TranslatingPool(driver, { ...settings, connectionString: url });
-    return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+    return new Kysely<Schema>({ dialect: new RowLockDialect({ pool }) });
   };
 
   const db = kyselyOver({
@@ -47,8 +52,8 @@ export async function openPostgres({ url, purges = false }: PostgresOptions): Pr
     query_timeout: ANSWER_TIMEOUT,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
   });
-  const withoutTimeouts = async <T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T> => {
-    const separate = kyselyOver({ max: 1 });
+  const withoutTimeouts = async <T>(work: (db: Kysely<Schema>) => Promise<T>, max = 1): Promise<T> => {
+    const separate = kyselyOver({ max });
     try {
       return await work(separate);
     } finally {
@@ -63,7 +68,15 @@ export async function openPostgres({ url, purges = false }: PostgresOptions): Pr
     classifyError: classifyPostgresError,
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(db)),
     // A migration may take long, and another process may have to wait for all of it.
-    migrate: (upTo) => withoutTimeouts((separate) => migrateToLatest(separate, postgresMigrations, upTo)),
+    migrate: (options) =>
+      withoutTimeouts(
+        (separate) =>
+          migrate(
+            { db: separate, migrations: migrationsFor(postgresMigrations), locks: migrationLocks },
+            options,
+          ),
+        MIGRATION_CONNECTIONS,
+      ),
     async lockName(trx, name, mayIdle) {
       if (mayIdle) await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
       // Two names with the same hash share a lock. They wait for each other, without harm.

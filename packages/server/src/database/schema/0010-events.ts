@@ -3,11 +3,11 @@
  * also the notifications by which nodes hear of changed images (docs/adr/0056).
  */
 import { sql } from 'kysely';
-import type { Migration } from 'kysely/migration';
-import type { AnySchema, MigrationDialect } from './migration.ts';
+import type { AnySchema, MigrationDialect, ServedMigration } from './migration.ts';
 
-export function eventsMigration(dialect: MigrationDialect): Migration {
+export function eventsMigration(dialect: MigrationDialect): ServedMigration {
   return {
+    servesFrom: '0009-image-fields',
     async up(db: AnySchema): Promise<void> {
       await db.schema
         .createTable('events')

@@ -3,8 +3,7 @@
  * progress of its sweep over the stored blobs. Also the rows that uploads and collectors lock (ADR 58).
  */
 import type { Kysely } from 'kysely';
-import type { Migration } from 'kysely/migration';
-import type { AnySchema } from './migration.ts';
+import type { AnySchema, ServedMigration } from './migration.ts';
 
 /** The rows that this migration writes. */
 interface NewSchema {
@@ -12,7 +11,8 @@ interface NewSchema {
   collection_sweeps: { name: string; position: string; round: number };
 }
 
-export const collectionMigration: Migration = {
+export const collectionMigration: ServedMigration = {
+  servesFrom: '0009-image-fields',
   async up(db: AnySchema): Promise<void> {
     await db.schema
       .createTable('unreferenced_originals')

@@ -18,7 +18,7 @@ import {
   pauseCollection,
   resumeCollection,
 } from './garbage.ts';
-import { readMigrations, restoreRecords, takeSnapshot } from './snapshots.ts';
+import { readSchema, restoreRecords, takeSnapshot } from './snapshots.ts';
 
 export class SqlMaintenance implements MaintenanceRecords {
   readonly #database: Database;
@@ -27,8 +27,8 @@ export class SqlMaintenance implements MaintenanceRecords {
     this.#database = database;
   }
 
-  readMigrations() {
-    return readMigrations(this.#database);
+  readSchema() {
+    return readSchema(this.#database);
   }
 
   libraryID(): Promise<string | undefined> {

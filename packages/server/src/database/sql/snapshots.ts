@@ -4,9 +4,10 @@
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { AppError } from '../../errors.ts';
-import type { Cell, Row, Snapshot, TableRows } from '../../maintenance/records.ts';
+import type { Cell, Row, SchemaState, Snapshot, TableRows } from '../../maintenance/records.ts';
 import { BATCH_SIZE, batchesOf, type Database, scanInBatches, translateErrors } from '../dialect.ts';
-import { appliedMigrations, migrationNames } from '../schema/migrations.ts';
+import { migrationNames } from '../schema/migrations.ts';
+import { appliedMigrations, readSchemaState } from '../schema/state.ts';
 import type { Schema } from '../schema/tables.ts';
 
 /**
@@ -42,16 +43,8 @@ const MAX_PARAMETERS = 10_000;
 const COLUMN_NAME = /^[a-z][a-z0-9_]{0,62}$/;
 
 /** See MaintenanceRecords. */
-export async function readMigrations(
-  database: Database,
-): Promise<{ applied: readonly string[]; available: readonly string[] }> {
-  const applied = await translateErrors(database, async () => {
-    // This statement fails if the database cannot be reached. Otherwise such a database would look empty.
-    await sql`select 1 as one`.execute(database.db);
-    const tables = await database.db.introspection.getTables({ withInternalKyselyTables: true });
-    return tables.some(({ name }) => name === 'kysely_migration') ? appliedMigrations(database.db) : [];
-  });
-  return { applied, available: migrationNames() };
+export function readSchema(database: Database): Promise<SchemaState> {
+  return translateErrors(database, () => readSchemaState(database.db, migrationNames()));
 }
 
 /** See MaintenanceRecords. */
@@ -120,7 +113,7 @@ export async function restoreRecords(
   schema: string,
   rows: AsyncIterable<TableRows>,
 ): Promise<void> {
-  const { applied, available } = await readMigrations(database);
+  const { applied, available } = await readSchema(database);
   const newest = applied.at(-1);
   if (!available.includes(schema)) {
     throw new AppError(
@@ -142,7 +135,7 @@ export async function restoreRecords(
   await translateErrors(database, async () => {
     if (newest !== schema) {
       await throwUnlessEmpty(database.db);
-      await database.migrate(schema);
+      await database.migrate({ upTo: schema });
     }
     await database.longTransaction(async (trx) => {
       await throwUnlessEmpty(trx);

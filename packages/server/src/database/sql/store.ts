@@ -11,6 +11,7 @@ import type { Image } from '../../image.ts';
 import type { AccountImages, ReadableImages } from '../../images/records.ts';
 import type { MaintenanceRecords } from '../../maintenance/records.ts';
 import { type Database, lockAccount, runTransaction, translateErrors } from '../dialect.ts';
+import type { MigrateOptions, MigrateOutcome } from '../schema/migrate.ts';
 import { imageFromRow } from '../schema/tables.ts';
 import type { MetadataStore } from '../store.ts';
 import { SqlAccounts } from './accounts.ts';
@@ -44,8 +45,8 @@ export class SqlMetadataStore implements MetadataStore {
     this.maintenance = new SqlMaintenance(database);
   }
 
-  migrate(): Promise<void> {
-    return translateErrors(this.#database, () => this.#database.migrate());
+  migrate(options?: Omit<MigrateOptions, 'upTo'>): Promise<MigrateOutcome> {
+    return translateErrors(this.#database, () => this.#database.migrate(options));
   }
 
   /**

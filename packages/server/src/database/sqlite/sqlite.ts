@@ -50,10 +50,11 @@ const MAX_TIMEOUT = 2 ** 31 - 1;
  * @throws AppError `unavailable`.
  */
 export async function openSqlite(options: SqliteOptions): Promise<MetadataStore> {
-  const [threads, { SqlMetadataStore }, { migrateToLatest }, { findText, sqliteMigrations }] =
+  const [threads, { SqlMetadataStore }, { migrate }, { migrationsFor }, { findText, sqliteMigrations }] =
     await Promise.all([
       openThreads(options),
       import('../sql/store.ts'),
+      import('../schema/migrate.ts'),
       import('../schema/migrations.ts'),
       // After the threads too, because it loads Kysely.
       import('./search.ts'),
@@ -67,7 +68,7 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     writesPurges: options.purges ?? false,
     classifyError: classifySqliteError,
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
-    migrate: (upTo) => migrateToLatest(db, sqliteMigrations, upTo),
+    migrate: (options) => migrate({ db, migrations: migrationsFor(sqliteMigrations) }, options),
     findText,
     async snapshot(work) {
       const { withCopy } = await import('./maintenance.ts');
