@@ -2,7 +2,7 @@
  * The interface of a database dialect, and the helpers that every statement uses: error translation,
  * transactions with retries, the lock of an account, and batches.
  */
-import type { Kysely, RawBuilder, Transaction } from 'kysely';
+import type { Kysely, RawBuilder, Transaction, TransactionBuilder } from 'kysely';
 import { AppError } from '../errors.ts';
 import type { DatabaseDamage } from '../maintenance/records.ts';
 import type { MigrateOptions, MigrateOutcome } from './schema/migrate.ts';
@@ -42,11 +42,8 @@ export interface Database {
   /** True if changes that public links show add a purge of caches. */
   readonly writesPurges: boolean;
   classifyError(error: unknown): ErrorClass;
-  /**
-   * Locks a name until the transaction ends. Absent where a transaction excludes all other writers.
-   * @param mayIdle turns off the idle timeout of the transaction.
-   */
-  lockName?(trx: Transaction<Schema>, name: string, mayIdle: boolean): Promise<void>;
+  /** Turns off the idle timeout of the transaction. Absent where transactions have none. */
+  allowIdle?(trx: Transaction<Schema>): Promise<void>;
   /**
    * Runs a search: work that reads many records of one account. Accounts take turns, and lookups do not wait
    * for it.
@@ -115,13 +112,22 @@ export async function runTransaction<T>(
 ): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await database.db.transaction().execute(work);
+      return await beginTransaction(database).execute(work);
     } catch (error) {
       const errorClass = database.classifyError(error);
       const isRetryable = errorClass === 'contention' || errorClass === 'unique-violation';
       if (!isRetryable || attempt === MAX_ATTEMPTS) throw translated(errorClass, error);
     }
   }
+}
+
+/**
+ * The lock of an account and garbage collection rely on READ COMMITTED: a statement that waited for a lock
+ * sees what its last holder wrote. An operator may have set another default.
+ */
+function beginTransaction({ db, needsRowLocks }: Database): TransactionBuilder<Schema> {
+  const transaction = db.transaction();
+  return needsRowLocks ? transaction.setIsolationLevel('read committed') : transaction;
 }
 
 /**

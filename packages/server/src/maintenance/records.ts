@@ -91,7 +91,7 @@ export interface MaintenanceRecords {
    *
    * The other results mean that `remove` did not run:
    * - `referenced`: an image references the original.
-   * - `uploading`: a concurrent upload of the same bytes stopped the collection.
+   * - `busy`: a concurrent upload of the same bytes stopped the collection, or another collector works on it.
    * - `paused`: collection is paused.
    * @param remove may be called more than once. Its errors are thrown.
    */
@@ -99,7 +99,7 @@ export interface MaintenanceRecords {
     digest: Digest,
     on: Date,
     remove: () => Promise<void>,
-  ): Promise<'collected' | 'referenced' | 'uploading' | 'paused'>;
+  ): Promise<'collected' | 'referenced' | 'busy' | 'paused'>;
 
   /**
    * Deletes the marker rows of originals that were collected before this time. No upload may take that long.

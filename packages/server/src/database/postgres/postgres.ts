@@ -77,10 +77,8 @@ export async function openPostgres({ url, purges = false }: PostgresOptions): Pr
           ),
         MIGRATION_CONNECTIONS,
       ),
-    async lockName(trx, name, mayIdle) {
-      if (mayIdle) await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
-      // Two names with the same hash share a lock. They wait for each other, without harm.
-      await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx);
+    async allowIdle(trx) {
+      await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
     },
     findText,
     snapshot: (work) =>

@@ -1,13 +1,15 @@
 /**
- * Garbage-collects unreferenced originals while uploads of the same bytes may run. See ADR 34.
+ * Garbage-collects unreferenced originals while uploads of the same bytes may run. See ADR 34 and 58.
  *
  * An upload stores its bytes first and inserts its row second, so a collector may run between the two steps.
- * Neither clocks nor ages can settle that race. The marker row of the original in `collected_originals` does,
- * under a lock on the digest:
- * - The collector writes a marker row with its own token, if no image references the digest. In a second
- *   transaction it removes the bytes, if its token is still in the row.
- * - An upload that finds a marker row adds no image. It replaces the collector's token by its own, which
- *   stops the collector. Then it stores the bytes again, and repeats its insert with the token.
+ * Neither clocks nor ages can settle that race. Two rows do. The lock row of the digest in `collection_locks`
+ * keeps an upload and the marking of a digest apart. The marker row in `collected_originals` keeps an upload
+ * and a removal apart:
+ * - The collector locks the lock row. If no image references the digest, it writes a marker row with its own
+ *   token. In a second transaction it locks the marker row. It removes the bytes if its token is still there.
+ * - An upload shares the lock row with other uploads until its transaction ends. If it finds a marker row, it
+ *   locks that row and adds no image. It replaces the collector's token by its own, which stops the
+ *   collector. Then it stores the bytes again, and repeats its insert with the token.
  * - If that token is still in the row, no collector has removed the bytes since. The upload deletes the row
  *   and adds the image.
  *
@@ -23,17 +25,23 @@
  * On SQLite, the lock is the one write lock of the database. So a transaction removes one original, and
  * `remove` is one call of the driver: one file and the sync of its folder. If that takes seconds, writes of
  * the server wait as long, and get 503 after their timeout. Uploads to such a disk would be as slow.
+ *
+ * These statements need the isolation level READ COMMITTED: each one must see what was committed before it.
  */
 import { randomUUID } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Digest } from '../../image.ts';
 import type { Collected } from '../../images/records.ts';
 import { type Database, readInBatches, runTransaction, translateErrors } from '../dialect.ts';
+import type { CollectedOriginalRow } from '../schema/collection-tables.ts';
 import type { Schema } from '../schema/tables.ts';
 
+/** Digits of a digest that name its lock row. */
+const LOCK_DIGITS = 2;
+
 /**
- * Prepares an image's first reference to a digest. Call it last in the transaction, under the lock of the
- * account.
+ * Prepares an image's first reference to a digest. Call it under the lock of the account, before the image is
+ * written.
  * @param markerToken the token of an earlier outcome, if the bytes were stored again since.
  * @returns the outcome that asks the caller to store the bytes again; undefined if the image may reference
  * the digest.
@@ -44,11 +52,13 @@ export async function claimOriginal(
   digest: Digest,
   markerToken: string | undefined,
 ): Promise<Collected | undefined> {
-  await database.lockName?.(trx, digest, false);
+  await lockDigest(database, trx, digest, 'shared');
+  // Waits for a removal of the bytes to end.
   const marker = await trx
     .selectFrom('collected_originals')
     .select(['token', 'collecting'])
     .where('digest', '=', digest)
+    .$if(database.needsRowLocks, (query) => query.forUpdate())
     .executeTakeFirst();
   if (marker === undefined) return undefined;
   if (marker.token === markerToken) {
@@ -72,34 +82,77 @@ export async function garbageCollect(
   digest: Digest,
   on: Date,
   remove: () => Promise<void>,
-): Promise<'collected' | 'referenced' | 'uploading' | 'paused'> {
-  const marker = { token: randomUUID(), collecting: 1, collected_on: on.getTime() };
+): Promise<'collected' | 'referenced' | 'busy' | 'paused'> {
+  const token = randomUUID();
   const obstacle = await runTransaction(database, async (trx) => {
-    await database.lockName?.(trx, digest, false);
+    await lockDigest(database, trx, digest, 'exclusive');
     // The order matters. A backup pauses collection and then reads the records. In the opposite order, it
     // could do both between the two checks, and read a reference that is replaced before the second check.
     if (await isReferenced(trx, digest)) return 'referenced';
     if (await isPaused(trx, on)) return 'paused';
-    await trx
-      .insertInto('collected_originals')
-      .values({ digest, ...marker })
-      .onConflict((conflict) => conflict.column('digest').doUpdateSet(marker))
-      .execute();
-    return undefined;
+    const marker = { digest, token, collecting: 1, collected_on: on.getTime() };
+    return (await writeMarker(database, trx, marker)) ? undefined : 'busy';
   });
   if (obstacle !== undefined) return obstacle;
   return runTransaction(database, async (trx) => {
     // The transaction may idle, because the disk may be slow. If it loses the lock, it does not commit.
-    await database.lockName?.(trx, digest, true);
+    await database.allowIdle?.(trx);
     const current = await trx
       .selectFrom('collected_originals')
       .select('token')
       .where('digest', '=', digest)
+      .$if(database.needsRowLocks, (query) => query.forUpdate())
       .executeTakeFirst();
-    if (current?.token !== marker.token) return 'uploading';
+    if (current?.token !== token) return 'busy';
     await remove();
     return 'collected';
   });
+}
+
+/**
+ * Writes a marker row, and replaces an older one.
+ * @returns false if another transaction has locked the older one. To wait for it under the lock row would
+ * stop the uploads of other originals for as long as a removal takes.
+ */
+async function writeMarker(
+  database: Database,
+  trx: Transaction<Schema>,
+  marker: CollectedOriginalRow,
+): Promise<boolean> {
+  const { digest } = marker;
+  const inserted = await trx
+    .insertInto('collected_originals')
+    .values(marker)
+    .onConflict((conflict) => conflict.column('digest').doNothing())
+    .returning('digest')
+    .executeTakeFirst();
+  if (inserted !== undefined) return true;
+  const free = await trx
+    .selectFrom('collected_originals')
+    .select('digest')
+    .where('digest', '=', digest)
+    .$if(database.needsRowLocks, (query) => query.forUpdate().skipLocked())
+    .executeTakeFirst();
+  if (free === undefined) return false;
+  await trx.updateTable('collected_originals').set(marker).where('digest', '=', digest).execute();
+  return true;
+}
+
+/**
+ * Locks a digest until the transaction ends, together with the others that have its lock row. Uploads share
+ * the lock. On SQLite, the transaction excludes all other writers already.
+ */
+async function lockDigest(
+  database: Database,
+  trx: Transaction<Schema>,
+  digest: Digest,
+  mode: 'shared' | 'exclusive',
+): Promise<void> {
+  if (!database.needsRowLocks) return;
+  const prefix = digest.slice(0, LOCK_DIGITS);
+  const query = trx.selectFrom('collection_locks').select('prefix').where('prefix', '=', prefix);
+  const locked = await (mode === 'shared' ? query.forKeyShare() : query.forUpdate()).executeTakeFirst();
+  if (locked === undefined) throw new Error(`the table collection_locks lacks its row ${prefix}`);
 }
 
 /** See MaintenanceRecords. */
