@@ -88,15 +88,17 @@ export class RevocableRemovals {
    * Undoes each unfinished removal. Safe at any time, also while collectors run. It never replaces bytes, and
    * a later collection removes the original again if it is unreferenced. The second key stays for a day,
    * because the removal may still be running.
+   * @param onCopy called with each original whose second key stays.
    * @returns the number of removals.
    */
-  async undoUnfinished(now: Date): Promise<number> {
+  async undoUnfinished(now: Date, onCopy?: (digest: Digest) => void): Promise<number> {
     let count = 0;
     for await (const { key } of this.#driver.list(PREFIX)) {
       const [, digest, startedOn] = REMOVED.exec(key) ?? [];
       if (digest === undefined) continue;
       await this.#copy(key, this.#keyOf(digest));
       if (now.getTime() - Number(startedOn) > MAX_DURATION) await this.#driver.delete(key);
+      else onCopy?.(digest);
       count += 1;
     }
     return count;

@@ -35,6 +35,16 @@ export interface StoredRung extends StoredOriginal {
   readonly name: string;
 }
 
+/** The blobs that a listing has. */
+export interface Listing {
+  /** The first digits of their digests. Absent: all blobs. */
+  readonly start?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Digits of a digest that name a folder. With 256 folders, a folder stays small up to millions of blobs. */
+const FOLDER_DIGITS = 2;
+
 const DELETE_TRIES = 3;
 /** Milliseconds between two tries. */
 const DELETE_PAUSE = 100;
@@ -49,15 +59,14 @@ const RENEW_AFTER_MS = 60 * 60 * 1000;
 /** The key of an original. @throws TypeError if the text is no digest. */
 export function originalKey(digest: Digest): string {
   if (!isDigest(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
-  // With 256 folders, a folder stays small up to millions of originals.
-  return `originals/${digest.slice(0, 2)}/${digest}`;
+  return `originals/${startOfKeys(digest)}`;
 }
 
 /** The key of a rung. @param name of the rung: `[a-z0-9.-]`. @throws TypeError if the text is no digest. */
 export function rungKey(digest: Digest, name: string): string {
   if (!isDigest(digest)) throw new TypeError('A digest is 64 lower-case hexadecimal digits');
   // The digest comes first, so that a listing has all rungs of an original together.
-  return `rungs/${digest.slice(0, 2)}/${digest}/${name}`;
+  return `rungs/${startOfKeys(digest)}/${name}`;
 }
 
 /** One instance serves the whole process. */
@@ -88,7 +97,7 @@ export class BlobStore {
     source: Readable | AsyncIterable<Uint8Array>,
     options: { limit: number; signal?: AbortSignal | undefined },
   ): Promise<StagedBlob> {
-    this.#driver.ensureAvailable?.();
+    this.ensureAvailable();
     return stageFile(this.#driver.stagingFolder, source, options);
   }
 
@@ -273,17 +282,21 @@ export class BlobStore {
     return (await this.#driver.stat(rungKey(digest, name), signal)) !== undefined;
   }
 
-  /** All stored originals, in any order. Changes during the listing may be missing. */
-  async *listOriginals(signal?: AbortSignal): AsyncGenerator<StoredOriginal, void, undefined> {
-    for await (const { key, size, storedOn } of this.#driver.list('originals/', signal)) {
+  /**
+   * All stored originals whose digest has this start, in any order. Changes during the listing may be
+   * missing.
+   */
+  async *listOriginals({ start, signal }: Listing = {}): AsyncGenerator<StoredOriginal, void, undefined> {
+    const prefix = `originals/${startOfKeys(start)}`;
+    for await (const { key, size, storedOn } of this.#driver.list(prefix, signal)) {
       const [, folder, digest, ...rest] = key.split('/');
       if (digest !== undefined && isWellFormed(digest, folder, rest, 0)) yield { digest, size, storedOn };
     }
   }
 
   /** All stored rungs. Rungs of one original are together; otherwise the same as `listOriginals`. */
-  async *listRungs(signal?: AbortSignal): AsyncGenerator<StoredRung, void, undefined> {
-    for await (const { key, size, storedOn } of this.#driver.list('rungs/', signal)) {
+  async *listRungs({ start, signal }: Listing = {}): AsyncGenerator<StoredRung, void, undefined> {
+    for await (const { key, size, storedOn } of this.#driver.list(`rungs/${startOfKeys(start)}`, signal)) {
       const [, folder, digest, ...rest] = key.split('/');
       const [name] = rest;
       if (digest === undefined || name === undefined || !isWellFormed(digest, folder, rest, 1)) continue;
@@ -315,9 +328,13 @@ export class BlobStore {
     return this.#removals.create(digest);
   }
 
-  /** Undoes each unfinished removal. Safe at any time. @returns the number of removals. */
-  undoUnfinishedRemovals(now = new Date()): Promise<number> {
-    return this.#removals.undoUnfinished(now);
+  /**
+   * Undoes each unfinished removal. Safe at any time.
+   * @param onCopy called with each original that still has a second key. It may be restored again later.
+   * @returns the number of removals.
+   */
+  undoUnfinishedRemovals(now = new Date(), onCopy?: (digest: Digest) => void): Promise<number> {
+    return this.#removals.undoUnfinished(now, onCopy);
   }
 
   /** The ID of the library that the blobs belong to; undefined if none is stored. */
@@ -352,6 +369,11 @@ export class BlobStore {
     return sweepStaged(this.#driver.stagingFolder, olderThan, onlyCount);
   }
 
+  /** @throws AppError `unavailable` if it is already known that the backend does not answer. */
+  ensureAvailable(): void {
+    this.#driver.ensureAvailable?.();
+  }
+
   /** @throws AppError `unavailable` or `storage-full` if the backend cannot be used. */
   async check(signal?: AbortSignal): Promise<void> {
     await this.#driver.check(signal);
@@ -363,6 +385,11 @@ export class BlobStore {
   }
 }
 
+/** The start of the keys of digests, below the kind of the blobs. */
+function startOfKeys(start = ''): string {
+  return start.length < FOLDER_DIGITS ? start : `${start.slice(0, FOLDER_DIGITS)}/${start}`;
+}
+
 /** True if the parts of a key have the form of `originalKey` (`restLength` 0) or `rungKey` (1). */
 function isWellFormed(
   digest: string,
@@ -370,7 +397,7 @@ function isWellFormed(
   rest: readonly string[],
   restLength: number,
 ): boolean {
-  return isDigest(digest) && folder === digest.slice(0, 2) && rest.length === restLength;
+  return isDigest(digest) && folder === digest.slice(0, FOLDER_DIGITS) && rest.length === restLength;
 }
 
 /** A stream over a leased file. Its end releases the lease. */

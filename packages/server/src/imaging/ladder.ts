@@ -71,6 +71,15 @@ export function rungBlobName({ name, format }: Rung): string {
 }
 
 /**
+ * True if the blob is a rung of an earlier ladder, which is no longer found. False for a later ladder: a
+ * newer version makes it while this one still runs.
+ */
+export function isOutdatedRung(blobName: string): boolean {
+  const [, revision] = /^(\d+)-/.exec(blobName) ?? [];
+  return revision !== undefined && Number(revision) < LADDER_REVISION;
+}
+
+/**
  * The plans of the renditions that are made at ingest: the default size, in the formats that clients request
  * most. Browsers ask for WebP. Other clients get JPEG. They get PNG for a transparent picture, and for a
  * graphic that was uploaded as PNG.

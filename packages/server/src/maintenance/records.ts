@@ -102,6 +102,45 @@ export interface MaintenanceRecords {
   ): Promise<'collected' | 'referenced' | 'busy' | 'paused'>;
 
   /**
+   * Records candidates. A change that takes a reference away records its own, in its transaction. A known
+   * candidate keeps the later of the two times.
+   */
+  recordCandidates(candidates: readonly NewCandidate[]): Promise<void>;
+  /**
+   * Takes candidates for a run, in the order of `listCandidates`. Of several runs at once, each gets others.
+   * A killed run keeps its candidates, so a run ends with those that others have taken.
+   */
+  takeCandidates(options: TakeOptions): Promise<readonly Candidate[]>;
+  /** Gives the candidates of a run back that it has not forgotten. */
+  releaseCandidates(runID: string): Promise<void>;
+  /** Deletes a candidate, unless it was recorded again after the caller read it. */
+  forgetCandidate(candidate: Candidate): Promise<void>;
+  /** Reads the candidates in batches, by their time and then by digest. `after` is exclusive. */
+  listCandidates(range: { readonly upTo?: Date; readonly after?: Date }): AsyncIterable<readonly Candidate[]>;
+  /** The number of candidates until this time. */
+  countCandidates(upTo: Date): Promise<number>;
+  /** @returns those of the digests that are candidates. */
+  findCandidates(digests: readonly Digest[]): Promise<Set<Digest>>;
+
+  /**
+   * Records candidates from the audit trail: replacements by versions that recorded none. Each call continues
+   * where the last one ended, on any node.
+   * @returns false if all are recorded. It stays false.
+   */
+  adoptReplacements(on: Date): Promise<boolean>;
+
+  /** The position of the sweep over the stored blobs. All runs share one sweep. */
+  sweepPosition(): Promise<SweepPosition>;
+  /**
+   * Begins the next part of the sweep for a run. When there is no next one, the run gets the parts that other
+   * runs have begun and not ended, because these may have been killed.
+   * @returns the digits with which the digests of the part start; undefined if nothing is left.
+   */
+  beginSweepPart(options: SweepOptions): Promise<string | undefined>;
+  /** Ends a part. Without this call, a later run gets the part again. */
+  endSweepPart(prefix: string): Promise<void>;
+
+  /**
    * Deletes the marker rows of originals that were collected before this time. No upload may take that long.
    */
   deleteMarkers(before: Date): Promise<void>;
@@ -122,6 +161,49 @@ export interface MaintenanceRecords {
    * @throws the error of `rows`. Then no row is added.
    */
   restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void>;
+}
+
+/** An original that may have lost its last reference. Garbage collection verifies it. */
+export interface NewCandidate {
+  readonly digest: Digest;
+  /** When it lost the reference, or was stored if it never had one. */
+  readonly unreferencedOn: Date;
+}
+
+export interface Candidate extends NewCandidate {
+  /** Another one each time the candidate is recorded. */
+  readonly token: string;
+}
+
+export interface TakeOptions {
+  readonly runID: string;
+  /** Takes candidates that lost their reference until this time. */
+  readonly upTo: Date;
+  readonly limit: number;
+  /** `none`: those that no run has taken. `others`: those that other runs have taken. */
+  readonly takenBy: 'none' | 'others';
+  /** Takes candidates that follow this one in their order. */
+  readonly after?: Candidate | undefined;
+}
+
+export interface SweepPosition {
+  /** The number of complete rounds. */
+  readonly round: number;
+  /** The start of a digest. The present round has passed all digests before it. */
+  readonly passed: string;
+}
+
+export interface SweepOptions {
+  readonly runID: string;
+  /** The part at a position and the position after it; undefined at the end of the run. */
+  readonly partAt: (position: SweepPosition) => SweepPart | undefined;
+  readonly on: Date;
+}
+
+export interface SweepPart {
+  /** All digests of the part start with these digits. */
+  readonly start: string;
+  readonly next: SweepPosition;
 }
 
 /** Damage in the files of the database. */

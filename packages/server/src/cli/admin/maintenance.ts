@@ -1,22 +1,19 @@
 /**
- * `vitrine gc`, `backup` and `restore`: the arguments of these commands and their output. The work itself is
- * in maintenance/.
+ * `vitrine backup` and `restore`: the arguments of these commands and their output. The work itself is in
+ * maintenance/.
  */
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
 import type { BackupSummary } from '../../maintenance/backup-format.ts';
-import type { CollectionSummary } from '../../maintenance/collect.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { PartialFailure } from '../terminal/exit-codes.ts';
 import { runInterruptible } from '../terminal/interruption.ts';
-import { durationOption } from '../terminal/options.ts';
 import { formatCount, formatJSON, formatRecord, sanitizeLine } from '../terminal/output.ts';
-import { type Progress, startProgress } from '../terminal/progress-bar.ts';
-import { withMaintenance, withNewStores, withStores } from './stores.ts';
-
-const DEFAULT_GRACE_SECONDS = 24 * 60 * 60;
+import { startProgress } from '../terminal/progress-bar.ts';
+import { addGarbageCollection } from './gc.ts';
+import { withNewStores, withStores } from './stores.ts';
 
 /** The nouns for the records of a table. Records of all other tables are counted together. */
 const RECORD_NOUNS = [
@@ -31,58 +28,7 @@ const RECORD_NOUNS = [
 export function addMaintenanceCommands(program: Command, context: CommandContext): void {
   const { stdout } = context;
 
-  program
-    .command('gc')
-    .description(
-      'remove unreferenced originals with their rungs, and files that crashes left; the server may run at the same time',
-    )
-    .addOption(
-      durationOption(
-        '--grace <duration>',
-        'minimum time without a reference, in seconds or such as 90m, 24h or 7d',
-        { defaultValue: DEFAULT_GRACE_SECONDS },
-      ),
-    )
-    .option('--dry-run', 'print what would be removed, and remove nothing')
-    .option('--json', 'print JSON')
-    .action(async (options: { grace: number; dryRun?: true; json?: true }) => {
-      const { dryRun = false, json = false } = options;
-      let removals = 0;
-      const collection = await runInterruptible(
-        context,
-        (signal) =>
-          withMaintenance(
-            context,
-            async (maintenance) => {
-              let progress: Progress | undefined;
-              try {
-                return await maintenance.collect({
-                  grace: options.grace * 1_000,
-                  dryRun,
-                  signal,
-                  async onStage(what, total) {
-                    progress?.end();
-                    progress = await startProgress(context, { what, total, json });
-                  },
-                  onChecked: () => progress?.countItem(),
-                  onOriginal(digest, size) {
-                    removals += 1;
-                    if (!json) progress?.print(`original ${digest}, ${size} bytes\n`);
-                  },
-                });
-              } finally {
-                progress?.end();
-              }
-            },
-            dryRun ? 'read' : 'write',
-          ),
-        () =>
-          dryRun
-            ? 'nothing was removed'
-            : `${formatCount(removals, 'original')} removed; run gc again to remove the rest`,
-      );
-      stdout(json ? formatJSON({ dryRun, ...collection }) : collectionText(collection, dryRun));
-    });
+  addGarbageCollection(program, context);
 
   program
     .command('backup')
@@ -153,19 +99,6 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
       }
       checkComplete(summary, 'everything else is restored, but the backup lacks');
     });
-}
-
-function collectionText(
-  { originals, rungs, bytes, stagedFiles, waiting }: CollectionSummary,
-  dryRun: boolean,
-): string {
-  return formatRecord({
-    [dryRun ? 'would remove' : 'removed']:
-      `${formatCount(originals, 'original')} with all rungs, ${formatCount(rungs, 'rung')} without an original, ` +
-      formatCount(stagedFiles, 'unfinished upload'),
-    bytes,
-    waiting: `${formatCount(waiting, 'unreferenced original')} within the grace period`,
-  });
 }
 
 function printSummary({ stdout }: CommandContext, summary: BackupSummary, json: boolean): void {

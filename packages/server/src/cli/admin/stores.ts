@@ -13,6 +13,12 @@ import type { Processor } from '../../imaging/processor.ts';
 import type { Maintenance } from '../../maintenance/maintenance.ts';
 import type { CommandContext } from '../terminal/context.ts';
 
+/**
+ * Originals that garbage collection removes at the same time, with a connection to PostgreSQL for each. With
+ * SQLite it removes one, because writers of the server wait for each removal.
+ */
+const REMOVALS_AT_ONCE = 4;
+
 export interface Stores {
   readonly config: Config;
   readonly metadata: MetadataStore;
@@ -98,6 +104,7 @@ export function withMaintenance<T>(
           processor,
           ladders: new Ladders({ blobs, processor }),
           damagedRenditions: () => damagedRenditions(join(config.dataFolder, 'cache')),
+          removalsAtOnce: config.database.kind === 'postgres' ? REMOVALS_AT_ONCE : 1,
         }),
       );
     } finally {

@@ -160,27 +160,30 @@ export function findUnreferenced(
   database: Database,
   digests: readonly Digest[],
 ): Promise<Map<Digest, Date | undefined>> {
-  const { db } = database;
-  return translateErrors(database, async () => {
-    const images = await readInBatches(digests, (batch) =>
-      db.selectFrom('images').select('digest').distinct().where('digest', 'in', batch).execute(),
-    );
-    const referenced = new Set(images.map(({ digest }) => digest));
-    const unreferenced = [...new Set(digests)].filter((digest) => !referenced.has(digest));
-    const replacements = await readInBatches(unreferenced, (batch) =>
-      db
-        .selectFrom('audit')
-        .select(({ fn }) => ['digest_before', fn.max('happened_on').as('on')])
-        .where(sql<boolean>`action = 'image.replace'`)
-        .where('digest_before', 'in', batch)
-        .groupBy('digest_before')
-        .execute(),
-    );
-    const lastOn = new Map(
-      replacements.map(({ digest_before, on }) => [digest_before, new Date(Number(on))]),
-    );
-    return new Map(unreferenced.map((digest) => [digest, lastOn.get(digest)]));
-  });
+  return translateErrors(database, () => unreferencedOf(database.db, digests));
+}
+
+/** See `findUnreferenced`. */
+export async function unreferencedOf(
+  db: Kysely<Schema>,
+  digests: readonly Digest[],
+): Promise<Map<Digest, Date | undefined>> {
+  const images = await readInBatches(digests, (batch) =>
+    db.selectFrom('images').select('digest').distinct().where('digest', 'in', batch).execute(),
+  );
+  const referenced = new Set(images.map(({ digest }) => digest));
+  const unreferenced = [...new Set(digests)].filter((digest) => !referenced.has(digest));
+  const replacements = await readInBatches(unreferenced, (batch) =>
+    db
+      .selectFrom('audit')
+      .select(({ fn }) => ['digest_before', fn.max('happened_on').as('on')])
+      .where(sql<boolean>`action = 'image.replace'`)
+      .where('digest_before', 'in', batch)
+      .groupBy('digest_before')
+      .execute(),
+  );
+  const lastOn = new Map(replacements.map(({ digest_before, on }) => [digest_before, new Date(Number(on))]));
+  return new Map(unreferenced.map((digest) => [digest, lastOn.get(digest)]));
 }
 
 /** See MaintenanceRecords. */

@@ -27,6 +27,7 @@ import { type Database, lockAccount, readInBatches, runTransaction, translateErr
 import type { AccountRow, ImageRow, RememberedRow, Schema } from '../schema/tables.ts';
 import { columnsOfDescription, columnsOfOriginal, imageFromRow, sortNameOf } from '../schema/tables.ts';
 import { addAuditEntry } from './audit.ts';
+import { addCandidates } from './candidates.ts';
 import { claimOriginal } from './garbage.ts';
 import { listMatching } from './image-filters.ts';
 import { insertFinders, updateFinders } from './image-search.ts';
@@ -207,6 +208,9 @@ export class SqlAccountImages implements AccountImages {
       if (after === undefined) return { kind: 'disabled' };
       if (change.description !== undefined) await updateFinders(trx, after);
       if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
+      if (digest !== before.digest) {
+        await addCandidates(trx, [{ digest: before.digest, unreferencedOn: change.updatedOn }]);
+      }
       await this.#purgeIfShown(trx, before, after);
       await this.#addAuditEntry(trx, 'image.replace', change.updatedOn, before, after);
       return { kind: 'changed', image: imageFromRow(after) };

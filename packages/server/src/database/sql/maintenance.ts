@@ -1,15 +1,33 @@
-/** The MaintenanceRecords over any SQL database. Most methods call checks.ts, garbage.ts and snapshots.ts. */
+/** The MaintenanceRecords over any SQL database. Most methods call the other files of this folder. */
 import type { Digest, Image } from '../../image.ts';
 import type {
   AnalysedFacts,
+  Candidate,
   CheckOptions,
   DatabaseDamage,
   MaintenanceRecords,
+  NewCandidate,
   Snapshot,
+  SweepOptions,
+  SweepPosition,
   TableRows,
+  TakeOptions,
 } from '../../maintenance/records.ts';
 import { BATCH_SIZE, type Database, scanInBatches, translateErrors } from '../dialect.ts';
 import { columnsOfFacts, type ImageRow, imageFromRow } from '../schema/tables.ts';
+import {
+  adoptReplacements,
+  beginSweepPart,
+  countCandidates,
+  endSweepPart,
+  findCandidates,
+  forgetCandidate,
+  listCandidates,
+  recordCandidates,
+  releaseCandidates,
+  sweepPosition,
+  takeCandidates,
+} from './candidates.ts';
 import { checkRecords } from './checks.ts';
 import {
   deleteMarkers,
@@ -130,6 +148,50 @@ export class SqlMaintenance implements MaintenanceRecords {
 
   garbageCollect(digest: Digest, on: Date, remove: () => Promise<void>) {
     return garbageCollect(this.#database, digest, on, remove);
+  }
+
+  recordCandidates(candidates: readonly NewCandidate[]): Promise<void> {
+    return recordCandidates(this.#database, candidates);
+  }
+
+  takeCandidates(options: TakeOptions): Promise<readonly Candidate[]> {
+    return takeCandidates(this.#database, options);
+  }
+
+  releaseCandidates(runID: string): Promise<void> {
+    return releaseCandidates(this.#database, runID);
+  }
+
+  forgetCandidate(candidate: Candidate): Promise<void> {
+    return forgetCandidate(this.#database, candidate);
+  }
+
+  listCandidates(range: { readonly upTo?: Date; readonly after?: Date }) {
+    return listCandidates(this.#database, range);
+  }
+
+  countCandidates(upTo: Date): Promise<number> {
+    return countCandidates(this.#database, upTo);
+  }
+
+  findCandidates(digests: readonly Digest[]): Promise<Set<Digest>> {
+    return findCandidates(this.#database, digests);
+  }
+
+  adoptReplacements(on: Date): Promise<boolean> {
+    return adoptReplacements(this.#database, on);
+  }
+
+  sweepPosition(): Promise<SweepPosition> {
+    return sweepPosition(this.#database);
+  }
+
+  beginSweepPart(options: SweepOptions): Promise<string | undefined> {
+    return beginSweepPart(this.#database, options);
+  }
+
+  endSweepPart(prefix: string): Promise<void> {
+    return endSweepPart(this.#database, prefix);
   }
 
   deleteMarkers(before: Date): Promise<void> {
