@@ -78,7 +78,7 @@ export async function createApp(
   try {
     const categories = await openCategories(config);
     const telemetry = await openTelemetry(DOCUMENT.info.version);
-    const database = await openPart(databaseName(config), openMetadata(config.database));
+    const database = await openPart(databaseName(config), openMetadata(config.database, log));
     parts.push(database);
     const metadata = observeMetadata(database, telemetry);
     const { accounts, keys, tokens, audit, maintenance } = metadata;

@@ -59,8 +59,9 @@ export interface Config {
   readonly productCategories: string | undefined;
 }
 
-/** The value of each variable. `bootstrap` has two variables. */
+/** The value of each variable. `bootstrap` and `database` have two variables. */
 type Settings = Omit<Config, 'bootstrap'> & {
+  readonly databaseConnections: number;
   readonly bootstrapAccount: string | undefined;
   readonly bootstrapKey: { readonly publicKey: string; readonly secretKey: string } | undefined;
 };
@@ -126,6 +127,15 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     example: 'postgres://vitrine:password@db.example/vitrine',
     secret: true,
     parse: parseDatabase,
+  },
+  databaseConnections: {
+    name: 'VITRINE_DATABASE_CONNECTIONS',
+    format: 'a whole number from 2 to 200',
+    default: '10',
+    description:
+      'Only with PostgreSQL: the maximum number of connections for requests. A probe and a command may add one each. All processes together must stay below `max_connections` of the server. With PgBouncer, set at most its `default_pool_size` divided by the number of processes.',
+    example: '20',
+    parse: wholeNumber(2, 200),
   },
   blobs: {
     name: 'VITRINE_BLOBS',
@@ -345,11 +355,13 @@ export function loadConfig(
   dataFolder = read(VARIABLES.dataFolder);
   const accountID = read(VARIABLES.bootstrapAccount);
   const key = read(VARIABLES.bootstrapKey);
+  const database = read(VARIABLES.database);
+  const connections = read(VARIABLES.databaseConnections);
   const config: Config = {
     host: read(VARIABLES.host),
     port: read(VARIABLES.port),
     dataFolder,
-    database: read(VARIABLES.database),
+    database: database.kind === 'postgres' ? { ...database, connections } : database,
     blobs: read(VARIABLES.blobs),
     publicURL: read(VARIABLES.publicURL),
     bootstrap: accountID && key ? { accountID, ...key } : undefined,

@@ -83,6 +83,7 @@ it('accepts each example of the documentation', () => {
   assert.deepEqual(config.database, {
     kind: 'postgres',
     url: 'postgres://vitrine:password@db.example/vitrine',
+    connections: 20,
   });
   assert.deepEqual(config.bootstrap, {
     accountID: 'c0a80164-5d6c-4c3a-9a55-2f2f6e0b7c11',
@@ -159,7 +160,12 @@ it('reads database addresses', () => {
   const { database } = loadConfig({ VITRINE_DATABASE: 'sqlite:/var/a b.db' });
   assert.deepEqual(database, { kind: 'sqlite', path: '/var/a b.db' });
   const url = 'postgresql://u@h:5433/db?sslmode=require';
-  assert.deepEqual(loadConfig({ VITRINE_DATABASE: url }).database, { kind: 'postgres', url });
+  assert.deepEqual(loadConfig({ VITRINE_DATABASE: url }).database, {
+    kind: 'postgres',
+    url,
+    connections: 10,
+  });
+  assertRejected('VITRINE_DATABASE_CONNECTIONS', '1', '201', '2.5');
   assertRejected(
     'VITRINE_DATABASE',
     'sqlite:',

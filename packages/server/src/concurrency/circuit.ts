@@ -1,6 +1,7 @@
 /**
  * A circuit breaker for a remote service, such as a store or a database. It opens after a series of failures
- * without a success. While it is open, calls fail at once. Then one call is the trial that closes it or keeps it open.
+ * without a success. While it is open, calls fail at once. Then one call is the trial that closes it or keeps
+ * it open.
  */
 import { AppError } from '../errors.ts';
 

@@ -100,8 +100,8 @@ export function watchPace(
 }
 
 /**
- * A timer that does not take a busy process for a slow service. If it fires late, it waits half its time again.
- * It also lets the process read what has arrived.
+ * A timer that does not take a busy process for a slow service. If it fires late, it waits half its time
+ * again. It also lets the process read what has arrived.
  * @returns a function that stops it.
  */
 export function startTimer(milliseconds: number, onFire: () => void): () => void {

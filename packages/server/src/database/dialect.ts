@@ -2,7 +2,7 @@
  * The interface of a database dialect, and the helpers that every statement uses: error translation,
  * transactions with retries, the lock of an account, and batches.
  */
-import type { Kysely, RawBuilder, Transaction, TransactionBuilder } from 'kysely';
+import type { Kysely, RawBuilder, Transaction } from 'kysely';
 import { AppError } from '../errors.ts';
 import type { DatabaseDamage } from '../maintenance/records.ts';
 import type { MigrateOptions, MigrateOutcome } from './schema/migrate.ts';
@@ -42,6 +42,12 @@ export interface Database {
   /** True if changes that public links show add a purge of caches. */
   readonly writesPurges: boolean;
   classifyError(error: unknown): ErrorClass;
+  /**
+   * Runs `work` in one transaction, without a retry.
+   * @param accountID transactions of different accounts take turns; absent: they form one group.
+   * @throws the native errors; AppError `unavailable` if no connection is free in time.
+   */
+  transact<T>(work: (trx: Transaction<Schema>) => Promise<T>, accountID?: string): Promise<T>;
   /** Turns off the idle timeout of the transaction. Absent where transactions have none. */
   allowIdle?(trx: Transaction<Schema>): Promise<void>;
   /**
@@ -112,22 +118,13 @@ export async function runTransaction<T>(
 ): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await beginTransaction(database).execute(work);
+      return await database.transact(work);
     } catch (error) {
       const errorClass = database.classifyError(error);
       const isRetryable = errorClass === 'contention' || errorClass === 'unique-violation';
       if (!isRetryable || attempt === MAX_ATTEMPTS) throw translated(errorClass, error);
     }
   }
-}
-
-/**
- * The lock of an account and garbage collection rely on READ COMMITTED: a statement that waited for a lock
- * sees what its last holder wrote. An operator may have set another default.
- */
-function beginTransaction({ db, needsRowLocks }: Database): TransactionBuilder<Schema> {
-  const transaction = db.transaction();
-  return needsRowLocks ? transaction.setIsolationLevel('read committed') : transaction;
 }
 
 /**

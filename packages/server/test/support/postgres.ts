@@ -26,6 +26,7 @@ const TEMPLATE = 'vitrine_template';
 const MAX_CONNECTIONS = 300;
 
 export interface TestPostgres {
+  readonly port: number;
   /** Creates a database with the current schema and returns its URL. */
   createDatabase(): Promise<string>;
   /** Creates a database without tables and returns its URL. */
@@ -81,6 +82,7 @@ function connect(admin: string): TestPostgres {
     return databaseURL(admin, name);
   };
   return {
+    port: Number(new URL(admin).port),
     createDatabase: () => create(TEMPLATE),
     createEmptyDatabase: () => create('template1'),
     query,

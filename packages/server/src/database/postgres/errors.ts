@@ -29,7 +29,7 @@ export function classifyPostgresError(error: unknown): ErrorClass {
 }
 
 /** The five characters of an error code of PostgreSQL; undefined for errors from elsewhere. */
-function sqlState(error: unknown): string | undefined {
+export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || !('severity' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }

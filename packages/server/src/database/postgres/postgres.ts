@@ -1,8 +1,8 @@
 /**
  * The store over PostgreSQL. pg is loaded when a store is opened: a server on SQLite does not need it.
  */
-import { Kysely, sql } from 'kysely';
-import type pg from 'pg';
+import { type Kysely, sql } from 'kysely';
+import type { WarnLog } from '../../telemetry/log.ts';
 import type { Database } from '../dialect.ts';
 import { migrate } from '../schema/migrate.ts';
 import { migrationsFor } from '../schema/migrations.ts';
@@ -11,8 +11,8 @@ import { SearchLimiter } from '../search-limiter.ts';
 import { SqlMetadataStore } from '../sql/store.ts';
 import type { MetadataStore } from '../store.ts';
 import { classifyPostgresError } from './errors.ts';
-import { migrationLocks, RowLockDialect } from './migrating.ts';
-import { TranslatingPool } from './pool.ts';
+import { migrationLocks } from './migrating.ts';
+import { ConnectionPool, type PoolLimits, type Use } from './pool.ts';
 import { findText, postgresMigrations } from './search.ts';
 
 export interface PostgresOptions {
@@ -20,53 +20,79 @@ export interface PostgresOptions {
   readonly url: string;
   /** True: changes that public links show add a purge of caches. */
   readonly purges?: boolean;
+  /** The most connections for requests. Default: 10. */
+  readonly connections?: number;
+  readonly log?: WarnLog | undefined;
+  /** Overrides of the deadlines; for tests. */
+  readonly limits?: Partial<PostgresLimits>;
 }
 
-// All in milliseconds.
-const STATEMENT_TIMEOUT = 5_000;
-const IDLE_IN_TRANSACTION_TIMEOUT = 10_000;
-// For a server that stops answering. It is longer than the statement timeout, which the server itself
-// applies.
-const ANSWER_TIMEOUT = 8_000;
+/** Deadlines in milliseconds. */
+export interface PostgresLimits extends PoolLimits {
+  /** For a statement of a request, and the wait for its connection before. */
+  readonly statement: number;
+  /** For a statement of a search, of maintenance or of a background task. */
+  readonly longStatement: number;
+}
 
-const MAX_CONNECTIONS = 10;
+/**
+ * A server that hangs is noticed after `suspicion` and `probe`. So a request is answered within two seconds,
+ * also if it waits for a lock or for a synchronous standby.
+ */
+export const POSTGRES_LIMITS: PostgresLimits = {
+  wait: 1_000,
+  statement: 1_600,
+  longStatement: 5_000,
+  suspicion: 700,
+  probe: 700,
+};
+
+const IDLE_IN_TRANSACTION_TIMEOUT = 10_000;
+const DEFAULT_CONNECTIONS = 10;
 
 /** One holds the lock of the migrations. The others are for parts that run while servers work. */
 const MIGRATION_CONNECTIONS = 4;
 
-/** Half of the connections. The others stay free for lookups and writes. */
-const SEARCH_SLOTS = 5;
+const NO_LIMIT = 2 ** 31 - 1;
 
 /** Opens a store over a pool of connections. The first call makes the first connection, and may fail. */
-export async function openPostgres({ url, purges = false }: PostgresOptions): Promise<MetadataStore> {
+export async function openPostgres({
+  url,
+  purges = false,
+  connections = DEFAULT_CONNECTIONS,
+  log,
+  limits: overrides,
+}: PostgresOptions): Promise<MetadataStore> {
   const { default: driver } = await import('pg');
+  const limits = { ...POSTGRES_LIMITS, ...overrides };
+  const pool = new ConnectionPool(driver, { url, size: connections, limits, log });
+  const idleInTransaction = IDLE_IN_TRANSACTION_TIMEOUT;
+  const uses = {
+    lookup: { name: 'lookup', isLong: false, statement: limits.statement },
+    transaction: { name: 'transaction', isLong: true, statement: limits.statement, idleInTransaction },
+    search: { name: 'search', isLong: true, statement: limits.longStatement },
+    maintenance: { name: 'maintenance', isLong: true, statement: limits.longStatement, idleInTransaction },
+  } satisfies Record<string, Use>;
 
-  const kyselyOver = (settings: pg.PoolConfig): Kysely<Schema> => {
-    const pool = new TranslatingPool(driver, { ...settings, connectionString: url });
-    return new Kysely<Schema>({ dialect: new RowLockDialect({ pool }) });
-  };
-
-  const db = kyselyOver({
-    max: MAX_CONNECTIONS,
-    statement_timeout: STATEMENT_TIMEOUT,
-    query_timeout: ANSWER_TIMEOUT,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
-  });
-  const withoutTimeouts = async <T>(work: (db: Kysely<Schema>) => Promise<T>, max = 1): Promise<T> => {
-    const separate = kyselyOver({ max });
+  const withoutTimeouts = async <T>(work: (db: Kysely<Schema>) => Promise<T>, size = 1): Promise<T> => {
+    const separate = new ConnectionPool(driver, { url, size, limits: { ...limits, wait: NO_LIMIT }, log });
     try {
-      return await work(separate);
+      return await work(separate.kyselyFor({ name: 'unlimited', isLong: false }));
     } finally {
-      await separate.destroy();
+      await separate.close();
     }
   };
-  const searches = new SearchLimiter({ slots: SEARCH_SLOTS, timeout: ANSWER_TIMEOUT });
+  // Half of the connections. The others stay free for lookups and writes.
+  const slots = Math.max(1, Math.floor(connections / 2));
+  const searches = new SearchLimiter({ slots, timeout: limits.longStatement });
+  const searching = pool.kyselyFor(uses.search);
   const database: Database = {
-    db,
+    db: pool.kyselyFor(uses.lookup),
     needsRowLocks: true,
     writesPurges: purges,
     classifyError: classifyPostgresError,
-    search: (accountID, signal, work) => searches.run(accountID, signal, () => work(db)),
+    transact: (work, accountID) => pool.transact(uses.transaction, accountID, work),
+    search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     // A migration may take long, and another process may have to wait for all of it.
     migrate: (options) =>
       withoutTimeouts(
@@ -88,7 +114,11 @@ export async function openPostgres({ url, purges = false }: PostgresOptions): Pr
     longTransaction: (work) => withoutTimeouts((separate) => separate.transaction().execute(work)),
     // PostgreSQL checks the pages that it reads, if its cluster has checksums.
     findDamage: async () => [],
-    close: () => db.destroy(),
+    close: () => pool.close(),
   };
-  return new SqlMetadataStore(database);
+  return new SqlMetadataStore(database, {
+    ...database,
+    db: pool.kyselyFor(uses.maintenance),
+    transact: (work, accountID) => pool.transact(uses.maintenance, accountID, work),
+  });
 }

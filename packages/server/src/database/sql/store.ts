@@ -34,7 +34,8 @@ export class SqlMetadataStore implements MetadataStore {
   readonly maintenance: MaintenanceRecords;
   readonly #database: Database;
 
-  constructor(database: Database) {
+  /** @param patient the same database, with longer deadlines. */
+  constructor(database: Database, patient = database) {
     this.#database = database;
     this.accounts = new SqlAccounts(database);
     this.keys = new SqlKeys(database);
@@ -42,7 +43,7 @@ export class SqlMetadataStore implements MetadataStore {
     this.audit = new SqlAudit(database);
     this.events = new SqlEvents(database);
     this.purges = new SqlPurges(database);
-    this.maintenance = new SqlMaintenance(database);
+    this.maintenance = new SqlMaintenance(patient);
   }
 
   migrate(options?: Omit<MigrateOptions, 'upTo'>): Promise<MigrateOutcome> {
@@ -79,13 +80,13 @@ export class SqlMetadataStore implements MetadataStore {
   forAccount(accountID: string): ReadableImages;
   forAccount(accountID: string, by: Actor): AccountImages;
   forAccount(accountID: string, by?: Actor): ReadableImages {
-    return new SqlAccountImages(this.#database, accountID, by);
+    return new SqlAccountImages(databaseFor(this.#database, accountID), accountID, by);
   }
 
   catalogOf(accountID: string): ReadableCatalog;
   catalogOf(accountID: string, by: Actor): AccountCatalog;
   catalogOf(accountID: string, by?: Actor): ReadableCatalog {
-    return new SqlAccountCatalog(this.#database, accountID, by);
+    return new SqlAccountCatalog(databaseFor(this.#database, accountID), accountID, by);
   }
 
   findPublicImage(publicID: string): Promise<Image | undefined> {
@@ -98,4 +99,9 @@ export class SqlMetadataStore implements MetadataStore {
       return row === undefined ? undefined : imageFromRow(row);
     });
   }
+}
+
+/** The database whose transactions take the turns of one account. */
+function databaseFor(database: Database, accountID: string): Database {
+  return { ...database, transact: (work) => database.transact(work, accountID) };
 }

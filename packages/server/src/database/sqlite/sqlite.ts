@@ -67,6 +67,7 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     needsRowLocks: false,
     writesPurges: options.purges ?? false,
     classifyError: classifySqliteError,
+    transact: (work) => db.transaction().execute(work),
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     migrate: (options) => migrate({ db, migrations: migrationsFor(sqliteMigrations) }, options),
     findText,

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { classifyPostgresError } from '../../../src/database/postgres/errors.ts';
 import { openPostgres } from '../../../src/database/postgres/postgres.ts';
 import type { MetadataStore } from '../../../src/database/store.ts';
-import { type MetadataHarness, metadataConformance } from '../../conformance/metadata.ts';
+import { metadataConformance } from '../../conformance/metadata.ts';
 import { assertOneCheckWhileHanging } from '../../conformance/metadata-check.ts';
 import { assertMigratesInitial } from '../../conformance/metadata-earlier.ts';
 import {
@@ -18,6 +18,7 @@ import {
 } from '../../conformance/metadata-samples.ts';
 import { INITIAL_DATABASE } from '../../support/initial-schema.ts';
 import { startOwnPostgres, startPostgres, type TestPostgres } from '../../support/postgres.ts';
+import { createHarness } from './harness.ts';
 
 const { postgres, skip } = await startPostgres();
 
@@ -37,37 +38,7 @@ async function openNew(): Promise<{ url: string; store: MetadataStore }> {
   return { url, store: await openPostgres({ url }) };
 }
 
-metadataConformance(
-  'PostgreSQL',
-  async (): Promise<MetadataHarness> => {
-    const { url, store } = await openNew();
-    const stores = [store];
-    const openAnother = async (options = {}) => {
-      const other = await openPostgres({ url, ...options });
-      stores.push(other);
-      return other;
-    };
-    return {
-      store,
-      openAnother,
-      async reopen() {
-        stores.splice(stores.indexOf(store), 1);
-        await store.close();
-        return openAnother();
-      },
-      async openEmpty() {
-        const other = await openPostgres({ url: await server().createEmptyDatabase() });
-        stores.push(other);
-        return other;
-      },
-      run: (statement) => server().query(url, statement),
-      async destroy() {
-        for (const each of stores) await each.close();
-      },
-    };
-  },
-  { skip },
-);
+metadataConformance('PostgreSQL', () => createHarness(server()), { skip });
 
 describe('the PostgreSQL store', { skip }, () => {
   test('migrates a new database from five concurrent stores', async () => {
