@@ -22,6 +22,9 @@ import { MemoryCache } from './delivery/memory-cache.ts';
 import { PublicImages } from './delivery/public-images.ts';
 import { RenditionCache } from './delivery/rendition-cache.ts';
 import { AppError } from './errors.ts';
+import { httpPurgeTarget } from './events/http-purge.ts';
+import { Purger } from './events/purger.ts';
+import { removeOldEvents } from './events/retention.ts';
 import type { ServerLimits } from './http/connection/server-limits.ts';
 import { DOCUMENT } from './http/openapi.ts';
 import { baseURL, createServer } from './http/server.ts';
@@ -78,7 +81,8 @@ export async function createApp(
   try {
     const categories = await openCategories(config);
     const telemetry = await openTelemetry(DOCUMENT.info.version);
-    const database = await openPart(databaseName(config), openMetadata(config.database, log));
+    const purges = config.purgeURL !== undefined;
+    const database = await openPart(databaseName(config), openMetadata(config.database, { log, purges }));
     parts.push(database);
     const metadata = observeMetadata(database, telemetry);
     const { accounts, keys, tokens, audit, maintenance } = metadata;
@@ -112,13 +116,24 @@ export async function createApp(
         log.warn({ err: error }, 'unfinished removals of originals could not be undone');
       });
     await undoRemovals();
+    const stopping = new AbortController();
+    const removeEvents = () =>
+      removeOldEvents(metadata.events, new Date(), stopping.signal).catch((error: unknown) => {
+        log.warn({ err: error }, 'old events could not be removed');
+      });
     // After a quick restart the left-over files are too young. A later sweep removes them.
     const sweeping = setInterval(() => {
       void undoRemovals();
+      void removeEvents();
       sweep().catch((error: unknown) => log.warn({ err: error }, 'left-over files could not be removed'));
     }, SWEEP_INTERVAL);
     sweeping.unref();
-    parts.push({ close: async () => clearInterval(sweeping) });
+    parts.push({
+      async close() {
+        clearInterval(sweeping);
+        stopping.abort();
+      },
+    });
 
     const processor = createPool({ ...workers, size: config.renderConcurrency, log, telemetry });
     parts.push(processor);
@@ -142,7 +157,9 @@ export async function createApp(
     telemetry.addGauge('cacheBytes', { tier: 'disk' }, () => disk.bytes);
     const renditions = new RenditionCache({ memory, disk });
     const ladders = new Ladders({ blobs, processor, log });
-    const publicImages = new PublicImages(metadata);
+    const changes = metadata.listen({ url: config.databaseListen, log });
+    if (changes) parts.push(changes);
+    const publicImages = new PublicImages(metadata, changes);
     const { sizeBudget, imageQuota, byteQuota } = config;
     const delivery = new Delivery({ blobs, processor, ladders, renditions, sizeBudget, telemetry });
     const ingest = new Ingest({ blobs, processor, ladders, renditions, log, telemetry });
@@ -202,6 +219,10 @@ export async function createApp(
       log,
     });
     parts.push(analyser);
+    const purger = config.purgeURL
+      ? new Purger({ records: metadata.purges, target: httpPurgeTarget(config.purgeURL), log })
+      : undefined;
+    if (purger) parts.push(purger);
 
     return {
       http,
@@ -210,6 +231,8 @@ export async function createApp(
       async listen() {
         await http.listen({ host: config.host, port: config.port });
         analyser.start();
+        purger?.start();
+        void removeEvents();
         return { url: baseURL(http, config), firstKey: await createFirstKey({ accounts, keys }, now()) };
       },
       close: closeAll,

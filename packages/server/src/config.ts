@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { DEFAULT_IMAGE_QUOTA } from './access/account.ts';
 import { type BlobsConfig, parseS3Location } from './blobs/location.ts';
 import type { DatabaseConfig } from './database/open.ts';
+import { PUBLIC_ID } from './events/http-purge.ts';
 import { OUTPUT_FORMATS, type OutputFormat } from './image.ts';
 import { editDistance } from './validation/text.ts';
 import { parseUUID } from './validation/uuid.ts';
@@ -22,6 +23,8 @@ export interface Config {
   readonly port: number;
   readonly dataFolder: string;
   readonly database: DatabaseConfig;
+  /** A URL for hearing changes by other servers, instead of that of the database. */
+  readonly databaseListen: string | undefined;
   readonly blobs: BlobsConfig;
   /**
    * The base of public links, without a trailing slash; undefined: the address that the server listens on.
@@ -53,6 +56,8 @@ export interface Config {
   readonly keepAlive: number;
   readonly corsOrigins: '*' | readonly string[];
   readonly cacheControl: string;
+  /** The URL of purges, with `{publicID}`; undefined: no cache is purged. */
+  readonly purgeURL: string | undefined;
   /** The formats that the Accept header chooses from, each once, in the order that decides on equal q. */
   readonly formats: readonly OutputFormat[];
   /** The file of the product categories; undefined: there are none. */
@@ -136,6 +141,23 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
       'Only with PostgreSQL: the maximum number of connections for requests. A probe and a command may add one each. All processes together must stay below `max_connections` of the server. With PgBouncer, set at most its `default_pool_size` divided by the number of processes.',
     example: '20',
     parse: wholeNumber(2, 200),
+  },
+  databaseListen: {
+    name: 'VITRINE_DATABASE_LISTEN',
+    format: '`postgres://USER:PASSWORD@HOST:PORT/DATABASE`',
+    default: '',
+    description:
+      'A direct connection to the same PostgreSQL database, by which a server hears the changes of other servers at once. Set it if `VITRINE_DATABASE` leads through PgBouncer, which does not deliver notifications. If it is unset, the address of `VITRINE_DATABASE` is used. Without such a connection, changes by other servers are seen after up to six seconds ([caching.md](caching.md#several-servers)).',
+    example: 'postgres://vitrine:password@db-direct.example/vitrine',
+    secret: true,
+    parse: (text) => {
+      const database = text === '' ? undefined : parseDatabase(text);
+      return database && 'kind' in database
+        ? database.kind === 'postgres'
+          ? database.url
+          : new Refusal()
+        : database;
+    },
   },
   blobs: {
     name: 'VITRINE_BLOBS',
@@ -290,6 +312,16 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     example: 'public, max-age=86400',
     parse: (text) => (/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(text) ? text : new Refusal()),
   },
+  purgeURL: {
+    name: 'VITRINE_PURGE_URL',
+    format: 'an http or https URL without credentials, with `{publicID}` in its path or query',
+    default: '',
+    description:
+      'The address of a cache in front of the server. When a public link gets another picture, the cache gets a request with the method `PURGE` at this address. It is sent as soon as every server shows the new picture, after about six seconds, and repeated until it succeeds ([caching.md](caching.md#purges)). If it is unset, no cache is purged. All servers of a library need the same value.',
+    example: 'http://varnish.internal/images/{publicID}',
+    secret: true,
+    parse: parsePurgeURL,
+  },
   formats: {
     name: 'VITRINE_FORMATS',
     format: `one or more of ${OUTPUT_FORMATS.map((format) => `\`${format}\``).join(', ')}, each once, separated by commas`,
@@ -362,6 +394,7 @@ export function loadConfig(
     port: read(VARIABLES.port),
     dataFolder,
     database: database.kind === 'postgres' ? { ...database, connections } : database,
+    databaseListen: read(VARIABLES.databaseListen),
     blobs: read(VARIABLES.blobs),
     publicURL: read(VARIABLES.publicURL),
     bootstrap: accountID && key ? { accountID, ...key } : undefined,
@@ -378,6 +411,7 @@ export function loadConfig(
     keepAlive: read(VARIABLES.keepAlive),
     corsOrigins: read(VARIABLES.corsOrigins),
     cacheControl: read(VARIABLES.cacheControl),
+    purgeURL: read(VARIABLES.purgeURL),
     formats: read(VARIABLES.formats),
     productCategories: read(VARIABLES.productCategories),
   };
@@ -445,6 +479,14 @@ function parsePublicURL(text: string): string | undefined | Refusal {
   const url = new URL(text);
   if (url.username !== '' || url.password !== '') return new Refusal();
   return url.href.replace(/\/+$/, '');
+}
+
+function parsePurgeURL(text: string): string | undefined | Refusal {
+  if (text === '') return undefined;
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return new Refusal();
+  const { username, password, host } = new URL(text);
+  const rest = text.slice(text.toLowerCase().indexOf(host) + host.length);
+  return username === '' && password === '' && rest.includes(PUBLIC_ID) ? text : new Refusal();
 }
 
 function parseKey(text: string): Settings['bootstrapKey'] | Refusal {

@@ -30,6 +30,7 @@ it('has a default for every variable', () => {
     port: 4100,
     dataFolder: './data',
     database: { kind: 'sqlite', path: './data/vitrine.db' },
+    databaseListen: undefined,
     blobs: { kind: 'file', folder: './data/blobs' },
     publicURL: undefined,
     bootstrap: undefined,
@@ -46,6 +47,7 @@ it('has a default for every variable', () => {
     keepAlive: 72,
     corsOrigins: [],
     cacheControl: 'public, max-age=3600, stale-while-revalidate=86400',
+    purgeURL: undefined,
     formats: ['webp', 'avif', 'jpeg', 'png'],
     productCategories: undefined,
   });

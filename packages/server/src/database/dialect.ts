@@ -3,6 +3,7 @@
  * transactions with retries, the lock of an account, and batches.
  */
 import type { Kysely, RawBuilder, Transaction } from 'kysely';
+import type { ListenOptions, RecordChanges } from '../delivery/records.ts';
 import { AppError } from '../errors.ts';
 import type { DatabaseDamage } from '../maintenance/records.ts';
 import type { MigrateOptions, MigrateOutcome } from './schema/migrate.ts';
@@ -67,6 +68,8 @@ export interface Database {
    * @param text folded, not empty.
    */
   findText(db: Kysely<Schema>, accountID: string, text: string): Promise<TextMatches>;
+  /** See MetadataStore. Absent where changes by other processes cannot be heard. */
+  listen?(options: ListenOptions): RecordChanges;
   /** Runs `work` with the records of one moment, while other clients write. It has no timeout. */
   snapshot<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   /** Runs `work` in one transaction without a timeout. Other writers may have to wait for it. */

@@ -7,7 +7,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { MetadataStore } from './store.ts';
 
 /** Calls at the start and the stop of a process. They are not measured. */
-const LIFECYCLE = new Set(['migrate', 'close']);
+const LIFECYCLE = new Set(['migrate', 'listen', 'close']);
 const NONE: ReadonlySet<string> = new Set();
 
 /** The calls of `maintenance` are not measured, because they work on all records at once. */

@@ -15,16 +15,25 @@ export type DatabaseConfig =
       readonly connections?: number;
     };
 
+export interface OpenOptions {
+  /** Gets a line when PostgreSQL is away, and when it answers again. */
+  readonly log?: WarnLog;
+  /** True: changes that public links show add a purge of caches. */
+  readonly purges?: boolean;
+}
+
 /**
  * Opens the database as it is. Call `migrate` to bring its schema to this version.
- * @param log gets a line when PostgreSQL is away, and when it answers again.
  * @throws AppError `unavailable`.
  */
-export async function openMetadata(database: DatabaseConfig, log?: WarnLog): Promise<MetadataStore> {
+export async function openMetadata(
+  database: DatabaseConfig,
+  { log, purges = false }: OpenOptions = {},
+): Promise<MetadataStore> {
   if (database.kind === 'postgres') {
     const { openPostgres } = await import('./postgres/postgres.ts');
-    return openPostgres({ ...database, log });
+    return openPostgres({ ...database, log, purges });
   }
   const { openSqlite } = await import('./sqlite/sqlite.ts');
-  return openSqlite({ path: database.path });
+  return openSqlite({ path: database.path, purges });
 }

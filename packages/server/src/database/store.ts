@@ -17,7 +17,7 @@
  */
 import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../access/records.ts';
 import type { CatalogRecords } from '../catalog/records.ts';
-import type { PublicImageRecords } from '../delivery/records.ts';
+import type { ListenOptions, PublicImageRecords, RecordChanges } from '../delivery/records.ts';
 import type { EventRecords, PurgeRecords } from '../events/records.ts';
 import type { ImageRecords } from '../images/records.ts';
 import type { MaintenanceRecords } from '../maintenance/records.ts';
@@ -38,6 +38,10 @@ export interface MetadataStore extends ImageRecords, CatalogRecords, PublicImage
    * transactions hold locks for too long.
    */
   migrate(options?: Omit<MigrateOptions, 'upTo'>): Promise<MigrateOutcome>;
+  /**
+   * Starts to hear the changes of all nodes, in the background. Undefined on SQLite, which cannot do it.
+   */
+  listen(options: ListenOptions): RecordChanges | undefined;
   /**
    * Checks that records can be read and written now.
    * @throws AppError `unavailable`; `cancelled` when the signal fires, but only after the running statement

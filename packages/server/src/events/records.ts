@@ -22,6 +22,7 @@ export interface EventRecords {
 export interface Purge {
   readonly purgeID: string;
   readonly publicID: string;
+  readonly createdOn: Date;
   /** Claims so far. */
   readonly attempts: number;
 }

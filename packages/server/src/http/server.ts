@@ -45,7 +45,7 @@ import { addImageUsageRoutes } from './images/usage.ts';
 import { USAGE_SCHEMAS } from './images/usage-schemas.ts';
 import { DOCUMENT, referenceName, unwrapResponses } from './openapi.ts';
 import { textOf } from './shared/body.ts';
-import { NO_STORE } from './shared/cache-policy.ts';
+import { NO_STORE, renditionPolicy } from './shared/cache-policy.ts';
 import { wrongContentType } from './shared/content-type.ts';
 import { type AllowedOrigins, addCors } from './shared/cors.ts';
 import type { OpenAPIDocument } from './shared/openapi-document.ts';
@@ -185,7 +185,9 @@ async function buildServer(
   const successCount = telemetry.counter('requests', { ...publicLink, status: '2xx' });
   const notModifiedCount = telemetry.counter('requests', { ...publicLink, status: '3xx' });
   const warmCount = telemetry.counter('deliveries', { from: 'warm' });
+  const policy = renditionPolicy(dependencies.cacheControl);
   const warm = new WarmAnswers({
+    policy,
     publicImages: dependencies.publicImages,
     delivery: dependencies.delivery,
     requestID,
@@ -264,7 +266,7 @@ async function buildServer(
   addMetricsRoute(app, dependencies);
   addDocsRoutes(app, describeAPI, publicPathOf(address.publicURL));
   await app.register(async (scope) =>
-    addDeliveryRoutes(scope, { ...dependencies, rates, renderQueues, warm }),
+    addDeliveryRoutes(scope, { ...dependencies, policy, rates, renderQueues, warm }),
   );
   await app.register(async (scope) => {
     addImageRoutes(scope, routes);
@@ -290,7 +292,7 @@ export async function describeAPI(): Promise<OpenAPIDocument> {
   const app = await buildServer(
     {
       ...noDependencies,
-      ...{ log, corsOrigins: [], rateLimit: 0, trustProxy: false, keepAlive: 0 },
+      ...{ log, corsOrigins: [], rateLimit: 0, trustProxy: false, keepAlive: 0, cacheControl: '' },
       address: { host: 'localhost', port: 0, publicURL: undefined },
       readiness: new Readiness({ checks: {} }),
       telemetry: UNOBSERVED,

@@ -12,6 +12,11 @@ export interface WarnLog {
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
+/** The part of a log for a service whose failures end by themselves. */
+export interface ServiceLog extends WarnLog {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
 /**
  * The longest string, in UTF-16 units. Longer ones are cut, so that data from clients cannot fill the disk.
  */

@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { AppError } from '../../src/errors.ts';
-import type { Image, ImageFormat } from '../../src/image.ts';
+import type { ImageFormat } from '../../src/image.ts';
 import type { Inspection } from '../../src/imaging/processor.ts';
 import { Analyser, type AnalyserDependencies } from '../../src/maintenance/analyse.ts';
 import {
@@ -97,7 +97,7 @@ describe('the pictures of earlier releases', () => {
     assert.match(now.color ?? '', /^#[0-9a-f]{6}$/);
     assert.deepEqual(now, { ...earlier, placeholder: PLACEHOLDER, color: now.color });
     assert.deepEqual((await audit()).body, trail);
-    const shown: Image = await server.app.publicImages.find(image.publicID);
+    const { image: shown } = await server.app.publicImages.find(image.publicID);
     assert.equal(shown.original.analysis?.color, now.color);
   });
 

@@ -11,6 +11,7 @@ import { SearchLimiter } from '../search-limiter.ts';
 import { SqlMetadataStore } from '../sql/store.ts';
 import type { MetadataStore } from '../store.ts';
 import { classifyPostgresError } from './errors.ts';
+import { PostgresListener } from './listener.ts';
 import { migrationLocks } from './migrating.ts';
 import { ConnectionPool, type PoolLimits, type Use } from './pool.ts';
 import { findText, postgresMigrations } from './search.ts';
@@ -106,6 +107,13 @@ export async function openPostgres({
     async allowIdle(trx) {
       await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
     },
+    listen: ({ url: own = url, log }) =>
+      new PostgresListener({
+        driver,
+        url: own,
+        log,
+        notify: (channel, payload) => sql`select pg_notify(${channel}, ${payload})`.execute(database.db),
+      }),
     findText,
     snapshot: (work) =>
       withoutTimeouts((separate) =>

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Kysely, Transaction } from 'kysely';
 import type { Purge, PurgeRecords } from '../../events/records.ts';
 import { type Database, runTransaction, translateErrors } from '../dialect.ts';
-import type { Schema } from '../schema/tables.ts';
+import type { PurgeRow, Schema } from '../schema/tables.ts';
 
 /** Adds a purge in the transaction of the change, if this server purges caches. */
 export async function addPurge(
@@ -30,7 +30,7 @@ export class SqlPurges implements PurgeRecords {
   listDue(on: Date, limit: number): Promise<readonly Purge[]> {
     return translateErrors(this.#database, async () => {
       const rows = await duePurges(this.#database.db, on)
-        .select(['purge_id', 'public_id', 'attempts'])
+        .selectAll()
         .orderBy('created_on')
         .limit(limit)
         .execute();
@@ -49,7 +49,7 @@ export class SqlPurges implements PurgeRecords {
         .updateTable('purges')
         .set((row) => ({ not_before: until.getTime(), attempts: row('attempts', '+', 1) }))
         .where('purge_id', 'in', free)
-        .returning(['purge_id', 'public_id', 'attempts'])
+        .returningAll()
         .execute();
       return rows.map(purgeFromRow);
     });
@@ -77,6 +77,11 @@ function duePurges(db: Kysely<Schema>, on: Date) {
   return db.selectFrom('purges').where('not_before', '<=', on.getTime());
 }
 
-function purgeFromRow(row: { purge_id: string; public_id: string; attempts: number }): Purge {
-  return { purgeID: row.purge_id, publicID: row.public_id, attempts: row.attempts };
+function purgeFromRow(row: PurgeRow): Purge {
+  return {
+    purgeID: row.purge_id,
+    publicID: row.public_id,
+    createdOn: new Date(row.created_on),
+    attempts: row.attempts,
+  };
 }

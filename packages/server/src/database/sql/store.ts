@@ -5,6 +5,7 @@
 import type { Actor } from '../../access/audit.ts';
 import type { AccountRecords, AuditRecords, KeyRecords, TokenRecords } from '../../access/records.ts';
 import type { AccountCatalog, ReadableCatalog } from '../../catalog/records.ts';
+import type { ListenOptions, RecordChanges } from '../../delivery/records.ts';
 import { throwIfFired } from '../../errors.ts';
 import type { EventRecords, PurgeRecords } from '../../events/records.ts';
 import type { Image } from '../../image.ts';
@@ -48,6 +49,10 @@ export class SqlMetadataStore implements MetadataStore {
 
   migrate(options?: Omit<MigrateOptions, 'upTo'>): Promise<MigrateOutcome> {
     return translateErrors(this.#database, () => this.#database.migrate(options));
+  }
+
+  listen(options: ListenOptions): RecordChanges | undefined {
+    return this.#database.listen?.(options);
   }
 
   /**

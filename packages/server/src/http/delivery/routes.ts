@@ -4,14 +4,19 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { DeliveredRendition, Delivery, RenderClient } from '../../delivery/delivery.ts';
-import type { PublicImages } from '../../delivery/public-images.ts';
+import type {
+  DeliveredRendition,
+  Delivery,
+  PlannedRendition,
+  RenderClient,
+} from '../../delivery/delivery.ts';
+import type { FoundImage, PublicImages } from '../../delivery/public-images.ts';
 import { AppError, isAppError } from '../../errors.ts';
 import { FORMATS, type OutputFormat } from '../../image.ts';
 import type { Transform } from '../../imaging/plan.ts';
 import { DEFAULT_SIZE, MAX_DPR, MIN_DPR, parseSize, SIZE_FORM } from '../../imaging/size.ts';
 import type { Count, Telemetry } from '../../telemetry/telemetry.ts';
-import { publicErrorPolicy } from '../shared/cache-policy.ts';
+import { publicErrorPolicy, type RenditionPolicy } from '../shared/cache-policy.ts';
 import { isNotModified, lastModified, type Validators } from '../shared/conditional.ts';
 import { PUBLIC_CORS } from '../shared/cors.ts';
 import { sendProblem } from '../shared/problems.ts';
@@ -23,14 +28,16 @@ import { DELIVERY_RESPONSES, DeliveryQuery, PublicParams } from './schemas.ts';
 import { ServerTiming } from './server-timing.ts';
 import type { WarmAnswers } from './warm-answers.ts';
 
+/** The most renditions that one request waits for, if the image changes again and again. */
+const MAX_ATTEMPTS = 3;
 /** The delay of a 429, in milliseconds. */
 const REFUSAL_DELAY = 100;
 
 export interface DeliveryRoutes {
   readonly publicImages: PublicImages;
   readonly delivery: Delivery;
-  /** The value of Cache-Control in successful answers. */
-  readonly cacheControl: string;
+  /** The values of Cache-Control in successful answers. */
+  readonly policy: RenditionPolicy;
   /** The formats that the Accept header chooses from. */
   readonly formats: readonly OutputFormat[];
   readonly rates: RateLimits;
@@ -42,7 +49,7 @@ export interface DeliveryRoutes {
 
 export function addDeliveryRoutes(
   app: FastifyInstance,
-  { publicImages, delivery, cacheControl, formats, rates, renderQueues, warm, telemetry }: DeliveryRoutes,
+  { publicImages, delivery, policy, formats, rates, renderQueues, warm, telemetry }: DeliveryRoutes,
 ): void {
   const deliveryCount = (from: DeliveredRendition['from']): Count =>
     telemetry.counter('deliveries', { from });
@@ -90,24 +97,46 @@ export function addDeliveryRoutes(
         const timing = new ServerTiming();
         const transform = parseTransform(request.query);
         const client = renderClient(request, reply);
-        const image = await publicImages.find(request.params.publicID, () => client.charge());
+        const find = () => publicImages.find(request.params.publicID, () => client.charge());
+        const plan = ({ image }: FoundImage): PlannedRendition => {
+          const format = request.query.format ?? negotiate(request.headers.accept, image.original, formats);
+          return delivery.plan(image, transform, format);
+        };
+        let found = await find();
         timing.mark('record');
-        const format = request.query.format ?? negotiate(request.headers.accept, image.original, formats);
-        const planned = delivery.plan(image, transform, format);
+        let planned = plan(found);
         timing.mark('plan');
-        const current = { etag: planned.etag, lastModified: lastModified(image.updatedOn, Date.now()) };
-        setDeliveryHeaders(reply, current, cacheControl);
-        if (isNotModified(request.headers, current)) {
-          reply.header('server-timing', timing.of('revalidated'));
-          warm.remember(request.raw, planned, reply.getHeaders());
-          return reply.code(304).send();
+        const setHeaders = () => {
+          const { updatedOn } = found.image;
+          const validators = { etag: planned.etag, lastModified: lastModified(updatedOn, Date.now()) };
+          // Another request may have seen a change since the record was found.
+          const state = publicImages.stateOf(found.image) ?? 'unconfirmed';
+          setDeliveryHeaders(reply, validators, policy[state]);
+          return validators;
+        };
+        let delivered: DeliveredRendition;
+        for (let attempt = 1; ; attempt += 1) {
+          if (isNotModified(request.headers, setHeaders())) {
+            reply.header('server-timing', timing.of('revalidated'));
+            warm.remember(request.raw, planned, reply.getHeaders());
+            return reply.code(304).send();
+          }
+          delivered = await delivery.deliver(planned, request.abortSignal, client);
+          // The image may have changed during a render.
+          const isCurrent = publicImages.stateOf(found.image) !== undefined;
+          if (isCurrent || attempt === MAX_ATTEMPTS) break;
+          const { etag } = planned;
+          found = await find();
+          planned = plan(found);
+          if (planned.etag === etag) break;
         }
-        const { bytes, from, times } = await delivery.deliver(planned, request.abortSignal, client);
+        setHeaders();
+        const { bytes, from, times } = delivered;
         deliveryCount(from).value += 1;
         reply
           .header('server-timing', timing.of(from, times))
           .type(FORMATS[planned.plan.format].mediaType)
-          .header('content-disposition', `inline; filename="${image.publicID}.${planned.plan.format}"`);
+          .header('content-disposition', `inline; filename="${found.image.publicID}.${planned.plan.format}"`);
         warm.remember(request.raw, planned, reply.getHeaders());
         return reply.send(bytes);
       },
@@ -141,7 +170,8 @@ function setDeliveryHeaders(
   { etag, lastModified }: Validators,
   cacheControl: string,
 ): void {
-  if (lastModified !== undefined) reply.header('last-modified', new Date(lastModified).toUTCString());
+  if (lastModified === undefined) reply.removeHeader('last-modified');
+  else reply.header('last-modified', new Date(lastModified).toUTCString());
   reply
     .header('etag', etag)
     .header('cache-control', cacheControl)

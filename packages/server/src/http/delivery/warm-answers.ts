@@ -5,7 +5,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { Delivery, PlannedRendition } from '../../delivery/delivery.ts';
-import type { PublicImages } from '../../delivery/public-images.ts';
+import type { PublicImages, RecordState } from '../../delivery/public-images.ts';
+import type { RenditionPolicy } from '../shared/cache-policy.ts';
 import { isNotModified, lastModified } from '../shared/conditional.ts';
 
 /** The most stored answers. */
@@ -20,6 +21,8 @@ const VARYING_HEADERS = new Set([
   ...['x-request-id', 'date', 'connection', 'keep-alive', 'last-modified'],
   // The durations of the route do not apply to an answer from memory.
   'server-timing',
+  // It depends on the state of the record.
+  'cache-control',
 ]);
 
 /** The parts of a request that decide about its answer. */
@@ -44,6 +47,7 @@ type Headers = readonly string[];
 
 interface WarmAnswer {
   readonly status: 200 | 304;
+  readonly state: RecordState;
   readonly headers: Headers;
   /** Absent for a 304. */
   readonly bytes?: Buffer;
@@ -52,6 +56,8 @@ interface WarmAnswer {
 export interface WarmOptions {
   readonly publicImages: PublicImages;
   readonly delivery: Delivery;
+  /** The values of Cache-Control. */
+  readonly policy: RenditionPolicy;
   readonly requestID: (request: RequestHead) => string;
   /** Called for each answer. It must take nanoseconds. */
   readonly count?: (status: WarmAnswer['status']) => void;
@@ -108,11 +114,11 @@ export class WarmAnswers {
   answer(request: IncomingMessage, response: ServerResponse): boolean {
     const answer = this.#find(request);
     if (!answer) return false;
-    const { status, headers, bytes } = answer;
-    const { requestID, count, log } = this.#options;
+    const { status, state, headers, bytes } = answer;
+    const { policy, requestID, count, log } = this.#options;
     const id = requestID(request);
     const length = bytes === undefined ? [] : ['content-length', String(bytes.length)];
-    response.writeHead(status, [...headers, ...length, 'x-request-id', id]);
+    response.writeHead(status, [...headers, ...length, 'cache-control', policy[state], 'x-request-id', id]);
     response.end(bytes);
     count?.(status);
     log?.(request, id, status, request.socket.remoteAddress);
@@ -127,16 +133,16 @@ export class WarmAnswers {
     if (!stored) return undefined;
     const { delivery, publicImages } = this.#options;
     const { planned } = stored;
-    // Compares by identity: each change of the image makes a new record.
-    if (publicImages.peek(planned.image.publicID) !== planned.image) return undefined;
+    const state = publicImages.stateOf(planned.image);
+    if (state === undefined) return undefined;
     const current = {
       etag: planned.etag,
       lastModified: lastModified(planned.image.updatedOn, Date.now()),
     };
     const headers = current.lastModified === undefined ? stored.undated : stored.dated;
-    if (isNotModified(request.headers, current)) return { status: 304, headers: headers[304] };
+    if (isNotModified(request.headers, current)) return { status: 304, state, headers: headers[304] };
     const bytes = delivery.peek(planned.key);
-    return bytes && { status: 200, headers: headers[200], bytes };
+    return bytes && { status: 200, state, headers: headers[200], bytes };
   }
 }
 

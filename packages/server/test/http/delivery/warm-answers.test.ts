@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { after, before, test } from 'node:test';
 import { WarmAnswers } from '../../../src/http/delivery/warm-answers.ts';
+import { renditionPolicy } from '../../../src/http/shared/cache-policy.ts';
 import { picture } from '../../support/sample.ts';
 import { type ImageJSON, startServer, type TestServer } from '../../support/server.ts';
 
@@ -21,11 +22,13 @@ test('a link with only conditional requests stays warm after its record is read 
   const warm = new WarmAnswers({
     publicImages,
     delivery,
+    policy: renditionPolicy('public'),
     requestID: () => 'id',
     log: (_request, _id, status) => statuses.push(status),
   });
   const response = { writeHead: () => undefined, end: () => undefined } as unknown as ServerResponse;
-  const planAgain = async () => delivery.plan(await publicImages.find(image.publicID), TRANSFORM, 'jpeg');
+  const planAgain = async () =>
+    delivery.plan((await publicImages.find(image.publicID)).image, TRANSFORM, 'jpeg');
   const first = await planAgain();
   const url = `/images/${image.publicID}?size=40x40`;
   const request = {

@@ -258,7 +258,7 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
       const { delivery, publicImages } = server.app;
       const planOf = async (width: number) =>
         delivery.plan(
-          await publicImages.find(image.publicID),
+          (await publicImages.find(image.publicID)).image,
           { width, height: 7, fit: 'cover', position: 'center', dpr: 1 },
           'webp',
         );
