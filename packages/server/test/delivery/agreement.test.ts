@@ -1,6 +1,6 @@
 /**
- * Three servers over one PostgreSQL: how soon a change on one of them is shown by the others, and what they
- * answer while they cannot know of it. test/database/postgres/listener.test.ts harms the connections.
+ * Three servers over one PostgreSQL: when they show a change by one of them, and the answers during a render
+ * and without a database. test/database/postgres/listener.test.ts harms the connections.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';

@@ -79,7 +79,8 @@ async function timeUntilShown(node: Node, publicID: string, bytes: string): Prom
   return performance.now() - since;
 }
 
-describe('a store over PostgreSQL', { skip }, () => {
+// The tests mostly wait, each with a database of its own.
+describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
   test('hears changes that links show, also its own, in the order of their commits', async (t) => {
     const url = await server().createDatabase();
     const [one, two] = [await startNode(t, url), await startNode(t, url)];
