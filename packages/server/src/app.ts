@@ -3,6 +3,7 @@
  * order. Only this file and `open.ts` of a room name concrete adapters.
  */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { Administration } from './access/administration.ts';
 import { Access } from './access/authentication.ts';
@@ -38,6 +39,10 @@ import { Readiness } from './telemetry/readiness.ts';
 
 /** The interval between two sweeps of left-over files, in milliseconds. */
 const SWEEP_INTERVAL = STALE_UPLOAD;
+
+/** Milliseconds for which a start tries to reach the database, and between two attempts. */
+const DATABASE_PATIENCE = 10_000;
+const DATABASE_RETRY = 500;
 
 export interface App {
   /** For tests: answers requests without a socket. */
@@ -87,7 +92,9 @@ export async function createApp(
     const metadata = observeMetadata(database, telemetry);
     const { accounts, keys, tokens, audit, maintenance } = metadata;
     const report = (text: string) => log.info(`changing the schema of the database: ${text}`);
-    const { newer } = await openPart(databaseName(config), metadata.migrate({ report }));
+    const useDatabase = <T>(step: () => Promise<T>) =>
+      openPart(databaseName(config), reachDatabase(step, log));
+    const { newer } = await useDatabase(() => metadata.migrate({ report }));
     if (newer.length > 0) {
       log.warn(
         { migrations: newer },
@@ -106,7 +113,7 @@ export async function createApp(
       throw new StartError(`${String((error as Error).message)}. See VITRINE_BLOBS and VITRINE_DATA.`);
     });
     parts.push(blobs);
-    await openPart(databaseName(config), joinLibrary({ records: maintenance, blobs }));
+    await useDatabase(() => joinLibrary({ records: maintenance, blobs }));
     const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
     await sweep();
     // A killed collector may have left originals that a new image references. A failure must not stop the
@@ -145,8 +152,10 @@ export async function createApp(
     const access = new Access({ accounts, keys, tokens, now, log });
     parts.push(access);
     if (config.bootstrap) {
-      const { accountID } = config.bootstrap;
-      const outcome = await ensureBootstrapKey({ accounts, keys }, accountID, config.bootstrap, now());
+      const { bootstrap } = config;
+      const outcome = await useDatabase(() =>
+        ensureBootstrapKey({ accounts, keys }, bootstrap.accountID, bootstrap, now()),
+      );
       if (outcome === 'revoked') log.warn('the key of VITRINE_BOOTSTRAP_KEY was revoked and is not used');
     }
 
@@ -233,7 +242,7 @@ export async function createApp(
         analyser.start();
         purger?.start();
         void removeEvents();
-        return { url: baseURL(http, config), firstKey: await createFirstKey({ accounts, keys }, now()) };
+        return { url: baseURL(http, config), firstKey: await createFirstKey({ accounts }, now()) };
       },
       close: closeAll,
     };
@@ -251,6 +260,24 @@ async function openPart<T>(subject: string, opening: Promise<T>): Promise<T> {
     if (!(error instanceof AppError)) throw error;
     const reason = reasonOf(error).replace(/\s*\n\s*/g, ' ');
     throw new StartError(`${subject} cannot be used: ${reason}. See VITRINE_DATABASE and VITRINE_DATA.`);
+  }
+}
+
+/**
+ * Repeats a step of the start while the database does not answer, for a while. The database may start at the
+ * same time, or many servers may connect at once.
+ */
+async function reachDatabase<T>(step: () => Promise<T>, log: FastifyBaseLogger): Promise<T> {
+  const deadline = performance.now() + DATABASE_PATIENCE;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await step();
+    } catch (error) {
+      const mayRecover = error instanceof AppError && error.retryAfter !== undefined;
+      if (!mayRecover || performance.now() > deadline) throw error;
+      if (attempt === 1) log.warn(`the start waits for the database: ${reasonOf(error)}`);
+      await sleep(DATABASE_RETRY);
+    }
   }
 }
 

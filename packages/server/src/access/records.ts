@@ -20,6 +20,11 @@ export interface Page {
 export interface AccountRecords {
   /** @returns `exists` if the ID is taken. Then nothing is changed. */
   create(account: Account, by: Actor): Promise<'created' | 'exists'>;
+  /**
+   * Creates the first account, and a key for all accounts, if there is no account. Of several calls at once,
+   * one creates them. The library must have its ID.
+   */
+  createFirst(account: Account, key: ApiKey, secretDigest: string, by: Actor): Promise<'created' | 'exists'>;
   find(accountID: string): Promise<Account | undefined>;
   /** True if there is no account, as at the very first start. */
   isEmpty(): Promise<boolean>;
@@ -35,8 +40,19 @@ export interface AccountRecords {
 export interface KeyRecords {
   /** @returns `exists` if the public key is taken. Then nothing is changed. */
   create(key: ApiKey, secretDigest: string, by: Actor): Promise<'created' | 'exists'>;
-  /** Creates the key. A key with the same public key is replaced with its secrets, and its tokens end. */
-  put(key: ApiKey, secretDigest: string, on: Date, by: Actor): Promise<void>;
+  /**
+   * Creates the key. A key with the same public key is replaced with its secrets, and its tokens end. It
+   * keeps its ID and its time of creation.
+   * @param isCurrent decides by the stored key, under its lock, that it stays as it is. It may be called
+   * again.
+   */
+  put(
+    key: ApiKey,
+    secretDigest: string,
+    on: Date,
+    by: Actor,
+    isCurrent?: (stored: StoredKey) => boolean,
+  ): Promise<'created' | 'replaced' | 'kept'>;
   find(publicKey: string): Promise<StoredKey | undefined>;
   findByID(keyID: string): Promise<ApiKey | undefined>;
   /**

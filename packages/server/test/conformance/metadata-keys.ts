@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, test } from 'node:test';
-import type { AccountChange } from '../../src/access/records.ts';
+import type { AccountChange, StoredKey } from '../../src/access/records.ts';
 import type { MetadataStore } from '../../src/database/store.ts';
 import type { MetadataHarness } from './metadata.ts';
 import { accountOf, BY, digestOf, keyOf, later } from './metadata-samples.ts';
@@ -33,6 +33,22 @@ export function metadataKeys(current: () => MetadataHarness): void {
       await store.accounts.change(ids[1] ?? '', { kind: 'suspend' }, later(9), BY);
       assert.deepEqual(await listIDs(0, 20, selection), [[ids[3]], 1]);
       assert.deepEqual(await listIDs(0, 20), [ids, 5]);
+    });
+
+    test('begin with one account and one key, of ten calls at once', async () => {
+      await store.maintenance.nameLibrary(randomUUID());
+      const firsts = Array.from({ length: 10 }, () => ({
+        account: accountOf(),
+        key: keyOf({ accounts: 'all' }),
+      }));
+      const outcomes = await Promise.all(
+        firsts.map(({ account, key }) => store.accounts.createFirst(account, key, secret, BY)),
+      );
+      assert.deepEqual(outcomes.toSorted(), ['created', ...Array(9).fill('exists')]);
+      const created = firsts[outcomes.indexOf('created')];
+      const page = { skip: 0, count: 20 };
+      assert.deepEqual(await store.accounts.list(page, 'all'), { accounts: [created?.account], total: 1 });
+      assert.deepEqual(await store.keys.list(page), { keys: [created?.key], total: 1 });
     });
 
     test('get new names and quotas, and keep the settings that a change does not have', async () => {
@@ -95,21 +111,41 @@ export function metadataKeys(current: () => MetadataHarness): void {
 
     test('are replaced as a whole by a put with the same public key', async () => {
       const old = keyOf({ accounts: [randomUUID(), randomUUID()] });
-      await store.keys.put(old, secret, old.createdOn, BY);
+      assert.equal(await store.keys.put(old, secret, old.createdOn, BY), 'created');
       await store.keys.rotate(
         old.keyID,
         { secretDigest: digestOf('x'), createdOn: later(1), overlapUntil: later(9) },
         BY,
       );
       const narrow = keyOf({ publicKey: old.publicKey, accounts: [randomUUID()], scopes: ['ping.read'] });
-      await store.keys.put(narrow, another, later(2), BY);
+      assert.equal(await store.keys.put(narrow, another, later(2), BY), 'replaced');
+      const { keyID, createdOn } = old;
       assert.deepEqual(await store.keys.find(old.publicKey), {
-        key: narrow,
+        key: { ...narrow, keyID, createdOn },
         secrets: [{ digest: another, createdOn: later(2) }],
       });
+      assert.equal(await store.keys.findByID(narrow.keyID), undefined);
       const wide = { ...narrow, accounts: 'all' } as const;
       await store.keys.put(wide, another, later(3), BY);
-      assert.deepEqual((await store.keys.find(old.publicKey))?.key, wide);
+      assert.deepEqual((await store.keys.find(old.publicKey))?.key, { ...wide, keyID, createdOn });
+    });
+
+    test('stay as they are if they are current, by the decision of the caller', async () => {
+      const key = keyOf({ accounts: [randomUUID()] });
+      const isCurrent = (stored: StoredKey) => stored.secrets[0]?.digest === secret;
+      const put = (digest: string, on: Date) => store.keys.put(key, digest, on, BY, isCurrent);
+      assert.equal(await put(secret, later(1)), 'created');
+      assert.equal(await put(secret, later(2)), 'kept');
+      assert.deepEqual((await store.keys.find(key.publicKey))?.secrets, [
+        { digest: secret, createdOn: later(1) },
+      ]);
+      await store.keys.put(key, another, later(3), BY);
+      assert.equal(await put(secret, later(4)), 'replaced');
+      const { entries } = await store.audit.list(key.accounts[0], { skip: 0, count: 9 });
+      assert.deepEqual(
+        entries.map(({ action }) => action),
+        ['key.replace', 'key.replace', 'key.create'],
+      );
     });
 
     test('are listed newest first in pages, either all or the keys of an account', async () => {

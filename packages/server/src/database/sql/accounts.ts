@@ -1,11 +1,12 @@
 /** The statements about accounts themselves, without their images and products. */
 import type { Kysely, Transaction } from 'kysely';
-import type { Account, AccountSet } from '../../access/account.ts';
+import type { Account, AccountSet, ApiKey } from '../../access/account.ts';
 import type { Actor, NewAuditEntry } from '../../access/audit.ts';
 import type { AccountChange, AccountRecords, Page } from '../../access/records.ts';
 import { type Database, runTransaction, translateErrors } from '../dialect.ts';
 import { type AccountRow, accountFromRow, rowFromAccount, type Schema } from '../schema/tables.ts';
 import { addAuditEntry } from './audit.ts';
+import { createKey } from './keys.ts';
 
 export class SqlAccounts implements AccountRecords {
   readonly #database: Database;
@@ -15,23 +16,20 @@ export class SqlAccounts implements AccountRecords {
   }
 
   create(account: Account, by: Actor): Promise<'created' | 'exists'> {
+    return runTransaction(this.#database, (trx) => createAccount(trx, account, by));
+  }
+
+  createFirst(account: Account, key: ApiKey, secretDigest: string, by: Actor): Promise<'created' | 'exists'> {
     return runTransaction(this.#database, async (trx) => {
-      const created = await trx
-        .insertInto('accounts')
-        .values(rowFromAccount(account))
-        .onConflict((conflict) => conflict.column('account_id').doNothing())
-        .returning('account_id')
-        .executeTakeFirst();
-      if (created === undefined) return 'exists';
-      const { accountID, displayName, createdOn: on } = account;
-      await addAuditEntry(trx, accountID, {
-        on,
-        by,
-        action: 'account.create',
-        subjectID: accountID,
-        details: { displayName },
-      });
-      return 'created';
+      // Other nodes wait for this row. A row of an account or of a key cannot be locked before it exists.
+      await trx
+        .selectFrom('library')
+        .select('library_id')
+        .$if(this.#database.needsRowLocks, (query) => query.forUpdate())
+        .executeTakeFirstOrThrow();
+      if (await hasAccount(trx)) return 'exists';
+      await createKey(trx, key, secretDigest, by);
+      return createAccount(trx, account, by);
     });
   }
 
@@ -44,8 +42,7 @@ export class SqlAccounts implements AccountRecords {
 
   isEmpty(): Promise<boolean> {
     return translateErrors(this.#database, async () => {
-      const rows = await this.#database.db.selectFrom('accounts').select('account_id').limit(1).execute();
-      return rows.length === 0;
+      return !(await hasAccount(this.#database.db));
     });
   }
 
@@ -136,3 +133,31 @@ const SETTINGS: Readonly<Record<string, string>> = {
   byte_quota: 'byteQuota',
   disable_policy: 'disablePolicy',
 };
+
+async function hasAccount(db: Kysely<Schema>): Promise<boolean> {
+  const rows = await db.selectFrom('accounts').select('account_id').limit(1).execute();
+  return rows.length > 0;
+}
+
+async function createAccount(
+  trx: Transaction<Schema>,
+  account: Account,
+  by: Actor,
+): Promise<'created' | 'exists'> {
+  const created = await trx
+    .insertInto('accounts')
+    .values(rowFromAccount(account))
+    .onConflict((conflict) => conflict.column('account_id').doNothing())
+    .returning('account_id')
+    .executeTakeFirst();
+  if (created === undefined) return 'exists';
+  const { accountID, displayName, createdOn: on } = account;
+  await addAuditEntry(trx, accountID, {
+    on,
+    by,
+    action: 'account.create',
+    subjectID: accountID,
+    details: { displayName },
+  });
+  return 'created';
+}

@@ -15,49 +15,39 @@ export class SqlKeys implements KeyRecords {
   }
 
   create(key: ApiKey, secretDigest: string, by: Actor): Promise<'created' | 'exists'> {
-    return runTransaction(this.#database, async (trx) => {
-      const created = await trx
-        .insertInto('api_keys')
-        .values(rowFromKey(key))
-        .onConflict((conflict) => conflict.column('public_key').doNothing())
-        .returning('key_id')
-        .executeTakeFirst();
-      if (created === undefined) return 'exists';
-      await addAccounts(trx, key);
-      await addSecret(trx, key.keyID, secretDigest, key.createdOn);
-      await addAuditEntries(trx, key.accounts, detailedEntry(key, 'key.create', key.createdOn, by));
-      return 'created';
-    });
+    return runTransaction(this.#database, (trx) => createKey(trx, key, secretDigest, by));
   }
 
-  put(key: ApiKey, secretDigest: string, on: Date, by: Actor): Promise<void> {
+  put(
+    key: ApiKey,
+    secretDigest: string,
+    on: Date,
+    by: Actor,
+    isCurrent: (stored: StoredKey) => boolean = () => false,
+  ): Promise<'created' | 'replaced' | 'kept'> {
     return runTransaction(this.#database, async (trx) => {
-      const row = rowFromKey(key);
-      const before = await trx
+      // The insert comes first. It waits for another node that creates the key at this moment.
+      if ((await createKey(trx, key, secretDigest, by, on)) === 'created') return 'created';
+      const { publicKey } = key;
+      const { key_id } = await trx
         .selectFrom('api_keys')
         .select('key_id')
-        .where('public_key', '=', key.publicKey)
-        .$if(this.#database.needsRowLocks, (query) => query.forUpdate())
-        .executeTakeFirst();
-      // Secrets and tokens refer to the ID of the key, so those of the replaced key are deleted.
-      await trx
-        .deleteFrom('key_secrets')
-        .where('key_id', '=', before?.key_id ?? key.keyID)
-        .execute();
-      await trx
-        .deleteFrom('tokens')
-        .where('key_id', '=', before?.key_id ?? key.keyID)
-        .execute();
-      await trx
-        .insertInto('api_keys')
-        .values(row)
-        .onConflict((conflict) => conflict.column('public_key').doUpdateSet(row))
-        .execute();
-      await trx.deleteFrom('api_key_accounts').where('public_key', '=', row.public_key).execute();
+        .where('public_key', '=', publicKey)
+        .$if(this.#database.needsRowLocks, (query) => query.forNoKeyUpdate())
+        .executeTakeFirstOrThrow();
+      const stored = await findStoredKey(trx, { publicKey });
+      if (stored !== undefined && isCurrent(stored)) return 'kept';
+      for (const table of ['key_secrets', 'tokens'] as const) {
+        await trx.deleteFrom(table).where('key_id', '=', key_id).execute();
+      }
+      const { key_id: _, public_key, created_on, ...changes } = rowFromKey(key);
+      await trx.updateTable('api_keys').set(changes).where('public_key', '=', public_key).execute();
+      await trx.deleteFrom('api_key_accounts').where('public_key', '=', public_key).execute();
       await addAccounts(trx, key);
-      await addSecret(trx, key.keyID, secretDigest, on);
-      const action = before === undefined ? 'key.create' : 'key.replace';
-      await addAuditEntries(trx, key.accounts, detailedEntry(key, action, on, by));
+      await addSecret(trx, key_id, secretDigest, on);
+      const replaced = { ...key, keyID: key_id };
+      await addAuditEntries(trx, key.accounts, detailedEntry(replaced, 'key.replace', on, by));
+      return 'replaced';
     });
   }
 
@@ -180,6 +170,27 @@ export class SqlKeys implements KeyRecords {
       .execute();
     return (await findStoredKey(trx, { keyID }))?.key;
   }
+}
+
+/** Creates a key in a transaction. @param on the time of the secret and of the audit entry. */
+export async function createKey(
+  trx: Transaction<Schema>,
+  key: ApiKey,
+  secretDigest: string,
+  by: Actor,
+  on = key.createdOn,
+): Promise<'created' | 'exists'> {
+  const created = await trx
+    .insertInto('api_keys')
+    .values(rowFromKey(key))
+    .onConflict((conflict) => conflict.column('public_key').doNothing())
+    .returning('key_id')
+    .executeTakeFirst();
+  if (created === undefined) return 'exists';
+  await addAccounts(trx, key);
+  await addSecret(trx, key.keyID, secretDigest, on);
+  await addAuditEntries(trx, key.accounts, detailedEntry(key, 'key.create', on, by));
+  return 'created';
 }
 
 /** Finds a key with its accounts and secrets. */

@@ -112,7 +112,8 @@ describe('the first start', () => {
     newer.close();
     const cases: [Record<string, string>, RegExp][] = [
       [
-        { VITRINE_DATABASE: 'postgres://me:hunter2@127.0.0.1:1/library' },
+        // A start waits for a database for some seconds, with a warning.
+        { VITRINE_DATABASE: 'postgres://me:hunter2@127.0.0.1:1/library', VITRINE_LOG_LEVEL: 'error' },
         /The PostgreSQL database library at 127\.0\.0\.1:1 cannot be used: .*ECONNREFUSED.*VITRINE_DATABASE/,
       ],
       [{ VITRINE_DATA: join(file, 'data') }, /The database .*a file.* cannot be used: ENOTDIR.*VITRINE_DATA/],
