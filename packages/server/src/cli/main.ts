@@ -12,6 +12,7 @@ import { addAuditCommand } from './admin/audit.ts';
 import { addDoctorCommand } from './admin/doctor.ts';
 import { addKeyCommands } from './admin/keys.ts';
 import { addMaintenanceCommands } from './admin/maintenance.ts';
+import { addMigrateCommand } from './admin/migrate.ts';
 import { addVerifyCommand } from './admin/verify.ts';
 import { addDownloadCommand } from './remote/download.ts';
 import { addExportCommand } from './remote/export.ts';
@@ -31,7 +32,8 @@ import { errorStylesFor, hasColors, stylesFor } from './terminal/style.ts';
 const HELP = `
 Exit codes:
   0  success
-  1  failure: no answer from the server or the database, or an internal error; verify or doctor found problems
+  1  failure: no answer from the server or the database, or an internal error; verify or doctor found
+     problems, or migrate --check found pending migrations
   2  wrong arguments or wrong VITRINE_ variables
   3  the account, key, image, product, profile or library does not exist
   4  rejected by the server, or not possible in the current state
@@ -39,7 +41,8 @@ Exit codes:
   6  success, but some pictures are renditions, because the server does not give originals
   130, 143  interrupted by Ctrl-C or SIGTERM
 
-The commands serve, accounts, keys, audit, verify, gc, backup, restore and doctor work on the local data.
+The commands serve, accounts, keys, audit, migrate, verify, gc, backup, restore and doctor work on the local
+data.
 With --profile or --server, accounts and keys work on a server.
 The VITRINE_ variables select the data: see docs/config.md, docs/accounts.md and docs/operations.md.
 All of them except restore work while a server runs on the same data.
@@ -88,6 +91,7 @@ async function run(words: readonly string[], context: CommandContext): Promise<n
   addAccountCommands(program, context);
   addKeyCommands(program, context);
   addAuditCommand(program, context);
+  addMigrateCommand(program, context);
   addVerifyCommand(program, context);
   addMaintenanceCommands(program, context);
   addDoctorCommand(program, context);

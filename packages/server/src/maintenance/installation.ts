@@ -58,11 +58,18 @@ export async function findObstacle({
   records,
   blobs,
 }: LibraryParts): Promise<{ kind: 'schema' | 'library'; text: string } | undefined> {
-  const { applied, available } = await records.readSchema();
-  if (applied.at(-1) !== available.at(-1) || applied.length !== available.length) {
+  const { applied, available, pending, newer } = await records.readSchema();
+  // Also if this version can serve the schema: new tables may refer to originals.
+  if (newer.length > 0) {
+    const text =
+      `a newer version of Vitrine has changed the schema of the database (${newer.join(', ')}): ` +
+      'use the command of that version';
+    return { kind: 'schema', text };
+  }
+  if (pending.length > 0) {
     const text =
       `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${available.at(-1)}: ` +
-      'start the server once, or run the version that made it';
+      'run "vitrine migrate" or start the server';
     return { kind: 'schema', text };
   }
   const text = await mismatchReason({ records, blobs });

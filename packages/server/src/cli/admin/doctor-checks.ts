@@ -221,15 +221,18 @@ async function checkDatabase({ database }: Config): Promise<CheckResult> {
   const { openMetadata } = await import('../../database/open.ts');
   const metadata = await openMetadata(database);
   try {
-    const { applied, available } = await metadata.maintenance.readSchema();
+    const { applied, available, newer, isServable } = await metadata.maintenance.readSchema();
     const newest = applied.at(-1);
     const kind = sqlite ?? 'PostgreSQL';
     if (newest === undefined) return ok(`${kind} answers; the first start creates the tables`);
-    if (!available.includes(newest)) {
-      return fail(`${kind} belongs to a newer version of Vitrine: its schema is ${newest}`);
+    if (newer.length > 0) {
+      const text = `${kind} belongs to a newer version of Vitrine: its schema is ${newest}`;
+      return isServable ? warn(`${text}, which this version can serve during an update`) : fail(text);
     }
     if (newest !== available.at(-1)) {
-      return warn(`${kind} has the schema ${newest}: the next start migrates it to ${available.at(-1)}`);
+      return warn(
+        `${kind} has the schema ${newest}: "vitrine migrate" or the next start migrates it to ${available.at(-1)}`,
+      );
     }
     return ok(`${kind} answers; its schema is ${newest}`);
   } finally {

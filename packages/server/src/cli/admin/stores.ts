@@ -1,6 +1,6 @@
 /**
  * Opens the database, the blobs and the maintenance service for one command. Never migrates the database:
- * only the server and session.ts do.
+ * the server, session.ts and migrate.ts do.
  */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -80,6 +80,29 @@ export async function withNewStores<T>(
 }
 
 /**
+ * Runs `work` with the database alone.
+ * @param access `read`: neither creates nor changes anything. A SQLite file that does not exist looks empty.
+ * @throws ConfigError; AppError `unavailable`; for `read` also `conflict` without a write-ahead log.
+ */
+export async function withDatabase<T>(
+  { env }: EnvironmentContext,
+  access: 'read' | 'write',
+  work: (metadata: MetadataStore) => Promise<T>,
+): Promise<T> {
+  const { loadConfig } = await import('../../config.ts');
+  const { database } = loadConfig(env);
+  const { openMetadata } = await import('../../database/open.ts');
+  const isAbsent = access === 'read' && !(await holdsData(database));
+  if (access === 'read' && !isAbsent) await checkReadable(database);
+  const metadata = await openMetadata(isAbsent ? { kind: 'sqlite', path: ':memory:' } : database);
+  try {
+    return await work(metadata);
+  } finally {
+    await metadata.close();
+  }
+}
+
+/**
  * Runs `work` with the maintenance service of an existing library. Worker processes decode pictures for it.
  */
 export function withMaintenance<T>(
@@ -127,6 +150,12 @@ function lazyProcessor(create: () => Processor): Processor {
   };
 }
 
+/** False for a SQLite file that does not exist or is empty. */
+async function holdsData(database: DatabaseConfig): Promise<boolean> {
+  if (database.kind !== 'sqlite') return true;
+  return (await exists(database.path)) && (await readJournalMode(database.path)) !== 'empty';
+}
+
 /** Whether the SQLite file exists. Always true for PostgreSQL. */
 export async function databaseExists(database: DatabaseConfig): Promise<boolean> {
   return database.kind !== 'sqlite' || exists(database.path);
@@ -151,21 +180,21 @@ export async function checkReadable(database: DatabaseConfig): Promise<void> {
 }
 
 /**
- * @throws AppError `not-found` if the database has no tables of Vitrine; `conflict` if its schema is of
- * another version.
+ * @throws AppError `not-found` if the database has no tables of Vitrine; `conflict` if this version cannot
+ * serve its schema.
  */
 export async function checkSchema(database: DatabaseConfig, metadata: MetadataStore): Promise<void> {
-  const { applied, available } = await metadata.maintenance.readSchema();
+  const { applied, available, newer, isServable } = await metadata.maintenance.readSchema();
   const newest = applied.at(-1);
   if (newest === undefined) throw noLibrary(database);
-  if (newest === available.at(-1)) return;
-  const isNewer = !available.includes(newest);
+  if (isServable) return;
+  const isNewer = newer.length > 0;
   throw new AppError(
     'conflict',
     `the database has the schema ${newest}, and this version needs ${available.at(-1)}: ` +
       (isNewer
         ? 'run the newer version that made it'
-        : 'make a backup, then start the server once, which migrates the database'),
+        : 'make a backup, then run "vitrine migrate" or start the server'),
   );
 }
 

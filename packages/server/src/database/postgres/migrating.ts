@@ -2,7 +2,17 @@
  * Migrations on PostgreSQL: their lock, and the limits of their waits.
  */
 import { type Kysely, type MigrationLockOptions, PostgresAdapter, PostgresDialect, sql } from 'kysely';
-import { LOCK, type MigrationLocks } from '../schema/migrate.ts';
+import { AppError } from '../../errors.ts';
+import {
+  LOCK,
+  type MigrateOptions,
+  type MigrateOutcome,
+  type MigrationLocks,
+  migrate,
+} from '../schema/migrate.ts';
+import { migrationsFor } from '../schema/migrations.ts';
+import type { Schema } from '../schema/tables.ts';
+import { postgresMigrations } from './search.ts';
 
 /**
  * The lock is a row, and ends with its transaction. Kysely's own is an advisory lock of the connection.
@@ -42,3 +52,28 @@ export const migrationLocks: MigrationLocks = {
   },
   isConflict: (error) => error instanceof Error && 'code' in error && CONFLICTS.includes(error.code),
 };
+
+/** The SQLSTATE of a missing right. */
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/**
+ * Brings the schema to this version. See `migrate`.
+ * @param db without timeouts, and with several connections.
+ * @throws AppError `forbidden` if the user of the database may not change its tables.
+ */
+export async function migratePostgres(db: Kysely<Schema>, options?: MigrateOptions): Promise<MigrateOutcome> {
+  try {
+    return await migrate(
+      { db, migrations: migrationsFor(postgresMigrations), locks: migrationLocks },
+      options,
+    );
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === INSUFFICIENT_PRIVILEGE)) throw cause;
+    // No cause: this text says what to do, and the start would print only the cause.
+    throw new AppError(
+      'forbidden',
+      `the user of the database may not change the schema (${cause.message}): ` +
+        'run "vitrine migrate" with the owner of the tables in VITRINE_DATABASE',
+    );
+  }
+}

@@ -4,17 +4,15 @@
 import { type Kysely, sql } from 'kysely';
 import type { WarnLog } from '../../telemetry/log.ts';
 import type { Database } from '../dialect.ts';
-import { migrate } from '../schema/migrate.ts';
-import { migrationsFor } from '../schema/migrations.ts';
 import type { Schema } from '../schema/tables.ts';
 import { SearchLimiter } from '../search-limiter.ts';
 import { SqlMetadataStore } from '../sql/store.ts';
 import type { MetadataStore } from '../store.ts';
 import { classifyPostgresError } from './errors.ts';
 import { PostgresListener } from './listener.ts';
-import { migrationLocks } from './migrating.ts';
+import { migratePostgres } from './migrating.ts';
 import { ConnectionPool, type PoolLimits, type Use } from './pool.ts';
-import { findText, postgresMigrations } from './search.ts';
+import { findText } from './search.ts';
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`, with the parameters of pg. */
@@ -96,14 +94,7 @@ export async function openPostgres({
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     // A migration may take long, and another process may have to wait for all of it.
     migrate: (options) =>
-      withoutTimeouts(
-        (separate) =>
-          migrate(
-            { db: separate, migrations: migrationsFor(postgresMigrations), locks: migrationLocks },
-            options,
-          ),
-        MIGRATION_CONNECTIONS,
-      ),
+      withoutTimeouts((separate) => migratePostgres(separate, options), MIGRATION_CONNECTIONS),
     async allowIdle(trx) {
       await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
     },

@@ -57,7 +57,7 @@ export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) =
         throw new AppError(
           'conflict',
           `the database has the schema ${schema} and this version needs ${newest}: ` +
-            'start the server once, or use the version that made it',
+            'run "vitrine migrate", or use the version that made it',
         );
       }
       return work({

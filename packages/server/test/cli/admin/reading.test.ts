@@ -90,7 +90,7 @@ describe('a command that only reads', () => {
     await writeInitialDatabase(join(folder, 'vitrine.db'), 'wal');
     await mkdir(join(folder, 'blobs/staging'), { recursive: true });
     const message =
-      /^the database has the schema 0001-initial, and this version needs \d{4}-.*: make a backup, then start the server once/;
+      /^the database has the schema 0001-initial, and this version needs \d{4}-.*: make a backup, then run "vitrine migrate" or start the server/;
     await runAll({ VITRINE_DATA: folder }, 4, message);
   });
 
