@@ -1,5 +1,5 @@
 /**
- * Three servers over one PostgreSQL: when they show a change by one of them, and the answers during a render
+ * Three servers over one PostgreSQL: when they show a change by one of them. Also the answers during a render
  * and without a database. test/database/postgres/listener.test.ts harms the connections.
  */
 import assert from 'node:assert/strict';

@@ -12,7 +12,7 @@ export interface MetricValues {
   all(name: string): string[];
 }
 
-export async function readMetrics({ url }: TestClient): Promise<MetricValues> {
+export async function readMetrics({ url }: Pick<TestClient, 'url'>): Promise<MetricValues> {
   const response = await fetch(new URL('/metrics', url));
   assert.equal(response.status, 200);
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
