@@ -242,7 +242,8 @@ export async function createApp(
         analyser.start();
         purger?.start();
         void removeEvents();
-        return { url: baseURL(http, config), firstKey: await createFirstKey({ accounts }, now()) };
+        const firstKey = await useDatabase(() => createFirstKey({ accounts }, now()));
+        return { url: baseURL(http, config), firstKey };
       },
       close: closeAll,
     };
