@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { MetadataStore } from '../../src/database/store.ts';
+import { metadataCandidates } from './maintenance/candidates.ts';
 import { metadataAudit } from './metadata-audit.ts';
 import { metadataBytes } from './metadata-bytes.ts';
 import { metadataCatalog } from './metadata-catalog.ts';
@@ -200,6 +201,7 @@ export function metadataConformance(
     metadataUsage(() => harness);
     metadataCatalogRaces(() => harness);
     metadataMaintenance(() => harness);
+    metadataCandidates(() => harness);
     metadataMaintenanceRaces(() => harness);
   });
 }
