@@ -13,8 +13,8 @@ import { FileCache } from '../../src/blobs/file-cache.ts';
 import { openS3Blobs, S3_LIMITS, type S3Limits } from '../../src/blobs/s3.ts';
 import { BlobStore, originalKey } from '../../src/blobs/store.ts';
 import { type ErrorCode, isAppError } from '../../src/errors.ts';
+import { type Fault, type ProxiedRequest, startFaultProxy } from '../faults/http-proxy.ts';
 import { waitFor } from '../support/waiting.ts';
-import { type Fault, type ProxiedRequest, startFaultProxy } from './fault-proxy.ts';
 import { newLocation, startS3 } from './s3-servers.ts';
 
 const { s3, skip } = await startS3();

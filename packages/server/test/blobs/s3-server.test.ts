@@ -12,11 +12,11 @@ import { runChecks } from '../../src/cli/admin/doctor-checks.ts';
 import { withMaintenance, withNewStores } from '../../src/cli/admin/stores.ts';
 import { writeBackup } from '../../src/maintenance/backup.ts';
 import { restoreBackup } from '../../src/maintenance/restore.ts';
+import { type Fault, startFaultProxy } from '../faults/http-proxy.ts';
 import { envOf, largePicture, runMaintenance, runWithStores, verifyLibrary } from '../support/libraries.ts';
 import { picture } from '../support/sample.ts';
 import { ACCOUNT, type ImageJSON, startServer } from '../support/server.ts';
 import { waitFor } from '../support/waiting.ts';
-import { type Fault, startFaultProxy } from './fault-proxy.ts';
 import { startS3 } from './s3-servers.ts';
 
 const { s3, skip } = await startS3();

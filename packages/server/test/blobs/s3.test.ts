@@ -14,7 +14,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import type { S3Location } from '../../src/blobs/location.ts';
 import { openS3Blobs } from '../../src/blobs/s3.ts';
 import { blobConformance } from '../conformance/blobs.ts';
-import { startFaultProxy } from './fault-proxy.ts';
+import { startFaultProxy } from '../faults/http-proxy.ts';
 import { newLocation, opaqueFiles, type S3Server, startS3 } from './s3-servers.ts';
 
 const { s3, skip } = await startS3();

@@ -76,6 +76,9 @@ admin_users = vitrine
 pool_mode = transaction
 default_pool_size = ${serverConnections}
 max_client_conn = 1000
+; As docs/operations.md recommends.
+server_connect_timeout = 2
+server_login_retry = 1
 ; Each test has its own database, whose connections would fill the server.
 server_idle_timeout = 1
 `;

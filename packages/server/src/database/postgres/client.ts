@@ -20,8 +20,12 @@ export interface Client extends pg.Client {
   readonly pid: number | undefined;
   /** Closes the connection without waiting for the server. */
   destroy(): void;
-  /** Asks the server to end the running statement. The connection may not be used after that. */
-  cancel(): void;
+  /**
+   * Asks the server to end the running statement. The connection may not be used after that. It must stay
+   * open until the request is taken: PgBouncer forgets the statement of a client that is gone.
+   * @returns resolves when the request is taken, or after a time. Never rejects.
+   */
+  cancel(): Promise<void>;
 }
 
 export type ClientClass = new (settings?: pg.ClientConfig) => Client;
@@ -78,7 +82,7 @@ export function createClientClass(driver: typeof pg, watchStart?: StartWatch): C
       this.#socket.destroy();
     }
 
-    cancel(): void {
+    async cancel(): Promise<void> {
       this.isUsable = false;
       const { processID, secretKey } = session(this);
       if (processID === null || secretKey === null) return;
@@ -91,8 +95,12 @@ export function createClientClass(driver: typeof pg, watchStart?: StartWatch): C
         ? connect(`${this.host}/.s.PGSQL.${this.port}`)
         : connect(this.port, this.host);
       socket.on('error', () => undefined);
-      socket.setTimeout(CLOSE_TIMEOUT, () => socket.destroy());
-      socket.end(request);
+      const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT);
+      // The server closes the connection when it has taken the request. PgBouncer drops the request of a
+      // client that closes it first.
+      socket.write(request);
+      await new Promise((resolve) => socket.resume().once('close', resolve));
+      clearTimeout(timer);
     }
   };
 }

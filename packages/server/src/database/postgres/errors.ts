@@ -40,6 +40,10 @@ export function sqlState(error: unknown): string | undefined {
  * connection.
  */
 export function translateConnectionError(error: unknown): unknown {
-  const isOther = sqlState(error) !== undefined || error instanceof TypeError || error instanceof RangeError;
+  const isOther =
+    error instanceof AppError ||
+    sqlState(error) !== undefined ||
+    error instanceof TypeError ||
+    error instanceof RangeError;
   return isOther ? error : unavailable(error);
 }

@@ -44,6 +44,7 @@ export class Lease implements PostgresPoolClient {
   /** Set once the state of the connection is unknown. */
   #fault: unknown;
   #isInTransaction = false;
+  #cancelling: Promise<void> | undefined;
 
   constructor(options: LeaseOptions) {
     this.#options = options;
@@ -69,8 +70,10 @@ export class Lease implements PostgresPoolClient {
   }
 
   release(destroy = false): void {
-    this.#options.permit.released();
-    this.#options.onRelease(this.#options.client, destroy || this.#fault !== undefined);
+    const { client, permit, onRelease } = this.#options;
+    permit.released();
+    if (this.#cancelling === undefined) onRelease(client, destroy || this.#fault !== undefined);
+    else void this.#cancelling.then(() => onRelease(client, true));
   }
 
   /** The statements that set the timeouts of a transaction. They also replace those of the role. */
@@ -112,7 +115,7 @@ export class Lease implements PostgresPoolClient {
       pid: client.pid,
       timeout,
       onTimeout: () => {
-        client.cancel();
+        this.#cancelling = client.cancel();
         reject(new StatementTimeoutError(`no answer within ${timeout} ms`));
       },
       giveUp: reject,

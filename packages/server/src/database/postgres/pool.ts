@@ -151,7 +151,7 @@ export class ConnectionPool {
   }
 
   async close(): Promise<void> {
-    await this.#pool.end();
+    if (!this.#pool.ending) await this.#pool.end();
   }
 
   #waitFor(queue: FairQueue, startedAt: number, key: string): Promise<Slot> {
