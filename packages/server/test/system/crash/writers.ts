@@ -26,6 +26,10 @@ export interface WritersOptions {
   readonly random: Random;
   /** Gets a sentence for each unexpected answer. */
   readonly problems: string[];
+  /** Sends a request. Default: once. */
+  readonly send?: typeof sendRequest;
+  /** True: a writer continues after a request without an answer. Default: false. */
+  readonly survives?: boolean;
 }
 
 const PRICE = { currency: 'EUR', valueDecimal: '1.50' };
@@ -45,7 +49,7 @@ export class Writers {
     this.#shared = [...options.journal.images.values()].slice(0, SHARED);
   }
 
-  /** Runs `count` writers until `stop`. A writer also ends when a request gets no answer. */
+  /** Runs `count` writers until `stop`. Unless it survives, a writer ends when a request gets no answer. */
   async run(count: number): Promise<void> {
     this.#stopped = false;
     await Promise.all(Array.from({ length: count }, (_, index) => this.#write(`${index}`)));
@@ -72,7 +76,7 @@ export class Writers {
       else if (dice < 0.85) alive = await this.#addLineItems(own);
       else if (dice < 0.9) alive = await this.#retry();
       else alive = await this.#requestRendition(image);
-      if (!alive) return;
+      if (!alive && !this.#options.survives) return;
     }
   }
 
@@ -81,8 +85,8 @@ export class Writers {
    * @returns the answer if its status is expected; undefined if there was no answer
    */
   async #send(request: TestRequest, ...expected: number[]): Promise<Answer | 'rejected' | undefined> {
-    const { journal, url, problems } = this.#options;
-    const answer = await sendRequest(url, request);
+    const { journal, url, problems, send = sendRequest } = this.#options;
+    const answer = await send(url, request);
     if (answer === undefined) {
       journal.unconfirmedCount += 1;
       return undefined;
