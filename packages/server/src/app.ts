@@ -94,7 +94,13 @@ export async function createApp(
     const report = (text: string) => log.info(`changing the schema of the database: ${text}`);
     const useDatabase = <T>(step: () => Promise<T>) =>
       openPart(databaseName(config), reachDatabase(step, log));
-    const { newer } = await useDatabase(() => metadata.migrate({ report }));
+    const { newer, postponed } = await useDatabase(() => metadata.migrate({ report, postpones: true }));
+    if (postponed.length > 0) {
+      log.warn(
+        { migrations: postponed },
+        'the library is large: run `vitrine migrate`, which changes its schema while the servers work',
+      );
+    }
     if (newer.length > 0) {
       log.warn(
         { migrations: newer },

@@ -58,7 +58,7 @@ export async function findObstacle({
   records,
   blobs,
 }: LibraryParts): Promise<{ kind: 'schema' | 'library'; text: string } | undefined> {
-  const { applied, available, pending, newer } = await records.readSchema();
+  const { applied, available, newer, isServable } = await records.readSchema();
   // Also if this version can serve the schema: new tables may refer to originals.
   if (newer.length > 0) {
     const text =
@@ -66,7 +66,7 @@ export async function findObstacle({
       'use the command of that version';
     return { kind: 'schema', text };
   }
-  if (pending.length > 0) {
+  if (!isServable) {
     const text =
       `the database has the schema ${applied.at(-1) ?? '(none)'} and this version needs ${available.at(-1)}: ` +
       'run "vitrine migrate" or start the server';

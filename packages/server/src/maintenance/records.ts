@@ -20,7 +20,10 @@ export interface SchemaState {
   readonly pending: readonly string[];
   /** The migrations of a newer version. */
   readonly newer: readonly string[];
-  /** Whether this version can serve the schema: it is complete, and newer migrations allow this version. */
+  /**
+   * Whether this version can serve the schema: at most optional migrations are pending, and newer ones allow
+   * this version.
+   */
   readonly isServable: boolean;
 }
 

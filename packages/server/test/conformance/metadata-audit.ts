@@ -179,7 +179,7 @@ export function metadataAudit(current: () => MetadataHarness): void {
       const { account } = await accountWithImage(store);
       const before = await store.audit.list(account.accountID, all);
       for (const statement of [
-        `update audit set key_id = 'x'`,
+        `update audit set key_id = account_id`,
         'delete from audit',
         `delete from audit where account_id = '${account.accountID}' and sequence = 1`,
       ]) {

@@ -41,6 +41,8 @@ export interface MetadataHarness {
   openEmpty(): Promise<MetadataStore>;
   /** Runs one SQL statement directly in the database. */
   run(statement: string): Promise<unknown>;
+  /** Whether columns have the types of UUIDs, bytes and times, and not only texts and numbers. */
+  readonly hasNativeTypes: boolean;
   /** Closes all stores and removes the database. */
   destroy(): Promise<void>;
 }

@@ -35,6 +35,7 @@ export async function createSqliteHarness({
       await store.close();
       return open();
     },
+    hasNativeTypes: false,
     async run(statement) {
       const other = new DatabaseSync(pathOf('vitrine.db'));
       try {

@@ -29,26 +29,42 @@ import { startPostgres } from '../support/postgres.ts';
 const IMAGES = 20_000;
 const ACCOUNTS = ['3a4ed2d9-03e1-4b0e-b45f-2a9ca72f8adb', '0f0e0d0c-0b0a-4908-8706-050403020100'] as const;
 
+/** Expressions of an ID, a digest and a time in milliseconds. */
+interface Values {
+  readonly id: (text: string) => string;
+  readonly digest: (text: string) => string;
+  readonly time: (milliseconds: string) => string;
+}
+
+const PORTABLE: Values = { id: (text) => text, digest: (text) => text, time: (milliseconds) => milliseconds };
+const NATIVE: Values = {
+  id: (text) => `md5(${text})::uuid`,
+  digest: (text) => `sha256((${text})::bytea)`,
+  time: (milliseconds) => `to_timestamp(${milliseconds})`,
+};
+
 /** Statements for SQLite and PostgreSQL. Every thousandth image has a rare format, tag and text. */
-const FILL = ACCOUNTS.flatMap((account, index) => [
-  `insert into accounts (account_id, display_name, created_on, image_count, enabled_count, byte_count)
-    values ('${account}', 'many', 0, ${IMAGES}, ${IMAGES - IMAGES / 1_000}, 0)`,
-  `with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < ${IMAGES})
+const statementsWith = ({ id, digest, time }: Values) =>
+  ACCOUNTS.flatMap((account, index) => [
+    `insert into accounts (account_id, display_name, created_on, image_count, enabled_count, byte_count)
+    values ('${account}', 'many', ${time('0')}, ${IMAGES}, ${IMAGES - IMAGES / 1_000}, 0)`,
+    `with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < ${IMAGES})
     insert into images (account_id, sequence, image_id, public_id, digest, size, format, width, height,
       frames, transparent, alt_text, has_alt_text, sort_name, created_on, updated_on, disabled_on, used)
-    select '${account}', n, 'image ' || n, '${index} public ' || n, 'digest ' || n, (n * 7919) % 65521,
+    select accounts.account_id, n, ${id(`'image ' || n`)}, '${index} public ' || n, ${digest(`'digest ' || n`)}, (n * 7919) % 65521,
       case when n % 1000 = 1 then 'webp' when n % 3 = 0 then 'png' else 'jpeg' end,
       (n * 31) % 4001, (n * 37) % 4001, 1, 0, '${'words '.repeat(60)}', case when n % 5 = 0 then 0 else 1 end,
-      'name ' || ((n * 7919) % 65521), n, (n * 104729) % 65521, case when n % 1000 = 2 then 1 end,
+      'name ' || ((n * 7919) % 65521), ${time('n')}, ${time('(n * 104729) % 65521')},
+      case when n % 1000 = 2 then ${time('1')} end,
       case when n % 2 = 0 then 1 else 0 end
-    from numbers`,
-  `insert into image_tags select account_id, 'all', sequence from images where account_id = '${account}'`,
-  `insert into image_tags select account_id, 'rare', sequence from images
+    from numbers join accounts on account_id = '${account}'`,
+    `insert into image_tags (account_id, tag, sequence) select account_id, 'all', sequence from images where account_id = '${account}'`,
+    `insert into image_tags (account_id, tag, sequence) select account_id, 'rare', sequence from images
     where account_id = '${account}' and sequence % 1000 = 1`,
-  `insert into image_search select account_id, sequence,
+    `insert into image_search (account_id, sequence, content) select account_id, sequence,
       'a common text ' || case when sequence % 1000 = 1 then 'with a needle' else 'without it' end
     from images where account_id = '${account}'`,
-]);
+  ]);
 
 const CONDITIONS: readonly ImageFilter[] = [
   {},
@@ -125,7 +141,7 @@ describe('a list of many images', () => {
     await store.close();
     const raw = new DatabaseSync(path);
     try {
-      for (const statement of FILL) raw.exec(statement);
+      for (const statement of statementsWith(PORTABLE)) raw.exec(statement);
       const statements: Statement[] = [];
       const db = new Kysely<Schema>({
         dialect: {
@@ -184,7 +200,7 @@ describe('a list of many images', { skip }, () => {
     pool.on('error', () => undefined);
     pg.types.setTypeParser(20, Number);
     try {
-      for (const statement of FILL) await pool.query(statement);
+      for (const statement of statementsWith(NATIVE)) await pool.query(statement);
       await pool.query('vacuum analyze');
       const statements: Statement[] = [];
       const db = new Kysely<Schema>({

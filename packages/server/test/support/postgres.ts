@@ -11,7 +11,9 @@ import { arch, platform, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
+import { NAMESPACE } from '../../src/database/postgres/dialect.ts';
 import { openPostgres } from '../../src/database/postgres/postgres.ts';
+import { READERS } from '../../src/database/postgres/types.ts';
 import { freePort } from './ports.ts';
 
 /** The unprivileged user of Linux. */
@@ -35,7 +37,10 @@ export interface TestPostgres {
   createDatabase(): Promise<string>;
   /** Creates a database without tables and returns its URL. */
   createEmptyDatabase(): Promise<string>;
-  /** Runs one statement as the superuser. Rejects with pg's own error. */
+  /**
+   * Runs one statement as the superuser. UUIDs, bytes and times are read as in the store. Rejects with pg's
+   * own error.
+   */
   query(url: string, statement: string, parameters?: unknown[]): Promise<Record<string, unknown>[]>;
   /** Drops the databases that were created here. Ends the server unless the runner started it. */
   stop(): Promise<void>;
@@ -82,6 +87,8 @@ function connect(admin: string): TestPostgres {
   const create = async (template: string) => {
     const name = `test_${randomBytes(8).toString('hex')}`;
     await query(admin, `create database ${name} template ${template}`);
+    // So statements of tests need not name the schema. The store names it always.
+    await query(admin, `alter database ${name} set search_path = public, ${NAMESPACE}`);
     names.push(name);
     return databaseURL(admin, name);
   };
@@ -96,8 +103,13 @@ function connect(admin: string): TestPostgres {
   };
 }
 
+/** Only native types: a count stays a text, as in pg. */
+const getTypeParser = ((oid: number, format: 'text' = 'text') =>
+  (oid === pg.types.builtins.INT8 ? undefined : READERS.get(oid)) ??
+  pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
+
 async function query(url: string, statement: string, parameters: unknown[] = []) {
-  const client = new pg.Client({ connectionString: url });
+  const client = new pg.Client({ connectionString: url, types: { getTypeParser } });
   await client.connect();
   try {
     return (await client.query<Record<string, unknown>>(statement, parameters)).rows;

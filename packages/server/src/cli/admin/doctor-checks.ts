@@ -221,13 +221,18 @@ async function checkDatabase({ database }: Config): Promise<CheckResult> {
   const { openMetadata } = await import('../../database/open.ts');
   const metadata = await openMetadata(database);
   try {
-    const { applied, available, newer, isServable } = await metadata.maintenance.readSchema();
+    const { applied, available, newer, pending, isServable } = await metadata.maintenance.readSchema();
     const newest = applied.at(-1);
     const kind = sqlite ?? 'PostgreSQL';
     if (newest === undefined) return ok(`${kind} answers; the first start creates the tables`);
     if (newer.length > 0) {
       const text = `${kind} belongs to a newer version of Vitrine: its schema is ${newest}`;
       return isServable ? warn(`${text}, which this version can serve during an update`) : fail(text);
+    }
+    if (isServable && pending.length > 0) {
+      return warn(
+        `${kind} has the schema ${newest}: run \`vitrine migrate\`, which servers need not wait for`,
+      );
     }
     if (newest !== available.at(-1)) {
       return warn(

@@ -43,7 +43,7 @@ export async function withSession<T>(
   try {
     if (access === 'read') await checkSchema(database, metadata);
     // An operator may create accounts before the first start of the server.
-    else await metadata.migrate();
+    else await metadata.migrate({ postpones: true });
     return await work({
       administration: new Administration(metadata),
       caller: operator(),

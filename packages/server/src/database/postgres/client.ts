@@ -4,9 +4,8 @@
  */
 import { connect, Socket } from 'node:net';
 import type pg from 'pg';
+import { READERS } from './types.ts';
 
-/** The type of counters and times. */
-const INT8 = 20;
 /** Milliseconds that a server gets to close a connection, and to take a request to cancel. */
 const CLOSE_TIMEOUT = 1_000;
 /** Milliseconds of silence before TCP checks a connection. */
@@ -48,11 +47,9 @@ export function createClientClass(driver: typeof pg, watchStart?: StartWatch): C
         keepAlive: true,
         keepAliveInitialDelayMillis: KEEP_ALIVE,
         types: {
-          // Read as a number, because counters and milliseconds stay far below 2^53.
           getTypeParser: ((oid: number, format: 'text' | 'binary' = 'text') =>
-            oid === INT8 && format === 'text'
-              ? Number
-              : driver.types.getTypeParser(oid, format as 'text')) as typeof driver.types.getTypeParser,
+            (format === 'text' ? READERS.get(oid) : undefined) ??
+            driver.types.getTypeParser(oid, format as 'text')) as typeof driver.types.getTypeParser,
         },
       });
       this.#socket = socket;

@@ -3,6 +3,7 @@
  */
 import { AppError } from '../../errors.ts';
 import { type ErrorClass, storageFull, unavailable } from '../dialect.ts';
+import { TablesMoved } from './statements.ts';
 
 /** SQLSTATEs, or their classes, of a database that cannot serve now but may recover. */
 const UNAVAILABLE = [
@@ -20,6 +21,7 @@ const UNAVAILABLE = [
 /** Classifies an error of pg, or of the connection below it. */
 export function classifyPostgresError(error: unknown): ErrorClass {
   if (error instanceof AppError) return error;
+  if (error instanceof TablesMoved) return 'contention';
   const state = sqlState(error);
   if (state === undefined) return undefined;
   if (state === '23505') return 'unique-violation';
@@ -41,9 +43,7 @@ export function sqlState(error: unknown): string | undefined {
  */
 export function translateConnectionError(error: unknown): unknown {
   const isOther =
-    error instanceof AppError ||
     sqlState(error) !== undefined ||
-    error instanceof TypeError ||
-    error instanceof RangeError;
+    [AppError, TypeError, RangeError, TablesMoved].some((other) => error instanceof other);
   return isOther ? error : unavailable(error);
 }

@@ -10,6 +10,7 @@ import { unavailable } from '../dialect.ts';
 import type { Client } from './client.ts';
 import { sqlState, translateConnectionError } from './errors.ts';
 import { LostConnectionError, ServerHangsError, type ServerWatch } from './server-watch.ts';
+import type { Statements } from './statements.ts';
 
 export interface LeaseLimits {
   /** Milliseconds for a statement, and for the wait for its connection before. Absent: no limit. */
@@ -22,6 +23,7 @@ export interface LeaseOptions {
   readonly client: Client;
   readonly permit: Permit;
   readonly watch: ServerWatch;
+  readonly statements: Statements;
   readonly limits: LeaseLimits;
   /** Milliseconds for which the caller waited for the connection. */
   readonly waited: number;
@@ -107,7 +109,7 @@ export class Lease implements PostgresPoolClient {
 
   /** @returns the result of pg. */
   async #run(text: string, parameters: ReadonlyArray<unknown>): Promise<unknown> {
-    const { client, permit, watch } = this.#options;
+    const { client, permit, watch, statements } = this.#options;
     const { promise: ended, reject } = Promise.withResolvers<never>();
     // In a transaction, the timeout of the server comes first.
     const timeout = this.#timeout && this.#timeout + (this.#isInTransaction ? GRACE : 0);
@@ -121,7 +123,8 @@ export class Lease implements PostgresPoolClient {
       giveUp: reject,
     });
     try {
-      const result = await Promise.race([client.query(text, [...parameters]), ended]);
+      const answer = statements.run(client, text, parameters, this.#isInTransaction);
+      const result = await Promise.race([answer, ended]);
       permit.succeeded();
       return result;
     } catch (error) {

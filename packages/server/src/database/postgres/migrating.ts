@@ -10,9 +10,9 @@ import {
   type MigrationLocks,
   migrate,
 } from '../schema/migrate.ts';
+import type { MigrationDialect } from '../schema/migration.ts';
 import { migrationsFor } from '../schema/migrations.ts';
 import type { Schema } from '../schema/tables.ts';
-import { postgresMigrations } from './search.ts';
 
 /**
  * The lock is a row, and ends with its transaction. Kysely's own is an advisory lock of the connection.
@@ -61,12 +61,13 @@ const INSUFFICIENT_PRIVILEGE = '42501';
  * @param db without timeouts, and with several connections.
  * @throws AppError `forbidden` if the user of the database may not change its tables.
  */
-export async function migratePostgres(db: Kysely<Schema>, options?: MigrateOptions): Promise<MigrateOutcome> {
+export async function migratePostgres(
+  db: Kysely<Schema>,
+  dialect: MigrationDialect,
+  options?: MigrateOptions,
+): Promise<MigrateOutcome> {
   try {
-    return await migrate(
-      { db, migrations: migrationsFor(postgresMigrations), locks: migrationLocks },
-      options,
-    );
+    return await migrate({ db, migrations: migrationsFor(dialect), locks: migrationLocks }, options);
   } catch (cause) {
     if (!(cause instanceof Error && 'code' in cause && cause.code === INSUFFICIENT_PRIVILEGE)) throw cause;
     // No cause: this text says what to do, and the start would print only the cause.

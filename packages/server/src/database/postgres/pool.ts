@@ -10,10 +10,11 @@ import type { WarnLog } from '../../telemetry/log.ts';
 import { unavailable } from '../dialect.ts';
 import type { Schema } from '../schema/tables.ts';
 import { type Client, createClientClass } from './client.ts';
+import { LibraryDialect } from './dialect.ts';
 import { translateConnectionError } from './errors.ts';
 import { Lease, type LeaseLimits, reportFailure } from './lease.ts';
-import { RowLockDialect } from './migrating.ts';
 import { ServerWatch, type WatchLimits } from './server-watch.ts';
+import { Statements } from './statements.ts';
 
 export interface PoolLimits extends WatchLimits {
   /** Milliseconds that a caller waits for a connection. */
@@ -47,6 +48,7 @@ export interface Use extends LeaseLimits {
 const reservedOf = (size: number) => Math.max(1, Math.floor(size / 5));
 
 export class ConnectionPool {
+  readonly statements = new Statements();
   readonly #pool: pg.Pool;
   readonly #limits: PoolLimits;
   readonly #circuit: Circuit;
@@ -131,6 +133,7 @@ export class ConnectionPool {
           client: await this.#take(),
           permit,
           watch: this.#watch,
+          statements: this.statements,
           limits: use,
           waited: performance.now() - startedAt,
           onStale: () => this.#renew(),
@@ -186,5 +189,5 @@ function ignore(): void {}
 /** Kysely over connections that are managed here. It is made in less than a microsecond. */
 function kyselyOver(connect: () => Promise<Lease>): Kysely<Schema> {
   const pool = { options: {}, connect, end: async () => undefined };
-  return new Kysely<Schema>({ dialect: new RowLockDialect({ pool }) });
+  return new Kysely<Schema>({ dialect: new LibraryDialect({ pool }) });
 }

@@ -11,8 +11,10 @@ import type { MetadataStore } from '../store.ts';
 import { classifyPostgresError } from './errors.ts';
 import { PostgresListener } from './listener.ts';
 import { migratePostgres } from './migrating.ts';
+import { nativeTypesFor } from './native/native.ts';
 import { ConnectionPool, type PoolLimits, type Use } from './pool.ts';
-import { findText } from './search.ts';
+import { findText, postgresMigrations } from './search.ts';
+import type { Statements } from './statements.ts';
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`, with the parameters of pg. */
@@ -73,10 +75,13 @@ export async function openPostgres({
     maintenance: { name: 'maintenance', isLong: true, statement: limits.longStatement, idleInTransaction },
   } satisfies Record<string, Use>;
 
-  const withoutTimeouts = async <T>(work: (db: Kysely<Schema>) => Promise<T>, size = 1): Promise<T> => {
+  const withoutTimeouts = async <T>(
+    work: (db: Kysely<Schema>, statements: Statements) => Promise<T>,
+    size = 1,
+  ): Promise<T> => {
     const separate = new ConnectionPool(driver, { url, size, limits: { ...limits, wait: NO_LIMIT }, log });
     try {
-      return await work(separate.kyselyFor({ name: 'unlimited', isLong: false }));
+      return await work(separate.kyselyFor({ name: 'unlimited', isLong: false }), separate.statements);
     } finally {
       await separate.close();
     }
@@ -93,8 +98,14 @@ export async function openPostgres({
     transact: (work, accountID) => pool.transact(uses.transaction, accountID, work),
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     // A migration may take long, and another process may have to wait for all of it.
-    migrate: (options) =>
-      withoutTimeouts((separate) => migratePostgres(separate, options), MIGRATION_CONNECTIONS),
+    migrate: async (options) => {
+      const outcome = await withoutTimeouts((separate, statements) => {
+        const dialect = { ...postgresMigrations, nativeTypes: nativeTypesFor(statements) };
+        return migratePostgres(separate, dialect, options);
+      }, MIGRATION_CONNECTIONS);
+      pool.statements.forget();
+      return outcome;
+    },
     async allowIdle(trx) {
       await sql`set local idle_in_transaction_session_timeout = 0`.execute(trx);
     },

@@ -50,6 +50,7 @@ export const postgresMigrations: MigrationDialect = {
         is distinct from (new.digest, new.focal_x, new.focal_y, new.visibility, new.disabled_on))
       execute function image_changed()`,
   ],
+  nativeTypes: undefined,
   // The extension may be absent, or this user may not create it. Searches then read all texts of the account.
   indexSearchTexts: [
     optional(
@@ -64,7 +65,7 @@ export async function findText(_db: Kysely<Schema>, accountID: string, text: str
   const pattern = `%${text.replace(/[!%_]/g, '!$&')}%`;
   const sequence = sql<number>`found.sequence`;
   return {
-    table: sql`image_search`,
+    table: sql.table('image_search'),
     condition: sql`found.account_id = ${accountID} and found.content like ${pattern} escape '!'`,
     sequence,
     order: sequence,

@@ -41,6 +41,8 @@ export interface MigrateOptions {
   readonly upTo?: string;
   /** Gets the progress of parts that take long. */
   readonly report?: ReportProgress;
+  /** Leaves out a migration that takes long and that this version can do without. For starts. */
+  readonly postpones?: boolean;
   /** Milliseconds. */
   readonly patience?: number;
 }
@@ -50,6 +52,8 @@ export interface MigrateOutcome {
   readonly applied: readonly string[];
   /** The migrations of a newer version, whose schema this version can serve. */
   readonly newer: readonly string[];
+  /** The migrations that this call left out. */
+  readonly postponed: readonly string[];
 }
 
 /** A database as migrations need it. */
@@ -93,7 +97,9 @@ export async function migrate(
   const before = await readState(db, available);
   if (before !== undefined) {
     refuseUnservable(before);
-    if (!before.pending.some(isWanted)) return { applied: [], newer: before.newer };
+    const pending = before.pending.filter(isWanted);
+    const isPostponed = await postpones(database, pending, options);
+    if (pending.length === 0 || isPostponed) return { applied: [], newer: before.newer, postponed: pending };
   }
   await createMigrationTables(db);
   const applied: string[] = [];
@@ -104,9 +110,12 @@ export async function migrate(
       const state = await schemaState(trx, await appliedMigrations(trx), available);
       refuseUnservable(state);
       const pending = state.pending.filter(isWanted);
+      if (await postpones(database, pending, options)) {
+        return { names: [], newer: state.newer, postponed: pending, isLast: true };
+      }
       const names = await runOnlinePart(database, pending, options.report);
       if (names.length > 0) await apply(database, trx, names, options);
-      return { names, newer: state.newer, isLast: names.length === pending.length };
+      return { names, newer: state.newer, postponed: [], isLast: names.length === pending.length };
     });
     if (step === undefined) {
       if (!isWaiting) options.report?.('waiting: another process applies migrations');
@@ -115,8 +124,19 @@ export async function migrate(
       continue;
     }
     applied.push(...step.names);
-    if (step.isLast) return { applied, newer: step.newer };
+    if (step.isLast) return { applied, newer: step.newer, postponed: step.postponed };
   }
+}
+
+/** Whether only a migration is left that may wait for `vitrine migrate`. */
+async function postpones(
+  { db, migrations }: MigratedDatabase,
+  [first = '', ...others]: readonly string[],
+  options: MigrateOptions,
+): Promise<boolean> {
+  const migration = migrations[first];
+  if (!options.postpones || others.length > 0 || !migration || !('takesLong' in migration)) return false;
+  return (await migration.takesLong?.(db as unknown as AnySchema)) === true;
 }
 
 /** Undefined if the database has no migrations yet. @throws AppError `unavailable`. */

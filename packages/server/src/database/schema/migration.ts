@@ -28,6 +28,11 @@ export interface ServedMigration extends Migration {
    * short, and must finish what servers wrote after this part.
    */
   readonly online?: (db: AnySchema, report: ReportProgress) => Promise<void>;
+  /**
+   * Whether the online part takes so long that a start leaves it to `vitrine migrate`. Only for the newest
+   * migration, and only if this version serves the schema without it: see OPTIONAL_MIGRATIONS.
+   */
+  readonly takesLong?: (db: AnySchema) => Promise<boolean>;
 }
 
 /** Takes the progress of a migration as a phrase for operators, such as `images: 2000 of 52310`. */
@@ -45,4 +50,16 @@ export interface MigrationDialect {
   readonly indexSearchTexts: readonly string[];
   /** Statements after which nodes hear of changes that public links show. Empty where they cannot. */
   readonly notifyImageChanges: readonly string[];
+  /** Undefined where columns have portable types only. */
+  readonly nativeTypes: NativeTypes | undefined;
+}
+
+/** The conversion of all columns from portable types to the native types of the database. */
+export interface NativeTypes {
+  /** Whether `copy` has work. */
+  isLarge(db: AnySchema): Promise<boolean>;
+  /** Copies a large library while servers work. It may end at any statement, and then runs again. */
+  copy(db: AnySchema, report: ReportProgress): Promise<void>;
+  /** Converts all tables in one transaction. After `copy`, this is short. */
+  convert(trx: AnySchema): Promise<void>;
 }

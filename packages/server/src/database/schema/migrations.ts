@@ -14,6 +14,7 @@ import { productCategoriesMigration } from './0008-product-categories.ts';
 import { imageFieldsMigration } from './0009-image-fields.ts';
 import { eventsMigration } from './0010-events.ts';
 import { collectionMigration } from './0011-collection.ts';
+import { nativeTypesMigration } from './0012-native-types.ts';
 import type { MigrationDialect, ServedMigration } from './migration.ts';
 
 /** Migrations by name. They are applied in the order of their names. */
@@ -36,9 +37,13 @@ export function migrationsFor(dialect: MigrationDialect): Migrations {
   const served: Record<string, ServedMigration> = {
     '0010-events': eventsMigration(dialect),
     '0011-collection': collectionMigration,
+    '0012-native-types': nativeTypesMigration(dialect),
   };
   return { ...earlier, ...served };
 }
+
+/** Migrations without which this version serves a library too. */
+export const OPTIONAL_MIGRATIONS: ReadonlySet<string> = new Set(['0012-native-types']);
 
 /** The names of all migrations, in order. */
 export function migrationNames(): string[] {
@@ -48,6 +53,7 @@ export function migrationNames(): string[] {
     maintainUsed: [],
     indexSearchTexts: [],
     notifyImageChanges: [],
+    nativeTypes: undefined,
   };
   return Object.keys(migrationsFor(noDialect)).sort();
 }

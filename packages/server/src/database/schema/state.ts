@@ -3,6 +3,7 @@
  */
 import { type Kysely, sql } from 'kysely';
 import type { SchemaState } from '../../maintenance/records.ts';
+import { OPTIONAL_MIGRATIONS } from './migrations.ts';
 import type { Schema } from './tables.ts';
 
 /** The table in which Kysely records applied migrations: its DEFAULT_MIGRATION_TABLE. */
@@ -55,7 +56,9 @@ export async function schemaState(
   const servesFrom = newer.length > 0 && hasSupport ? await readSupport(db) : new Map<string, string>();
   const own = available.at(-1) ?? '';
   const allows = (oldest: string | undefined) => oldest !== undefined && oldest <= own;
-  const isServable = pending.length === 0 && newer.every((name) => allows(servesFrom.get(name)));
+  const isServable =
+    pending.every((name) => OPTIONAL_MIGRATIONS.has(name)) &&
+    newer.every((name) => allows(servesFrom.get(name)));
   return { applied, available, pending, newer, isServable };
 }
 

@@ -85,7 +85,7 @@ function containing(matches: TextMatches): Source {
 
 function tagged(accountID: string, tag: string): Source {
   const sequence = sql<number>`found.sequence`;
-  const table = sql`image_tags`;
+  const table = sql.table('image_tags');
   const condition = sql<boolean>`found.account_id = ${accountID} and found.tag = ${tag}`;
   return {
     table,

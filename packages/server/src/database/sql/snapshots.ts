@@ -7,7 +7,7 @@ import { AppError } from '../../errors.ts';
 import type { Cell, Row, SchemaState, Snapshot, TableRows } from '../../maintenance/records.ts';
 import { BATCH_SIZE, batchesOf, type Database, scanInBatches, translateErrors } from '../dialect.ts';
 import { migrationNames } from '../schema/migrations.ts';
-import { appliedMigrations, readSchemaState } from '../schema/state.ts';
+import { readSchemaState } from '../schema/state.ts';
 import type { Schema } from '../schema/tables.ts';
 
 /**
@@ -51,12 +51,12 @@ export function readSchema(database: Database): Promise<SchemaState> {
 export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
   return translateErrors(database, () =>
     database.snapshot(async (db) => {
-      const schema = (await appliedMigrations(db)).at(-1) ?? '';
-      const newest = migrationNames().at(-1);
-      if (schema !== newest) {
+      const { applied, available, newer, isServable } = await readSchemaState(db, migrationNames());
+      const schema = applied.at(-1) ?? '';
+      if (!isServable || newer.length > 0) {
         throw new AppError(
           'conflict',
-          `the database has the schema ${schema} and this version needs ${newest}: ` +
+          `the database has the schema ${schema} and this version needs ${available.at(-1)}: ` +
             'run "vitrine migrate", or use the version that made it',
         );
       }

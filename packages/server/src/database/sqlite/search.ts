@@ -43,6 +43,7 @@ export const sqliteMigrations: MigrationDialect = {
   ],
   // The records of other processes are read again every few seconds.
   notifyImageChanges: [],
+  nativeTypes: undefined,
   indexSearchTexts: [
     'create table image_search_accounts (number integer primary key, account_id text not null unique)',
     // It stores no texts. `image_search` has them.

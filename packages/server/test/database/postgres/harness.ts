@@ -33,6 +33,7 @@ export async function createHarness(
       return other;
     },
     run: (statement) => server.query(url, statement),
+    hasNativeTypes: true,
     async destroy() {
       for (const each of stores) await each.close();
     },

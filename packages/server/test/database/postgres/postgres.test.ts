@@ -67,6 +67,8 @@ describe('the PostgreSQL store', { skip }, () => {
       `create role ${role} login`,
       `revoke create on database ${name} from public`,
       `grant create, usage on schema public to ${role}`,
+      // As the error message of the migration says.
+      `create schema vitrine_records authorization ${role}`,
     ]) {
       await server().query(url, statement);
     }
@@ -128,7 +130,7 @@ describe('the PostgreSQL store', { skip }, () => {
     };
     for (const [bytes, attempt] of Object.entries(attempts)) {
       await client.query('begin');
-      await client.query('update images set digest = $1 where image_id = $2', [
+      await client.query(`update images set digest = decode($1, 'hex') where image_id = $2`, [
         originalOf(bytes).digest,
         other.imageID,
       ]);
