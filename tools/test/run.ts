@@ -80,7 +80,8 @@ async function withPostgres<T>(
   files: readonly TestFile[],
   work: (env: NodeJS.ProcessEnv) => Promise<T>,
 ): Promise<T> {
-  if (!files.some(({ path }) => needsPostgres(path))) return work(process.env);
+  const isThere = process.env.TEST_POSTGRES_URL !== undefined;
+  if (isThere || !files.some(({ path }) => needsPostgres(path))) return work(process.env);
   const { startOwnPostgres } = await import('../../packages/server/test/support/postgres.ts');
   const { postgres, skip } = await startOwnPostgres();
   if (postgres === undefined) {

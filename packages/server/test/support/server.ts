@@ -21,6 +21,15 @@ export {
   uploadForm,
 } from './client.ts';
 
+/** True if `startServer` starts three nodes, as `npm run test:nodes` does. See nodes/nodes.ts. */
+const HAS_SEVERAL_NODES = process.env.TEST_NODES !== undefined;
+
+/**
+ * The reason to skip a test that is about one node: its files, its memory, its log, or what each node counts
+ * for itself.
+ */
+export const skipOnSeveralNodes = HAS_SEVERAL_NODES && 'this test is about one node';
+
 export interface TestServer extends TestClient {
   readonly app: App;
   readonly folder: string;
@@ -44,6 +53,7 @@ export async function startServer(
   env: Record<string, string> = {},
   options: ServerOptions = {},
 ): Promise<TestServer> {
+  if (HAS_SEVERAL_NODES) return startSeveral(env, options);
   if (env.VITRINE_DATA !== undefined) return startIn(env.VITRINE_DATA, env, options, async () => undefined);
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-test-'));
   const remove = () => rm(folder, { recursive: true, force: true });
@@ -59,18 +69,7 @@ async function startIn(
   options: ServerOptions,
   cleanUp: () => Promise<void>,
 ): Promise<TestServer> {
-  const { now, logTo, limits } = options;
-  const config = loadConfig({
-    ...BOOTSTRAP,
-    VITRINE_PORT: '0',
-    VITRINE_DATA: folder,
-    VITRINE_LOG_LEVEL: logTo ? 'trace' : 'silent',
-    VITRINE_RENDER_CONCURRENCY: '2',
-    ...env,
-  });
-  const log = createLog({ level: config.logLevel, ...(logTo && { destination: logTo }) });
-  const app = await createApp(config, log, now, limits);
-  await app.listen();
+  const app = await startApp({ VITRINE_DATA: folder, ...env }, options);
   const { port } = app.http.server.address() as { port: number };
   return {
     ...createClient(`http://127.0.0.1:${port}`),
@@ -85,4 +84,42 @@ async function startIn(
       return startIn(folder, { ...env, ...changes }, options, cleanUp);
     },
   };
+}
+
+/** Starts several nodes behind a proxy. `app` is one of them, and there is no folder of all of them. */
+async function startSeveral(env: Record<string, string>, options: ServerOptions): Promise<TestServer> {
+  const { startNodes } = await import('./nodes/nodes.ts');
+  const nodes = await startNodes(env, (variables) => startApp(variables, options));
+  const server: TestServer = {
+    ...createClient(nodes.url),
+    get app() {
+      const [first] = nodes.apps;
+      if (first === undefined) throw new Error('no node runs');
+      return first;
+    },
+    get folder(): string {
+      throw new Error('each node has a folder of its own');
+    },
+    close: () => nodes.close(),
+    async restart(changes = {}) {
+      await nodes.restart(changes);
+      return server;
+    },
+  };
+  return server;
+}
+
+async function startApp(env: Record<string, string>, options: ServerOptions): Promise<App> {
+  const { now, logTo, limits } = options;
+  const config = loadConfig({
+    ...BOOTSTRAP,
+    VITRINE_PORT: '0',
+    VITRINE_LOG_LEVEL: logTo ? 'trace' : 'silent',
+    VITRINE_RENDER_CONCURRENCY: '2',
+    ...env,
+  });
+  const log = createLog({ level: config.logLevel, ...(logTo && { destination: logTo }) });
+  const app = await createApp(config, log, now, limits);
+  await app.listen();
+  return app;
 }

@@ -1,0 +1,77 @@
+/**
+ * Three servers in the process of the test, over one PostgreSQL and one S3, behind HAProxy. `startServer`
+ * starts them instead of one server if TEST_NODES is set, as `npm run test:nodes` does. So the tests of the
+ * HTTP API run unchanged against a library that any of three nodes answers.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { App } from '../../../src/app.ts';
+import { freePort } from '../ports.ts';
+import { startPostgres } from '../postgres.ts';
+import { startProxy } from './proxy.ts';
+
+const NODES = ['a', 'b', 'c'];
+
+export interface Nodes {
+  /** The address of the proxy. */
+  readonly url: string;
+  readonly apps: readonly App[];
+  /** Stops all nodes and starts them again over the same library. */
+  restart(env: Record<string, string>): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * @param start starts one node with these variables, which follow those of the caller.
+ */
+export async function startNodes(
+  env: Record<string, string>,
+  start: (env: Record<string, string>) => Promise<App>,
+): Promise<Nodes> {
+  const { postgres } = await startPostgres();
+  const bucket = process.env.TEST_S3_BUCKET;
+  const endpoint = process.env.TEST_S3_ENDPOINT;
+  if (postgres === undefined || bucket === undefined || endpoint === undefined) {
+    throw new Error('TEST_NODES needs PostgreSQL and an S3 server: use npm run test:nodes');
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'vitrine-nodes-'));
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const shared = {
+    VITRINE_DATABASE: await postgres.createDatabase(),
+    VITRINE_BLOBS: `s3://${bucket}/${randomUUID()}?endpoint=${encodeURIComponent(endpoint)}&style=path`,
+    VITRINE_PUBLIC_URL: url,
+    VITRINE_TRUST_PROXY: '1',
+  };
+  const startAll = (changes: Record<string, string>) =>
+    Promise.all(
+      NODES.map((node) => start({ ...shared, ...env, ...changes, VITRINE_DATA: join(folder, node) })),
+    );
+  const closeAll = (apps: readonly App[]) => Promise.all(apps.map((app) => app.close()));
+  let apps = await startAll({});
+  const proxy = await startProxy(folder, port);
+  await proxy.route(apps.map(portOf));
+  return {
+    url,
+    get apps() {
+      return apps;
+    },
+    async restart(changes) {
+      await closeAll(apps);
+      apps = await startAll(changes);
+      await proxy.route(apps.map(portOf));
+    },
+    async close() {
+      await closeAll(apps);
+      await proxy.stop();
+      await postgres.stop();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+function portOf(app: App): number {
+  return (app.http.server.address() as { port: number }).port;
+}
