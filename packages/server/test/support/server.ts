@@ -2,11 +2,13 @@
  * A complete server in the process of the test, with a database, files and workers in a new folder.
  * Tests that kill or overload a server start a process instead (server-process.ts).
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
+import { openMetadata } from '../../src/database/open.ts';
+import type { MetadataStore } from '../../src/database/store.ts';
 import type { ServerLimits } from '../../src/http/connection/server-limits.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { BOOTSTRAP, createClient, type TestClient } from './client.ts';
@@ -33,6 +35,10 @@ export const skipOnSeveralNodes = HAS_SEVERAL_NODES && 'this test is about one n
 export interface TestServer extends TestClient {
   readonly app: App;
   readonly folder: string;
+  /** Opens the records directly, beside the server. The caller closes them. */
+  openRecords(): Promise<MetadataStore>;
+  /** The names of the files of unfinished uploads, of all nodes. */
+  stagedFiles(): Promise<string[]>;
   /** Stops the server. Removes its folder unless the caller chose it. */
   close(): Promise<void>;
   /** Stops the server and starts another one in the same folder. */
@@ -69,12 +75,15 @@ async function startIn(
   options: ServerOptions,
   cleanUp: () => Promise<void>,
 ): Promise<TestServer> {
-  const app = await startApp({ VITRINE_DATA: folder, ...env }, options);
+  const variables = { VITRINE_DATA: folder, ...env };
+  const app = await startApp(variables, options);
   const { port } = app.http.server.address() as { port: number };
   return {
     ...createClient(`http://127.0.0.1:${port}`),
     app,
     folder,
+    openRecords: () => openMetadata(loadConfig(variables).database),
+    stagedFiles: () => readdir(join(folder, 'blobs/staging')),
     async close() {
       await app.close();
       await cleanUp();
@@ -100,6 +109,8 @@ async function startSeveral(env: Record<string, string>, options: ServerOptions)
     get folder(): string {
       throw new Error('each node has a folder of its own');
     },
+    openRecords: () => openMetadata(nodes.database),
+    stagedFiles: () => nodes.stagedFiles(),
     close: () => nodes.close(),
     async restart(changes = {}) {
       await nodes.restart(changes);

@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { SCOPES, type Scope } from '../../../src/access/account.ts';
-import { openSqlite } from '../../../src/database/sqlite/sqlite.ts';
 import { BY, digestOf, keyOf } from '../../conformance/metadata-samples.ts';
 import { picture } from '../../support/sample.ts';
 import { ACCOUNT, basic, startServer, type TestServer } from '../../support/server.ts';
@@ -64,7 +63,7 @@ async function call(
 
 before(async () => {
   server = await startServer();
-  const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
+  const store = await server.openRecords();
   await store.accounts.create({ accountID: OTHER, displayName: 'Other', createdOn: new Date() }, BY);
   const add = (publicKey: string, accounts: string[], scopes: readonly Scope[]) =>
     store.keys.create(keyOf({ publicKey, accounts, scopes }), digestOf('secret'), BY);

@@ -146,7 +146,7 @@ describe('a server with VITRINE_RATE_LIMIT', () => {
   let server: TestServer;
   before(async () => {
     server = await startServer({ VITRINE_RATE_LIMIT: '1', VITRINE_TRUST_PROXY: '1' });
-    const store = await openSqlite({ path: `${server.folder}/vitrine.db` });
+    const store = await server.openRecords();
     const another = keyOf({ publicKey: 'another', scopes: SCOPES });
     await store.keys.create(another, digestOf(KEY.secretKey), BY);
     await store.close();

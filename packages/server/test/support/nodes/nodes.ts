@@ -4,10 +4,11 @@
  * HTTP API run unchanged against a library that any of three nodes answers.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { App } from '../../../src/app.ts';
+import type { DatabaseConfig } from '../../../src/database/open.ts';
 import { freePort } from '../ports.ts';
 import { startPostgres } from '../postgres.ts';
 import { startProxy } from './proxy.ts';
@@ -18,10 +19,16 @@ export interface Nodes {
   /** The address of the proxy. */
   readonly url: string;
   readonly apps: readonly App[];
+  readonly database: DatabaseConfig;
+  /** The names of the files of unfinished uploads, of all nodes. */
+  stagedFiles(): Promise<string[]>;
   /** Stops all nodes and starts them again over the same library. */
   restart(env: Record<string, string>): Promise<void>;
   close(): Promise<void>;
 }
+
+/** The libraries of callers that chose a folder, by its path: they may start servers there again. */
+const libraries = new Map<string, Record<'VITRINE_DATABASE' | 'VITRINE_BLOBS', string>>();
 
 /**
  * @param start starts one node with these variables, which follow those of the caller.
@@ -39,12 +46,12 @@ export async function startNodes(
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-nodes-'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const shared = {
+  const library = libraries.get(env.VITRINE_DATA ?? '') ?? {
     VITRINE_DATABASE: await postgres.createDatabase(),
     VITRINE_BLOBS: `s3://${bucket}/${randomUUID()}?endpoint=${encodeURIComponent(endpoint)}&style=path`,
-    VITRINE_PUBLIC_URL: url,
-    VITRINE_TRUST_PROXY: '1',
   };
+  if (env.VITRINE_DATA !== undefined) libraries.set(env.VITRINE_DATA, library);
+  const shared = { ...library, VITRINE_PUBLIC_URL: url, VITRINE_TRUST_PROXY: '1' };
   const startAll = (changes: Record<string, string>) =>
     Promise.all(
       NODES.map((node) => start({ ...shared, ...env, ...changes, VITRINE_DATA: join(folder, node) })),
@@ -58,6 +65,11 @@ export async function startNodes(
     get apps() {
       return apps;
     },
+    database: { kind: 'postgres', url: shared.VITRINE_DATABASE },
+    async stagedFiles() {
+      const names = await Promise.all(NODES.map((node) => readdir(join(folder, node, 'staging'))));
+      return names.flat();
+    },
     async restart(changes) {
       await closeAll(apps);
       apps = await startAll(changes);
@@ -66,7 +78,7 @@ export async function startNodes(
     async close() {
       await closeAll(apps);
       await proxy.stop();
-      await postgres.stop();
+      if (env.VITRINE_DATA === undefined) await postgres.stop();
       await rm(folder, { recursive: true });
     },
   };

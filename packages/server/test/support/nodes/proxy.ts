@@ -1,4 +1,6 @@
-/** HAProxy in front of several nodes: pictures go to the node of their public ID, other requests to any node. */
+/**
+ * HAProxy in front of several nodes. Pictures go to the node of their public ID, other requests to any node.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
