@@ -9,11 +9,12 @@ import { join } from 'node:path';
 import { CREDENTIALS, newLocation, type S3Server, startS3 } from '../../blobs/s3-servers.ts';
 import { freePort } from '../../support/ports.ts';
 import { waitFor } from '../../support/waiting.ts';
-import { findHAProxy, type HAProxy, startHAProxy } from './parts/haproxy.ts';
+import { HAPROXY, programSkipReason } from '../proxies/programs.ts';
+import { type HAProxy, startHAProxy } from './parts/haproxy.ts';
 import { type ClusterNode, createNode } from './parts/nodes.ts';
 import { type ReplicatedPostgres, type Row, startReplicatedPostgres } from './parts/replicated-postgres.ts';
 
-const NAMES = ['node-1', 'node-2', 'node-3'];
+const NAMES = ['node1', 'node2', 'node3'];
 const REGION = 'us-east-1';
 /** Reads in a row without a request: a request may begin its transaction between two reads. */
 const QUIET_READS = 5;
@@ -37,7 +38,7 @@ export async function findTools(): Promise<string | false> {
   if (process.platform !== 'linux') return 'processes are read from /proc';
   const { s3, skip } = await startS3();
   await s3?.stop();
-  return skip || findHAProxy();
+  return skip || programSkipReason(HAPROXY);
 }
 
 export async function startCluster(): Promise<Cluster> {
@@ -76,8 +77,8 @@ async function startParts(cleanups: (() => Promise<unknown>)[], stop: () => Prom
     cleanups.push(() => node.close());
     nodes.push(node);
   }
-  // One after the other, because today's simultaneous first starts can fail.
-  for (const node of nodes) await node.start();
+  // The first starts, all at once.
+  await Promise.all(nodes.map((node) => node.start()));
   const proxy = await startHAProxy(proxyPort, nodes);
   cleanups.push(() => proxy.stop());
 

@@ -1,15 +1,16 @@
 /**
- * HAProxy in front of the nodes. It sends each public link to the home node of its image, and requests of the
- * API to all nodes. It repeats a request only if no node can have carried it out.
+ * HAProxy in front of the nodes, with the configuration of `ops/`. It can be killed and reloaded, and its log
+ * tells which requests it repeated.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { childrenOf, isAlive } from '../../../support/processes.ts';
 import { until, waitFor } from '../../../support/waiting.ts';
+import { HAPROXY } from '../../proxies/programs.ts';
 
 const COMMAND = 'haproxy';
 /** Debian keeps it where only the PATH of root has a folder. */
@@ -17,6 +18,12 @@ const PATH = `${process.env.PATH}:/usr/sbin`;
 
 /** The last lines that are kept for a report. */
 const MAX_LOG = 2_000;
+
+const OPS = join(import.meta.dirname, '../../../../../../ops');
+const SOCKET = 'stats.sock';
+/** One line for each request. `tsc` has the two letters of how it ended; `--` is the normal end. */
+const LOG_FORMAT =
+  '{"status":%ST,"retries":"%rc","flags":"%tsc","server":"%s","ms":"%Ta","method":"%HM","path":"%HP"}';
 
 /** The header with the name of the node that answered. */
 export const SERVED_BY = 'x-served-by';
@@ -43,20 +50,12 @@ export interface HAProxy {
   stop(): Promise<void>;
 }
 
-/** The reason to skip tests that need HAProxy; false if it is installed. @throws Error if not and CI=true */
-export function findHAProxy(): string | false {
-  const { status } = spawnSync(COMMAND, ['-v'], { env: { PATH }, stdio: 'ignore' });
-  if (status === 0) return false;
-  const skip = 'HAProxy is not installed: apt-get install haproxy';
-  if (process.env.CI === 'true') throw new Error(skip);
-  return skip;
-}
-
+/** Starts HAProxy with the configuration of `ops/`. The names of the nodes must be those in it. */
 export async function startHAProxy(port: number, nodes: readonly BalancedNode[]): Promise<HAProxy> {
   const folder = await mkdtemp(join(tmpdir(), 'vitrine-haproxy-'));
   const file = join(folder, 'haproxy.cfg');
-  const socket = join(folder, 'stats.sock');
-  await writeFile(file, writeConfig({ port, socket, nodes }));
+  const socket = join(folder, SOCKET);
+  await writeFile(file, await writeConfig(port, nodes, folder));
   const url = `http://127.0.0.1:${port}`;
   const lines: string[] = [];
   let retried = 0;
@@ -137,80 +136,27 @@ export async function startHAProxy(port: number, nodes: readonly BalancedNode[])
   return proxy;
 }
 
-interface ConfigOptions {
-  readonly port: number;
-  /** The path of the socket for statistics. */
-  readonly socket: string;
-  readonly nodes: readonly BalancedNode[];
+/** The shipped configuration, with a log in JSON, a socket for statistics, and the name of the node in answers. */
+async function writeConfig(port: number, nodes: readonly BalancedNode[], folder: string): Promise<string> {
+  const shipped = await readFile(join(OPS, HAPROXY.file), 'utf8');
+  const ports = nodes.map((node) => node.port);
+  const global = [
+    `    stats socket ${join(folder, SOCKET)} mode 600 level admin expose-fd listeners`,
+    '    hard-stop-after 60s',
+  ];
+  return [
+    [/(?<=^global\n)/m, `${global.join('\n')}\n`],
+    [/option httplog\n/, `log-format '${LOG_FORMAT}'\n`],
+    [/(?= {4}option httpchk\n)/g, `    http-response set-header ${SERVED_BY} %s\n`],
+  ].reduce(
+    (text, [pattern, replacement]) => replace(text, pattern as RegExp, String(replacement)),
+    HAPROXY.configure(shipped, port, ports, folder),
+  );
 }
 
-function writeConfig({ port, socket, nodes }: ConfigOptions): string {
-  const servers = nodes
-    .map(({ name, port: at }) => `  server ${name} 127.0.0.1:${at} check inter 500ms fall 2 rise 1`)
-    .join('\n');
-  return `
-global
-  stats socket ${socket} mode 600 level admin expose-fd listeners
-  log stdout format raw local0
-  hard-stop-after 60s
-
-defaults
-  mode http
-  log global
-  option dontlognull
-  option forwardfor
-  # Closes an idle connection of a client only after its next answer, so that a reload breaks none.
-  option idle-close-on-response
-  log-format '{"status":%ST,"retries":"%rc","flags":"%tsc","server":"%s","ms":"%Ta","method":"%HM","path":"%HP"}'
-  timeout connect 1s
-  timeout client 60s
-  timeout server 60s
-  timeout queue 5s
-  timeout check 3s
-  retries 3
-  option redispatch 1
-  # A connection of its own for each request: a node that stops closes idle connections, and a request that
-  # is sent on one of them at this moment may not be repeated.
-  http-reuse never
-  http-error status 503 content-type application/json string "{\\"error\\":\\"no node is ready\\"}" hdr Retry-After 1
-
-frontend vitrine
-  bind 127.0.0.1:${port}
-  http-request set-var(txn.id) path,field(3,/)
-  use_backend images if { path_beg /images/ }
-  # A node refuses an upload better than HAProxy, which closes the connection before the client has sent all.
-  use_backend refusals if { nbsrv(api) eq 0 }
-  default_backend api
-
-backend images
-  balance hash var(txn.id)
-  hash-type consistent
-  # Public links are only read, so each failure may be repeated.
-  retry-on conn-failure empty-response response-timeout
-  option httpchk
-  http-check send meth GET uri /readyz?for=reads
-  http-response set-header ${SERVED_BY} %s
-${servers}
-
-backend api
-  balance roundrobin
-  # A write is repeated only if no connection was made. Then no node got it.
-  retry-on conn-failure empty-response
-  http-request disable-l7-retry unless METH_GET
-  option httpchk
-  http-check send meth GET uri /readyz?for=writes
-  http-response set-header ${SERVED_BY} %s
-${servers}
-
-backend refusals
-  balance roundrobin
-  http-reuse never
-  retry-on conn-failure
-  option httpchk
-  http-check send meth GET uri /livez
-  http-response set-header ${SERVED_BY} %s
-${servers}
-`;
+function replace(text: string, pattern: RegExp, replacement: string): string {
+  if (text.search(pattern) < 0) throw new Error(`the configuration has no ${pattern}`);
+  return text.replace(pattern, replacement);
 }
 
 /** Sends a command to the socket for statistics. @returns the whole answer */

@@ -19,7 +19,7 @@ export interface ClusterNode {
   readonly env: Readonly<Record<string, string>>;
   /** True from its start until it is stopped, killed or paused. */
   readonly isRunning: boolean;
-  /** Starts the process. Resolves when it listens. */
+  /** Starts the process, again and again while it cannot start. Resolves when it listens. */
   start(): Promise<void>;
   /** Ends it and its workers at once. */
   kill(): Promise<void>;
@@ -60,7 +60,6 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
     VITRINE_DATA: data,
     VITRINE_RENDER_CONCURRENCY: '1',
     VITRINE_TRUST_PROXY: '127.0.0.1',
-    VITRINE_LOG_LEVEL: 'warn',
   };
   let server: ServerProcess | undefined;
   let isPaused = false;
@@ -75,8 +74,19 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
       return server !== undefined && server.exitStatus() === undefined && !isPaused;
     },
     async start() {
-      // The line that it listens is at the level `info`.
-      server = await startServerProcess({ data, port, env: { ...env, VITRINE_LOG_LEVEL: 'info' } });
+      // A start fails while PostgreSQL or S3 is away. A service manager then tries again, and so does this.
+      await waitFor(
+        `${name} starts`,
+        async () => {
+          try {
+            server = await startServerProcess({ data, port, env });
+            return 'started';
+          } catch (error) {
+            return String(error);
+          }
+        },
+        (result) => result === 'started',
+      );
     },
     async kill() {
       isPaused = false;
