@@ -115,7 +115,7 @@ describe('a secret', () => {
       assertAbsent(secrets, 'the log', lines.join('\n'));
       const tables = await postgres.query(
         url,
-        `select table_name from information_schema.tables where table_schema = 'public'`,
+        `select table_name from information_schema.tables where table_schema = 'vitrine_records'`,
       );
       assert.ok(tables.length >= 9);
       const dump: string[] = [];
