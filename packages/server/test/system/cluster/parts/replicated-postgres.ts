@@ -9,6 +9,7 @@ import { chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { NAMESPACE } from '../../../../src/database/postgres/dialect.ts';
 import { freePort } from '../../../support/ports.ts';
 import { POSTGRES_USER, run, runnableBinaries, serve } from '../../../support/postgres.ts';
 import { childrenOf, isAlive } from '../../../support/processes.ts';
@@ -128,7 +129,11 @@ export async function startReplicatedPostgres(): Promise<ReplicatedPostgres> {
     options,
   );
   await start(primary);
-  await withClient(primary.port, 'postgres', (client) => client.query(`create database ${DATABASE}`));
+  await withClient(primary.port, 'postgres', async (client) => {
+    await client.query(`create database ${DATABASE}`);
+    // So statements of the checks need not name the schema. The servers name it always.
+    await client.query(`alter database ${DATABASE} set search_path = public, ${NAMESPACE}`);
+  });
 
   const postgres: ReplicatedPostgres = {
     get primaryPort() {
