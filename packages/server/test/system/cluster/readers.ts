@@ -44,7 +44,7 @@ const SIZES = ['400x400', '100x100', '64x0', '0x250'] as const;
 const ACCEPT = ['image/webp', 'image/jpeg', '*/*'] as const;
 /** The share of requests that go to a node past the proxy. */
 const DIRECT = 0.4;
-/** The images that most requests are for, besides the shared ones: the newest. */
+/** The images that most requests are for, besides the shared ones: the newest that changed in this round. */
 const NEWEST = 12;
 const SHARED = 3;
 /** Milliseconds between two requests of a reader. */
@@ -92,8 +92,9 @@ export class Readers {
   async #read(): Promise<void> {
     const { random, nodes, journal } = this.#options;
     while (!this.#stopped) {
-      const images = [...journal.images.values()];
-      const image = random.pick(random.next() < 0.4 ? images.slice(0, SHARED) : images.slice(-NEWEST));
+      const shared = [...journal.images.values()].slice(0, SHARED);
+      const changed = journal.changedImages().slice(-NEWEST);
+      const image = random.pick(random.next() < 0.4 ? shared : changed);
       const running = nodes.filter(({ isRunning }) => isRunning);
       const node = random.next() < DIRECT ? random.pick(running) : undefined;
       if (image) await this.#request(image, node);

@@ -136,7 +136,7 @@ export async function startHAProxy(port: number, nodes: readonly BalancedNode[])
   return proxy;
 }
 
-/** The shipped configuration, with a log in JSON, a socket for statistics, and the name of the node in answers. */
+/** The shipped configuration, with a log in JSON, a socket for statistics, and the node of each answer. */
 async function writeConfig(port: number, nodes: readonly BalancedNode[], folder: string): Promise<string> {
   const shipped = await readFile(join(OPS, HAPROXY.file), 'utf8');
   const ports = nodes.map((node) => node.port);
