@@ -173,7 +173,14 @@ export async function createApp(
     const renditions = new RenditionCache({ memory, disk });
     const ladders = new Ladders({ blobs, processor, log });
     const changes = metadata.listen({ url: config.databaseListen, log });
-    if (changes) parts.push(changes);
+    if (changes) {
+      parts.push(changes);
+      telemetry.addGauge('changesDelay', {}, () => {
+        const now = performance.now();
+        // Before the first proof: since the start of the process.
+        return Math.min(now, now - changes.heardUntil) / 1_000;
+      });
+    }
     const publicImages = new PublicImages(metadata, changes);
     const { sizeBudget, imageQuota, byteQuota } = config;
     const delivery = new Delivery({ blobs, processor, ladders, renditions, sizeBudget, telemetry });
@@ -235,7 +242,7 @@ export async function createApp(
     });
     parts.push(analyser);
     const purger = config.purgeURL
-      ? new Purger({ records: metadata.purges, target: httpPurgeTarget(config.purgeURL), log })
+      ? new Purger({ records: metadata.purges, target: httpPurgeTarget(config.purgeURL), log, telemetry })
       : undefined;
     if (purger) parts.push(purger);
 

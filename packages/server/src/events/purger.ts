@@ -8,6 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServiceLog } from '../telemetry/log.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Purge, PurgeRecords } from './records.ts';
 
 // All in milliseconds.
@@ -38,6 +39,7 @@ export interface PurgerDependencies {
   readonly records: PurgeRecords;
   readonly target: PurgeTarget;
   readonly log: ServiceLog;
+  readonly telemetry: Telemetry;
 }
 
 export class Purger {
@@ -94,11 +96,13 @@ export class Purger {
   }
 
   async #send(purges: readonly Purge[]): Promise<void> {
-    const { records, target, log } = this.#dependencies;
+    const { records, target, log, telemetry } = this.#dependencies;
     // Several changes of an image need one request.
     const publicIDs = [...new Set(purges.map(({ publicID }) => publicID))];
     const signal = AbortSignal.any([this.#control.signal, AbortSignal.timeout(REQUESTS_DEADLINE)]);
     const failures = await target.purge(publicIDs, signal);
+    telemetry.counter('purges', { outcome: 'failed' }).value += failures.size;
+    telemetry.counter('purges', { outcome: 'sent' }).value += publicIDs.length - failures.size;
     const [failure] = failures.values();
     if (failure) this.#report(failure);
     else if (this.#isLogged) {

@@ -45,6 +45,11 @@ export const COUNTERS: Readonly<Record<CounterName, Definition>> = {
     help: 'Worker processes that ended unexpectedly, by reason: crash, deadline, memory, start (it never became ready).',
     labels: ['reason'],
   },
+  purges: {
+    name: 'vitrine_purges_total',
+    help: 'Images that the cache in front was asked to drop, by outcome: sent, failed (it is tried again).',
+    labels: ['outcome'],
+  },
 };
 
 export const GAUGES: Readonly<Record<GaugeName, Definition>> = {
@@ -68,6 +73,11 @@ export const GAUGES: Readonly<Record<GaugeName, Definition>> = {
     name: 'vitrine_cache_bytes',
     help: 'Bytes of cached renditions (tier memory, disk) and of cached files of a remote blob store (blobs).',
     labels: ['tier'],
+  },
+  changesDelay: {
+    name: 'vitrine_changes_delay_seconds',
+    help: 'Time since the last proof that changes by other servers are heard: usually below 2. Only with PostgreSQL.',
+    labels: [],
   },
 };
 

@@ -31,8 +31,14 @@ export interface Count {
   value: number;
 }
 
-export type CounterName = 'requests' | 'errors' | 'deliveries' | 'workerEnds' | 'malformed';
-export type GaugeName = 'tasksWaiting' | 'costWaiting' | 'tasksRunning' | 'workers' | 'cacheBytes';
+export type CounterName = 'requests' | 'errors' | 'deliveries' | 'workerEnds' | 'malformed' | 'purges';
+export type GaugeName =
+  | 'tasksWaiting'
+  | 'costWaiting'
+  | 'tasksRunning'
+  | 'workers'
+  | 'cacheBytes'
+  | 'changesDelay';
 export type DurationName = 'requestDuration' | 'taskWait';
 
 /** A request that reached the router. */

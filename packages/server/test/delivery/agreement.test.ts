@@ -66,6 +66,8 @@ describe('three servers over one PostgreSQL', { skip }, () => {
     times.sort((a, b) => a - b);
     const at = (part: number) => Math.round(times[Math.ceil(times.length * part) - 1] ?? 0);
     t.diagnostic(`${times.length} times: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`);
+    const delay = (await readMetrics(one)).value('vitrine_changes_delay_seconds');
+    assert.ok(delay > 0 && delay < 4, `${delay} s`);
     assert.deepEqual(
       started.nodes.flatMap(({ warnings }) => warnings),
       [],

@@ -38,17 +38,17 @@ export const postgresMigrations: MigrationDialect = {
       for each row execute function image_uses_deleted()`,
   ],
   // A trigger, so that changes by an earlier version, or by hand, are heard too. It compares only what public
-  // links show. An upload changes no link, so it does not notify: notifications serialise commits.
+  // links show. An upload changes no link, so it does not notify: notifications serialise commits. Columns
+  // stand in the function, because a column of a trigger cannot get another type.
   notifyImageChanges: [
     `create function image_changed() returns trigger language plpgsql as $$ begin
-      perform pg_notify('vitrine_changes', 'image ' || new.public_id);
+      if (old.digest, old.focal_x, old.focal_y, old.visibility, old.disabled_on)
+        is distinct from (new.digest, new.focal_x, new.focal_y, new.visibility, new.disabled_on)
+      then perform pg_notify('vitrine_changes', 'image ' || new.public_id); end if;
       return null;
     end $$`,
-    `create trigger image_changed
-      after update of digest, focal_x, focal_y, visibility, disabled_on on images for each row
-      when ((old.digest, old.focal_x, old.focal_y, old.visibility, old.disabled_on)
-        is distinct from (new.digest, new.focal_x, new.focal_y, new.visibility, new.disabled_on))
-      execute function image_changed()`,
+    `create trigger image_changed after update on images
+      for each row execute function image_changed()`,
   ],
   nativeTypes: undefined,
   // The extension may be absent, or this user may not create it. Searches then read all texts of the account.

@@ -102,6 +102,11 @@ describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
       ['disabling', () => images.disable(imageID, later(7)), 1],
       ['disabling again', () => images.disable(imageID, later(8)), 0],
       ['enabling', () => images.enable(imageID, { ...QUOTA, on: later(9) }), 1],
+      [
+        'a change by another program',
+        () => server().query(url, `update images set digest = 'x' where public_id = '${publicID}'`),
+        1,
+      ],
     ];
     for (const [what, run, changes] of steps) {
       await run();

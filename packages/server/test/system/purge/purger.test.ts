@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { openPostgres } from '../../../src/database/postgres/postgres.ts';
 import { linkOn, type Nodes, startNodes } from '../../delivery/nodes.ts';
+import { readMetrics } from '../../support/metrics.ts';
 import { jpeg } from '../../support/pictures.ts';
 import { freePort } from '../../support/ports.ts';
 import { startPostgres } from '../../support/postgres.ts';
@@ -74,6 +75,9 @@ describe('a server with a cache in front', { concurrency: true }, () => {
       ['caches could not be purged', 'caches are purged again'],
     );
     assert.equal(cache.purges.length, 3);
+    const metrics = await readMetrics(server);
+    assert.equal(metrics.value('vitrine_purges_total', { outcome: 'sent' }), 1);
+    assert.ok(metrics.value('vitrine_purges_total', { outcome: 'failed' }) >= 3);
   });
 
   test('stops at once while a cache does not answer, and sends the purge after the next start', async (t) => {
