@@ -162,8 +162,10 @@ export function metadataCandidates(current: () => MetadataHarness): void {
       await images.replace(first.imageID, { original: originalOf('bytes 0'), updatedOn: later(0) });
       const count = 1_100;
       const entries = Array.from({ length: count }, (_, n) => {
-        const digests = `'${digestOf(`bytes ${n}`)}', '${digestOf(`bytes ${n + 1}`)}'`;
-        const on = later(n + 1).getTime();
+        const { hasNativeTypes } = current();
+        const prefix = hasNativeTypes ? '\\x' : '';
+        const digests = [n, n + 1].map((each) => `'${prefix}${digestOf(`bytes ${each}`)}'`).join(', ');
+        const on = hasNativeTypes ? `'${later(n + 1).toISOString()}'` : later(n + 1).getTime();
         return `('${account.accountID}', ${n + 100}, ${on}, 'image.replace', '${first.imageID}', 'operator', ${digests})`;
       });
       await run(`insert into audit (account_id, sequence, happened_on, action, subject_id, actor, digest_before,
