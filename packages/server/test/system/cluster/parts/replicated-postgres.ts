@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { NAMESPACE } from '../../../../src/database/postgres/dialect.ts';
 import { freePort } from '../../../support/ports.ts';
@@ -66,6 +66,7 @@ export async function startReplicatedPostgres(): Promise<ReplicatedPostgres> {
   if (uid !== undefined && gid !== undefined) await chown(folder, uid, gid);
   const options: SpawnOptions = { ...POSTGRES_USER, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] };
   const binaries = await runnableBinaries(folder, POSTGRES_USER);
+  const control = join(dirname(binaries.initdb), 'pg_ctl');
   const instances = new Set<Instance>();
   let count = 0;
   const createInstance = async (): Promise<Instance> => {
@@ -148,7 +149,8 @@ export async function startReplicatedPostgres(): Promise<ReplicatedPostgres> {
     async promote() {
       if (standby?.child === undefined) throw new Error('there is no standby to promote');
       const old = primary;
-      await query('select pg_promote(true, 60)', standby.port);
+      // A statement such as pg_promote can be cancelled, because the standby still replays.
+      await run(control, ['promote', '-D', standby.data, '-w', '-t', '60'], options);
       primary = standby;
       standby = undefined;
       await waitForCommits('');
