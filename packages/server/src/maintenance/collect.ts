@@ -19,8 +19,8 @@ export const DEFAULT_GRACE = 24 * 60 * 60 * 1000;
 /** How long marker rows of collected originals are kept, in milliseconds: longer than any upload can take. */
 const MARKER_LIFETIME = 24 * 60 * 60 * 1000;
 
-/** Candidates that a run takes at once. Another run may repeat them if this one is killed. */
-const TAKEN = 100;
+/** Candidates that a run takes at once. Another run repeats them, if it ends while this one works on them. */
+const TAKEN = 20;
 
 export interface CollectOptions {
   /** How long a blob must have been unreferenced, in milliseconds. */
@@ -201,15 +201,21 @@ export class GarbageCollection {
   async #removeOriginal(run: CollectionRun, digest: Digest): Promise<boolean> {
     const removal = this.#blobs.createRemoval(digest);
     if (!(await run.blob(removal.prepare))) return false;
+    let hasRemoved = false;
+    const remove = () => {
+      hasRemoved = true;
+      return run.blob(removal.remove);
+    };
     let outcome: Awaited<ReturnType<MaintenanceRecords['garbageCollect']>>;
     try {
-      outcome = await this.#records.garbageCollect(digest, this.#now(), () => run.blob(removal.remove));
+      outcome = await this.#records.garbageCollect(digest, this.#now(), remove);
     } catch (error) {
       // If this fails too, the next collection undoes the removal.
-      await removal.undo().catch(() => undefined);
+      await (hasRemoved ? removal.undo() : removal.finish()).catch(() => undefined);
       throw error;
     }
-    await run.blob(outcome === 'collected' ? removal.finish : removal.undo);
+    // Without a removal of its own, this run must not bring back what another run has removed meanwhile.
+    await run.blob(hasRemoved && outcome !== 'collected' ? removal.undo : removal.finish);
     if (outcome !== 'paused') return outcome === 'collected';
     throw new AppError(
       'conflict',
