@@ -36,6 +36,8 @@ export type Row = Record<string, unknown>;
 export interface ReplicatedPostgres {
   /** The port of the current primary. */
   readonly primaryPort: number;
+  /** The port of the standby, which serves only reads. @throws Error if there is none. */
+  readonly standbyPort: number;
   /** Runs one statement on the primary as the superuser. Rejects with pg's own error. */
   query(statement: string): Promise<Row[]>;
   /** Stops the primary and starts it again: `immediate` as in a crash, `fast` as an operator does. */
@@ -139,6 +141,10 @@ export async function startReplicatedPostgres(): Promise<ReplicatedPostgres> {
   const postgres: ReplicatedPostgres = {
     get primaryPort() {
       return primary.port;
+    },
+    get standbyPort() {
+      if (standby === undefined) throw new Error('there is no standby');
+      return standby.port;
     },
     query,
     async restart(mode) {
