@@ -126,7 +126,7 @@ sub vcl_recv {
     if (req.http.Accept ~ "(?i)(^|,)[ \t]*image/webp[ \t]*(;[ \t]*q[ \t]*=[ \t]*1(\.0*)?[ \t]*)?(,|$)") {
         if (req.http.Accept ~ "(?i)(^|,)[ \t]*image/avif[ \t]*(;[ \t]*q[ \t]*=[ \t]*1(\.0*)?[ \t]*)?(,|$)") {
             set req.http.Accept = "image/avif,image/webp,*/*";
-        } else {
+        } elsif (req.http.Accept !~ "(?i)image/avif") {
             set req.http.Accept = "image/webp,*/*";
         }
     } elsif (req.http.Accept !~ "(?i)image/(avif|webp|jpe?g|png)") {
