@@ -1,6 +1,6 @@
 /**
- * The function of docs/caching.md that reduces Accept, as a CDN runs it. The proxies of `ops/` do the same with
- * patterns.
+ * The function of docs/caching.md that reduces Accept, as a CDN runs it. The proxies of `ops/` do the same
+ * with patterns.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
