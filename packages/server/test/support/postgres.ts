@@ -104,7 +104,7 @@ function connect(admin: string): TestPostgres {
 }
 
 /** Only native types: a count stays a text, as in pg. */
-const getTypeParser = ((oid: number, format: 'text' = 'text') =>
+export const getTypeParser = ((oid: number, format: 'text' = 'text') =>
   (oid === pg.types.builtins.INT8 ? undefined : READERS.get(oid)) ??
   pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
 

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { NAMESPACE } from '../../../../src/database/postgres/dialect.ts';
 import { freePort } from '../../../support/ports.ts';
-import { POSTGRES_USER, run, runnableBinaries, serve } from '../../../support/postgres.ts';
+import { getTypeParser, POSTGRES_USER, run, runnableBinaries, serve } from '../../../support/postgres.ts';
 import { childrenOf, isAlive } from '../../../support/processes.ts';
 import { until, waitFor } from '../../../support/waiting.ts';
 
@@ -38,7 +38,7 @@ export interface ReplicatedPostgres {
   readonly primaryPort: number;
   /** The port of the standby, which serves only reads. @throws Error if there is none. */
   readonly standbyPort: number;
-  /** Runs one statement on the primary as the superuser. Rejects with pg's own error. */
+  /** Runs one statement on the primary as the superuser, and reads types as the store does. */
   query(statement: string): Promise<Row[]>;
   /** Stops the primary and starts it again: `immediate` as in a crash, `fast` as an operator does. */
   restart(mode: 'immediate' | 'fast'): Promise<void>;
@@ -233,6 +233,9 @@ async function withClient<T>(
     user: 'vitrine',
     database,
     application_name: 'test',
+    // So statements of the harness need not name the schema.
+    options: `-c search_path=public,${NAMESPACE}`,
+    types: { getTypeParser },
   });
   // The query reports the error as well.
   client.on('error', () => undefined);
