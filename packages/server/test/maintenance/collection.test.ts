@@ -7,7 +7,7 @@ import { after, describe, type TestContext, test } from 'node:test';
 import type { BlobDriver } from '../../src/blobs/driver.ts';
 import { originalKey, rungKey } from '../../src/blobs/store.ts';
 import { AppError } from '../../src/errors.ts';
-import { startFaultProxy } from '../blobs/fault-proxy.ts';
+import { startFaultProxy } from '../faults/http-proxy.ts';
 import { startS3 } from '../blobs/s3-servers.ts';
 import { digestOf, newImage } from '../conformance/metadata-samples.ts';
 import { withChanges } from '../support/drivers.ts';
