@@ -218,6 +218,14 @@ export class BlobStore {
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
+  /** Stores a complete local file as a rung, and replaces a stored one. See `BlobDriver.put` for the file. */
+  async storeRungFile(digest: Digest, name: string, file: LocalFile, signal?: AbortSignal): Promise<void> {
+    const key = rungKey(digest, name);
+    if ((await this.#driver.put(key, file, signal)) === 'created') return;
+    await this.#driver.replace(key, file, signal);
+    this.#cache?.drop(key);
+  }
+
   /**
    * Runs `use` with the path of a local file that holds the rung. The file may only be read, and only until
    * `use` settles. The bytes of a remote rung are verified by the checksum of its store. Those of a local one
@@ -275,6 +283,22 @@ export class BlobStore {
   async statOriginal(digest: Digest, signal?: AbortSignal): Promise<StoredOriginal | undefined> {
     const stat = await this.#driver.stat(originalKey(digest), signal);
     return stat && { digest, size: stat.size, storedOn: stat.storedOn };
+  }
+
+  /**
+   * True if an original of this digest and size is stored, by the checksum of the backend. A backend without
+   * checksums, such as a folder, is read.
+   * @param reads reads the bytes in any case.
+   */
+  async isOriginalIntact(
+    { digest, size }: Pick<StoredOriginal, 'digest' | 'size'>,
+    { reads = false, signal }: { readonly reads?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<boolean> {
+    const stat = await this.#driver.stat(originalKey(digest), signal);
+    if (stat?.size !== size) return false;
+    const { digest: checksum, ...withoutChecksum } = stat;
+    if (checksum !== undefined && checksum !== digest) return false;
+    return this.#isIntact(reads ? withoutChecksum : stat, digest, signal);
   }
 
   /** True if the rung is stored, even if it is damaged. */

@@ -32,6 +32,19 @@ export interface TextMatches {
   readonly order: RawBuilder<number>;
 }
 
+/** Statements with which a database refuses every change of some tables, by any client. */
+export interface SealStatements {
+  /** Run once before `close`. */
+  readonly prepare: readonly string[];
+  /** Refuses changes of the table: they fail with the message SEALED. Repeatable. */
+  close(table: string): readonly string[];
+  /** Allows changes again. Repeatable. */
+  open(table: string): readonly string[];
+}
+
+/** The text of the native error for a change of a sealed table. */
+export const SEALED = 'this library is sealed';
+
 /** An open database of some dialect. */
 export interface Database {
   readonly db: Kysely<Schema>;
@@ -70,10 +83,17 @@ export interface Database {
   findText(db: Kysely<Schema>, accountID: string, text: string): Promise<TextMatches>;
   /** See MetadataStore. Absent where changes by other processes cannot be heard. */
   listen?(options: ListenOptions): RecordChanges;
-  /** Runs `work` with the records of one moment, while other clients write. It has no timeout. */
-  snapshot<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` with the records of one moment, while other clients write. It has no timeout.
+   * @param isSealed no client can write, so a database without snapshots need not be copied.
+   */
+  snapshot<T>(work: (db: Kysely<Schema>) => Promise<T>, isSealed?: boolean): Promise<T>;
   /** Runs `work` in one transaction without a timeout. Other writers may have to wait for it. */
   longTransaction<T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T>;
+  /** The blobs that this process uses: see moves/blobs-epoch.ts. Without a value, it adds no originals. */
+  readonly blobsEpoch: { value?: string | null };
+  /** Statements that refuse and allow changes of tables again. */
+  readonly seal: SealStatements;
   /** Finds damage in the files of the database. Empty where the database cannot report it. */
   findDamage(): Promise<readonly DatabaseDamage[]>;
   migrate(options?: MigrateOptions): Promise<MigrateOutcome>;
@@ -91,6 +111,18 @@ export function unavailable(cause: unknown): AppError {
     cause,
     retryAfter: RETRY_AFTER,
   });
+}
+
+/** Seconds. A move ends in minutes, and a library that was moved gets another address. */
+const RETRY_AFTER_SEALED = 10;
+
+/** The error for a change of a sealed library. */
+export function sealed(cause: unknown): AppError {
+  return new AppError(
+    'unavailable',
+    'This library cannot be changed here now, because it is being moved or was moved. Try again.',
+    { cause, retryAfter: RETRY_AFTER_SEALED },
+  );
 }
 
 /** The error for a full disk. */

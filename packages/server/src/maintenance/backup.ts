@@ -24,14 +24,8 @@ import {
   sha256,
   textEntryName,
 } from './backup-format.ts';
+import { withPausedCollection } from './pause.ts';
 import type { MaintenanceRecords, Snapshot, TableRows } from './records.ts';
-
-/**
- * How long a killed backup still pauses garbage collection, and how often a running one renews the pause; in
- * ms.
- */
-const PAUSE = 15 * 60 * 1000;
-const PAUSE_RENEWAL = 60 * 1000;
 
 export interface BackupOptions {
   readonly records: MaintenanceRecords;
@@ -54,19 +48,12 @@ export interface BackupOptions {
 export async function writeBackup(options: BackupOptions): Promise<BackupSummary> {
   const maintenance = options.records;
   const now = options.now ?? (() => new Date());
-  const pauseID = randomUUID();
-  const pause = () => maintenance.pauseCollection(pauseID, new Date(now().getTime() + PAUSE));
   // The pause comes before the snapshot, so that the originals it references stay.
-  await pause();
-  const renewal = setInterval(() => void pause().catch(() => undefined), PAUSE_RENEWAL);
-  try {
-    return await maintenance.snapshot((snapshot) =>
+  return withPausedCollection(maintenance, now, () =>
+    maintenance.snapshot((snapshot) =>
       writeFileAtomically(options.path, (add) => writeEntries(snapshot, options, now(), add)),
-    );
-  } finally {
-    clearInterval(renewal);
-    await maintenance.resumeCollection(pauseID).catch(() => undefined);
-  }
+    ),
+  );
 }
 
 type Add = (name: string, bytes: Buffer) => Promise<void>;

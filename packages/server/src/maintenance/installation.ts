@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { BlobStore } from '../blobs/store.ts';
 import { AppError } from '../errors.ts';
-import type { MaintenanceRecords } from './records.ts';
+import type { LibraryIdentity, LibraryState, MaintenanceRecords } from './records.ts';
 
 export interface LibraryParts {
   /** With the schema of this version. */
@@ -22,16 +22,23 @@ interface LibraryIDs {
 /**
  * For a start: checks that records and blobs belong together. A part without an ID gets one, so libraries of
  * earlier versions have one from then on. Several servers that start at once agree on it.
- * @throws AppError `conflict` if they belong to different libraries.
+ * @throws AppError `conflict` if they belong to different libraries, or the library is being moved or was
+ * moved.
  */
 export async function joinLibrary({ records, blobs }: LibraryParts): Promise<void> {
-  const { ofRecords, ofBlobs } = await readIDs({ records, blobs });
+  // Before the blobs are read, so that their move in between is noticed by the first upload.
+  await records.joinBlobs();
+  const { ofRecords, ofBlobs, moveText } = await readIDs({ records, blobs });
+  if (moveText !== undefined) throw new AppError('conflict', moveText);
   if (ofBlobs !== undefined) {
     if (ofBlobs === ofRecords) return;
     // This holds without any original too, because another server may be about to store its first one.
     throw new AppError('conflict', mismatchText({ ofRecords, ofBlobs }));
   }
   const libraryID = await records.nameLibrary(randomUUID());
+  // A move may have claimed the database since the first read.
+  const state = await records.libraryState();
+  if (state !== undefined) throw new AppError('conflict', stateText(libraryID, state));
   const stored = await blobs.storeLibraryIDIfMissing(libraryID);
   // A server with another database was faster.
   if (stored !== libraryID) {
@@ -47,6 +54,7 @@ export async function claimBlobs({ records, blobs }: LibraryParts): Promise<void
 /** Why records and blobs do not belong together; undefined if they do. Changes nothing. */
 export async function mismatchReason(parts: LibraryParts): Promise<string | undefined> {
   const ids = await readIDs(parts);
+  if (ids.moveText !== undefined) return ids.moveText;
   if (ids.ofRecords === undefined && ids.ofBlobs === undefined) {
     return 'neither the database nor the blobs have a library ID: start the server once';
   }
@@ -76,10 +84,56 @@ export async function findObstacle({
   return text === undefined ? undefined : { kind: 'library', text };
 }
 
+/** The ID of the library of the blobs, and their state. */
+export async function readBlobsIdentity(
+  blobs: Pick<BlobStore, 'readLibraryID'>,
+): Promise<LibraryIdentity | undefined> {
+  const text = await blobs.readLibraryID();
+  if (text === undefined) return undefined;
+  const [libraryID = '', state] = text.split('\n');
+  try {
+    return { libraryID, ...(state && { state: JSON.parse(state) as LibraryState }) };
+  } catch {
+    return { libraryID: text };
+  }
+}
+
+/** Stores the ID of the library in the blobs. With a state, no server starts on them, of any version. */
+export async function writeBlobsIdentity(
+  blobs: BlobStore,
+  libraryID: string,
+  state?: LibraryState,
+): Promise<void> {
+  await blobs.storeLibraryID(state === undefined ? libraryID : `${libraryID}\n${JSON.stringify(state)}`);
+}
+
 /** Reads the blobs first. The database gets its ID before the blobs, so a blob ID implies a database ID. */
-async function readIDs({ records, blobs }: LibraryParts): Promise<LibraryIDs> {
-  const ofBlobs = await blobs.readLibraryID();
-  return { ofBlobs, ofRecords: await records.libraryID() };
+async function readIDs({ records, blobs }: LibraryParts): Promise<LibraryIDs & { moveText?: string }> {
+  const stored = await readBlobsIdentity(blobs);
+  const ofRecords = await records.libraryID();
+  const state = (await records.libraryState()) ?? stored?.state;
+  const moveText = state && stateText(ofRecords ?? stored?.libraryID ?? '', state);
+  return { ofBlobs: stored?.libraryID, ofRecords, ...(moveText !== undefined && { moveText }) };
+}
+
+function stateText(libraryID: string, state: LibraryState): string {
+  switch (state.kind) {
+    case 'incoming':
+      return (
+        `a move of the library ${libraryID} to this place has not ended (from ${state.from}): ` +
+        'end it with "vitrine migrate" and --finish'
+      );
+    case 'closed':
+      return (
+        `a move of the library ${libraryID} to ${state.to} was about to end at ${state.since}: ` +
+        'end it with "vitrine migrate" and --finish, or give it up with --undo'
+      );
+    case 'moved':
+      return (
+        `the library ${libraryID} was moved to ${state.to} at ${state.since}: start its server there, with ` +
+        'VITRINE_DATABASE and VITRINE_BLOBS of that place. To use it here again, see "vitrine migrate --undo"'
+      );
+  }
 }
 
 function mismatchText({ ofRecords, ofBlobs }: LibraryIDs): string {

@@ -33,6 +33,13 @@ export interface MaintenanceRecords {
 
   /** The ID of this library; undefined if it has none yet. */
   libraryID(): Promise<string | undefined>;
+  /** The state of this library; undefined if it is in use here, or has no ID. */
+  libraryState(): Promise<LibraryState | undefined>;
+  /**
+   * For a server: remembers which blobs the library has now. After a move of the blobs alone, this store adds
+   * no original any more: such a call is `unavailable`.
+   */
+  joinBlobs(): Promise<void>;
   /**
    * Sets the ID of this library if it has none. Of several calls at once, one sets it.
    * @returns the ID of the library.
@@ -153,8 +160,11 @@ export interface MaintenanceRecords {
   /** Ends a pause. Other pauses stay. */
   resumeCollection(pauseID: string): Promise<void>;
 
-  /** Runs `work` with the records of one moment, while other clients write. */
-  snapshot<T>(work: (snapshot: Snapshot) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` with the records of one moment, while other clients write.
+   * @param isSealed no client can write: see `MoveRecords.seal`. Saves the copy of an SQLite file.
+   */
+  snapshot<T>(work: (snapshot: Snapshot) => Promise<T>, isSealed?: boolean): Promise<T>;
 
   /**
    * Fills an empty database with the records of a snapshot, in one transaction. The rows come table by table,
@@ -209,6 +219,23 @@ export interface SweepPart {
   readonly next: SweepPosition;
 }
 
+/**
+ * Why a library cannot be used where it is. While a library has a state, its tables are sealed: the database
+ * refuses every change, by any process. Times are in ISO form.
+ * - `incoming`: a move fills it. Only the run with this ID may.
+ * - `closed`: a move from here is about to end.
+ * - `moved`: the library is in use elsewhere.
+ */
+export type LibraryState =
+  | { readonly kind: 'incoming'; readonly runID: string; readonly from: string }
+  | { readonly kind: 'closed' | 'moved'; readonly to: string; readonly since: string };
+
+export interface LibraryIdentity {
+  readonly libraryID: string;
+  /** Absent: the library is in use here. */
+  readonly state?: LibraryState;
+}
+
 /** Damage in the files of the database. */
 export interface DatabaseDamage {
   /** A sentence for the operator. */
@@ -248,6 +275,8 @@ export interface Snapshot {
   readonly schema: string;
   /** All rows, in batches of some hundred. A table comes after the tables that it refers to. */
   rows(): AsyncIterable<TableRows>;
+  /** The rows of these whose keys are not in the snapshot. */
+  findAbsent(table: string, rows: readonly Row[]): Promise<readonly Row[]>;
   /** Each original that an image references, once, with its length in bytes. */
   originals(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>;
   countOriginals(): Promise<number>;

@@ -2,7 +2,8 @@
  * The classes of PostgreSQL's errors, and of errors of the connection.
  */
 import { AppError } from '../../errors.ts';
-import { type ErrorClass, storageFull, unavailable } from '../dialect.ts';
+import { type ErrorClass, sealed, storageFull, unavailable } from '../dialect.ts';
+import { SEALED_STATE } from './seal.ts';
 import { TablesMoved } from './statements.ts';
 
 /** SQLSTATEs, or their classes, of a database that cannot serve now but may recover. */
@@ -26,6 +27,7 @@ export function classifyPostgresError(error: unknown): ErrorClass {
   if (state === undefined) return undefined;
   if (state === '23505') return 'unique-violation';
   if (state === '40001' || state === '40P01') return 'contention';
+  if (state === SEALED_STATE) return sealed(error);
   if (state === '53100') return storageFull(error);
   return UNAVAILABLE.some((prefix) => state.startsWith(prefix)) ? unavailable(error) : undefined;
 }

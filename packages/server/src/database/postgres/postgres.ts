@@ -13,6 +13,7 @@ import { PostgresListener } from './listener.ts';
 import { migratePostgres } from './migrating.ts';
 import { nativeTypesFor } from './native/native.ts';
 import { ConnectionPool, type PoolLimits, type Use } from './pool.ts';
+import { sealStatements } from './seal.ts';
 import { findText, postgresMigrations } from './search.ts';
 import type { Statements } from './statements.ts';
 
@@ -122,6 +123,8 @@ export async function openPostgres({
         separate.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
       ),
     longTransaction: (work) => withoutTimeouts((separate) => separate.transaction().execute(work)),
+    blobsEpoch: {},
+    seal: sealStatements,
     // PostgreSQL checks the pages that it reads, if its cluster has checksums.
     findDamage: async () => [],
     close: () => pool.close(),

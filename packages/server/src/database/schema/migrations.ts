@@ -14,11 +14,15 @@ import { productCategoriesMigration } from './0008-product-categories.ts';
 import { imageFieldsMigration } from './0009-image-fields.ts';
 import { eventsMigration } from './0010-events.ts';
 import { collectionMigration } from './0011-collection.ts';
+import { libraryStateMigration } from './0012-library-state.ts';
 import { nativeTypesMigration } from './0012-native-types.ts';
 import type { MigrationDialect, ServedMigration } from './migration.ts';
 
 /** Migrations by name. They are applied in the order of their names. */
 export type Migrations = Readonly<Record<string, Migration | ServedMigration>>;
+
+/** The migration since which a library may have a state. */
+export const LIBRARY_STATE = '0012-library-state';
 
 /** All migrations. A new one takes the next number, and stands in the second list. */
 export function migrationsFor(dialect: MigrationDialect): Migrations {
@@ -37,6 +41,7 @@ export function migrationsFor(dialect: MigrationDialect): Migrations {
   const served: Record<string, ServedMigration> = {
     '0010-events': eventsMigration(dialect),
     '0011-collection': collectionMigration,
+    [LIBRARY_STATE]: libraryStateMigration,
     '0012-native-types': nativeTypesMigration(dialect),
   };
   return { ...earlier, ...served };

@@ -24,6 +24,7 @@ import type {
 } from '../../images/records.ts';
 import { type ImageUsage, isInUse } from '../../images/usage.ts';
 import { type Database, lockAccount, readInBatches, runTransaction, translateErrors } from '../dialect.ts';
+import { checkBlobsEpoch } from '../moves/blobs-epoch.ts';
 import type { AccountRow, ImageRow, RememberedRow, Schema } from '../schema/tables.ts';
 import { columnsOfDescription, columnsOfOriginal, imageFromRow, sortNameOf } from '../schema/tables.ts';
 import { addAuditEntry } from './audit.ts';
@@ -146,6 +147,7 @@ export class SqlAccountImages implements AccountImages {
 
       const row = this.#newRow(image, account.image_count + 1);
       await trx.insertInto('images').values(row).execute();
+      await checkBlobsEpoch(this.#database, trx);
       await insertFinders(trx, row);
       await this.#setCounters(trx, {
         image_count: row.sequence,
@@ -206,6 +208,7 @@ export class SqlAccountImages implements AccountImages {
         .returningAll()
         .executeTakeFirst();
       if (after === undefined) return { kind: 'disabled' };
+      if (digest !== before.digest) await checkBlobsEpoch(this.#database, trx);
       if (change.description !== undefined) await updateFinders(trx, after);
       if (growth !== 0) await this.#setCounters(trx, { byte_count: account.byte_count + growth });
       if (digest !== before.digest) {

@@ -5,6 +5,7 @@ import type {
   Candidate,
   CheckOptions,
   DatabaseDamage,
+  LibraryState,
   MaintenanceRecords,
   NewCandidate,
   Snapshot,
@@ -14,6 +15,8 @@ import type {
   TakeOptions,
 } from '../../maintenance/records.ts';
 import { BATCH_SIZE, type Database, scanInBatches, translateErrors } from '../dialect.ts';
+import { joinBlobs } from '../moves/blobs-epoch.ts';
+import { readIdentity } from '../moves/records.ts';
 import { columnsOfFacts, type ImageRow, imageFromRow } from '../schema/tables.ts';
 import {
   adoptReplacements,
@@ -56,11 +59,19 @@ export class SqlMaintenance implements MaintenanceRecords {
     });
   }
 
+  libraryState(): Promise<LibraryState | undefined> {
+    return translateErrors(this.#database, async () => (await readIdentity(this.#database.db))?.state);
+  }
+
+  joinBlobs(): Promise<void> {
+    return joinBlobs(this.#database);
+  }
+
   async nameLibrary(library_id: string): Promise<string> {
     await translateErrors(this.#database, () =>
       this.#database.db
         .insertInto('library')
-        .values({ only_row: 1, library_id })
+        .values({ only_row: 1, library_id, state: null, blobs_epoch: null })
         .onConflict((conflict) => conflict.column('only_row').doNothing())
         .execute(),
     );
@@ -206,8 +217,8 @@ export class SqlMaintenance implements MaintenanceRecords {
     return resumeCollection(this.#database, pauseID);
   }
 
-  snapshot<T>(work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
-    return takeSnapshot(this.#database, work);
+  snapshot<T>(work: (snapshot: Snapshot) => Promise<T>, isSealed = false): Promise<T> {
+    return takeSnapshot(this.#database, work, isSealed);
   }
 
   restore(schema: string, rows: AsyncIterable<TableRows>): Promise<void> {

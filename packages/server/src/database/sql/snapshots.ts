@@ -15,7 +15,7 @@ import type { Schema } from '../schema/tables.ts';
  * installation are not among them: its ID, the marker rows and the pauses of garbage collection, and the
  * purges.
  */
-const TABLES = {
+export const TABLES = {
   accounts: ['account_id'],
   api_keys: ['public_key'],
   api_key_accounts: ['public_key', 'position'],
@@ -33,6 +33,17 @@ const TABLES = {
   image_uses: ['account_id', 'image_id', 'kind', 'owner_sequence', 'outer_index', 'inner_index'],
 } as const satisfies Partial<Record<keyof Schema, readonly string[]>>;
 
+/** The names of these tables, in this order. */
+export const TABLE_NAMES: readonly string[] = Object.keys(TABLES);
+
+/** The key of a table. @throws Error for a table that is not among these. */
+export function keyOf(table: string): readonly string[] {
+  if (!Object.hasOwn(TABLES, table)) throw new Error(`the table ${table} is unknown`);
+  return TABLES[table as keyof typeof TABLES];
+}
+
+const DIGEST_LENGTH = 64;
+
 /** Rows in one read. With the largest sets of line items, these are some megabytes. */
 const ROWS_PER_READ = 200;
 
@@ -48,7 +59,11 @@ export function readSchema(database: Database): Promise<SchemaState> {
 }
 
 /** See MaintenanceRecords. */
-export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+export function takeSnapshot<T>(
+  database: Database,
+  work: (snapshot: Snapshot) => Promise<T>,
+  isSealed: boolean,
+): Promise<T> {
   return translateErrors(database, () =>
     database.snapshot(async (db) => {
       const { applied, available, newer, isServable } = await readSchemaState(db, migrationNames());
@@ -63,6 +78,10 @@ export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) =
       return work({
         schema,
         rows: () => readRows(db),
+        async findAbsent(table, rows) {
+          const present = await readRowsByKey(db, table, rows);
+          return rows.filter((row) => !present.has(keyText(table, row)));
+        },
         originals: () => readOriginals(db),
         async countOriginals() {
           const { count } = await db
@@ -72,15 +91,47 @@ export function takeSnapshot<T>(database: Database, work: (snapshot: Snapshot) =
           return Number(count);
         },
       });
-    }),
+    }, isSealed),
   );
 }
 
 async function* readRows(db: Kysely<Schema>): AsyncGenerator<TableRows> {
-  for (const [table, key] of Object.entries(TABLES)) {
-    const read = async (last?: Row) => (await selectAfter(table, key, last).execute(db)).rows;
-    for await (const rows of scanInBatches(read)) yield { table, rows };
+  for (const table of TABLE_NAMES) yield* readTable(db, table);
+}
+
+/** All rows of a table, in batches. */
+export async function* readTable(db: Kysely<Schema>, table: string): AsyncGenerator<TableRows> {
+  const read = async (last?: Row) => (await selectAfter(table, keyOf(table), last).execute(db)).rows;
+  for await (const rows of scanInBatches(read)) yield { table, rows };
+}
+
+/** The key of a row, as a text. */
+export function keyText(table: string, row: Row): string {
+  return JSON.stringify(keyOf(table).map((column) => row[column] ?? null));
+}
+
+/** The stored rows that have the keys of these rows, by the text of their key. */
+export async function readRowsByKey(
+  db: Kysely<Schema>,
+  table: string,
+  rows: readonly Row[],
+): Promise<Map<string, Row>> {
+  const stored = new Map<string, Row>();
+  for (const batch of batchesOf(rows, ROWS_PER_READ)) {
+    const condition = hasKeyOfAny(table, batch);
+    const found = await sql<Row>`select * from ${sql.table(table)} where ${condition}`.execute(db);
+    for (const row of found.rows) stored.set(keyText(table, row), row);
   }
+  return stored;
+}
+
+/** True for the rows that have the key of one of these. At most some hundred, because SQLite nests them. */
+export function hasKeyOfAny(table: string, rows: readonly Row[]): RawBuilder<boolean> {
+  const hasKey = (row: Row) => {
+    const columns = keyOf(table).map((column) => sql`${sql.ref(column)} = ${row[column] ?? null}`);
+    return sql`(${sql.join(columns, sql` and `)})`;
+  };
+  return sql<boolean>`(${sql.join(rows.map(hasKey), sql` or `)})`;
 }
 
 /** The query for the rows that follow the last one of the previous batch. */
@@ -92,12 +143,17 @@ function selectAfter(table: string, key: readonly string[], last: Row | undefine
   return sql<Row>`select * from ${sql.table(table)} ${condition} order by ${columns} limit ${limit}`;
 }
 
-async function* readOriginals(db: Kysely<Schema>): AsyncGenerator<{ digest: string; size: number }> {
+/** @param prefix only originals whose digest begins with these hexadecimal digits. */
+export async function* readOriginals(
+  db: Kysely<Schema>,
+  prefix = '',
+): AsyncGenerator<{ digest: string; size: number }> {
   const read = (last?: { digest: string; size: number }) =>
     db
       .selectFrom('images')
       .select(({ fn }) => ['digest', fn.max('size').as('size')])
-      .where('digest', '>', last?.digest ?? '')
+      .where('digest', last === undefined ? '>=' : '>', last?.digest ?? prefix.padEnd(DIGEST_LENGTH, '0'))
+      .where('digest', '<=', prefix.padEnd(DIGEST_LENGTH, 'f'))
       .groupBy('digest')
       .orderBy('digest')
       .limit(BATCH_SIZE)
@@ -144,10 +200,10 @@ export async function restoreRecords(
   });
 }
 
-async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
+export async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
   // An older schema may lack some of the tables.
   const existing = new Set((await db.introspection.getTables()).map(({ name }) => name));
-  for (const table of Object.keys(TABLES)) {
+  for (const table of TABLE_NAMES) {
     if (!existing.has(table)) continue;
     const { rows } = await sql`select 1 as one from ${sql.table(table)} limit 1`.execute(db);
     if (rows.length === 0) continue;
@@ -158,7 +214,12 @@ async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
   }
 }
 
-async function insertRows(db: Kysely<Schema>, { table, rows }: TableRows): Promise<void> {
+/** @param replaces whether a row takes the place of a stored one with its key. */
+export async function insertRows(
+  db: Kysely<Schema>,
+  { table, rows }: TableRows,
+  replaces = false,
+): Promise<void> {
   const [first] = rows;
   if (first === undefined) return;
   const columns = Object.keys(first);
@@ -167,9 +228,17 @@ async function insertRows(db: Kysely<Schema>, { table, rows }: TableRows): Promi
     throw new AppError('invalid-request', text);
   }
   const names = sql.join(columns.map((name) => sql.ref(name)));
+  const ending = replaces ? updateOnConflict(table, columns) : sql``;
   const size = Math.max(1, Math.floor(MAX_PARAMETERS / columns.length));
   for (const batch of batchesOf(rows, size)) {
     const values = batch.map((row) => sql`(${sql.join(columns.map((name) => row[name] ?? null))})`);
-    await sql`insert into ${sql.table(table)} (${names}) values ${sql.join(values)}`.execute(db);
+    await sql`insert into ${sql.table(table)} (${names}) values ${sql.join(values)} ${ending}`.execute(db);
   }
+}
+
+function updateOnConflict(table: string, columns: readonly string[]): RawBuilder<unknown> {
+  const key = keyOf(table);
+  const others = columns.filter((name) => !key.includes(name));
+  const changes = others.map((name) => sql`${sql.ref(name)} = ${sql.ref(`excluded.${name}`)}`);
+  return sql`on conflict (${sql.join(key.map((name) => sql.ref(name)))}) do update set ${sql.join(changes)}`;
 }

@@ -10,8 +10,10 @@ import { throwIfFired } from '../../errors.ts';
 import type { EventRecords, PurgeRecords } from '../../events/records.ts';
 import type { Image } from '../../image.ts';
 import type { AccountImages, ReadableImages } from '../../images/records.ts';
+import type { MoveRecords } from '../../maintenance/move-records.ts';
 import type { MaintenanceRecords } from '../../maintenance/records.ts';
 import { type Database, lockAccount, runTransaction, translateErrors } from '../dialect.ts';
+import { SqlMoves } from '../moves/records.ts';
 import type { MigrateOptions, MigrateOutcome } from '../schema/migrate.ts';
 import { imageFromRow } from '../schema/tables.ts';
 import type { MetadataStore } from '../store.ts';
@@ -33,6 +35,7 @@ export class SqlMetadataStore implements MetadataStore {
   readonly events: EventRecords;
   readonly purges: PurgeRecords;
   readonly maintenance: MaintenanceRecords;
+  readonly moves: MoveRecords;
   readonly #database: Database;
 
   /** @param patient the same database, with longer deadlines. */
@@ -45,6 +48,7 @@ export class SqlMetadataStore implements MetadataStore {
     this.events = new SqlEvents(database);
     this.purges = new SqlPurges(database);
     this.maintenance = new SqlMaintenance(patient);
+    this.moves = new SqlMoves(patient);
   }
 
   migrate(options?: Omit<MigrateOptions, 'upTo'>): Promise<MigrateOutcome> {

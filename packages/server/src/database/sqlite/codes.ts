@@ -12,6 +12,7 @@ const NOTADB = 26;
 
 // Extended result codes.
 export const CONSTRAINT_PRIMARYKEY = 1_555;
+export const CONSTRAINT_TRIGGER = 1_811;
 export const CONSTRAINT_UNIQUE = 2_067;
 
 /** The extended result code of an error of node:sqlite, or of a thread; undefined for other errors. */

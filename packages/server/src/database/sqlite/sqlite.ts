@@ -3,13 +3,14 @@
  * threads.
  */
 import { AppError } from '../../errors.ts';
-import { type Database, type ErrorClass, storageFull, unavailable } from '../dialect.ts';
+import { type Database, type ErrorClass, SEALED, sealed, storageFull, unavailable } from '../dialect.ts';
 import { SearchLimiter } from '../search-limiter.ts';
 import type { MetadataStore } from '../store.ts';
 import {
   BUSY,
   CANTOPEN,
   CONSTRAINT_PRIMARYKEY,
+  CONSTRAINT_TRIGGER,
   CONSTRAINT_UNIQUE,
   FULL,
   IOERR,
@@ -20,6 +21,7 @@ import {
   resultCode,
 } from './codes.ts';
 import type { KyselyOverThreads } from './driver.ts';
+import { sealStatements } from './seal.ts';
 import { SqliteThread } from './thread.ts';
 
 export interface SqliteOptions {
@@ -71,11 +73,14 @@ export async function openSqlite(options: SqliteOptions): Promise<MetadataStore>
     search: (accountID, signal, work) => searches.run(accountID, signal, () => work(searching)),
     migrate: (options) => migrate({ db, migrations: migrationsFor(sqliteMigrations) }, options),
     findText,
-    async snapshot(work) {
+    async snapshot(work, isSealed = false) {
+      if (isSealed) return work(db);
       const { withCopy } = await import('./maintenance.ts');
       return withCopy(db, options.path, (path) => openThreads({ path, timeout: MAX_TIMEOUT }), work);
     },
     longTransaction: (work) => db.transaction().execute(work),
+    blobsEpoch: {},
+    seal: sealStatements,
     async findDamage() {
       const { findDamage } = await import('./maintenance.ts');
       return findDamage(db);
@@ -104,6 +109,7 @@ export function classifySqliteError(error: unknown): ErrorClass {
   if (error instanceof AppError) return error;
   const code = resultCode(error);
   if (code === CONSTRAINT_UNIQUE || code === CONSTRAINT_PRIMARYKEY) return 'unique-violation';
+  if (code === CONSTRAINT_TRIGGER && (error as Error).message.includes(SEALED)) return sealed(error);
   if (isDamage(error)) return unavailable(error);
   switch (primaryCode(error)) {
     case FULL:

@@ -1,0 +1,228 @@
+/**
+ * Copies originals and rungs that a target lacks, and verifies those that it has. A listing shows which ones
+ * are there, so a pass that has nothing to copy asks once for a thousand of them.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { StagedBlob } from '../blobs/staging.ts';
+import type { BlobStore, StoredOriginal, StoredRung } from '../blobs/store.ts';
+import { isAppError, throwIfFired } from '../errors.ts';
+import { type Digest, MAX_ORIGINAL_BYTES } from '../image.ts';
+import type { MissingOriginal } from './backup-format.ts';
+import { forEachConcurrently } from './groups.ts';
+import type { MoveRecords } from './move-records.ts';
+
+/** Originals whose names and sizes are in memory at the same time, on average. */
+const ORIGINALS_PER_SHARD = 20_000;
+
+/** Pauses in ms before another try while a store is away: ten minutes in all. */
+const RETRY_PAUSES = [250, 1_000, 4_000, 15_000, ...Array.from({ length: 10 }, () => 60_000)];
+
+/** Reads of an original that breaks off. */
+const READ_TRIES = 2;
+
+type Original = Pick<StoredOriginal, 'digest' | 'size'>;
+
+export interface CopyBlobsOptions {
+  /** The records at the target. They say which blobs it needs. */
+  readonly records: Pick<MoveRecords, 'originals'>;
+  readonly source: BlobStore;
+  readonly target: BlobStore;
+  /** The expected number of originals. */
+  readonly total: number;
+  /** Blobs that are copied at the same time. */
+  readonly concurrency: number;
+  /** Called for each original that the target has now. */
+  readonly onOriginal?: () => void;
+  /** Called when a store does not answer, before another try. */
+  readonly onRetry?: (error: Error) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BlobChanges {
+  originals: number;
+  rungs: number;
+  /** Bytes of both. */
+  bytes: number;
+  /** Originals that are missing or damaged at the source. */
+  readonly missing: MissingOriginal[];
+}
+
+/**
+ * Copies the originals that the target lacks, and the rungs of its originals. Each original is verified by
+ * its digest while it is read, and by the checksum of the target when it is stored.
+ */
+export async function copyBlobs(options: CopyBlobsOptions): Promise<BlobChanges> {
+  const changes: BlobChanges = { originals: 0, rungs: 0, bytes: 0, missing: [] };
+  for (const prefix of shardsFor(options.total)) await copyShard(prefix, options, changes);
+  return changes;
+}
+
+/** The beginnings of digests that together are all digests, so that each has some thousand originals. */
+export function shardsFor(total: number): string[] {
+  let shards = [''];
+  const hex = [...'0123456789abcdef'];
+  while (total / shards.length > ORIGINALS_PER_SHARD) {
+    shards = shards.flatMap((shard) => hex.map((digit) => shard + digit));
+  }
+  return shards;
+}
+
+async function copyShard(prefix: string, options: CopyBlobsOptions, changes: BlobChanges): Promise<void> {
+  const { records, source, target, concurrency, onOriginal, signal } = options;
+  const stored = new Map<Digest, number>();
+  for await (const { digest, size } of target.listOriginals({ start: prefix, signal }))
+    stored.set(digest, size);
+  const needed = new Set<Digest>();
+  await forEachConcurrently(records.originals(prefix), concurrency, async (original) => {
+    needed.add(original.digest);
+    if (stored.get(original.digest) !== original.size) await copyOriginal(original, options, changes);
+    onOriginal?.();
+  });
+  stored.clear();
+
+  const storedRungs = new Map<string, number>();
+  for await (const rung of target.listRungs({ start: prefix, signal }))
+    storedRungs.set(rungText(rung), rung.size);
+  const lackingRungs = async function* () {
+    for await (const rung of source.listRungs({ start: prefix, signal })) {
+      if (needed.has(rung.digest) && storedRungs.get(rungText(rung)) !== rung.size) yield rung;
+    }
+  };
+  await forEachConcurrently(lackingRungs(), concurrency, async (rung) => {
+    const bytes = await copyRung(rung, options);
+    // A rung that was removed since the listing can be made again.
+    if (bytes === undefined) return;
+    changes.rungs += 1;
+    changes.bytes += bytes;
+  });
+}
+
+function rungText({ digest, name }: Pick<StoredRung, 'digest' | 'name'>): string {
+  return `${digest}/${name}`;
+}
+
+async function copyOriginal(
+  { digest }: Original,
+  options: CopyBlobsOptions,
+  changes: BlobChanges,
+): Promise<void> {
+  const outcome = await whileUnavailable(options, () => tryCopy(digest, options));
+  if (typeof outcome === 'string') changes.missing.push({ digest, reason: outcome });
+  else {
+    changes.originals += 1;
+    changes.bytes += outcome;
+  }
+}
+
+/**
+ * @returns the number of bytes, or the reason why the source does not have the original.
+ * @throws AppError `unavailable` if a store does not answer.
+ */
+async function tryCopy(
+  digest: Digest,
+  { source, target, signal }: CopyBlobsOptions,
+): Promise<number | string> {
+  let reason = '';
+  for (let number = 1; number <= READ_TRIES; number += 1) {
+    const blob = await source.openOriginal(digest, signal);
+    if (blob === undefined) return 'it is not stored';
+    let file: StagedBlob;
+    try {
+      file = await target.stage(blob.stream, { limit: MAX_ORIGINAL_BYTES, signal });
+    } catch (error) {
+      if (!isAppError(error) || signal?.aborted || error.code === 'storage-full') throw error;
+      // If both stores answer, this original is at fault: it is truncated, or its block is damaged.
+      await source.check(signal);
+      await target.check(signal);
+      reason = `it cannot be read: ${error.message}`;
+      continue;
+    } finally {
+      blob.stream.destroy();
+    }
+    await using owned = file;
+    if (owned.digest !== digest) return 'its bytes do not have the digest';
+    await target.storeOriginal(owned, signal);
+    return owned.size;
+  }
+  return reason;
+}
+
+/** @returns the number of bytes; undefined if the source does not have the rung any more. */
+function copyRung(
+  { digest, name }: Pick<StoredRung, 'digest' | 'name'>,
+  options: CopyBlobsOptions,
+): Promise<number | undefined> {
+  const { source, target, signal } = options;
+  const store = async (path: string) => {
+    const { size } = await stat(path);
+    await target.storeRungFile(digest, name, { path, size }, signal);
+    return size;
+  };
+  return whileUnavailable(options, () => source.withRungFile(digest, name, store, signal));
+}
+
+export interface VerifyBlobsOptions extends CopyBlobsOptions {
+  /** Reads every original and every rung. Otherwise the checksums of the target count, if it has them. */
+  readonly reads: boolean;
+}
+
+export interface BlobVerification {
+  /** The numbers of blobs that were verified. */
+  readonly originals: number;
+  readonly rungs: number;
+  /** Damaged blobs that were copied again. */
+  readonly repaired: BlobChanges;
+}
+
+/**
+ * Verifies every original of the target, by the checksum of the store or by its bytes. With `reads`, also
+ * compares every rung with that of the source. Copies damaged ones again.
+ */
+export async function verifyBlobs(options: VerifyBlobsOptions): Promise<BlobVerification> {
+  const { source, target, concurrency, reads, onOriginal, signal } = options;
+  const repaired: BlobChanges = { originals: 0, rungs: 0, bytes: 0, missing: [] };
+  let [originals, rungs] = [0, 0];
+  await forEachConcurrently(target.listOriginals({ signal }), concurrency, async (original) => {
+    const check = () => target.isOriginalIntact(original, { reads, signal });
+    if (!(await whileUnavailable(options, check))) await copyOriginal(original, options, repaired);
+    originals += 1;
+    onOriginal?.();
+  });
+  if (!reads) return { originals, rungs, repaired };
+  await forEachConcurrently(target.listRungs({ signal }), concurrency, async (rung) => {
+    rungs += 1;
+    const digestIn = (store: BlobStore) =>
+      whileUnavailable(options, () => store.withRungFile(rung.digest, rung.name, digestOfFile, signal));
+    const expected = await digestIn(source);
+    if (expected === undefined || expected === (await digestIn(target))) return;
+    repaired.bytes += (await copyRung(rung, options)) ?? 0;
+    repaired.rungs += 1;
+  });
+  return { originals, rungs, repaired };
+}
+
+async function digestOfFile(path: string): Promise<Digest> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Tries again while a store does not answer, for ten minutes. */
+async function whileUnavailable<T>(
+  { onRetry, signal }: Pick<CopyBlobsOptions, 'onRetry' | 'signal'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (const pause of RETRY_PAUSES) {
+    try {
+      return await work();
+    } catch (error) {
+      if (signal?.aborted || !isAppError(error, 'unavailable')) throw error;
+      onRetry?.(error);
+      await delay(pause, undefined, { signal }).catch(() => throwIfFired(signal));
+    }
+  }
+  return work();
+}

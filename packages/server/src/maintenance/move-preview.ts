@@ -1,0 +1,43 @@
+/** Counts what a move would copy, and changes nothing. */
+import type { BlobStore } from '../blobs/store.ts';
+import { throwIfFired } from '../errors.ts';
+import type { Digest } from '../image.ts';
+import { shardsFor } from './move-blobs.ts';
+import type { MoveRecords } from './move-records.ts';
+import type { MaintenanceRecords } from './records.ts';
+
+export interface MovePreview {
+  readonly images: number;
+  /** Originals that the images reference, each once. */
+  readonly originals: number;
+  readonly bytes: number;
+  /** The part of them that the target lacks. */
+  readonly originalsToCopy: number;
+  readonly bytesToCopy: number;
+}
+
+/** @param targetBlobs undefined if the blobs stay. */
+export async function previewMove(
+  source: { readonly records: MaintenanceRecords; readonly moves: MoveRecords },
+  targetBlobs: Pick<BlobStore, 'listOriginals'> | undefined,
+  signal?: AbortSignal,
+): Promise<MovePreview> {
+  const images = await source.records.countImages();
+  let [originals, bytes, originalsToCopy, bytesToCopy] = [0, 0, 0, 0];
+  for (const prefix of shardsFor(images)) {
+    const stored = new Map<Digest, number>();
+    if (targetBlobs !== undefined) {
+      for await (const { digest, size } of targetBlobs.listOriginals({ start: prefix, signal }))
+        stored.set(digest, size);
+    }
+    for await (const { digest, size } of source.moves.originals(prefix)) {
+      throwIfFired(signal);
+      originals += 1;
+      bytes += size;
+      if (targetBlobs === undefined || stored.get(digest) === size) continue;
+      originalsToCopy += 1;
+      bytesToCopy += size;
+    }
+  }
+  return { images, originals, bytes, originalsToCopy, bytesToCopy };
+}
