@@ -21,6 +21,8 @@ export interface OpenBlobsOptions {
   readonly cacheBytes?: number;
   /** For blobs on S3: nothing is written for a test of the store. */
   readonly isReadOnly?: boolean;
+  /** For commands: a slow store is waited for longer than a client of a server would wait. */
+  readonly isPatient?: boolean;
   /** Measures each call of the driver; absent: no measurement. */
   readonly telemetry?: Telemetry;
   readonly log?: WarnLog;
@@ -47,17 +49,24 @@ export async function openBlobs(options: OpenBlobsOptions): Promise<BlobStore> {
   }
 }
 
-async function openDriver({ blobs, dataFolder, isReadOnly, log }: OpenBlobsOptions): Promise<BlobDriver> {
+async function openDriver({
+  blobs,
+  dataFolder,
+  isReadOnly,
+  isPatient = false,
+  log,
+}: OpenBlobsOptions): Promise<BlobDriver> {
   if (blobs.kind === 'file') {
     const { openFileBlobs } = await import('./fs.ts');
     return openFileBlobs({ folder: blobs.folder });
   }
   // Loaded on demand, because the SDK is large and few servers use it.
-  const { openS3Blobs } = await import('./s3.ts');
+  const { openS3Blobs, PATIENT_LIMITS } = await import('./s3.ts');
   return openS3Blobs({
     location: blobs,
     stagingFolder: join(dataFolder, 'staging'),
     isReadOnly: isReadOnly ?? false,
     log,
+    ...(isPatient && { limits: PATIENT_LIMITS }),
   });
 }

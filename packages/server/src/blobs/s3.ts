@@ -68,6 +68,9 @@ export const S3_LIMITS: S3Limits = {
   pace: { window: 1_500, bytes: 16 * 1024 },
 };
 
+/** For commands, which no client waits for. */
+export const PATIENT_LIMITS: Partial<S3Limits> = { read: 10_000, write: 30_000, background: 30_000 };
+
 /** The most connections to the store. More calls wait for one, until their deadline. */
 const MAX_SOCKETS = 64;
 const READ_TRIES = 2;

@@ -17,8 +17,11 @@ import type { MoveRecords } from './move-records.ts';
 /** Originals whose names and sizes are in memory at the same time, on average. */
 const ORIGINALS_PER_SHARD = 20_000;
 
-/** Pauses in ms before another try while a store is away: ten minutes in all. */
-const RETRY_PAUSES = [250, 1_000, 4_000, 15_000, ...Array.from({ length: 10 }, () => 60_000)];
+/** Milliseconds for which a blob is tried again while a store is away. */
+const PATIENCE = 10 * 60 * 1_000;
+/** The shortest and longest pause before another try, in milliseconds; doubled after each try. */
+const MIN_PAUSE = 250;
+const MAX_PAUSE = 5_000;
 
 /** Reads of an original that breaks off. */
 const READ_TRIES = 2;
@@ -210,19 +213,20 @@ async function digestOfFile(path: string): Promise<Digest> {
   return hash.digest('hex');
 }
 
-/** Tries again while a store does not answer, for ten minutes. */
+/** Tries again while a store does not answer. */
 async function whileUnavailable<T>(
   { onRetry, signal }: Pick<CopyBlobsOptions, 'onRetry' | 'signal'>,
   work: () => Promise<T>,
 ): Promise<T> {
-  for (const pause of RETRY_PAUSES) {
+  const startedAt = performance.now();
+  for (let pause = MIN_PAUSE; ; pause = Math.min(MAX_PAUSE, pause * 2)) {
     try {
       return await work();
     } catch (error) {
-      if (signal?.aborted || !isAppError(error, 'unavailable')) throw error;
+      const isPatient = performance.now() - startedAt < PATIENCE;
+      if (!isPatient || signal?.aborted || !isAppError(error, 'unavailable')) throw error;
       onRetry?.(error);
       await delay(pause, undefined, { signal }).catch(() => throwIfFired(signal));
     }
   }
-  return work();
 }

@@ -139,7 +139,8 @@ async function openTarget(
       opened.push(metadata);
     }
     if (target.blobs !== undefined) {
-      blobs = await openBlobs({ blobs: config.blobs, dataFolder: config.dataFolder, isReadOnly });
+      const { dataFolder } = config;
+      blobs = await openBlobs({ blobs: config.blobs, dataFolder, isReadOnly, isPatient: true });
       opened.push(blobs);
     }
     return { metadata, blobs, close };

@@ -27,6 +27,9 @@ export interface MoveCommandOptions extends MoveTarget {
 
 const DEFAULT_CONCURRENCY = 16;
 
+/** Milliseconds between two warnings that a store does not answer. */
+const WARNING_INTERVAL = 10_000;
+
 const STAGES: Readonly<Record<MoveStage, string>> = {
   images: 'records of images compared',
   originals: 'originals copied or there already',
@@ -147,6 +150,7 @@ async function runPasses(context: CommandContext, options: MoveCommandOptions): 
         const { moveLibrary } = await import('../../maintenance/move.ts');
         let progress: Progress | undefined;
         let passes = 0;
+        let warnedAt = Number.NEGATIVE_INFINITY;
         const print = (line: string) => {
           if (!json) stdout(`${sanitizeLine(line)}\n`);
         };
@@ -176,7 +180,12 @@ async function runPasses(context: CommandContext, options: MoveCommandOptions): 
                 isClosed = true;
                 print('closed     the library cannot be changed until the end of this command');
               },
-              onRetry: (error) => progress?.warn(`trying again: ${error.message}`),
+              onRetry(error) {
+                // All copies fail at the same time.
+                if (performance.now() - warnedAt < WARNING_INTERVAL) return;
+                warnedAt = performance.now();
+                progress?.warn(`trying again: ${error.message} ${reasonOf(error)}`);
+              },
             },
           });
           return { summary, environment: targetEnvironment };
@@ -199,6 +208,12 @@ async function runPasses(context: CommandContext, options: MoveCommandOptions): 
       stdout(`missing: original ${digest}: ${sanitizeLine(reason)}\n`);
   }
   throw new PartialFailure(`the source lacks ${formatCount(missing.length, 'original')}, missing or damaged`);
+}
+
+/** The innermost cause. */
+function reasonOf({ cause }: Error): string {
+  if (!(cause instanceof Error)) return '';
+  return cause.cause instanceof Error ? reasonOf(cause) : `(${cause.message})`;
 }
 
 function passText(number: number, pass: Pass): string {

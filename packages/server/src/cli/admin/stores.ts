@@ -239,7 +239,7 @@ async function runWithStores<T>(
   const metadata = await openMetadata(config.database);
   try {
     const { dataFolder } = config;
-    const blobs = await openBlobs({ blobs: config.blobs, dataFolder, isReadOnly });
+    const blobs = await openBlobs({ blobs: config.blobs, dataFolder, isReadOnly, isPatient: true });
     try {
       return await work({ config, metadata, blobs });
     } finally {
