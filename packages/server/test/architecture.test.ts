@@ -48,7 +48,7 @@ const IMAGING_IMPORTS = ['imaging', 'errors.ts', 'image.ts', 'concurrency', 'tel
  * The files of the capabilities that an adapter may import: ports, entities and their rules, but no service.
  */
 const PORTS =
-  /^(access\/(account|audit|records|rights)|catalog\/(amount|assignment|line-items|product|records)|delivery\/records|events\/(event|records)|images\/(records|usage)|maintenance\/(move-)?records)\.ts$/;
+  /^(access\/(account|audit|records|rights)|catalog\/(amount|assignment|line-items|product|records)|delivery\/records|events\/(event|records)|images\/(records|usage)|maintenance\/(moving\/)?records)\.ts$/;
 const CAPABILITIES = /^(access|catalog|delivery|events|images|maintenance)\//;
 
 /** Implementations of one port. They must not import each other. */

@@ -20,7 +20,7 @@ import type { CatalogRecords } from '../catalog/records.ts';
 import type { ListenOptions, PublicImageRecords, RecordChanges } from '../delivery/records.ts';
 import type { EventRecords, PurgeRecords } from '../events/records.ts';
 import type { ImageRecords } from '../images/records.ts';
-import type { MoveRecords } from '../maintenance/move-records.ts';
+import type { MoveRecords } from '../maintenance/moving/records.ts';
 import type { MaintenanceRecords } from '../maintenance/records.ts';
 import type { MigrateOptions, MigrateOutcome } from './schema/migrate.ts';
 

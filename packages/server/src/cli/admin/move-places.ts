@@ -10,7 +10,7 @@ import type { Config } from '../../config.ts';
 import type { DatabaseConfig } from '../../database/open.ts';
 import type { MetadataStore } from '../../database/store.ts';
 import { AppError } from '../../errors.ts';
-import type { MovePlaces, ReadablePlace, ReadablePlaces } from '../../maintenance/move-places.ts';
+import type { MovePlaces, ReadablePlace, ReadablePlaces } from '../../maintenance/moving/places.ts';
 import type { CommandContext, Environment } from '../terminal/context.ts';
 import { checkSchema, databaseExists, type Stores, withReadableStores, withStores } from './stores.ts';
 

@@ -1,11 +1,11 @@
 /**
  * `vitrine migrate --to` and `--blobs`: moves a library to another database or other blobs while its server
- * runs. The work itself is in maintenance/move.ts.
+ * runs. The work itself is in maintenance/moving/move.ts.
  */
 import type { Command } from 'commander';
 import { AppError } from '../../errors.ts';
-import type { MoveStage, MoveSummary, Pass } from '../../maintenance/move.ts';
-import type { MovePreview } from '../../maintenance/move-preview.ts';
+import type { MoveStage, MoveSummary, Pass } from '../../maintenance/moving/move.ts';
+import type { MovePreview } from '../../maintenance/moving/preview.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { PartialFailure } from '../terminal/exit-codes.ts';
 import { runInterruptible } from '../terminal/interruption.ts';
@@ -90,7 +90,7 @@ async function runUndo(context: CommandContext, options: MoveCommandOptions): Pr
     context,
     (signal) =>
       withMovePlaces(context, options, async ({ places, sourceEnvironment }) => {
-        const { undoMove } = await import('../../maintenance/move-undo.ts');
+        const { undoMove } = await import('../../maintenance/moving/undo.ts');
         const hasTarget = options.to !== undefined || options.blobs !== undefined;
         await undoMove({
           source: places.source,
@@ -113,8 +113,8 @@ async function runPreview(context: CommandContext, options: MoveCommandOptions):
     (signal) =>
       withPreviewPlaces(context, options, async ({ places, stores, targetBlobs }): Promise<Preview> => {
         const [{ checkPlaces }, { previewMove }] = await Promise.all([
-          import('../../maintenance/move-places.ts'),
-          import('../../maintenance/move-preview.ts'),
+          import('../../maintenance/moving/places.ts'),
+          import('../../maintenance/moving/preview.ts'),
         ]);
         const { isMoved } = await checkPlaces(places);
         const { maintenance: records, moves } = stores.metadata;
@@ -147,7 +147,7 @@ async function runPasses(context: CommandContext, options: MoveCommandOptions): 
     context,
     (signal) =>
       withMovePlaces(context, options, async ({ places, targetEnvironment }) => {
-        const { moveLibrary } = await import('../../maintenance/move.ts');
+        const { moveLibrary } = await import('../../maintenance/moving/move.ts');
         let progress: Progress | undefined;
         let passes = 0;
         let warnedAt = Number.NEGATIVE_INFINITY;

@@ -14,7 +14,7 @@ import {
   type MoveRecords,
   type RecordChanges,
   type RowSource,
-} from '../../maintenance/move-records.ts';
+} from '../../maintenance/moving/records.ts';
 import type { LibraryIdentity, LibraryState, Row, TableRows } from '../../maintenance/records.ts';
 import { batchesOf, type Database, translateErrors } from '../dialect.ts';
 import { LIBRARY_STATE } from '../schema/migrations.ts';

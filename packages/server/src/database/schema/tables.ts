@@ -231,7 +231,7 @@ export interface IdempotencyKeyRow {
 export interface LibraryRow {
   only_row: 1;
   library_id: string;
-  /** JSON of a LibraryState: see maintenance/move-records.ts. Null: the library is in use here. */
+  /** JSON of a LibraryState: see maintenance/moving/records.ts. Null: the library is in use here. */
   state: string | null;
   /** Another text after each move of the blobs alone. A server that knows another one adds no originals. */
   blobs_epoch: string | null;

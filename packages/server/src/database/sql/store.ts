@@ -10,7 +10,7 @@ import { throwIfFired } from '../../errors.ts';
 import type { EventRecords, PurgeRecords } from '../../events/records.ts';
 import type { Image } from '../../image.ts';
 import type { AccountImages, ReadableImages } from '../../images/records.ts';
-import type { MoveRecords } from '../../maintenance/move-records.ts';
+import type { MoveRecords } from '../../maintenance/moving/records.ts';
 import type { MaintenanceRecords } from '../../maintenance/records.ts';
 import { type Database, lockAccount, runTransaction, translateErrors } from '../dialect.ts';
 import { SqlMoves } from '../moves/records.ts';

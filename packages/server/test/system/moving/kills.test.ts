@@ -1,6 +1,6 @@
 /**
- * Moves that SIGKILL ends at each of their steps, and that run again. A proxy in front of S3 kills the command
- * at a chosen request, so no kill depends on the speed of the machine.
+ * Moves that SIGKILL ends at each of their steps, and that run again. A proxy in front of S3 kills the
+ * command at a chosen request, so no kill depends on the speed of the machine.
  */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';

@@ -2,11 +2,11 @@
  * The two places of a move, and which of them the library is in use at. The states in the databases and the
  * blobs decide that, so no server can start at the wrong one. See ADR 64.
  */
-import type { BlobStore } from '../blobs/store.ts';
-import { AppError } from '../errors.ts';
-import { readBlobsIdentity, writeBlobsIdentity } from './installation.ts';
-import type { MoveRecords } from './move-records.ts';
-import type { LibraryIdentity, LibraryState, MaintenanceRecords } from './records.ts';
+import type { BlobStore } from '../../blobs/store.ts';
+import { AppError } from '../../errors.ts';
+import { readBlobsIdentity, writeBlobsIdentity } from '../installation.ts';
+import type { LibraryIdentity, LibraryState, MaintenanceRecords } from '../records.ts';
+import type { MoveRecords } from './records.ts';
 
 export interface Place {
   readonly records: MaintenanceRecords;

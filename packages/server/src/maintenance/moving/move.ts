@@ -4,19 +4,19 @@
  * See ADR 64.
  */
 import { randomUUID } from 'node:crypto';
-import { AppError, throwIfFired } from '../errors.ts';
-import type { MissingOriginal } from './backup-format.ts';
+import { AppError, throwIfFired } from '../../errors.ts';
+import type { MissingOriginal } from '../backup-format.ts';
+import { withPausedCollection } from '../pause.ts';
+import type { Snapshot, TableRows } from '../records.ts';
 import {
   type BlobChanges,
   type BlobVerification,
   type CopyBlobsOptions,
   copyBlobs,
   verifyBlobs,
-} from './move-blobs.ts';
-import { checkPlaces, claimTarget, type MovePlaces, reopenSource, switchPlaces } from './move-places.ts';
-import type { RecordChanges } from './move-records.ts';
-import { withPausedCollection } from './pause.ts';
-import type { Snapshot, TableRows } from './records.ts';
+} from './blobs.ts';
+import { checkPlaces, claimTarget, type MovePlaces, reopenSource, switchPlaces } from './places.ts';
+import type { RecordChanges } from './records.ts';
 import { digestTables, type TableDigest, TableDigests } from './table-digests.ts';
 
 /** The changes of a pass after which the library can be closed for changes: some seconds of work. */

@@ -1,8 +1,8 @@
 /** Counts and digests of the rows of tables, to compare two databases. */
 import { createHash } from 'node:crypto';
-import { throwIfFired } from '../errors.ts';
-import { canonicalRow } from './move-records.ts';
-import type { MaintenanceRecords, TableRows } from './records.ts';
+import { throwIfFired } from '../../errors.ts';
+import type { MaintenanceRecords, TableRows } from '../records.ts';
+import { canonicalRow } from './records.ts';
 
 export interface TableDigest {
   readonly rows: number;

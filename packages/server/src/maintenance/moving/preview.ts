@@ -1,10 +1,10 @@
 /** Counts what a move would copy, and changes nothing. */
-import type { BlobStore } from '../blobs/store.ts';
-import { throwIfFired } from '../errors.ts';
-import type { Digest } from '../image.ts';
-import { shardsFor } from './move-blobs.ts';
-import type { MoveRecords } from './move-records.ts';
-import type { MaintenanceRecords } from './records.ts';
+import type { BlobStore } from '../../blobs/store.ts';
+import { throwIfFired } from '../../errors.ts';
+import type { Digest } from '../../image.ts';
+import type { MaintenanceRecords } from '../records.ts';
+import { shardsFor } from './blobs.ts';
+import type { MoveRecords } from './records.ts';
 
 export interface MovePreview {
   readonly images: number;

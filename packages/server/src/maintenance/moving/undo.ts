@@ -1,7 +1,7 @@
 /** Makes a place usable again that a library was moved away from. See ADR 64. */
-import { AppError } from '../errors.ts';
-import { writeBlobsIdentity } from './installation.ts';
-import { type MovePlaces, type Place, readSource } from './move-places.ts';
+import { AppError } from '../../errors.ts';
+import { writeBlobsIdentity } from '../installation.ts';
+import { type MovePlaces, type Place, readSource } from './places.ts';
 import { digestTables } from './table-digests.ts';
 
 export interface UndoOptions {

@@ -2,8 +2,8 @@
  * The records of a library that moves to another place. It has a state, and a seal that refuses every change.
  * Passes bring the rows of the target up to date. See ADR 64.
  */
-import type { Digest } from '../image.ts';
-import type { Cell, LibraryIdentity, LibraryState, Row, TableRows } from './records.ts';
+import type { Digest } from '../../image.ts';
+import type { Cell, LibraryIdentity, LibraryState, Row, TableRows } from '../records.ts';
 
 /** The numbers of rows that a pass changed at the target. */
 export interface RecordChanges {

@@ -6,13 +6,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { StagedBlob } from '../blobs/staging.ts';
-import type { BlobStore, StoredOriginal, StoredRung } from '../blobs/store.ts';
-import { isAppError, throwIfFired } from '../errors.ts';
-import { type Digest, MAX_ORIGINAL_BYTES } from '../image.ts';
-import type { MissingOriginal } from './backup-format.ts';
-import { forEachConcurrently } from './groups.ts';
-import type { MoveRecords } from './move-records.ts';
+import type { StagedBlob } from '../../blobs/staging.ts';
+import type { BlobStore, StoredOriginal, StoredRung } from '../../blobs/store.ts';
+import { isAppError, throwIfFired } from '../../errors.ts';
+import { type Digest, MAX_ORIGINAL_BYTES } from '../../image.ts';
+import type { MissingOriginal } from '../backup-format.ts';
+import { forEachConcurrently } from '../groups.ts';
+import type { MoveRecords } from './records.ts';
 
 /** Originals whose names and sizes are in memory at the same time, on average. */
 const ORIGINALS_PER_SHARD = 20_000;
