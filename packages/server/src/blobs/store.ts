@@ -131,6 +131,13 @@ export class BlobStore {
     return hash.digest('hex') === digest;
   }
 
+  /** Stores a staged file in place of an original that is damaged, also if its checksum is right. */
+  async replaceOriginal(staged: StagedBlob, signal?: AbortSignal): Promise<void> {
+    const key = originalKey(staged.digest);
+    await this.#driver.replace(key, staged, signal);
+    this.#cache?.drop(key);
+  }
+
   /**
    * Stores a staged file as an original, unless an original of its digest and size is stored. Reads no bytes
    * of it.

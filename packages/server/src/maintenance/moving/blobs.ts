@@ -107,12 +107,14 @@ function rungText({ digest, name }: Pick<StoredRung, 'digest' | 'name'>): string
   return `${digest}/${name}`;
 }
 
+/** @param isDamaged the target has other bytes, perhaps with a checksum that belongs to the right ones. */
 async function copyOriginal(
   { digest }: Original,
   options: CopyBlobsOptions,
   changes: BlobChanges,
+  isDamaged = false,
 ): Promise<void> {
-  const outcome = await whileUnavailable(options, () => tryCopy(digest, options));
+  const outcome = await whileUnavailable(options, () => tryCopy(digest, options, isDamaged));
   if (typeof outcome === 'string') changes.missing.push({ digest, reason: outcome });
   else {
     changes.originals += 1;
@@ -127,6 +129,7 @@ async function copyOriginal(
 async function tryCopy(
   digest: Digest,
   { source, target, signal }: CopyBlobsOptions,
+  isDamaged: boolean,
 ): Promise<number | string> {
   let reason = '';
   for (let number = 1; number <= READ_TRIES; number += 1) {
@@ -147,7 +150,7 @@ async function tryCopy(
     }
     await using owned = file;
     if (owned.digest !== digest) return 'its bytes do not have the digest';
-    await target.storeOriginal(owned, signal);
+    await (isDamaged ? target.replaceOriginal(owned, signal) : target.storeOriginal(owned, signal));
     return owned.size;
   }
   return reason;
@@ -190,7 +193,7 @@ export async function verifyBlobs(options: VerifyBlobsOptions): Promise<BlobVeri
   let [originals, rungs] = [0, 0];
   await forEachConcurrently(target.listOriginals({ signal }), concurrency, async (original) => {
     const check = () => target.isOriginalIntact(original, { reads, signal });
-    if (!(await whileUnavailable(options, check))) await copyOriginal(original, options, repaired);
+    if (!(await whileUnavailable(options, check))) await copyOriginal(original, options, repaired, true);
     originals += 1;
     onOriginal?.();
   });
@@ -198,13 +201,32 @@ export async function verifyBlobs(options: VerifyBlobsOptions): Promise<BlobVeri
   await forEachConcurrently(target.listRungs({ signal }), concurrency, async (rung) => {
     rungs += 1;
     const digestIn = (store: BlobStore) =>
-      whileUnavailable(options, () => store.withRungFile(rung.digest, rung.name, digestOfFile, signal));
+      whileUnavailable(options, () => readRungDigest(rung, store, signal));
     const expected = await digestIn(source);
+    // The source may have lost its rung. Both can be made again.
     if (expected === undefined || expected === (await digestIn(target))) return;
     repaired.bytes += (await copyRung(rung, options)) ?? 0;
     repaired.rungs += 1;
   });
   return { originals, rungs, repaired };
+}
+
+/**
+ * @returns undefined if the rung is not stored, or its bytes are damaged.
+ * @throws AppError `unavailable` if the store does not answer.
+ */
+async function readRungDigest(
+  { digest, name }: Pick<StoredRung, 'digest' | 'name'>,
+  store: BlobStore,
+  signal: AbortSignal | undefined,
+): Promise<Digest | undefined> {
+  try {
+    return await store.withRungFile(digest, name, digestOfFile, signal);
+  } catch (error) {
+    if (signal?.aborted || !isAppError(error, 'unavailable')) throw error;
+    await store.check(signal);
+    return undefined;
+  }
 }
 
 async function digestOfFile(path: string): Promise<Digest> {

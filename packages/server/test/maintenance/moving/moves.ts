@@ -1,6 +1,5 @@
 /** Libraries that move: a source with every kind of record, new targets, and a comparison of both servers. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withStores } from '../../../src/cli/admin/stores.ts';
 import type { Row } from '../../../src/maintenance/records.ts';
@@ -191,11 +190,7 @@ export function readRows(env: Record<string, string>): Promise<Record<string, Ro
   );
 }
 
-/** The object names below the prefix of a bucket whose server keeps files. */
+/** The file of an object, if the server keeps files. */
 export function objectPath(s3: S3Server, blobs: string, key: string): string {
   return join(s3.folder, new URL(blobs).hostname, 'library', key);
-}
-
-export function readObject(s3: S3Server, blobs: string, key: string): Promise<Buffer> {
-  return readFile(objectPath(s3, blobs, key));
 }
