@@ -22,6 +22,12 @@ export interface TCPProxy {
   fault: ConnectionFault | undefined;
   /** Sees all bytes of clients. If it returns true, their answer is lost: the connection stays silent. */
   losesAnswer: ((sent: Buffer) => boolean) | undefined;
+  /** Sees all answers. If it returns true, this answer waits, and all later ones of its connection. */
+  holdsAnswer: ((answer: Buffer) => boolean) | undefined;
+  /** The number of connections whose answers wait. */
+  held(): number;
+  /** Sends the answers that wait. */
+  release(): void;
   /** Silences the open connections, without a word to either side. New ones work. */
   silenceOpen(): void;
   /** Breaks the open connections. */
@@ -39,6 +45,8 @@ interface Pair {
   readonly client: Socket;
   readonly upstream: Socket;
   isSilent: boolean;
+  /** Undefined: answers do not wait. */
+  held: Buffer[] | undefined;
 }
 
 export async function startTCPProxy(target: number): Promise<TCPProxy> {
@@ -47,11 +55,11 @@ export async function startTCPProxy(target: number): Promise<TCPProxy> {
   let total = 0;
 
   const server = createServer((client) => {
-    const pair: Pair = { client, upstream: connect(proxy.target, '127.0.0.1'), isSilent: false };
+    const upstream = connect(proxy.target, '127.0.0.1');
+    const pair: Pair = { client, upstream, isSilent: false, held: undefined };
     pairs.add(pair);
     total += 1;
     most = Math.max(most, pairs.size);
-    const { upstream } = pair;
     client.on('error', () => undefined);
     upstream.on('error', () => undefined);
     client.on('close', () => {
@@ -68,7 +76,9 @@ export async function startTCPProxy(target: number): Promise<TCPProxy> {
     });
     upstream.on('data', (answer) => {
       if (isSilent(pair)) return;
-      if (proxy.fault === 'trickle') trickle(answer, client);
+      if (proxy.holdsAnswer?.(answer)) pair.held ??= [];
+      if (pair.held) pair.held.push(answer);
+      else if (proxy.fault === 'trickle') trickle(answer, client);
       else if (typeof proxy.fault === 'number') setTimeout(() => client.write(answer), proxy.fault).unref();
       else client.write(answer);
     });
@@ -99,6 +109,15 @@ export async function startTCPProxy(target: number): Promise<TCPProxy> {
     target,
     fault: undefined,
     losesAnswer: undefined,
+    holdsAnswer: undefined,
+    held: () => [...pairs].filter(({ held }) => held !== undefined).length,
+    release() {
+      proxy.holdsAnswer = undefined;
+      for (const pair of pairs) {
+        for (const answer of pair.held ?? []) pair.client.write(answer);
+        pair.held = undefined;
+      }
+    },
     silenceOpen() {
       for (const pair of pairs) pair.isSilent = true;
     },

@@ -4,14 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { openPostgres } from '../../../src/database/postgres/postgres.ts';
+import { openPostgres, type PostgresLimits } from '../../../src/database/postgres/postgres.ts';
 import type { MetadataStore } from '../../../src/database/store.ts';
 import { PublicImages } from '../../../src/delivery/public-images.ts';
 import type { RecordChange, RecordChanges } from '../../../src/delivery/records.ts';
 import { accountWithImage, later, newImage, originalOf } from '../../conformance/metadata-samples.ts';
+import { pgBouncerMissing, startPgBouncer } from '../../faults/pgbouncer.ts';
+import { startTCPProxy } from '../../faults/tcp-proxy.ts';
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts';
 import { until, waitFor } from '../../support/waiting.ts';
-import { startTCPProxy } from './tcp-proxy.ts';
 
 const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
@@ -24,6 +25,9 @@ function server(): TestPostgres {
 /** Milliseconds. The promise of the documents: no public link is older. */
 const BOUND = 6_000;
 const QUOTA = { defaultQuota: 300 };
+
+/** A database that is slow on purpose counts as away otherwise. */
+const PATIENT = { wait: 30_000, statement: 30_000, suspicion: 30_000 };
 
 interface Node {
   readonly store: MetadataStore;
@@ -39,8 +43,9 @@ async function startNode(
   t: { after(end: () => Promise<void>): void },
   url: string,
   listen?: string,
+  limits: Partial<PostgresLimits> = {},
 ): Promise<Node> {
-  const store = await openPostgres({ url });
+  const store = await openPostgres({ url, limits });
   const logged: string[] = [];
   const log = {
     warn: (_fields: object, message: string) => void logged.push(message),
@@ -162,34 +167,34 @@ describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
 
   test('does not answer with a record whose lookup was running when its change was heard', async (t) => {
     const url = await server().createDatabase();
-    const proxy = await startTCPProxy(url);
+    const proxy = await startTCPProxy(server().port);
     t.after(() => proxy.close());
-    const node = await startNode(t, proxy.url, url);
+    const node = await startNode(t, proxy.through(url), url, PATIENT);
     const other = await startNode(t, url);
     await untilListening(node);
     const { images, first } = await accountWithImage(other.store);
     const { imageID, publicID } = first;
-    proxy.holdAnswers();
+    proxy.holdsAnswer = (answer) => answer.includes(publicID);
     const lookup = node.publicImages.find(publicID);
-    await waitFor('the database does not answer', () => proxy.holds(publicID));
+    await waitFor('the database does not answer', () => proxy.held() > 0);
     await images.replace(imageID, { ...replacement('second'), updatedOn: later(1) });
     await until(() => node.heard.length > 0);
-    proxy.releaseAnswers();
+    proxy.release();
     const { image, state } = await lookup;
     assert.deepEqual([image.original.digest, state], [originalOf('second').digest, 'confirmed']);
   });
 
   test('answers a slow lookup with a record that is not confirmed', async (t) => {
     const url = await server().createDatabase();
-    const proxy = await startTCPProxy(url);
+    const proxy = await startTCPProxy(server().port);
     t.after(() => proxy.close());
-    const node = await startNode(t, proxy.url, 'postgres://vitrine@127.0.0.1:1/none');
+    const node = await startNode(t, proxy.through(url), 'postgres://vitrine@127.0.0.1:1/none', PATIENT);
     const { first } = await accountWithImage(node.store);
-    proxy.holdAnswers();
+    proxy.holdsAnswer = (answer) => answer.includes(first.publicID);
     const lookup = node.publicImages.find(first.publicID);
     const start = performance.now();
     await waitFor('the time does not pass', () => performance.now() - start > 4_500);
-    proxy.releaseAnswers();
+    proxy.release();
     assert.equal((await lookup).state, 'unconfirmed');
     assert.equal((await node.publicImages.find(first.publicID)).state, 'confirmed');
   });
@@ -211,19 +216,19 @@ describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
     assert.equal((await node.publicImages.find(first.publicID)).state, 'confirmed');
   });
 
-  const faults: Record<string, (t: Parameters<typeof startNode>[0], url: string) => Promise<FaultyNode>> = {
+  type Prepare = (t: Parameters<typeof startNode>[0], url: string) => Promise<FaultyNode>;
+  const faults: Record<string, Prepare> = {
     async 'the connection of the listener is ended'(t, url) {
       const node = await startNode(t, url);
       return { node, fail: () => endListeners(url), heals: true };
     },
     async 'the connection of the listener is dead without a sign'(t, url) {
-      const proxy = await startTCPProxy(url);
-      const node = await startNode(t, url, proxy.url);
+      const proxy = await startTCPProxy(server().port);
+      const node = await startNode(t, url, proxy.through(url));
       t.after(() => proxy.close());
       return {
         node,
-        fail: async () => proxy.blackhole(),
-        heal: () => proxy.restore(),
+        fail: async () => proxy.silenceOpen(),
         heals: true,
       };
     },
@@ -231,6 +236,14 @@ describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
       const node = await startNode(t, url, 'postgres://vitrine@127.0.0.1:1/none');
       return { node, fail: async () => undefined, heals: false };
     },
+    ...(!pgBouncerMissing() && {
+      async 'the listener has the address of PgBouncer'(t, url) {
+        const pooler = await startPgBouncer({ port: server().port, serverConnections: 4 });
+        const node = await startNode(t, url, pooler.through(url));
+        t.after(() => pooler.stop());
+        return { node, fail: async () => undefined, heals: false };
+      },
+    }),
     async 'the listener has the address of another database'(t, url) {
       const node = await startNode(t, url, await server().createDatabase());
       return { node, fail: async () => undefined, heals: false };
@@ -239,14 +252,13 @@ describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
   interface FaultyNode {
     readonly node: Node;
     readonly fail: () => Promise<void>;
-    readonly heal?: () => void;
     readonly heals: boolean;
   }
 
   for (const [fault, prepare] of Object.entries(faults)) {
     test(`shows a change within six seconds while ${fault}`, async (t) => {
       const url = await server().createDatabase();
-      const { node, fail, heal, heals } = await prepare(t, url);
+      const { node, fail, heals } = await prepare(t, url);
       const other = await startNode(t, url);
       const { images, first } = await accountWithImage(other.store);
       if (heals) await untilListening(node);
@@ -263,7 +275,6 @@ describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
       const isWarned = (message: string) => message.includes('VITRINE_DATABASE_LISTEN');
       await waitFor('no warning', () => node.logged.some(isWarned));
       if (heals) {
-        heal?.();
         await waitFor('not heard again', () => node.logged.some((message) => message.includes('again')));
         await replace('third');
         await timeUntilShown(node, first.publicID, 'third');
@@ -275,11 +286,11 @@ describe('a store over PostgreSQL', { skip, concurrency: 4 }, () => {
 
   test('notices a dead connection of the listener within three seconds', async (t) => {
     const url = await server().createDatabase();
-    const proxy = await startTCPProxy(url);
+    const proxy = await startTCPProxy(server().port);
     t.after(() => proxy.close());
-    const node = await startNode(t, url, proxy.url);
+    const node = await startNode(t, url, proxy.through(url));
     await untilListening(node);
-    proxy.blackhole();
+    proxy.silenceOpen();
     const start = performance.now();
     await waitFor('no warning', () => node.logged.length > 0);
     const time = performance.now() - start;
