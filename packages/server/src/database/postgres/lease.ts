@@ -13,7 +13,7 @@ import { LostConnectionError, ServerHangsError, type ServerWatch } from './serve
 import type { Statements } from './statements.ts';
 
 export interface LeaseLimits {
-  /** Milliseconds for a statement, and for the wait for its connection before. Absent: no limit. */
+  /** Milliseconds for a statement. Absent: no limit. */
   readonly statement?: number;
   /** Milliseconds for which a transaction may idle between two statements. Absent: no limit. */
   readonly idleInTransaction?: number;
@@ -25,16 +25,12 @@ export interface LeaseOptions {
   readonly watch: ServerWatch;
   readonly statements: Statements;
   readonly limits: LeaseLimits;
-  /** Milliseconds for which the caller waited for the connection. */
-  readonly waited: number;
   /** Called when the connection shows that the pool has connections to a wrong server. */
   readonly onStale: () => void;
   /** @param isBroken true if the connection must be closed at once. */
   readonly onRelease: (client: Client, isBroken: boolean) => void;
 }
 
-/** A statement gets at least this many milliseconds after the wait for its connection. */
-const MIN_STATEMENT_TIMEOUT = 200;
 /** Milliseconds that a server gets beyond its own timeout of a statement. */
 const GRACE = 200;
 
@@ -50,11 +46,7 @@ export class Lease implements PostgresPoolClient {
 
   constructor(options: LeaseOptions) {
     this.#options = options;
-    const { statement } = options.limits;
-    this.#timeout =
-      statement === undefined
-        ? undefined
-        : Math.ceil(Math.max(MIN_STATEMENT_TIMEOUT, statement - options.waited));
+    this.#timeout = options.limits.statement;
   }
 
   query<R>(sql: string, parameters: ReadonlyArray<unknown>): Promise<R>;

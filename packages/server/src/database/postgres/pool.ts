@@ -17,7 +17,10 @@ import { ServerWatch, type WatchLimits } from './server-watch.ts';
 import { Statements } from './statements.ts';
 
 export interface PoolLimits extends WatchLimits {
-  /** Milliseconds that a caller waits for a connection. */
+  /**
+   * Milliseconds that a caller waits for a connection while the server answers. While it hangs, the circuit
+   * ends the wait.
+   */
   readonly wait: number;
 }
 
@@ -135,7 +138,6 @@ export class ConnectionPool {
           watch: this.#watch,
           statements: this.statements,
           limits: use,
-          waited: performance.now() - startedAt,
           onStale: () => this.#renew(),
           onRelease: (client, isBroken) => {
             if (isBroken) client.destroy();

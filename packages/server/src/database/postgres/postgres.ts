@@ -31,7 +31,7 @@ export interface PostgresOptions {
 
 /** Deadlines in milliseconds. */
 export interface PostgresLimits extends PoolLimits {
-  /** For a statement of a request, and the wait for its connection before. */
+  /** For a statement of a request. */
   readonly statement: number;
   /** For a statement of a search, of maintenance or of a background task. */
   readonly longStatement: number;
@@ -42,7 +42,7 @@ export interface PostgresLimits extends PoolLimits {
  * also if it waits for a lock or for a synchronous standby.
  */
 export const POSTGRES_LIMITS: PostgresLimits = {
-  wait: 1_000,
+  wait: 5_000,
   statement: 1_600,
   longStatement: 5_000,
   suspicion: 700,

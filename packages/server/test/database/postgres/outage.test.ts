@@ -23,6 +23,8 @@ after(() => postgres?.stop());
 
 const NEVER = 600_000;
 /** No busy machine reaches them. Tests of deadlines set their own. */
+/** The message to the server, which ends with a zero. A transaction also begins with “read committed”. */
+const COMMIT = 'commit\0';
 const PATIENT = { wait: NEVER, statement: NEVER, longStatement: NEVER, suspicion: NEVER, probe: NEVER };
 const QUOTA = { defaultQuota: 1_000_000 };
 
@@ -273,7 +275,7 @@ describe('a store whose PostgreSQL fails', { skip }, () => {
   it('does not acknowledge a commit without an answer, and does not repeat it', async (t) => {
     const { proxy, images, account, query, isAnswering } = await setUp(t, { suspicion: 200 });
     const image = newImage('unknown');
-    proxy.losesAnswer = (sent) => sent.includes('commit');
+    proxy.losesAnswer = (sent) => sent.includes(COMMIT);
     await assert.rejects(images.insert(image, QUOTA), away);
     proxy.losesAnswer = undefined;
     await waitFor('the store answers again', isAnswering);
@@ -291,7 +293,7 @@ describe('a store whose PostgreSQL fails', { skip }, () => {
     const { proxy, images, isAnswering } = await setUp(t, { suspicion: 200 });
     const image = newImage('keyed');
     const idempotency = { key: 'k', fingerprint: 'f', notBefore: new Date(0) };
-    proxy.losesAnswer = (sent) => sent.includes('commit');
+    proxy.losesAnswer = (sent) => sent.includes(COMMIT);
     await assert.rejects(images.insert(image, { ...QUOTA, idempotency }), away);
     proxy.losesAnswer = undefined;
     await waitFor('the store answers again', isAnswering);
