@@ -35,7 +35,7 @@ import { createPool, type PoolOptions } from './imaging/pool/pool.ts';
 import { Analyser } from './maintenance/analyse.ts';
 import { joinLibrary } from './maintenance/installation.ts';
 import { openTelemetry } from './telemetry/observer.ts';
-import { Readiness } from './telemetry/readiness.ts';
+import { PURPOSES, Readiness } from './telemetry/readiness.ts';
 
 /** The interval between two sweeps of left-over files, in milliseconds. */
 const SWEEP_INTERVAL = STALE_UPLOAD;
@@ -57,7 +57,10 @@ export interface App {
    * @returns the base of public links, and the first key.
    */
   listen(): Promise<{ url: string; firstKey: IssuedKey | undefined }>;
-  /** Stops accepting requests, finishes the running ones, then closes all parts. */
+  /**
+   * Is not ready from now on, and accepts requests during the drain. Then finishes the running ones, and
+   * closes all parts.
+   */
   close(): Promise<void>;
 }
 
@@ -195,6 +198,21 @@ export async function createApp(
       byteQuota,
       telemetry,
     });
+    const readiness = new Readiness({
+      checks: {
+        database: (signal) => metadata.check(signal),
+        blobs: (signal) => blobs.check(signal),
+        disk: (signal) => blobs.checkDisk(signal),
+        decoder: (signal) => processor.check(signal),
+      },
+      // Without the database, and without remote blobs, warm links are answered. Usually all nodes miss them
+      // at once. The others are of this node alone, and another node can do better.
+      reads: ['disk', 'decoder'],
+      log,
+    });
+    for (const purpose of PURPOSES) {
+      telemetry.addGauge('ready', { for: purpose }, () => (readiness.wasReady(purpose) ? 1 : 0));
+    }
     const http = await createServer({
       access,
       tokens: new Tokens({ tokens, access, now }),
@@ -214,14 +232,7 @@ export async function createApp(
       trustProxy: config.trustProxy,
       keepAlive: config.keepAlive,
       limits,
-      readiness: new Readiness({
-        checks: {
-          database: (signal) => metadata.check(signal),
-          blobs: (signal) => blobs.check(signal),
-          decoder: (signal) => processor.check(signal),
-        },
-        log,
-      }),
+      readiness,
       telemetry,
       metrics: () => telemetry.metrics(),
     });
@@ -258,7 +269,11 @@ export async function createApp(
         const firstKey = await useDatabase(() => createFirstKey({ accounts }, now()));
         return { url: baseURL(http, config), firstKey };
       },
-      close: closeAll,
+      async close() {
+        readiness.stop();
+        if (config.drainSeconds > 0) await sleep(config.drainSeconds * 1_000);
+        await closeAll();
+      },
     };
   } catch (error) {
     await closeAll();

@@ -54,6 +54,8 @@ export interface Config {
   readonly trustProxy: boolean | number | readonly string[];
   /** Seconds for which an idle connection stays open after an answer. */
   readonly keepAlive: number;
+  /** Seconds for which a stopping server still accepts requests. */
+  readonly drainSeconds: number;
   readonly corsOrigins: '*' | readonly string[];
   readonly cacheControl: string;
   /** The URL of purges, with `{publicID}`; undefined: no cache is purged. */
@@ -294,6 +296,15 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
     example: '620',
     parse: wholeNumber(1, 86_400),
   },
+  drainSeconds: {
+    name: 'VITRINE_DRAIN_SECONDS',
+    format: 'a whole number from 0 to 3600',
+    default: '0',
+    description:
+      'The seconds after SIGTERM in which the server still accepts requests, while `/readyz` is 503. So a balancer takes the server out before the port is closed, and no request is lost. Use more than the time in which the balancer notices: the interval of its checks times the number of failures. Each answer closes its connection meanwhile. Running requests then have 30 s more.',
+    example: '15',
+    parse: wholeNumber(0, 3_600),
+  },
   corsOrigins: {
     name: 'VITRINE_CORS_ORIGINS',
     format: '`*`, or origins such as `https://shop.example` separated by commas',
@@ -409,6 +420,7 @@ export function loadConfig(
     logLevel: read(VARIABLES.logLevel),
     trustProxy: read(VARIABLES.trustProxy),
     keepAlive: read(VARIABLES.keepAlive),
+    drainSeconds: read(VARIABLES.drainSeconds),
     corsOrigins: read(VARIABLES.corsOrigins),
     cacheControl: read(VARIABLES.cacheControl),
     purgeURL: read(VARIABLES.purgeURL),

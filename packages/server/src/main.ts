@@ -6,7 +6,7 @@ import { ConfigError, loadConfig } from './config.ts';
 import { IMAGE_FORMAT_NAMES } from './image.ts';
 import { createLog } from './telemetry/log.ts';
 
-/** The time that running requests have after SIGTERM, in milliseconds. */
+/** The time that running requests have after SIGTERM and the drain, in milliseconds. */
 const SHUTDOWN_TIMEOUT = 30_000;
 
 async function main(): Promise<void> {
@@ -21,11 +21,17 @@ async function main(): Promise<void> {
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1);
     stopping = true;
-    log.info({ signal }, 'stopping: waiting for running requests');
-    const timeout = setTimeout(() => {
-      log.warn('some requests did not finish in time');
-      process.exit(0);
-    }, SHUTDOWN_TIMEOUT);
+    const { drainSeconds } = config;
+    const text =
+      drainSeconds > 0 ? `requests are accepted for ${drainSeconds} s` : 'waiting for running requests';
+    log.info({ signal }, `stopping: ${text}`);
+    const timeout = setTimeout(
+      () => {
+        log.warn('some requests did not finish in time');
+        process.exit(0);
+      },
+      drainSeconds * 1_000 + SHUTDOWN_TIMEOUT,
+    );
     timeout.unref();
     app.close().then(
       () => process.exit(0),

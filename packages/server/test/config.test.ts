@@ -45,6 +45,7 @@ it('has a default for every variable', () => {
     logLevel: 'info',
     trustProxy: false,
     keepAlive: 72,
+    drainSeconds: 0,
     corsOrigins: [],
     cacheControl: 'public, max-age=3600, stale-while-revalidate=86400',
     purgeURL: undefined,

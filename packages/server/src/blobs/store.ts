@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AppError, cancellation, isAppError } from '../errors.ts';
+import { AppError, cancellation, isAppError, throwIfFired } from '../errors.ts';
 import { type Digest, isDigest } from '../image.ts';
 import type { BlobDriver, BlobStat } from './driver.ts';
 import type { FileCache, FileLease } from './file-cache.ts';
@@ -403,6 +403,21 @@ export class BlobStore {
   /** @throws AppError `unavailable` if it is already known that the backend does not answer. */
   ensureAvailable(): void {
     this.#driver.ensureAvailable?.();
+  }
+
+  /**
+   * Checks the disk of this node that reads need. That is the folder of the blobs, or the one through which
+   * remote blobs pass.
+   * @throws AppError `unavailable` or `storage-full`.
+   */
+  async checkDisk(signal?: AbortSignal): Promise<void> {
+    throwIfFired(signal);
+    if (this.#driver.localPath === undefined) {
+      await withStagedFile(this.#driver.stagingFolder, Buffer.from('probe'), async () => undefined);
+    } else if ((await this.readLibraryID()) === undefined) {
+      // The folder of a disk that is not mounted exists, and is empty.
+      throw new AppError('unavailable', 'the folder of the blobs has no library');
+    }
   }
 
   /** @throws AppError `unavailable` or `storage-full` if the backend cannot be used. */

@@ -96,6 +96,7 @@ export interface ServerDependencies {
   readonly keepAlive: number;
   /** Replaces default limits in tests. */
   readonly limits?: Partial<ServerLimits> | undefined;
+  /** It also says when the server stops. */
   readonly readiness: Readiness;
   readonly telemetry: Telemetry;
   readonly metrics: MetricsRoutes['metrics'];
@@ -221,20 +222,18 @@ async function buildServer(
   app.server.on('request', (request, response) => {
     connections.trackResponse(response);
     if (refuseWithoutHost(request, response, requestID)) malformed.value += 1;
-    else if (!warm.answer(request, response)) handleByRouter?.(request, response);
+    // The routes close the connections of a stopping server.
+    else if (readiness.isStopping || !warm.answer(request, response)) handleByRouter?.(request, response);
   });
-  let stopping = false;
   app.addHook('preClose', async () => {
     readiness.stop();
-    warm.enabled = false;
-    stopping = true;
     connections.stop();
     await connections.drain();
   });
   app.addHook('onClose', async () => connections.close());
   // An idle connection would delay the stop until its timeout.
   app.addHook('onSend', async (_request, reply) => {
-    if (stopping) reply.header('connection', 'close');
+    if (readiness.isStopping) reply.header('connection', 'close');
   });
 
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));

@@ -53,6 +53,11 @@ export const COUNTERS: Readonly<Record<CounterName, Definition>> = {
 };
 
 export const GAUGES: Readonly<Record<GaugeName, Definition>> = {
+  ready: {
+    name: 'vitrine_ready',
+    help: 'For reads and writes, 0 while the server stops and if the last probe of /readyz found a dependency that failed; otherwise 1. Reading this value checks nothing.',
+    labels: ['for'],
+  },
   tasksWaiting: {
     name: 'vitrine_tasks_waiting',
     help: 'Tasks that wait for a worker process.',

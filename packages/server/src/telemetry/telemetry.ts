@@ -33,6 +33,7 @@ export interface Count {
 
 export type CounterName = 'requests' | 'errors' | 'deliveries' | 'workerEnds' | 'malformed' | 'purges';
 export type GaugeName =
+  | 'ready'
   | 'tasksWaiting'
   | 'costWaiting'
   | 'tasksRunning'

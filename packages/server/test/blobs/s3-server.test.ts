@@ -12,6 +12,7 @@ import { runChecks } from '../../src/cli/admin/doctor-checks.ts';
 import { withMaintenance, withNewStores } from '../../src/cli/admin/stores.ts';
 import { writeBackup } from '../../src/maintenance/backup.ts';
 import { restoreBackup } from '../../src/maintenance/restore.ts';
+import type { ReadinessReport } from '../../src/telemetry/readiness.ts';
 import { type Fault, startFaultProxy } from '../faults/http-proxy.ts';
 import { envOf, largePicture, runMaintenance, runWithStores, verifyLibrary } from '../support/libraries.ts';
 import { picture } from '../support/sample.ts';
@@ -165,9 +166,23 @@ describe('with a real S3 server', { skip }, () => {
     await assertAway(await server.upload(await picture(1), { replace: image.imageID }));
     assert.equal((await fetch(`${server.url}/livez`)).status, 200);
     assert.equal((await server.send('GET', `/accounts/${ACCOUNT}/images`)).status, 200);
+    // All nodes miss the store, and each can answer its warm links.
+    assert.equal((await fetch(`${server.url}/readyz?for=reads`)).status, 200);
+    assert.equal((await fetch(`${server.url}/readyz?for=writes`)).status, 503);
     await proxy.accept();
     await waitFor('the store is used again', async () => (await fetchSize(other, '310x0')).status === 200);
     await server.addImage(await picture(1));
+  });
+
+  it('is not ready for reads on a node that has lost its own disk', async (t) => {
+    const { server } = await start(t);
+    await waitFor('the server is ready', async () => (await fetch(`${server.url}/readyz`)).status === 200);
+    await rm(join(server.folder, 'staging'), { recursive: true });
+    await waitFor('the disk is missed', async () => {
+      const report = (await (await fetch(`${server.url}/readyz`)).json()) as ReadinessReport;
+      return report.reads === 'failed' && report.dependencies.disk?.status === 'failed';
+    });
+    assert.equal((await fetch(`${server.url}/readyz?for=writes`)).status, 503);
   });
 
   it('answers 503 when the store hangs, before it reads the next upload', async (t) => {

@@ -33,11 +33,14 @@ test('a failed check affects no other dependency, and is logged with its depende
   };
   const readiness = new Readiness({
     checks,
+    reads: ['healthy'],
     log: { warn: ({ err, dependency }) => lines.push([dependency, (err as Error).message]) },
     now: () => 0,
   });
   assert.deepEqual(await readiness.report(), {
     status: 'failed',
+    reads: 'ok',
+    writes: 'failed',
     dependencies: {
       healthy: { status: 'ok', latencyMs: 0 },
       later: { status: 'failed', latencyMs: 0 },
@@ -83,4 +86,42 @@ test('a stopping server is not ready, even if its dependencies are ok', async ()
   const report = await readiness.report();
   assert.equal(report.status, 'stopping');
   assert.equal(report.dependencies.database?.status, 'ok');
+});
+
+test('readiness for reads waits only for what reads need', async () => {
+  let isDiskOk = true;
+  const { promise: hanging, resolve: finish } = Promise.withResolvers<void>();
+  let now = 0;
+  const readiness = new Readiness({
+    checks: {
+      database: () => hanging,
+      disk: async () => {
+        if (!isDiskOk) throw new Error('gone');
+      },
+    },
+    reads: ['disk'],
+    // Longer than the test may take: a report that waits for the database never comes.
+    deadlineMs: 3_600_000,
+    now: () => now,
+  });
+  const ok = { status: 'ok', latencyMs: 0 };
+  assert.equal(readiness.wasReady('reads'), true, 'before the first probe');
+  assert.deepEqual(await readiness.report('reads'), { status: 'ok', dependencies: { disk: ok } });
+  isDiskOk = false;
+  now = 1_000;
+  assert.equal((await readiness.report('reads')).status, 'failed');
+  assert.equal(readiness.wasReady('reads'), false);
+  isDiskOk = true;
+  now = 2_000;
+  assert.equal((await readiness.report('reads')).status, 'ok');
+  assert.equal(readiness.wasReady('reads'), true);
+  finish();
+  assert.deepEqual(await readiness.report('writes'), {
+    status: 'ok',
+    dependencies: { database: ok, disk: ok },
+  });
+  readiness.stop();
+  assert.equal((await readiness.report('reads')).status, 'stopping');
+  assert.equal((await readiness.report('writes')).status, 'stopping');
+  assert.deepEqual([readiness.wasReady('reads'), readiness.wasReady('writes')], [false, false]);
 });

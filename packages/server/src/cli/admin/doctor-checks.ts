@@ -12,6 +12,7 @@ import { describeLocation, type S3Location } from '../../blobs/location.ts';
 import { CategoryFileError, readCategories } from '../../catalog/category-file.ts';
 import { type Config, ConfigError, loadConfig } from '../../config.ts';
 import { FORMATS, isImageFormat, OUTPUT_FORMATS, type OutputFormat } from '../../image.ts';
+import type { ReadinessReport } from '../../telemetry/readiness.ts';
 import type { Environment } from '../terminal/context.ts';
 import { databaseExists, readJournalMode } from './stores.ts';
 
@@ -305,7 +306,9 @@ async function checkPort({ host, port }: Config): Promise<CheckResult> {
     returnUndefined,
   );
   if (ready?.status === 200) return ok(`a server answers at ${url} and is ready`);
-  if (ready?.status === 503) return fail(`a server answers at ${url} and is not ready`);
+  if (ready?.status === 503) {
+    return fail(`a server answers at ${url} and is not ready${await unreadyParts(ready)}`);
+  }
   const problem = await new Promise<NodeJS.ErrnoException | undefined>((settle) => {
     const listener = createServer();
     listener.once('error', settle);
@@ -314,6 +317,15 @@ async function checkPort({ host, port }: Config): Promise<CheckResult> {
   if (problem === undefined) return ok(`port ${port} of ${host} is free`);
   if (problem.code === 'EADDRINUSE') return fail(`another program listens on port ${port} of ${host}`);
   return fail(`port ${port} of ${host} cannot be used: ${problem.message}`);
+}
+
+/** What is not ready, from the answer to a probe; empty if the answer does not say it. */
+async function unreadyParts(answer: Response): Promise<string> {
+  const report = await answer.json().catch(returnUndefined);
+  const { reads, writes, dependencies = {} } = (report ?? {}) as Partial<ReadinessReport>;
+  if (reads === undefined || writes === undefined) return '';
+  const failed = Object.keys(dependencies).filter((name) => dependencies[name]?.status === 'failed');
+  return `: reads are ${reads}, writes are ${writes}${failed.length > 0 ? ` (${failed.join(', ')})` : ''}`;
 }
 
 async function checkPublicURL({ publicURL, host }: Config): Promise<CheckResult> {

@@ -68,10 +68,7 @@ export interface WarmOptions {
 export class WarmAnswers {
   readonly #answers = new LRUCache<string, StoredAnswer>({ max: MAX_ANSWERS });
   readonly #options: WarmOptions;
-  /**
-   * False while the server stops: the route then answers and closes the connection. Also false where only the
-   * router knows the address for the log.
-   */
+  /** False where only the router knows the address for the log. */
   enabled = true;
 
   constructor(options: WarmOptions) {

@@ -2,10 +2,12 @@
  * The probes `/livez` and `/readyz` for operators, and `GET /ping` for clients.
  */
 import type { FastifyInstance } from 'fastify';
-import { Type } from 'typebox';
-import type { Readiness } from '../../telemetry/readiness.ts';
+import { type Static, Type } from 'typebox';
+import { PURPOSES, type Readiness } from '../../telemetry/readiness.ts';
 import { NO_STORE } from '../shared/cache-policy.ts';
 import { COMMON_RESPONSES, describeResponse, VersionHeader } from '../shared/schemas.ts';
+
+const ReadinessQuery = Type.Object({ for: Type.Optional(Type.Enum(PURPOSES)) });
 
 export interface ProbeRoutes {
   readonly readiness: Readiness;
@@ -20,14 +22,21 @@ export function addProbeRoutes(app: FastifyInstance, { readiness }: ProbeRoutes)
     reply.header('cache-control', NO_STORE).send({ status: 'ok' }),
   );
 
-  /** Ready: every dependency works. The answer names the failed ones; the log has the reasons. */
-  app.get('/readyz', { config, schema }, async (_request, reply) => {
-    const report = await readiness.report();
-    return reply
-      .code(report.status === 'ok' ? 200 : 503)
-      .header('cache-control', NO_STORE)
-      .send(report);
-  });
+  /**
+   * Ready: every dependency works. `for` asks only for those that reads or writes need. The answer names the
+   * failed ones; the log has the reasons.
+   */
+  app.get(
+    '/readyz',
+    { config, schema: { ...schema, querystring: ReadinessQuery } },
+    async (request, reply) => {
+      const report = await readiness.report((request.query as Static<typeof ReadinessQuery>).for);
+      return reply
+        .code(report.status === 'ok' ? 200 : 503)
+        .header('cache-control', NO_STORE)
+        .send(report);
+    },
+  );
 
   app.get(
     '/ping',

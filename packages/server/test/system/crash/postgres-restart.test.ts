@@ -36,7 +36,13 @@ describe('a server whose PostgreSQL stops', { skip }, () => {
       });
       await stopping;
       assert.equal((await sendRequest(server.url, { path: '/livez' }))?.status, 200);
-      assert.equal((await sendRequest(server.url, { path: '/readyz' }))?.status, 503);
+      for (const [path, status] of [
+        ['/readyz', 503],
+        ['/readyz?for=writes', 503],
+        ['/readyz?for=reads', 200],
+      ] as const) {
+        assert.equal((await sendRequest(server.url, { path }))?.status, status, path);
+      }
       const list = await sendRequest(server.url, { path: IMAGES });
       assert.deepEqual([list?.status, list?.headers.get('retry-after')], [503, '1']);
       await postgres.start();
