@@ -435,3 +435,33 @@ it('throws the error of a rung that cannot be stored, stores the others, and lea
   assert.equal(await store.withRungFile(digest, '1-1024.jpeg', async () => 'stored'), 'stored');
   assert.deepEqual(await staging(), []);
 });
+
+it('lists the originals and rungs whose digests have a start', async (t) => {
+  const { store } = await setUp(t);
+  const digests = ['4f3a', '4f3b', '4fff', '40aa', 'f4f3'].map((start) => start.padEnd(64, '0'));
+  for (const digest of digests) {
+    await store.storeRungs(digest, [{ name: '2-1024.jpeg', bytes: Buffer.from('rung') }]);
+  }
+  const originals: string[] = [];
+  for (const text of ['one', 'two', 'three']) {
+    await using file = await store.stage(Readable.from([Buffer.from(text)]), { limit: LIMIT });
+    await store.storeOriginal(file);
+    originals.push(file.digest);
+  }
+  const listed = async (list: AsyncIterable<{ digest: string }>) => {
+    const all: string[] = [];
+    for await (const { digest } of list) all.push(digest);
+    return all.sort();
+  };
+  for (const start of [undefined, '', '4', '4f', '4f3', '4f3a', digests[0], '5', 'zz', '../']) {
+    const expected = digests.filter((digest) => digest.startsWith(start ?? '')).sort();
+    assert.deepEqual(await listed(store.listRungs({ start })), expected, start);
+  }
+  for (const digest of originals) {
+    for (const length of [0, 1, 2, 3, 64]) {
+      const start = digest.slice(0, length);
+      const expected = originals.filter((other) => other.startsWith(start)).sort();
+      assert.deepEqual(await listed(store.listOriginals({ start })), expected, start);
+    }
+  }
+});

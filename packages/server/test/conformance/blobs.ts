@@ -136,17 +136,19 @@ export function blobConformance(name: string, open: () => Promise<BlobHarness>):
     });
 
     it('lists by prefix, ending inside a name or at a segment, without staged files', async () => {
-      const names = ['list/aa/1', 'list/aa/2', 'list/ab/3', 'list/b/c/d/4', 'listing/5'];
+      const names = ['list/aa/1', 'list/aa/12', 'list/aa/2', 'list/ab/3', 'list/b/c/d/4', 'listing/5'];
       for (const name of names) await put(name, Buffer.from(name));
       await stage(Buffer.from('staged'));
       const namesWith = (prefix: string) => names.filter((name) => name.startsWith(prefix));
       for (const prefix of [
         'list',
         'list/',
-        'list/a',
         'list/aa',
         'list/aa/',
         'list/aa/1',
+        'list/aa/12',
+        'list/a',
+        'lis',
         'list/b/c',
         'listing/',
       ]) {

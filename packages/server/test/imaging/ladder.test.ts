@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { isAppError } from '../../src/errors.ts';
 import type { OutputFormat } from '../../src/image.ts';
-import { defaultPlans, rungBlobName, rungFor, rungsOf } from '../../src/imaging/ladder.ts';
+import { defaultPlans, isOutdatedRung, rungBlobName, rungFor, rungsOf } from '../../src/imaging/ladder.ts';
 import { type PlanSource, planRendition, type Transform } from '../../src/imaging/plan.ts';
 import { createPool, type Pool } from '../../src/imaging/pool/pool.ts';
 import type { IngestResult } from '../../src/imaging/processor.ts';
@@ -79,7 +79,14 @@ describe('the ladder', () => {
   });
 
   test('names a blob by revision, rung and format', () => {
-    assert.deepEqual(rungsOf(photo(4_000, 3_000)).map(rungBlobName), ['2-2048.jpeg', '2-1024.jpeg']);
+    const names = rungsOf(photo(4_000, 3_000)).map(rungBlobName);
+    assert.deepEqual(names, ['2-2048.jpeg', '2-1024.jpeg']);
+    assert.deepEqual(names.filter(isOutdatedRung), []);
+  });
+
+  test('tells rungs of earlier revisions by their names', () => {
+    const names = ['1-2048.jpeg', '0-1.png', '3-2048.jpeg', '12-1024.avif', '2048.jpeg', '-1-2048.jpeg', ''];
+    assert.deepEqual(names.filter(isOutdatedRung), ['1-2048.jpeg', '0-1.png']);
   });
 });
 

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Readable } from 'node:stream';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -140,6 +140,44 @@ describe('the maintenance commands', () => {
     assert.match(done.out, /^removed +1 original with all rungs, 0 other rungs, 0 unfinished uploads$/m);
     await assert.rejects(stat(originalPath(server, digestOf(bytes))));
     assert.equal((await user.run(['gc', '--grace', 'long'], { env })).code, 2);
+  });
+
+  test('gc sweeps the part of the store that --sweep says', async () => {
+    const orphan = originalPath(server, 'ab'.repeat(32));
+    await mkdir(dirname(orphan), { recursive: true });
+    await writeFile(orphan, 'not referenced');
+    const gc = (sweep: string) => user.run(['gc', '--grace', '0', '--sweep', sweep], { env });
+    const none = await gc('none');
+    assert.match(none.out, /^removed +0 originals .*\nbytes +0\nwaiting .*\nswept +0 % of the store\n$/);
+    const some = await gc('12.5%');
+    assert.match(some.out, /^removed +1 original .*\nbytes +14\nwaiting .*\nswept +12.5 % of the store\n$/m);
+    for (const invalid of ['5', '101%', '-1%', 'most', '5 %']) {
+      const { code, err } = await gc(invalid);
+      assert.equal(code, 2, invalid);
+      assert.match(err, /It must be all, none, or a percentage from 0% to 100%\./);
+    }
+  });
+
+  test('gc names the blobs that the store fails to remove, and ends with exit code 5', async () => {
+    const [image] = (await server.send('GET', `/accounts/${ACCOUNT}/images`)).body as ImageJSON[];
+    await server.addImage(await picture(2), { replace: image?.imageID ?? '' });
+    // Removed originals are first copied into this folder.
+    const obstacle = join(server.folder, 'blobs/removed');
+    await rm(obstacle, { recursive: true, force: true });
+    await writeFile(obstacle, 'not a folder');
+    const failed = await user.run(['gc', '--grace', '0'], { env });
+    assert.deepEqual([failed.code, failed.err], [5, 'the store failed 1 time: run gc again\n']);
+    assert.match(failed.out, new RegExp(`^failed: original ${digestOf(bytes)}: .+\nremoved +0 originals`));
+    const report = await user.json<{ failed: number; failures: { subject: string; reason: string }[] }>(
+      ['gc', '--grace', '0'],
+      { env, code: 5 },
+    );
+    assert.deepEqual(
+      [report.failed, report.failures.map(({ subject }) => subject)],
+      [1, [`original ${digestOf(bytes)}`]],
+    );
+    await rm(obstacle);
+    assert.equal((await user.json<{ originals: number }>(['gc', '--grace', '0'], { env })).originals, 1);
   });
 
   test('backup and restore print the numbers of records and originals, and the reasons of failures', async () => {

@@ -141,7 +141,14 @@ describe('an interrupted maintenance command', () => {
 
     test(`prints the number of removals and leaves a valid library when ${signal} interrupts gc`, async () => {
       await addUnreferencedOriginals(server, LITTER);
-      const outcome = await interrupt(['gc', '--grace', '0'], signal);
+      let isSent = false;
+      const outcome = await user.run(['gc', '--grace', '0'], {
+        env,
+        onLine(line, child) {
+          if (!isSent && line.startsWith('original ')) isSent = child.kill(signal);
+        },
+      });
+      await checkServer();
       const [, removals] =
         /: (\d+) originals? removed; run gc again to remove the rest\n$/.exec(outcome.err) ?? [];
       assert.equal(outcome.code, code, outcome.err);
