@@ -258,7 +258,9 @@ describe('a store whose PostgreSQL is slow', { skip }, () => {
     await waitFor('the insertion waits', async () => (await waiters()) === 1);
     // The server never hears from the client again, as when its machine loses power.
     proxy.silenceOpen();
+    proxy.fault = 'silence';
     await insertion;
+    proxy.fault = undefined;
     await waitFor('the statement ends by its own timeout', async () => (await waiters()) === 0);
     await release();
     await waitFor('the lock of the account is free', () =>
