@@ -80,8 +80,8 @@ export class Lease implements PostgresPoolClient {
   }
 
   /**
-   * Commits. The server warns if it stopped waiting for a synchronous standby. Then a failover can lose the
-   * transaction, so its outcome is unknown.
+   * Commits. The server warns if somebody has cancelled its wait for a synchronous standby. Then a failover
+   * can lose the transaction, so its outcome is unknown.
    */
   async #commit(): Promise<unknown> {
     const { client } = this.#options;
@@ -109,7 +109,9 @@ export class Lease implements PostgresPoolClient {
       pid: client.pid,
       timeout,
       onTimeout: () => {
-        this.#cancelling = client.cancel();
+        // In a transaction, the server has ended all statements but a commit by now. A cancelled commit would
+        // no longer wait for its standby.
+        if (!this.#isInTransaction) this.#cancelling = client.cancel();
         reject(new StatementTimeoutError(`no answer within ${timeout} ms`));
       },
       giveUp: reject,

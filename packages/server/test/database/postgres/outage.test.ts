@@ -260,8 +260,8 @@ describe('a store whose PostgreSQL is slow', { skip }, () => {
     proxy.silenceOpen();
     proxy.fault = 'silence';
     await insertion;
-    proxy.fault = undefined;
     await waitFor('the statement ends by its own timeout', async () => (await waiters()) === 0);
+    proxy.fault = undefined;
     await release();
     await waitFor('the lock of the account is free', () =>
       query('select 1 from accounts for update nowait').then(

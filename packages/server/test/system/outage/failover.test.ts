@@ -99,6 +99,21 @@ describe('a server whose primary', () => {
     });
   }
 
+  it('does not acknowledge a commit whose wait for the standby was cancelled', async (t) => {
+    const { upload } = await setUp(t);
+    await postgres.killStandby();
+    const uploading = upload();
+    await waitFor('the commit is cancelled', async () => {
+      const rows = await postgres.query(
+        `select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'`,
+      );
+      return rows.length > 0;
+    });
+    assertHonest([await uploading], [503]);
+    await postgres.startStandby();
+    await waitFor('uploads are accepted again', async () => (await upload()).status === 201);
+  });
+
   it('does not acknowledge what its standby has not got', async (t) => {
     const { server, upload, list, link, assertKept, proxy } = await setUp(t);
     const clients = startClients(server, 6);
@@ -106,7 +121,11 @@ describe('a server whose primary', () => {
     await postgres.killStandby();
     await clients.stop();
     // Nobody else holds a lock: only the commit waits.
-    const alone = [await upload(), await upload()];
+    const bytes = await newPicture();
+    const uploadAgain = () =>
+      see('upload', () => server.fetch(IMAGES, { method: 'POST', body: uploadForm(bytes) }));
+    // The second one must not get 409: the first image is not safe yet.
+    const alone = [await uploadAgain(), await uploadAgain()];
     const read = [await list(), await link()];
     const others = startClients(server, 6);
     await waitFor('uploads are refused', () => others.sightings.some(({ status }) => status === 503));
