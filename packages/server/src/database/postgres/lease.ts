@@ -80,8 +80,8 @@ export class Lease implements PostgresPoolClient {
   }
 
   /**
-   * Commits. The server warns if somebody has cancelled its wait for a synchronous standby. Then a failover
-   * can lose the transaction, so its outcome is unknown.
+   * Commits. The server warns if an operator has cancelled its wait for a synchronous standby. Then a
+   * failover can lose the transaction, so its outcome is unknown.
    */
   async #commit(): Promise<unknown> {
     const { client } = this.#options;

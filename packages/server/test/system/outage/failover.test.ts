@@ -120,7 +120,7 @@ describe('a server whose primary', () => {
     await waitFor('uploads are acknowledged', () => clients.acknowledged.size >= 5);
     await postgres.killStandby();
     await clients.stop();
-    // Nobody else holds a lock: only the commit waits.
+    // No other client holds a lock: only the commit waits.
     const bytes = await newPicture();
     const uploadAgain = () =>
       see('upload', () => server.fetch(IMAGES, { method: 'POST', body: uploadForm(bytes) }));
