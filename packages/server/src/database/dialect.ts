@@ -35,11 +35,11 @@ export interface TextMatches {
 /** Statements with which a database refuses every change of some tables, by any client. */
 export interface SealStatements {
   /** Run once before `close`. */
-  readonly prepare: readonly string[];
+  readonly prepare: readonly RawBuilder<unknown>[];
   /** Refuses changes of the table: they fail with the message SEALED. Repeatable. */
-  close(table: string): readonly string[];
+  close(table: string): readonly RawBuilder<unknown>[];
   /** Allows changes again. Repeatable. */
-  open(table: string): readonly string[];
+  open(table: string): readonly RawBuilder<unknown>[];
 }
 
 /** The text of the native error for a change of a sealed table. */

@@ -1,11 +1,13 @@
 /**
- * `vitrine migrate`: brings the schema of the database to this version, as a start of the server does.
+ * `vitrine migrate`: brings the schema of the database to this version, as a start of the server does. With
+ * options that name another place, it moves the library there instead: see move.ts.
  */
 import type { Command } from 'commander';
 import type { SchemaState } from '../../maintenance/records.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { ProblemsFound } from '../terminal/exit-codes.ts';
 import { formatCount, formatJSON, formatRecord } from '../terminal/output.ts';
+import { addMoveOptions, isMove, type MoveCommandOptions, runMove } from './move.ts';
 import { withDatabase } from './stores.ts';
 
 interface Options {
@@ -14,17 +16,21 @@ interface Options {
 }
 
 export function addMigrateCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('migrate')
     .description(
-      'bring the schema of the database to this version; servers of the version before may run meanwhile',
+      'bring the schema of the database to this version, or move the library to another database and other ' +
+        'blobs; servers may run meanwhile',
     )
     .option('--check', 'change nothing; the exit code is 1 if migrations are pending')
-    .option('--json', 'print JSON')
-    .action(async ({ check = false, json = false }: Options) => {
-      if (check) await checkMigrations(context, json);
-      else await applyMigrations(context, json);
-    });
+    .option('--json', 'print JSON');
+  addMoveOptions(command);
+  command.action(async (options: Options & MoveCommandOptions) => {
+    const { check = false, json = false } = options;
+    if (isMove(options)) await runMove(context, options);
+    else if (check) await checkMigrations(context, json);
+    else await applyMigrations(context, json);
+  });
 }
 
 async function applyMigrations(context: CommandContext, json: boolean): Promise<void> {

@@ -22,6 +22,7 @@ export interface MoveCommandOptions extends MoveTarget {
   readonly dryRun?: true;
   readonly undo?: true;
   readonly force?: true;
+  readonly check?: boolean;
   readonly json?: boolean;
 }
 
@@ -47,20 +48,13 @@ export function addMoveOptions(command: Command): Command {
     .option('--concurrency <number>', 'files to copy at the same time', parseWholeNumber, DEFAULT_CONCURRENCY)
     .option('--dry-run', 'print what would be copied, and change nothing')
     .option('--undo', 'use the library at its former place again')
-    .option('--force', 'with --undo: also if changes at the target are lost, or the target is lost')
-    .option('--json', 'print JSON');
-}
-
-export function addMoveCommand(program: Command, context: CommandContext): void {
-  const command = program
-    .command('migrate')
-    .description('move the library to another database or other blobs, while its server runs');
-  addMoveOptions(command).action((options: MoveCommandOptions) => runMove(context, options));
+    .option('--force', 'with --undo: also if changes at the target are lost, or the target is lost');
 }
 
 /** Whether the options ask for a move. */
-export function isMove({ to, blobs, undo }: MoveCommandOptions): boolean {
-  return to !== undefined || blobs !== undefined || undo === true;
+export function isMove(options: MoveCommandOptions): boolean {
+  const { to, blobs, finish, full, skipMissing, dryRun, undo, force } = options;
+  return [to, blobs, finish, full, skipMissing, dryRun, undo, force].some((value) => value !== undefined);
 }
 
 /** Moves the library of the environment, or undoes its move. */
@@ -72,11 +66,12 @@ export async function runMove(context: CommandContext, options: MoveCommandOptio
 }
 
 function checkOptions(options: MoveCommandOptions): void {
-  const { finish, full, skipMissing, dryRun, undo, force, concurrency } = options;
+  const { to, blobs, finish, full, skipMissing, dryRun, undo, force, concurrency, check } = options;
   const refuse = (text: string) => {
     throw new AppError('invalid-request', text);
   };
-  if (!isMove(options)) refuse('give --to, --blobs or both');
+  if (to === undefined && blobs === undefined && !undo) refuse('give --to, --blobs or both');
+  if (check) refuse('--check belongs to the schema: leave it out to move the library');
   if (undo && (finish || full || skipMissing || dryRun))
     refuse('--undo takes only --to, --blobs and --force');
   if (force && !undo) refuse('--force belongs to --undo');

@@ -23,11 +23,11 @@ import {
   hasKeyOfAny,
   insertRows,
   keyText,
+  PORTABLE_TABLES,
   readOriginals,
   readRowsByKey,
   readSchema,
   readTable,
-  TABLE_NAMES,
   throwUnlessEmpty,
 } from '../sql/snapshots.ts';
 
@@ -128,7 +128,7 @@ export class SqlMoves implements MoveRecords {
     }
     // Rows that refer to others go before them.
     await this.#writeSealed(runID, async (trx) => {
-      for (const table of [...TABLE_NAMES].reverse()) {
+      for (const table of [...PORTABLE_TABLES].reverse()) {
         throwIfFired(signal);
         // The target has every row of the source now. With as many rows, it has no others.
         if ((await countRows(trx, table)) === (counts.get(table) ?? 0)) continue;
@@ -158,13 +158,12 @@ export class SqlMoves implements MoveRecords {
 
   async #close(trx: Transaction<Schema>): Promise<void> {
     const { prepare, close } = this.#database.seal;
-    for (const statement of [...prepare, ...TABLE_NAMES.flatMap(close)])
-      await sql.raw(statement).execute(trx);
+    for (const statement of [...prepare, ...PORTABLE_TABLES.flatMap(close)]) await statement.execute(trx);
   }
 
   async #open(trx: Transaction<Schema>): Promise<void> {
     const { open } = this.#database.seal;
-    for (const statement of TABLE_NAMES.flatMap(open)) await sql.raw(statement).execute(trx);
+    for (const statement of PORTABLE_TABLES.flatMap(open)) await statement.execute(trx);
   }
 
   #transaction<T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T> {

@@ -9,12 +9,11 @@ import { limitsMigration } from './0003-limits.ts';
 import { catalogMigration } from './0004-catalog.ts';
 import { focalPointsMigration } from './0005-focal-points.ts';
 import { maintenanceMigration } from './0006-maintenance.ts';
-import { libraryMigration } from './0007-library.ts';
+import { libraryMigration, libraryStateMigration } from './0007-library.ts';
 import { productCategoriesMigration } from './0008-product-categories.ts';
 import { imageFieldsMigration } from './0009-image-fields.ts';
 import { eventsMigration } from './0010-events.ts';
 import { collectionMigration } from './0011-collection.ts';
-import { libraryStateMigration } from './0012-library-state.ts';
 import { nativeTypesMigration } from './0012-native-types.ts';
 import type { MigrationDialect, ServedMigration } from './migration.ts';
 

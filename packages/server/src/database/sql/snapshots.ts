@@ -34,7 +34,7 @@ export const TABLES = {
 } as const satisfies Partial<Record<keyof Schema, readonly string[]>>;
 
 /** The names of these tables, in this order. */
-export const TABLE_NAMES: readonly string[] = Object.keys(TABLES);
+export const PORTABLE_TABLES: readonly string[] = Object.keys(TABLES);
 
 /** The key of a table. @throws Error for a table that is not among these. */
 export function keyOf(table: string): readonly string[] {
@@ -96,7 +96,7 @@ export function takeSnapshot<T>(
 }
 
 async function* readRows(db: Kysely<Schema>): AsyncGenerator<TableRows> {
-  for (const table of TABLE_NAMES) yield* readTable(db, table);
+  for (const table of PORTABLE_TABLES) yield* readTable(db, table);
 }
 
 /** All rows of a table, in batches. */
@@ -203,7 +203,7 @@ export async function restoreRecords(
 export async function throwUnlessEmpty(db: Kysely<Schema>): Promise<void> {
   // An older schema may lack some of the tables.
   const existing = new Set((await db.introspection.getTables()).map(({ name }) => name));
-  for (const table of TABLE_NAMES) {
+  for (const table of PORTABLE_TABLES) {
     if (!existing.has(table)) continue;
     const { rows } = await sql`select 1 as one from ${sql.table(table)} limit 1`.execute(db);
     if (rows.length === 0) continue;

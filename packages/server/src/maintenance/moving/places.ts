@@ -84,7 +84,9 @@ export async function readSource({ moves, blobs }: ReadablePlace): Promise<Sourc
   const ofRecords = await moves.identity();
   const ofBlobs = await readBlobsIdentity(blobs);
   if (ofRecords === undefined || ofBlobs === undefined) {
-    throw new AppError('conflict', 'the library has no ID yet: start its server once');
+    const text =
+      'the library has no ID yet, or an earlier schema: start its server once, or run "vitrine migrate"';
+    throw new AppError('conflict', text);
   }
   if (ofRecords.libraryID !== ofBlobs.libraryID) {
     const text =
