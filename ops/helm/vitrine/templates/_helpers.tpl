@@ -28,6 +28,8 @@ app.kubernetes.io/component: {{ .component }}
   value: {{ .Values.publicURL | quote }}
 - name: VITRINE_TRUST_PROXY
   value: {{ .Values.trustProxy | quote }}
+- name: VITRINE_DRAIN_SECONDS
+  value: {{ .Values.drainSeconds | quote }}
 - name: VITRINE_RENDER_CONCURRENCY
   value: {{ .Values.renderConcurrency | quote }}
 - name: VITRINE_CACHE_BYTES

@@ -50,6 +50,8 @@ export async function startNodes(
         VITRINE_PUBLIC_URL: url,
         VITRINE_TRUST_PROXY: '127.0.0.1',
         VITRINE_RENDER_CONCURRENCY: '1',
+        // As docs/deploying.md advises. It has no effect on a kill.
+        VITRINE_DRAIN_SECONDS: '8',
       },
     });
   };

@@ -18,6 +18,8 @@ export interface Program {
   /** The configuration of `ops/`, for this port and these nodes. */
   configure(text: string, port: number, nodes: readonly number[], folder: string): string;
   readonly file: string;
+  /** True if the proxy asks the nodes whether they are ready, and not only notices failed requests. */
+  readonly checksNodes: boolean;
   /** The words of the command. `path`: of the configuration. */
   command(path: string, port: number, folder: string): string[];
   /** A module that the program needs and a package of its own has. */
@@ -35,6 +37,7 @@ export interface RunningProgram {
 export const HAPROXY: Program = {
   name: 'haproxy',
   file: 'haproxy/haproxy.cfg',
+  checksNodes: true,
   configure(text, port, nodes) {
     const bound = replace(text, /bind :8080\n/, `bind 127.0.0.1:${port}\n`);
     const quiet = replace(bound, /\nfrontend metrics\n {4}bind .*\n.*\n/, '\n');
@@ -46,6 +49,7 @@ export const HAPROXY: Program = {
 export const NGINX: Program = {
   name: 'nginx',
   file: 'nginx/vitrine.conf',
+  checksNodes: false,
   configure(text, port, nodes, folder) {
     const bound = replace(text, /listen 80;/, `listen 127.0.0.1:${port};`);
     const stored = replace(bound, /\/var\/cache\/nginx\/vitrine/, join(folder, 'cache'));
@@ -73,6 +77,7 @@ export const NGINX: Program = {
 export const VARNISH: Program = {
   name: 'varnishd',
   file: 'varnish/vitrine.vcl',
+  checksNodes: true,
   module: { files: '/usr/lib/{,*/}varnish/vmods/libvmod_xkey.so', name: 'varnish-modules' },
   configure: (text, _port, nodes) =>
     replace(
