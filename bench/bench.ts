@@ -11,6 +11,8 @@ export interface Bench {
   readonly originalsFolder: string;
   readonly originals: readonly OriginalFile[];
   readonly rounds: number;
+  /** The database of the rows about records. */
+  readonly database: 'sqlite' | 'postgres';
   /** Fewer and smaller rounds, to check that the bench works. */
   readonly quick: boolean;
   /** Prints progress to the terminal. */

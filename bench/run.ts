@@ -14,6 +14,7 @@ import { measureBytes } from './rows/bytes.ts';
 import { measureCli } from './rows/cli.ts';
 import { measureCold } from './rows/cold.ts';
 import { measureList } from './rows/list.ts';
+import { measureLookup } from './rows/lookup.ts';
 import { measureMemory } from './rows/memory.ts';
 import { measureStart } from './rows/start.ts';
 import { measureUpload } from './rows/upload.ts';
@@ -24,6 +25,7 @@ const MEASURES: Readonly<Record<string, Measure>> = {
   warm: measureWarm,
   upload: measureUpload,
   list: measureList,
+  lookup: measureLookup,
   bytes: measureBytes,
   memory: measureMemory,
   start: measureStart,
@@ -33,6 +35,7 @@ const MEASURES: Readonly<Record<string, Measure>> = {
 const USAGE = `npm run bench -- [options]
 
   --rows NAMES     measurements, separated by commas: ${Object.keys(MEASURES).join(', ')} (default: all)
+  --database NAME  sqlite or postgres, for the rows list and lookup (default: sqlite)
   --photos FOLDER  photographs for the originals (default: generated pictures)
   --rounds N       rounds of each comparison (default: 7)
   --quick          a few small rounds, to check that the bench works
@@ -43,6 +46,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       rows: { type: 'string', default: Object.keys(MEASURES).join(',') },
+      database: { type: 'string', default: 'sqlite' },
       photos: { type: 'string' },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
@@ -53,7 +57,9 @@ async function main(): Promise<void> {
   const names = values.rows.split(',');
   const rounds = Number(values.rounds ?? (values.quick ? 2 : 7));
   const unknown = names.filter((name) => MEASURES[name] === undefined);
-  if (values.help || unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1) {
+  const { database } = values;
+  const isKnown = database === 'sqlite' || database === 'postgres';
+  if (values.help || !isKnown || unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1) {
     process.stderr.write(USAGE);
     process.exitCode = values.help ? 0 : 2;
     return;
@@ -66,7 +72,7 @@ async function main(): Promise<void> {
     const originalsFolder = join(folder, 'originals');
     const photos = values.photos === undefined ? undefined : resolve(values.photos);
     const originals = await makeOriginals(originalsFolder, photos, values.quick ? 1 : 3);
-    const bench: Bench = { folder, originalsFolder, originals, rounds, quick: values.quick, log };
+    const bench: Bench = { folder, originalsFolder, originals, rounds, database, quick: values.quick, log };
     const rows: (Row | Skipped)[] = [];
     for (const name of names) rows.push(...((await MEASURES[name]?.(bench)) ?? []));
     process.stdout.write(formatTable(rows));
