@@ -26,7 +26,7 @@ export interface Libraries {
 /** One database with its SQL. */
 interface Records {
   readonly env: Readonly<Record<string, string>>;
-  /** Copies the only image, so that the first account has `imageCount` images, and `others` have 1 000 each. */
+  /** Copies the only image: the first account then has `imageCount` images, and `others` have 1 000 each. */
   fill(imageCount: number, others: number): Promise<void>;
   publicIDs(count: number): Promise<string[]>;
 }

@@ -3,7 +3,7 @@
  *
  * A rung is the whole picture, scaled: the first frame, upright, in 8-bit sRGB, with the transparency of the
  * original. A plan without a region gives the same picture from a rung as from the original, at a lower cost.
- * Figures: docs/adr/0006.
+ * Figures: docs/adr/0006 and 0066.
  */
 import type { OutputFormat } from '../image.ts';
 import { type Plan, type PlanSource, planRendition } from './plan.ts';
@@ -14,7 +14,7 @@ import { DEFAULT_SIZE, MAX_SIDE } from './size.ts';
  * rungs. The old rungs are then no longer found, and missing rungs are made again when a rendition needs
  * them.
  */
-const LADDER_REVISION = 2;
+const LADDER_REVISION = 3;
 
 /** Long edges of the rungs in pixels, the largest first. */
 const EDGES = [MAX_SIDE, 1_024] as const;
@@ -38,7 +38,7 @@ export interface Rung {
   readonly width: number;
   /** Height of the upright picture in pixels. */
   readonly height: number;
-  /** `jpeg`: quality 95, 4:4:4. `png`: fast compression, with the transparency of the original. */
+  /** `jpeg`: quality 90, 4:4:4. `png`: fast compression, with the transparency of the original. */
   readonly format: 'jpeg' | 'png';
 }
 

@@ -61,7 +61,7 @@ export interface Plan {
 }
 
 /** Part of the key of every plan. Raise it with every change after which the same Plan gives other bytes. */
-export const PIPELINE_REVISION = 4;
+export const PIPELINE_REVISION = 5;
 
 /** The quality for a request without one. The number of PNG has no effect, because PNG is lossless. */
 export const DEFAULT_QUALITY: Readonly<Record<OutputFormat, number>> = {

@@ -280,7 +280,7 @@ function encodeRung(pixels: Pixels, { format }: Rung): Promise<Buffer> {
   const image = openPixels(pixels);
   return format === 'png'
     ? image.png({ compressionLevel: 1 }).toBuffer()
-    : image.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer();
+    : image.jpeg({ quality: 90, chromaSubsampling: '4:4:4' }).toBuffer();
 }
 
 /** The size of the largest rung; of the picture itself if it has no rung. */
