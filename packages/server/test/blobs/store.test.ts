@@ -401,7 +401,7 @@ it('stores rungs by name, and replaces an existing rung', async (t) => {
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'small']);
   await store.storeRungs(digest, [{ name: '1-1024.jpeg', bytes: Buffer.from('other') }]);
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', 'other']);
-  assert.equal(await read('2-1024.jpeg'), undefined, 'a rung of another revision has another name');
+  assert.equal(await read('3-1024.jpeg'), undefined, 'a rung of another revision has another name');
   await store.dropRung(digest, '1-1024.jpeg');
   await store.dropRung(digest, '1-1024.jpeg');
   assert.deepEqual([await read('1-2048.jpeg'), await read('1-1024.jpeg')], ['large', undefined]);
@@ -440,7 +440,7 @@ it('lists the originals and rungs whose digests have a start', async (t) => {
   const { store } = await setUp(t);
   const digests = ['4f3a', '4f3b', '4fff', '40aa', 'f4f3'].map((start) => start.padEnd(64, '0'));
   for (const digest of digests) {
-    await store.storeRungs(digest, [{ name: '2-1024.jpeg', bytes: Buffer.from('rung') }]);
+    await store.storeRungs(digest, [{ name: '3-1024.jpeg', bytes: Buffer.from('rung') }]);
   }
   const originals: string[] = [];
   for (const text of ['one', 'two', 'three']) {

@@ -80,13 +80,13 @@ describe('the ladder', () => {
 
   test('names a blob by revision, rung and format', () => {
     const names = rungsOf(photo(4_000, 3_000)).map(rungBlobName);
-    assert.deepEqual(names, ['2-2048.jpeg', '2-1024.jpeg']);
+    assert.deepEqual(names, ['3-2048.jpeg', '3-1024.jpeg']);
     assert.deepEqual(names.filter(isOutdatedRung), []);
   });
 
   test('tells rungs of earlier revisions by their names', () => {
-    const names = ['1-2048.jpeg', '0-1.png', '3-2048.jpeg', '12-1024.avif', '2048.jpeg', '-1-2048.jpeg', ''];
-    assert.deepEqual(names.filter(isOutdatedRung), ['1-2048.jpeg', '0-1.png']);
+    const names = ['2-2048.jpeg', '0-1.png', '4-2048.jpeg', '12-1024.avif', '2048.jpeg', '-1-2048.jpeg', ''];
+    assert.deepEqual(names.filter(isOutdatedRung), ['2-2048.jpeg', '0-1.png']);
   });
 });
 

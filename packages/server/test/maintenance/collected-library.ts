@@ -89,7 +89,7 @@ export async function newLibrary(
   const store = async (text: string) => {
     await using file = await blobs.stage(Readable.from([Buffer.from(text)]), { limit: 1_000 });
     await blobs.storeOriginal(file);
-    await blobs.storeRungs(digestOf(text), [{ name: '2-1024.jpeg', bytes: Buffer.from('rung') }]);
+    await blobs.storeRungs(digestOf(text), [{ name: '3-1024.jpeg', bytes: Buffer.from('rung') }]);
     return digestOf(text);
   };
   return {

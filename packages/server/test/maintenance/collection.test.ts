@@ -74,7 +74,7 @@ for (const [kind, name, skipped] of [
       const all = await collect({ dryRun: true });
       assert.deepEqual(await collect(), all);
       assert.deepEqual([all.originals, all.swept], [1, 1]);
-      const expected = [originalKey(digestOf('second')), rungKey(digestOf('second'), '2-1024.jpeg')];
+      const expected = [originalKey(digestOf('second')), rungKey(digestOf('second'), '3-1024.jpeg')];
       assert.deepEqual(await keys(), expected);
     });
 
@@ -293,7 +293,7 @@ for (const [kind, name, skipped] of [
       const { add, blobs, collect, driver, keys } = await setUp(t, kind);
       await add('first');
       const digest = digestOf('first');
-      const names = ['1-1024.jpeg', '2-1024.png', '99-512.avif', 'other.jpeg'];
+      const names = ['1-1024.jpeg', '3-1024.png', '99-512.avif', 'other.jpeg'];
       await blobs.storeRungs(
         digest,
         names.map((name) => ({ name, bytes: Buffer.from('old rung') })),
@@ -306,7 +306,7 @@ for (const [kind, name, skipped] of [
       assert.deepEqual([summary.rungs, summary.bytes], [1, 8]);
       assert.deepEqual(
         (await keys('rungs/')).map((key) => key.split('/').at(-1)),
-        ['2-1024.jpeg', '2-1024.png', '99-512.avif', 'other.jpeg'],
+        ['3-1024.jpeg', '3-1024.png', '99-512.avif', 'other.jpeg'],
       );
     });
   });

@@ -70,9 +70,9 @@ describe('gc', () => {
     assert.deepEqual([summary.originals, digests], [1, [unreferenced]]);
     assert.ok(summary.bytes >= first.length);
     assert.equal(await exists(originalPath(server, unreferenced)), false);
-    assert.equal(await exists(rungPath(server, unreferenced, '2-1024.png')), false);
+    assert.equal(await exists(rungPath(server, unreferenced, '3-1024.png')), false);
     assert.equal(await exists(originalPath(server, current)), true);
-    assert.equal(await exists(rungPath(server, current, '2-1024.png')), true);
+    assert.equal(await exists(rungPath(server, current, '3-1024.png')), true);
     assert.deepEqual(await verifyLibrary(env, { rungs: false }), []);
     assert.equal((await collect(env, { grace: 0 })).originals, 0);
     // The same bytes can be uploaded again.
@@ -117,7 +117,7 @@ describe('gc', () => {
       }
     });
     assert.deepEqual([summary.originals, writes], [1, 1]);
-    assert.equal(await exists(rungPath(server, unreferenced, '2-1024.png')), false);
+    assert.equal(await exists(rungPath(server, unreferenced, '3-1024.png')), false);
   });
 
   test('keeps originals that became unreferenced within the grace period, even if their bytes are older', async () => {
@@ -127,15 +127,15 @@ describe('gc', () => {
     assert.equal(await exists(originalPath(server, unreferenced)), true);
     assert.equal((await collect(env, { grace: DAY - 1 })).waiting, 1);
     // It also keeps the rungs of this original, although they are old.
-    await makeOlder(rungPath(server, unreferenced, '2-1024.png'), 30 * DAY);
+    await makeOlder(rungPath(server, unreferenced, '3-1024.png'), 30 * DAY);
     assert.equal((await collect(env)).rungs, 0);
-    assert.equal(await exists(rungPath(server, unreferenced, '2-1024.png')), true);
+    assert.equal(await exists(rungPath(server, unreferenced, '3-1024.png')), true);
   });
 
   test('keeps new blobs that were never referenced, because an upload may still reference them', async () => {
     const [original, rung] = [
       originalPath(server, 'ab'.repeat(32)),
-      rungPath(server, 'cd'.repeat(32), '2-1024.png'),
+      rungPath(server, 'cd'.repeat(32), '3-1024.png'),
     ];
     for (const path of [original, rung]) {
       await mkdir(dirname(path), { recursive: true });
@@ -148,9 +148,9 @@ describe('gc', () => {
 
   test('keeps the rungs of an image whose original is lost', async () => {
     await rm(originalPath(server, current));
-    await makeOlder(rungPath(server, current, '2-1024.png'), 30 * DAY);
+    await makeOlder(rungPath(server, current, '3-1024.png'), 30 * DAY);
     assert.equal((await collect(env, { grace: 0 })).rungs, 0);
-    assert.equal(await exists(rungPath(server, current, '2-1024.png')), true);
+    assert.equal(await exists(rungPath(server, current, '3-1024.png')), true);
   });
 
   test('adds a marker row for each removed original', async () => {
@@ -166,7 +166,7 @@ describe('gc', () => {
 
   test('removes what a crash left: unreferenced originals, rungs without an original, old staged files', async () => {
     const orphan = 'ab'.repeat(32);
-    const orphanRung = rungPath(server, 'cd'.repeat(32), '2-1024.png');
+    const orphanRung = rungPath(server, 'cd'.repeat(32), '3-1024.png');
     const [stale, young] = ['stale.part', 'young.part'].map((name) =>
       join(server.folder, 'blobs/staging', name),
     );

@@ -109,7 +109,7 @@ describe('verify', () => {
   test('finds an original and a rung that cannot be opened, and continues', async () => {
     for (const place of [
       originalPath(server, digestOf(smallBytes)),
-      rungPath(server, digest, '2-1024.png'),
+      rungPath(server, digest, '3-1024.png'),
     ]) {
       await rm(place);
       // A link to itself cannot be opened, even by root.
@@ -135,7 +135,7 @@ describe('verify', () => {
   });
 
   test('finds rungs that are missing, damaged or do not match the ladder, and rebuilds them', async () => {
-    const path = rungPath(server, digest, '2-1024.png');
+    const path = rungPath(server, digest, '3-1024.png');
     const intact = await readFile(path);
     const damages: [string, () => Promise<unknown>][] = [
       ['is missing', () => rm(path)],
@@ -157,7 +157,7 @@ describe('verify', () => {
   });
 
   test('reports a rung as not repaired when the rebuild fails', async () => {
-    const folder = dirname(rungPath(server, digest, '2-1024.png'));
+    const folder = dirname(rungPath(server, digest, '3-1024.png'));
     await rm(folder, { recursive: true });
     await writeFile(folder, 'a file in the place of a folder');
     assert.deepEqual(summarize(await verifyLibrary(env, { repair: true })), [
@@ -166,7 +166,7 @@ describe('verify', () => {
   });
 
   test('removes a damaged rung even when the rebuild fails, so that no request delivers it', async () => {
-    const path = rungPath(server, digest, '2-1024.png');
+    const path = rungPath(server, digest, '3-1024.png');
     await truncate(path, 1_000);
     const staging = join(server.folder, 'blobs/staging');
     const findings = await runMaintenance(env, async (maintenance) => {
