@@ -14,9 +14,6 @@ async function main(): Promise<void> {
   const log = createLog({ level: config.logLevel });
   const app = await createApp(config, log);
   const { url, firstKey } = await app.listen();
-  log.info({ url }, `listening on ${url}`);
-  if (firstKey) process.stdout.write(greeting(url, firstKey));
-
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1);
@@ -43,6 +40,9 @@ async function main(): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  // After the signals have their handlers: a supervisor that reads this line may send one at once.
+  log.info({ url }, `listening on ${url}`);
+  if (firstKey) process.stdout.write(greeting(url, firstKey));
 }
 
 /** The message of the first start: credentials, an upload command and the link. */

@@ -149,6 +149,8 @@ async function buildServer(
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     rewriteUrl: ({ url = '/' }) => escapeStrayPercents(url),
     forceCloseConnections: 'idle',
+    // No limit. It would be 10 s for the hook that waits for slow readers, and then the stop would fail.
+    pluginTimeout: 0,
     // The framework's refusal during a stop is neither logged nor counted. Requests on open connections are
     // answered, and each answer closes its connection.
     return503OnClosing: false,

@@ -8,13 +8,16 @@ import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import sharp from 'sharp';
 import { picture } from '../../support/sample.ts';
-import { startServerProcess } from '../../support/server-process.ts';
+import { type ServerProcess, startServerProcess } from '../../support/server-process.ts';
+import { waitFor } from '../../support/waiting.ts';
 
 /** The connections of the client. */
 const CONNECTIONS = 8;
-/** Longer than the time that the framework gives to its hooks, which is 10 s. */
-const DRAIN_SECONDS = 12;
+/** The time that the framework gives to its hooks by default, in milliseconds. */
+const FRAMEWORK_LIMIT = 10_000;
+const DRAIN_SECONDS = FRAMEWORK_LIMIT / 1_000 + 2;
 
 interface Answer {
   readonly status: number | undefined;
@@ -33,6 +36,12 @@ function request(url: string, agent: Agent): Promise<Answer> {
     });
     outgoing.once('error', reject);
   });
+}
+
+/** Sends SIGTERM, and waits until the server says that it stops. */
+async function stop(server: ServerProcess): Promise<void> {
+  server.signal('SIGTERM');
+  await waitFor('the stop', () => server.output().includes('"stopping: '));
 }
 
 test('a drain loses no request of a client that follows the readiness, and then ends', async (t) => {
@@ -70,8 +79,7 @@ test('a drain loses no request of a client that follows the readiness, and then 
   };
   const running = [balancer(), ...Array.from({ length: CONNECTIONS }, client)];
   while (answersBefore < 100) await sleep(10);
-  server.signal('SIGTERM');
-  while (!server.output().includes('"stopping: ')) await once(server.child.stdout, 'data');
+  await stop(server);
   isStopping = true;
 
   // A new connection is accepted, and gets an answer.
@@ -98,8 +106,32 @@ test('a drain loses no request of a client that follows the readiness, and then 
 test('a second signal ends a drain at once', async (t) => {
   const server = await startServerProcess({ env: { VITRINE_DRAIN_SECONDS: '3600' } });
   t.after(() => server.close());
-  server.signal('SIGTERM');
-  while (!server.output().includes('"stopping: ')) await once(server.child.stdout, 'data');
+  await stop(server);
   server.signal('SIGTERM');
   assert.equal(await server.exited, 1);
+});
+
+test('a stop waits for a slow reader for longer than the framework gives to its hooks', async (t) => {
+  const server = await startServerProcess();
+  t.after(() => server.close());
+  const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
+  const original = await sharp({
+    create: { width: 2048, height: 2048, channels: 3, background: 'white', noise },
+  })
+    .jpeg()
+    .toBuffer();
+  const { link } = await server.addImage(original);
+  // More bytes than the buffers between server and client hold.
+  const url = new URL(`${link}?size=2048x2048&format=png`);
+  const { length } = await (await fetch(url)).bytes();
+  const reader = connect(Number(url.port), '127.0.0.1');
+  reader.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await once(reader, 'readable');
+  await stop(server);
+  await sleep(FRAMEWORK_LIMIT + 1_000);
+  const parts: Buffer[] = [];
+  for await (const part of reader) parts.push(part as Buffer);
+  const answer = Buffer.concat(parts);
+  assert.equal(answer.length - answer.indexOf('\r\n\r\n') - 4, length, 'the answer is complete');
+  assert.equal(await server.exited, 0);
 });
