@@ -19,6 +19,16 @@ import type { BlobFile } from './driver.ts';
 import { toStorageError, withStorageErrors } from './file-errors.ts';
 import { RETRY_AFTER, weightOf } from './s3-errors.ts';
 
+export interface FileBodyLimits {
+  /** Milliseconds until the answer, after the last byte. */
+  readonly write: number;
+  /** Milliseconds of this time after which the store is asked whether it answers at all. */
+  readonly read: number;
+  readonly pace: Pace;
+  /** Rejects if the store does not answer in time. */
+  readonly probe: () => Promise<unknown>;
+}
+
 /**
  * Runs `send` with a new stream over the file. The signal of `send` fires if the store takes the bytes too
  * slowly, or does not answer after the last one.
@@ -26,7 +36,7 @@ import { RETRY_AFTER, weightOf } from './s3-errors.ts';
  */
 export async function withFileBody<T>(
   file: BlobFile,
-  limits: { readonly write: number; readonly pace: Pace },
+  limits: FileBodyLimits,
   signal: AbortSignal,
   send: (body: Readable, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -47,22 +57,40 @@ export async function withFileBody<T>(
   // Only bytes that the socket has taken are asked for, so the reads show the pace of the store.
   const watch = watchPace(limits.pace, () => body.bytesRead, fail);
   watch.resume();
-  let stopAnswerTimer = () => {};
+  const answer = waitForAnswer(limits, fail);
   body.once('end', () => {
     watch.stop();
-    stopAnswerTimer = startTimer(limits.write, () =>
-      fail(new AnswerTimeoutError(`no answer within ${limits.write} ms after the last byte`)),
-    );
+    answer.start();
   });
   try {
     return await Promise.race([send(body, controller.signal), failed]);
   } finally {
     watch.stop();
-    stopAnswerTimer();
+    answer.stop();
     signal.removeEventListener('abort', onAbort);
     body.destroy();
     await handle.close();
   }
+}
+
+/** The wait for the answer to a PUT. A store may keep a blob slowly, but one that hangs answers nothing. */
+function waitForAnswer({ write, read, probe }: FileBodyLimits, onTimeout: (error: unknown) => void) {
+  let stopTimer = () => {};
+  let isStopped = false;
+  const start = () => {
+    stopTimer = startTimer(Math.min(read, write), async () => {
+      if (read < write) await probe().catch(onTimeout);
+      if (isStopped) return;
+      stopTimer = startTimer(Math.max(0, write - read), () =>
+        onTimeout(new AnswerTimeoutError(`no answer within ${write} ms after the last byte`)),
+      );
+    });
+  };
+  const stop = () => {
+    isStopped = true;
+    stopTimer();
+  };
+  return { start, stop };
 }
 
 export interface BodyOptions {

@@ -23,7 +23,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { Circuit, type Permit } from '../concurrency/circuit.ts';
-import { type Pace, withDeadline } from '../concurrency/watchdog.ts';
+import { AnswerTimeoutError, type Pace, withDeadline } from '../concurrency/watchdog.ts';
 import { isAppError, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
@@ -49,7 +49,7 @@ import {
 export interface S3Limits {
   /** Until the answer to a HEAD, or the head of the answer to a GET. For each of two tries. */
   readonly read: number;
-  /** Until the answer to a PUT, after its last byte is sent. */
+  /** Until the answer to a PUT, after its last byte is sent. A store that hangs is noticed earlier. */
   readonly write: number;
   /** For a whole PUT. */
   readonly upload: number;
@@ -364,7 +364,7 @@ class S3Blobs implements BlobDriver {
     const digest = file.digest ?? (await digestOfFile(file.path));
     const call = { deadline: this.#limits.upload, tries: READ_TRIES, retryUntil: RETRY_UNTIL, signal };
     await this.#call(call, (abortSignal) =>
-      withFileBody(file, this.#limits, abortSignal, (Body, sendSignal) => {
+      withFileBody(file, { ...this.#limits, probe: () => this.#probe() }, abortSignal, (Body, sendSignal) => {
         const command = new PutObjectCommand({
           ...{ Bucket: this.#location.bucket, Key: name, Body, ContentLength: file.size },
           ChecksumSHA256: Buffer.from(digest, 'hex').toString('base64'),
@@ -374,6 +374,16 @@ class S3Blobs implements BlobDriver {
         return this.#client.send(command, { abortSignal: sendSignal });
       }),
     );
+  }
+
+  /** @throws AnswerTimeoutError if the store answers nothing. Any answer will do, and so will an error. */
+  async #probe(): Promise<void> {
+    const command = new HeadObjectCommand({ Bucket: this.#location.bucket, Key: this.#name(CHECKED_KEY) });
+    try {
+      await withDeadline((abortSignal) => this.#client.send(command, { abortSignal }), this.#limits.read);
+    } catch (error) {
+      if (error instanceof AnswerTimeoutError) throw new AnswerTimeoutError('the store hangs', true);
+    }
   }
 
   /** Sends a request until it is answered. Throws as `#begin`. */

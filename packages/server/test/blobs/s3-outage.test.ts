@@ -86,6 +86,8 @@ describe('with a real S3 server behind a proxy', { skip }, () => {
   it('keeps both tries of a read, and the first stall of a body, within two seconds', () => {
     assert.ok(2 * S3_LIMITS.read + 100 < 2_000);
     assert.ok(S3_LIMITS.pace.window < 2_000);
+    // A store that hangs is noticed by one probe.
+    assert.ok(S3_LIMITS.read < S3_LIMITS.write);
   });
 
   it('gives up a hanging store, then fails at once, and recovers by itself', async (t) => {
@@ -114,6 +116,24 @@ describe('with a real S3 server behind a proxy', { skip }, () => {
     await using staged = await stage(randomBytes(100_000));
     proxy.fault = ofObjects('hang', 'PUT');
     await assert.rejects(store.storeOriginal(staged), away);
+  });
+
+  it('gives up a write to a store that answers nothing, long before its deadline', async (t) => {
+    const { proxy, store, stage, changes } = await setUp(t, { ...PATIENT, read: 200 });
+    await using staged = await stage(randomBytes(100_000));
+    proxy.fault = () => 'hang';
+    await assert.rejects(store.storeOriginal(staged), away);
+    assert.deepEqual(changes, ['the blob store is away: calls fail at once']);
+  });
+
+  it('waits for a slow write to a store that answers other requests', async (t) => {
+    const { proxy, store, stage } = await setUp(t, { ...PATIENT, read: 100, write: 1_500 });
+    await using staged = await stage(randomBytes(100_000));
+    proxy.fault = ofObjects('hang', 'PUT');
+    const startedAt = performance.now();
+    await assert.rejects(store.storeOriginal(staged), away);
+    assert.ok(performance.now() - startedAt >= 1_500);
+    assert.ok(proxy.requests.some(({ method, path }) => method === 'HEAD' && path.endsWith('/library')));
   });
 
   it('recovers when the store refused connections', async (t) => {

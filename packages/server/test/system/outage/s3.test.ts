@@ -64,6 +64,21 @@ async function setUp(t: TestContext) {
 }
 
 describe('a server whose S3 store', { skip }, () => {
+  it('hangs refuses the first upload that meets it in time', async (t) => {
+    const { proxy, server } = await setUp(t);
+    assert.equal((await server.upload(await newPicture())).status, 201);
+    const body = uploadForm(await newPicture());
+    // Until then the store answers, so the upload is received and decoded.
+    proxy.fault = ({ method }) => {
+      if (method !== 'PUT') return undefined;
+      proxy.fault = () => 'hang';
+      return 'hang';
+    };
+    const seen = await see('upload', () => server.fetch(IMAGES, { method: 'POST', body }));
+    assertHonest([seen], [503]);
+    t.diagnostic(`refused after ${seen.milliseconds} ms, with the time to decode it`);
+  });
+
   for (const [name, { start, isWritable = false }] of Object.entries(FAULTS)) {
     it(`${name}: answers warm links, refuses the rest in time, and recovers`, async (t) => {
       const { proxy, server } = await setUp(t);
