@@ -186,13 +186,18 @@ export const FAULTS: readonly Fault[] = [
     kind: 'listeners ended',
     part: 'database',
     allows: [],
-    run: ({ postgres }) => terminate(postgres, LISTENERS),
+    async run({ postgres, nodes, problems }) {
+      const count = await terminate(postgres, LISTENERS);
+      if (count < nodes.length) problems.push(`${count} sessions listen for ${nodes.length} nodes`);
+    },
   },
   {
     kind: 'sessions ended',
     part: 'database',
     allows: [],
-    run: ({ postgres }) => terminate(postgres, SESSIONS),
+    async run({ postgres }) {
+      await terminate(postgres, SESSIONS);
+    },
   },
   {
     kind: 'S3 killed',
@@ -239,8 +244,10 @@ async function cutDatabase(context: FaultContext, state: 'refused' | 'silent'): 
   node.cutDatabase('open');
 }
 
-async function terminate(postgres: ReplicatedPostgres, condition: string): Promise<void> {
-  await postgres.query(`select pg_terminate_backend(pid) from pg_stat_activity where ${condition}`);
+/** Ends sessions of the nodes. @returns their number */
+async function terminate(postgres: ReplicatedPostgres, condition: string): Promise<number> {
+  const statement = `select pg_terminate_backend(pid) from pg_stat_activity where ${condition}`;
+  return (await postgres.query(statement)).length;
 }
 
 /**

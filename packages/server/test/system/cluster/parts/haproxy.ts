@@ -17,7 +17,7 @@ const COMMAND = 'haproxy';
 const PATH = `${process.env.PATH}:/usr/sbin`;
 
 /** The last lines that are kept for a report. */
-const MAX_LOG = 2_000;
+const MAX_LOG = 10_000;
 
 const OPS = join(import.meta.dirname, '../../../../../../ops');
 const SOCKET = 'stats.sock';
@@ -38,7 +38,7 @@ export interface HAProxy {
   readonly url: string;
   /** The number of requests that it sent again, to the same node or to another. */
   retriedCount(): number;
-  /** The last lines of its log that are about failed requests, retries and health checks. */
+  /** The last lines of its log: requests and health checks. */
   log(): readonly string[];
   /** Loads the configuration in a new process. Running requests end in the old one. */
   reload(): Promise<void>;
@@ -64,7 +64,6 @@ export async function startHAProxy(port: number, nodes: readonly BalancedNode[])
   const read = (line: string) => {
     const [, retries = '0'] = /"retries":"\+?(\d+)"/.exec(line) ?? [];
     if (Number(retries) > 0) retried += 1;
-    else if (/"status":[1-4].*"flags":"--/.test(line)) return;
     lines.push(`${new Date().toISOString()} ${line}`);
     if (lines.length > MAX_LOG) lines.shift();
   };
