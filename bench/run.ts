@@ -17,6 +17,7 @@ import { measureList } from './rows/list.ts';
 import { measureLookup } from './rows/lookup.ts';
 import { measureMemory } from './rows/memory.ts';
 import { measureStart } from './rows/start.ts';
+import { measureStore } from './rows/store.ts';
 import { measureUpload } from './rows/upload.ts';
 import { measureWarm } from './rows/warm.ts';
 
@@ -26,6 +27,7 @@ const MEASURES: Readonly<Record<string, Measure>> = {
   upload: measureUpload,
   list: measureList,
   lookup: measureLookup,
+  store: measureStore,
   bytes: measureBytes,
   memory: measureMemory,
   start: measureStart,
