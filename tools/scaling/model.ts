@@ -29,9 +29,9 @@ export const INPUTS = {
   original: { name: 'original', value: 3_000_000, unit: 'bytes', source: 'assumption' },
   rungs: {
     name: 'rungs, as a share of the original',
-    value: 1.06,
+    value: 0.78,
     unit: '',
-    source: 'measured on large photographs: 0.96 to 1.16, `npm run rungs`',
+    source: 'measured on three large photographs: [ADR 66](adr/0066-quality-of-rungs.md)',
   },
   objects: { name: 'objects of an image: original, two rungs', value: 3, unit: '', source: 'large JPEGs' },
   views: { name: 'link requests of an image in a day', value: 2, unit: '', source: 'assumption' },
