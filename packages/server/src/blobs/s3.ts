@@ -21,7 +21,7 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
   type PutObjectCommandInput,
-  S3Client,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import { Circuit, type Permit } from '../concurrency/circuit.ts';
 import { AnswerTimeoutError, type Pace, withDeadline } from '../concurrency/watchdog.ts';
@@ -32,6 +32,7 @@ import { type BlobDriver, type BlobFile, type BlobStat, isBlobKey } from './driv
 import { withStorageErrors } from './file-errors.ts';
 import { describeLocation, type S3Location } from './location.ts';
 import { digestFrom, S3Body, withFileBody } from './s3-body.ts';
+import { createClient } from './s3-client.ts';
 import {
   isRefusal,
   isRejected,
@@ -72,8 +73,6 @@ export const S3_LIMITS: S3Limits = {
 /** For commands, which no client waits for. */
 export const PATIENT_LIMITS: Partial<S3Limits> = { read: 10_000, write: 30_000, background: 30_000 };
 
-/** The most connections to the store. More calls wait for one, until their deadline. */
-const MAX_SOCKETS = 64;
 const READ_TRIES = 2;
 const BACKGROUND_TRIES = 3;
 /** A write is not tried again after this time, in milliseconds: the client has waited long enough. */
@@ -456,42 +455,6 @@ async function pauseBefore(number: number, signal: AbortSignal | undefined): Pro
   const pause = RETRY_PAUSE * 2 ** (number - 2) * (0.5 + Math.random());
   await delay(pause, undefined, { ...(signal && { signal }) }).catch(() => undefined);
   throwIfFired(signal);
-}
-
-function ignore(): void {}
-
-/** The SDK would print a line to the console for each failed upload, also for expected ones. */
-const SILENT = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore };
-
-function createClient({ endpoint, region, style }: S3Location): S3Client {
-  const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
-  const client = new S3Client({
-    ...(endpoint !== undefined && { endpoint, region: 'us-east-1' }),
-    ...(region !== undefined && { region }),
-    forcePathStyle: style === 'path',
-    maxAttempts: 1,
-    logger: SILENT,
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    // A proxy that does not answer it would hold each large upload.
-    expectContinueHeader: false,
-    requestHandler: {
-      httpAgent: agent,
-      httpsAgent: agent,
-      // Calls that wait for a connection end at their deadline, so a warning would say nothing new.
-      socketAcquisitionWarningTimeout: 2 ** 31 - 1,
-    },
-  });
-  // Asks for the checksum without the SDK's own check, which would pass on the last bytes before it fails.
-  client.middlewareStack.add(
-    (next, context) => (args) => {
-      const request = args.request as { headers: Record<string, string> };
-      if (context.commandName === 'GetObjectCommand') request.headers['x-amz-checksum-mode'] = 'ENABLED';
-      return next(args);
-    },
-    { step: 'build', name: 'vitrineChecksumMode' },
-  );
-  return client;
 }
 
 async function digestOfFile(path: string): Promise<Digest> {
