@@ -24,8 +24,13 @@ import {
   sha256,
   textEntryName,
 } from './backup-format.ts';
+import { DigestSpool } from './digest-spool.ts';
+import { mapInOrder } from './groups.ts';
 import { withPausedCollection } from './pause.ts';
 import type { MaintenanceRecords, Snapshot, TableRows } from './records.ts';
+
+/** Originals that are read at the same time. Each has at most 16 MiB. */
+const READ_AHEAD = 8;
 
 export interface BackupOptions {
   readonly records: MaintenanceRecords;
@@ -40,7 +45,7 @@ export interface BackupOptions {
 
 /**
  * Writes a backup. The file gets its name when it is complete and synced; an older file of that name stays
- * until then. At most one original is in memory.
+ * until then. At most some originals are in memory.
  *
  * A missing or damaged original is left out and listed in the summary, so that one bad block does not stop
  * the backup.
@@ -50,17 +55,14 @@ export async function writeBackup(options: BackupOptions): Promise<BackupSummary
   const now = options.now ?? (() => new Date());
   // The pause comes before the snapshot, so that the originals it references stay.
   return withPausedCollection(maintenance, now, () =>
-    maintenance.snapshot((snapshot) =>
-      writeFileAtomically(options.path, (add) => writeEntries(snapshot, options, now(), add)),
-    ),
+    writeFileAtomically(options.path, (add) => writeEntries(options, now(), add)),
   );
 }
 
 type Add = (name: string, bytes: Buffer) => Promise<void>;
 
 async function writeEntries(
-  snapshot: Snapshot,
-  { blobs, onOriginal, signal }: BackupOptions,
+  { records: maintenance, blobs, path, onOriginal, signal }: BackupOptions,
   createdOn: Date,
   add: Add,
 ): Promise<BackupSummary> {
@@ -70,27 +72,19 @@ async function writeEntries(
     seal.add(name, bytes.length);
     await add(name, bytes);
   };
-  const preface: Preface = {
-    format: FORMAT,
-    version: FORMAT_VERSION,
-    schema: snapshot.schema,
-    createdOn: createdOn.toISOString(),
-  };
-  const prefaceBytes = asJSON(preface);
-  await addSealed(textEntryName('preface', prefaceBytes), prefaceBytes);
-
-  const records: Record<string, number> = {};
-  for await (const { table, bytes, count } of packRows(snapshot.rows())) {
-    records[table] = (records[table] ?? 0) + count;
-    await addSealed(recordsEntryName(seal.entries, table, bytes), bytes);
-  }
-
-  const total = await snapshot.countOriginals();
+  await using digests = await DigestSpool.create(dirname(resolve(path)));
+  // The snapshot ends before the originals are read, because that may take hours.
+  const { records, total } = await maintenance.snapshot((snapshot) =>
+    writeRecords(snapshot, createdOn, seal, addSealed, digests),
+  );
   const missing: MissingOriginal[] = [];
   let originals = 0;
   let bytes = 0;
-  for await (const { digest } of snapshot.originals()) {
-    const read = await readOriginal(blobs, digest, signal);
+  const readWithDigest = async (digest: Digest) => ({
+    digest,
+    read: await readOriginal(blobs, digest, signal),
+  });
+  for await (const { digest, read } of mapInOrder(digests.read(), READ_AHEAD, readWithDigest)) {
     if (typeof read === 'string') missing.push({ digest, reason: read });
     else {
       await addSealed(originalEntryName(digest), read);
@@ -104,6 +98,31 @@ async function writeEntries(
   const manifestBytes = asJSON(manifest);
   await add(textEntryName('manifest', manifestBytes), manifestBytes);
   return summary;
+}
+
+/** Writes the preface and the records of a snapshot. Adds the digests of its originals to `digests`. */
+async function writeRecords(
+  snapshot: Snapshot,
+  createdOn: Date,
+  seal: Seal,
+  add: Add,
+  digests: DigestSpool,
+): Promise<{ records: Record<string, number>; total: number }> {
+  const preface: Preface = {
+    format: FORMAT,
+    version: FORMAT_VERSION,
+    schema: snapshot.schema,
+    createdOn: createdOn.toISOString(),
+  };
+  const prefaceBytes = asJSON(preface);
+  await add(textEntryName('preface', prefaceBytes), prefaceBytes);
+  const records: Record<string, number> = {};
+  for await (const { table, bytes, count } of packRows(snapshot.rows())) {
+    records[table] = (records[table] ?? 0) + count;
+    await add(recordsEntryName(seal.entries, table, bytes), bytes);
+  }
+  for await (const { digest } of snapshot.originals()) await digests.add(digest);
+  return { records, total: await snapshot.countOriginals() };
 }
 
 /** Rows as the bytes of entries. An entry is full when it reaches RECORDS_BYTES. */
@@ -144,9 +163,11 @@ async function readOriginal(
   try {
     const blob = await blobs.openOriginal(digest, signal);
     if (blob === undefined) return 'it is not stored';
-    const chunks: Buffer[] = [];
-    for await (const chunk of blob.stream) chunks.push(chunk as Buffer);
-    const bytes = Buffer.concat(chunks);
+    // One buffer of the right size: several originals are in memory at the same time.
+    const bytes = Buffer.allocUnsafe(blob.size);
+    let length = 0;
+    for await (const chunk of blob.stream) length += (chunk as Buffer).copy(bytes, length);
+    if (length < bytes.length) return 'it is truncated';
     return sha256(bytes) === digest ? bytes : 'its bytes do not have the digest';
   } catch (error) {
     if (!isAppError(error) || signal?.aborted) throw error;

@@ -15,6 +15,28 @@ export async function* inGroups<T>(items: AsyncIterable<T>, size: number): Async
   if (group.length > 0) yield group;
 }
 
+/** Runs `work` for at most `limit` items at the same time. Yields the results in the order of the items. */
+export async function* mapInOrder<T, R>(
+  items: AsyncIterable<T>,
+  limit: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const running: Promise<R>[] = [];
+  try {
+    for await (const item of items) {
+      const result = work(item);
+      // It is awaited later. A rejection until then must not end the process.
+      result.catch(() => undefined);
+      running.push(result);
+      const first = running.length < limit ? undefined : running.shift();
+      if (first !== undefined) yield await first;
+    }
+    for (let first = running.shift(); first !== undefined; first = running.shift()) yield await first;
+  } finally {
+    await Promise.allSettled(running);
+  }
+}
+
 /**
  * Runs `work` for each item, for at most `limit` items at the same time. Rejects with the first error, after
  * all running work has ended.

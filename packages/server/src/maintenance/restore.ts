@@ -4,6 +4,7 @@
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import type { AccountRecords } from '../access/records.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import { AppError, isAppError, throwIfFired } from '../errors.ts';
@@ -21,8 +22,12 @@ import {
   sha256,
   unusableBackup,
 } from './backup-format.ts';
+import { DigestSpool } from './digest-spool.ts';
 import { claimBlobs } from './installation.ts';
 import type { MaintenanceRecords, Row, TableRows } from './records.ts';
+
+/** Originals that are stored at the same time. Each has at most 16 MiB. */
+const CONCURRENCY = 8;
 
 /** The records that a restore fills; a MetadataStore is one. */
 export interface RestorableRecords {
@@ -59,17 +64,22 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
     throw new AppError('conflict', `the blobs are not empty: there is the original ${digest}`);
   }
   const reader = await BackupReader.open(path, options);
-  const stored: Digest[] = [];
+  await using stored = await DigestSpool.create(tmpdir());
+  const writer = new OriginalWriter(async (digest, bytes) => {
+    await using file = await blobs.stage(oneChunk(bytes), { limit: MAX_ORIGINAL_BYTES, signal });
+    await stored.add(digest);
+    await blobs.storeOriginal(file);
+    onOriginal?.();
+  });
   try {
     const preface = await reader.preface();
-    const rows = reader.rows(async (digest, bytes) => {
-      await using file = await blobs.stage(oneChunk(bytes), { limit: MAX_ORIGINAL_BYTES, signal });
-      stored.push(digest);
-      await blobs.storeOriginal(file);
-      onOriginal?.();
-    });
-    await metadata.maintenance.restore(preface.schema, rows);
+    const rows = async function* () {
+      yield* reader.rows((digest, bytes) => writer.add(digest, bytes));
+      await writer.end();
+    };
+    await metadata.maintenance.restore(preface.schema, rows());
   } catch (error) {
+    await writer.end().catch(() => undefined);
     // These originals are new. If records exist or the database does not answer, the originals stay, and
     // garbage collection removes the unreferenced ones later.
     const isEmpty = await metadata.accounts.isEmpty().catch(() => false);
@@ -84,15 +94,44 @@ export async function restoreBackup(options: RestoreOptions): Promise<BackupSumm
 }
 
 /** @throws AppError `unavailable` if some could not be removed. */
-async function dropAll(blobs: BlobStore, digests: readonly Digest[], cause: unknown): Promise<void> {
+async function dropAll(blobs: BlobStore, digests: DigestSpool, cause: unknown): Promise<void> {
   let remaining = 0;
-  for (const digest of digests) await blobs.dropOriginal(digest).catch(() => remaining++);
+  for await (const digest of digests.read()) await blobs.dropOriginal(digest).catch(() => remaining++);
   if (remaining === 0) return;
   const reason = cause instanceof Error ? cause.message : String(cause);
   const text =
     `${reason}; and ${remaining} originals that were already stored cannot be removed: ` +
     'empty the folder of the blobs before the next restore';
   throw new AppError('unavailable', text, { cause });
+}
+
+/** Stores some originals at the same time, because a store in the network takes long for each. */
+class OriginalWriter {
+  readonly #store: (digest: Digest, bytes: Buffer) => Promise<void>;
+  readonly #running = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(store: (digest: Digest, bytes: Buffer) => Promise<void>) {
+    this.#store = store;
+  }
+
+  /** Waits for a free place. @throws the first error of an original that was added before. */
+  async add(digest: Digest, bytes: Buffer): Promise<void> {
+    while (this.#running.size >= CONCURRENCY) await Promise.race(this.#running);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const running = this.#store(digest, bytes)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Waits for all originals. @throws the first error. */
+  async end(): Promise<void> {
+    await Promise.all(this.#running);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
 }
 
 async function* oneChunk(bytes: Buffer): AsyncGenerator<Buffer> {
