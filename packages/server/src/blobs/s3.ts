@@ -3,8 +3,7 @@
  * prefix. The store must support conditional writes; `openS3Blobs` checks that.
  *
  * Each call has a deadline and each body a watch over its pace. The SDK has neither, and never retries a
- * stream. So the SDK's own retries are off, and each try here opens its file again. The file is long because
- * it is the only one that imports the SDK.
+ * stream. So the SDK's own retries are off, and each try here opens its file again.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
