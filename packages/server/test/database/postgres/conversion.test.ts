@@ -26,7 +26,7 @@ const { postgres, skip } = await startPostgres();
 after(() => postgres?.stop());
 
 /** The last migration before native types. */
-const TEXT_SCHEMA = '0011-collection';
+const TEXT_SCHEMA = '0012-library-state';
 
 /** The machine may be slow. */
 const LIMITS = { wait: 60_000, statement: 60_000 };
