@@ -2,9 +2,12 @@
  * The bodies of requests and answers of S3: the file of a PUT, and the checked bytes of a GET.
  */
 import { createHash, type Hash } from 'node:crypto';
+import { once } from 'node:events';
+import type { ReadStream } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Permit } from '../concurrency/circuit.ts';
 import {
   AnswerTimeoutError,
@@ -29,6 +32,9 @@ export interface FileBodyLimits {
   readonly probe: () => Promise<unknown>;
 }
 
+/** Milliseconds in which an answered request may end. The body is read by then, so it takes no time. */
+const END_OF_BODY = 100;
+
 /**
  * Runs `send` with a new stream over the file. The signal of `send` fires if the store takes the bytes too
  * slowly, or does not answer after the last one.
@@ -41,7 +47,9 @@ export async function withFileBody<T>(
   send: (body: Readable, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const handle = await withStorageErrors(openFile(file.path, 'r'));
-  const body = handle.createReadStream({ autoClose: false });
+  // With its end, the stream needs no further read to know that it is there.
+  const range = file.size > 0 ? { end: file.size - 1 } : {};
+  const body = handle.createReadStream({ autoClose: false, ...range });
   const controller = new AbortController();
   const { promise: failed, reject } = Promise.withResolvers<never>();
   const fail = (error: unknown) => {
@@ -58,16 +66,19 @@ export async function withFileBody<T>(
   const watch = watchPace(limits.pace, () => body.bytesRead, fail);
   watch.resume();
   const answer = waitForAnswer(limits, fail);
-  body.once('end', () => {
+  const onEnd = () => {
     watch.stop();
     answer.start();
-  });
+  };
+  body.once('end', onEnd);
   try {
     return await Promise.race([send(body, controller.signal), failed]);
   } finally {
     watch.stop();
     answer.stop();
     signal.removeEventListener('abort', onAbort);
+    body.off('end', onEnd);
+    await endRequest(body, file.size, controller);
     body.destroy();
     await handle.close();
   }
@@ -91,6 +102,19 @@ function waitForAnswer({ write, read, probe }: FileBodyLimits, onTimeout: (error
     stopTimer();
   };
   return { start, stop };
+}
+
+/**
+ * Lets a request end whose answer came before the end of its body was seen. Its connection would never be
+ * free again. If the store has not taken the whole body, the connection is closed.
+ */
+async function endRequest(body: ReadStream, size: number, controller: AbortController): Promise<void> {
+  const isRead = body.bytesRead >= size && !body.destroyed && !controller.signal.aborted;
+  if (isRead && !body.readableEnded) {
+    const end = once(body, 'end').catch(() => undefined);
+    await Promise.race([end, delay(END_OF_BODY, undefined, { ref: false })]);
+  }
+  if (!body.readableEnded) controller.abort(new Error('the request is over'));
 }
 
 export interface BodyOptions {

@@ -51,6 +51,24 @@ describe('with a real S3 server', { skip }, () => {
     return { driver: await reopen(), reopen, destroy: () => rm(folder, { recursive: true }) };
   });
 
+  it('uses its connections again after uploads, also refused ones, that are answered before they end', async (t) => {
+    const driver = await open(t, await newLocation(server()));
+    const folder = await newFolder(t);
+    const files = [1, 70_000].map((size) => ({ path: join(folder, `${size}`), size }));
+    for (const { path, size } of files) await writeFile(path, Buffer.alloc(size));
+    const connections = () =>
+      process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+    const before = connections();
+    for (let i = 0; i < 60; i += 1) {
+      for (const file of files) {
+        assert.equal(await driver.put(`again/${i}-${file.size}`, file), 'created');
+        assert.equal(await driver.put(`again/${i}-${file.size}`, file), 'exists');
+      }
+    }
+    const opened = connections() - before;
+    assert.ok(opened <= 3, `${opened} more connections than before 240 uploads`);
+  });
+
   it('lists more blobs than one page has, and only those under its prefix', {
     skip: opaqueFiles,
   }, async (t) => {
