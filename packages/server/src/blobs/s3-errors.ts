@@ -78,6 +78,13 @@ export function isRefusal(error: unknown, status: number): error is RefusalError
   return error instanceof RefusalError && error.status === status;
 }
 
+/** True if the store closed the connection of the last try before its answer was read. */
+export function isConnectionLost(error: unknown): boolean {
+  if (!(error instanceof AppError) || !(error.cause instanceof Error) || !('code' in error.cause))
+    return false;
+  return error.cause.code === 'ECONNRESET' || error.cause.code === 'EPIPE';
+}
+
 /** The message for clients. */
 export const UNAVAILABLE = 'The storage cannot be used now';
 

@@ -33,6 +33,7 @@ import { describeLocation, type S3Location } from './location.ts';
 import { digestFrom, S3Body, withFileBody } from './s3-body.ts';
 import { createClient } from './s3-client.ts';
 import {
+  isConnectionLost,
   isRefusal,
   isRejected,
   kindOf,
@@ -144,8 +145,16 @@ class S3Blobs implements BlobDriver {
     } catch (error) {
       // After a try without an answer, the blob may be that of this call. It has these bytes either way.
       if (isRefusal(error, 412)) return 'exists';
+      // A store may refuse a large body before it has read it. Then it closes the connection, and its answer
+      // is lost.
+      if (isConnectionLost(error) && (await this.#isStored(key, signal))) return 'exists';
       throw toAppError(error);
     }
+  }
+
+  /** False also if the store does not answer. */
+  async #isStored(key: string, signal: AbortSignal | undefined): Promise<boolean> {
+    return (await this.stat(key, signal).catch(() => undefined)) !== undefined;
   }
 
   async replace(key: string, file: BlobFile, signal?: AbortSignal): Promise<void> {

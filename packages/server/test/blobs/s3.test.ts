@@ -69,6 +69,18 @@ describe('with a real S3 server', { skip }, () => {
     assert.ok(opened <= 3, `${opened} more connections than before 240 uploads`);
   });
 
+  it('finds a large blob stored each time it is stored again, although the store may close early', async (t) => {
+    const driver = await open(t, await newLocation(server()));
+    const folder = await newFolder(t);
+    for (const size of [1_000_000, 5_000_000]) {
+      const file = { path: join(folder, `${size}`), size };
+      await writeFile(file.path, Buffer.alloc(size));
+      assert.equal(await driver.put(`large/${size}`, file), 'created');
+      for (let i = 0; i < 30; i += 1)
+        assert.equal(await driver.put(`large/${size}`, file), 'exists', `${size} ${i}`);
+    }
+  });
+
   it('lists more blobs than one page has, and only those under its prefix', {
     skip: opaqueFiles,
   }, async (t) => {
