@@ -30,7 +30,7 @@ import { withPausedCollection } from './pause.ts';
 import type { MaintenanceRecords, Snapshot, TableRows } from './records.ts';
 
 /** Originals that are read at the same time. Each has at most 16 MiB. */
-const READ_AHEAD = 8;
+const READ_AHEAD = 4;
 
 export interface BackupOptions {
   readonly records: MaintenanceRecords;

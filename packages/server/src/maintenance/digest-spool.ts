@@ -2,10 +2,8 @@
  * A list of digests in a temporary file, because a large library has too many of them for the memory.
  */
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { appendFile, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Digest } from '../image.ts';
 
 /** Digests that wait in memory for one write. */
@@ -34,7 +32,12 @@ export class DigestSpool implements AsyncDisposable {
   /** All digests, in the order in which they were added. */
   async *read(): AsyncGenerator<Digest> {
     await this.#flush();
-    yield* createInterface({ input: createReadStream(this.#path, 'utf8') });
+    const handle = await open(this.#path);
+    try {
+      yield* handle.readLines();
+    } finally {
+      await handle.close();
+    }
   }
 
   async #flush(): Promise<void> {
