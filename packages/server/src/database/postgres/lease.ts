@@ -15,6 +15,8 @@ import type { Statements } from './statements.ts';
 export interface LeaseLimits {
   /** Milliseconds for a statement. Absent: no limit. */
   readonly statement?: number;
+  /** Milliseconds for a commit. Absent: those for a statement. */
+  readonly commit?: number;
   /** Milliseconds for which a transaction may idle between two statements. Absent: no limit. */
   readonly idleInTransaction?: number;
 }
@@ -104,7 +106,9 @@ export class Lease implements PostgresPoolClient {
     const { client, permit, watch, statements } = this.#options;
     const { promise: ended, reject } = Promise.withResolvers<never>();
     // In a transaction, the timeout of the server comes first.
-    const timeout = this.#timeout && this.#timeout + (this.#isInTransaction ? GRACE : 0);
+    const { commit = this.#timeout } = this.#options.limits;
+    const limit = text === 'commit' ? commit : this.#timeout;
+    const timeout = limit && limit + (this.#isInTransaction ? GRACE : 0);
     const stopWatch = watch.begin({
       pid: client.pid,
       timeout,

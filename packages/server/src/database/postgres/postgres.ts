@@ -31,19 +31,23 @@ export interface PostgresOptions {
 
 /** Deadlines in milliseconds. */
 export interface PostgresLimits extends PoolLimits {
-  /** For a statement of a request. */
+  /** For a single statement of a request, and for a commit. */
   readonly statement: number;
+  /** For a statement in a transaction of a request: it may wait for the lock of an account. */
+  readonly transaction: number;
   /** For a statement of a search, of maintenance or of a background task. */
   readonly longStatement: number;
 }
 
 /**
  * A server that hangs is noticed after `suspicion` and `probe`. So a request is answered within two seconds,
- * also if it waits for a lock or for a synchronous standby.
+ * also if it waits for a synchronous standby. Many uploads into one account wait for each other, on a slow
+ * machine for longer.
  */
 export const POSTGRES_LIMITS: PostgresLimits = {
   wait: 5_000,
   statement: 1_600,
+  transaction: 5_000,
   longStatement: 5_000,
   suspicion: 700,
   probe: 700,
@@ -71,7 +75,13 @@ export async function openPostgres({
   const idleInTransaction = IDLE_IN_TRANSACTION_TIMEOUT;
   const uses = {
     lookup: { name: 'lookup', isLong: false, statement: limits.statement },
-    transaction: { name: 'transaction', isLong: true, statement: limits.statement, idleInTransaction },
+    transaction: {
+      name: 'transaction',
+      isLong: true,
+      statement: limits.transaction,
+      commit: limits.statement,
+      idleInTransaction,
+    },
     search: { name: 'search', isLong: true, statement: limits.longStatement },
     maintenance: { name: 'maintenance', isLong: true, statement: limits.longStatement, idleInTransaction },
   } satisfies Record<string, Use>;

@@ -29,7 +29,7 @@ after(() => postgres?.stop());
 const TEXT_SCHEMA = '0012-library-state';
 
 /** The machine may be slow. */
-const LIMITS = { wait: 60_000, statement: 60_000 };
+const LIMITS = { wait: 60_000, statement: 60_000, transaction: 60_000 };
 
 function server(): TestPostgres {
   assert.ok(postgres !== undefined);

@@ -27,7 +27,7 @@ const BOUND = 6_000;
 const QUOTA = { defaultQuota: 300 };
 
 /** A database that is slow on purpose counts as away otherwise. */
-const PATIENT = { wait: 30_000, statement: 30_000, suspicion: 30_000 };
+const PATIENT = { wait: 30_000, statement: 30_000, transaction: 30_000, suspicion: 30_000 };
 
 interface Node {
   readonly store: MetadataStore;

@@ -25,7 +25,14 @@ const NEVER = 600_000;
 /** No busy machine reaches them. Tests of deadlines set their own. */
 /** The message to the server, which ends with a zero. A transaction also begins with “read committed”. */
 const COMMIT = 'commit\0';
-const PATIENT = { wait: NEVER, statement: NEVER, longStatement: NEVER, suspicion: NEVER, probe: NEVER };
+const PATIENT = {
+  wait: NEVER,
+  statement: NEVER,
+  transaction: NEVER,
+  longStatement: NEVER,
+  suspicion: NEVER,
+  probe: NEVER,
+};
 const QUOTA = { defaultQuota: 1_000_000 };
 
 const away = (error: unknown) => isAppError(error, 'unavailable') && (error.retryAfter ?? 0) > 0;
@@ -238,7 +245,7 @@ describe('a store whose PostgreSQL is slow', { skip }, () => {
   });
 
   it('ends a transaction and a single statement that take too long, also on the server', async (t) => {
-    const { images, look, lock, waiters, warnings } = await setUp(t, { statement: 300 });
+    const { images, look, lock, waiters, warnings } = await setUp(t, { statement: 300, transaction: 300 });
     const release = await lock('lock table images in access exclusive mode');
     await Promise.all([
       assert.rejects(look(), away),
@@ -252,7 +259,10 @@ describe('a store whose PostgreSQL is slow', { skip }, () => {
   });
 
   it('ends a transaction whose client is gone, although it holds a lock', async (t) => {
-    const { proxy, images, look, query, lock, waiters } = await setUp(t, { statement: 500 });
+    const { proxy, images, look, query, lock, waiters } = await setUp(t, {
+      statement: 500,
+      transaction: 500,
+    });
     const release = await lock('lock table images in access exclusive mode');
     const insertion = assert.rejects(images.insert(newImage('gone'), QUOTA), away);
     await waitFor('the insertion waits', async () => (await waiters()) === 1);

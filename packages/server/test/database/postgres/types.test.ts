@@ -134,7 +134,9 @@ describe('native values', { skip }, () => {
     const url = await server().createDatabase();
     const stores = await Promise.all(
       // The writers of one account wait for each other, and the machine may be slow.
-      Array.from({ length: 5 }, () => openPostgres({ url, limits: { wait: 60_000, statement: 60_000 } })),
+      Array.from({ length: 5 }, () =>
+        openPostgres({ url, limits: { wait: 60_000, statement: 60_000, transaction: 60_000 } }),
+      ),
     );
     const account = accountOf();
     await stores[0]?.accounts.create(account, BY);
