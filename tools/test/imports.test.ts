@@ -13,7 +13,7 @@ test('a file is pure if all its imports are', () => {
 });
 
 test('PostgreSQL is needed where its starter is imported, also by another file', () => {
-  assert.equal(needsPostgres(`${SERVER}/database/postgres.test.ts`), true);
+  assert.equal(needsPostgres(`${SERVER}/database/postgres/postgres.test.ts`), true);
   assert.equal(needsPostgres(`${SERVER}/system/crash/postgres-restart.test.ts`), true);
   assert.equal(needsPostgres(`${SERVER}/http/images/usage.test.ts`), false);
 });

@@ -74,7 +74,10 @@ export class GarbageCollection {
     const { grace = DEFAULT_GRACE, dryRun = false, onFailure, onStart } = options;
     const obstacle = await findObstacle({ records: this.#records, blobs: this.#blobs });
     if (obstacle !== undefined) throw new AppError('conflict', obstacle.text);
-    const run = new CollectionRun({ blobs: this.#blobs, now: this.#now(), grace, onFailure });
+    const restorable = new Set<Digest>();
+    if (!dryRun) await this.#blobs.undoUnfinishedRemovals(this.#now(), (digest) => restorable.add(digest));
+    // After that, so that an original that was just restored does not look younger than the run.
+    const run = new CollectionRun({ blobs: this.#blobs, now: this.#now(), grace, restorable, onFailure });
     const images = await this.#records.countImages();
     const share = options.sweep ?? defaultShare(images);
     await onStart?.(Math.ceil(images * share) + (await this.#records.countCandidates(run.due)));
@@ -93,7 +96,6 @@ export class GarbageCollection {
 
   async #collect(run: CollectionRun, share: number, images: number, options: CollectOptions): Promise<void> {
     const { signal } = options;
-    await this.#blobs.undoUnfinishedRemovals(run.now, (digest) => run.restorable.add(digest));
     while (await this.#records.adoptReplacements(run.now)) throwIfFired(signal);
     try {
       await this.#collectDue(run, 'none', options, options.onChecked);

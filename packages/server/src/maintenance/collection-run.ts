@@ -41,6 +41,8 @@ export interface RunOptions {
   readonly now: Date;
   /** Milliseconds. */
   readonly grace: number;
+  /** Originals that an unfinished removal of an earlier run may restore again. They stay candidates. */
+  readonly restorable: ReadonlySet<Digest>;
   readonly onFailure: ((subject: string, reason: string) => void) | undefined;
 }
 
@@ -50,14 +52,14 @@ export class CollectionRun {
   readonly summary: CollectionSummary = {
     ...{ originals: 0, rungs: 0, bytes: 0, stagedFiles: 0, waiting: 0, failed: 0, swept: 0 },
   };
-  /** Originals that an unfinished removal of an earlier run may restore again. They stay candidates. */
-  readonly restorable = new Set<Digest>();
+  readonly restorable: ReadonlySet<Digest>;
   readonly #blobs: BlobStore;
   readonly #grace: number;
   readonly #onFailure: RunOptions['onFailure'];
 
-  constructor({ blobs, now, grace, onFailure }: RunOptions) {
+  constructor({ blobs, now, grace, restorable, onFailure }: RunOptions) {
     this.now = now;
+    this.restorable = restorable;
     this.#blobs = blobs;
     this.#grace = grace;
     this.#onFailure = onFailure;
