@@ -31,7 +31,8 @@ test('three nodes lose no acknowledged write and show no stale or truncated pict
   });
   t.diagnostic(formatReport(report));
   assert.deepEqual(report.problems.slice(0, 10), []);
-  assert.deepEqual(report.rounds.flatMap(({ kinds }) => kinds).sort(), KINDS.toSorted());
+  const seen = new Set(report.rounds.flatMap(({ kinds }) => kinds));
+  assert.deepEqual([...seen].sort(), KINDS.toSorted());
   assert.ok(report.acknowledged > 100, 'writes were acknowledged');
   assert.ok(report.reads.pictures > 50, 'pictures were decoded');
   assert.ok(report.refused > 0, 'the quota was reached');
