@@ -47,7 +47,7 @@ export interface PostgresLimits extends PoolLimits {
 export const POSTGRES_LIMITS: PostgresLimits = {
   wait: 5_000,
   statement: 1_600,
-  transaction: 5_000,
+  transaction: 2_500,
   longStatement: 5_000,
   suspicion: 700,
   probe: 700,
