@@ -5,15 +5,14 @@
  * A file in use is leased. Eviction takes it out of the cache, and removes it at the end of its last lease.
  * One process uses the folder at a time.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { SingleFlight } from '../concurrency/single-flight.ts';
 import { throwIfFired } from '../errors.ts';
 import { type Digest, isDigest } from '../image.ts';
 import { isBlobKey } from './driver.ts';
+import { digestOfFile } from './file-digest.ts';
 import { withStorageErrors } from './file-errors.ts';
 import { type LocalFile, type OpenBlob, type StagedBlob, stageVerified } from './staging.ts';
 
@@ -141,9 +140,7 @@ export class FileCache {
       // An operator may have emptied the folder.
       if ((await stat(entry.path)).size !== entry.size) return false;
       if (!entry.isVerified) {
-        const hash = createHash('sha256');
-        await pipeline(createReadStream(entry.path), hash);
-        if (hash.digest('hex') !== entry.digest) return false;
+        if ((await digestOfFile(entry.path)) !== entry.digest) return false;
         entry.isVerified = true;
       }
       return true;

@@ -6,11 +6,9 @@
  * stream. So the SDK's own retries are off, and each try here opens its file again.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   CopyObjectCommand,
@@ -25,9 +23,9 @@ import {
 import { Circuit, type Permit } from '../concurrency/circuit.ts';
 import { AnswerTimeoutError, type Pace, withDeadline } from '../concurrency/watchdog.ts';
 import { isAppError, throwIfFired } from '../errors.ts';
-import type { Digest } from '../image.ts';
 import type { WarnLog } from '../telemetry/log.ts';
 import { type BlobDriver, type BlobFile, type BlobStat, isBlobKey } from './driver.ts';
+import { digestOfFile } from './file-digest.ts';
 import { withStorageErrors } from './file-errors.ts';
 import { describeLocation, type S3Location } from './location.ts';
 import { digestFrom, S3Body, withFileBody } from './s3-body.ts';
@@ -369,7 +367,7 @@ class S3Blobs implements BlobDriver {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     throwIfFired(signal);
-    const digest = file.digest ?? (await digestOfFile(file.path));
+    const digest = file.digest ?? (await withStorageErrors(digestOfFile(file.path)));
     const call = { deadline: this.#limits.upload, tries: READ_TRIES, retryUntil: RETRY_UNTIL, signal };
     await this.#call(call, (abortSignal) =>
       withFileBody(file, { ...this.#limits, probe: () => this.#probe() }, abortSignal, (Body, sendSignal) => {
@@ -463,12 +461,6 @@ async function pauseBefore(number: number, signal: AbortSignal | undefined): Pro
   const pause = RETRY_PAUSE * 2 ** (number - 2) * (0.5 + Math.random());
   await delay(pause, undefined, { ...(signal && { signal }) }).catch(() => undefined);
   throwIfFired(signal);
-}
-
-async function digestOfFile(path: string): Promise<Digest> {
-  const hash = createHash('sha256');
-  await withStorageErrors(pipeline(createReadStream(path), hash));
-  return hash.digest('hex');
 }
 
 /** A HEAD has whole seconds, and a listing may have parts of them. */

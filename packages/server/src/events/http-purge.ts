@@ -1,6 +1,7 @@
 /**
  * Purges by HTTP: one request with the method PURGE for each image, as Varnish and similar caches take it.
  */
+import { forEachConcurrently } from '../concurrency/for-each-concurrently.ts';
 import type { PurgeTarget } from './purger.ts';
 
 /** Milliseconds for one request. */
@@ -18,14 +19,10 @@ export function httpPurgeTarget(url: string): PurgeTarget {
   return {
     async purge(publicIDs, signal) {
       const failures = new Map<string, Error>();
-      const waiting = [...publicIDs];
-      const sendNext = async () => {
-        for (let publicID = waiting.pop(); publicID !== undefined; publicID = waiting.pop()) {
-          const failure = await send(url.replaceAll(PUBLIC_ID, publicID), signal);
-          if (failure) failures.set(publicID, failure);
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(CONCURRENCY, publicIDs.length) }, sendNext));
+      await forEachConcurrently(publicIDs, CONCURRENCY, async (publicID) => {
+        const failure = await send(url.replaceAll(PUBLIC_ID, publicID), signal);
+        if (failure) failures.set(publicID, failure);
+      });
       return failures;
     },
   };

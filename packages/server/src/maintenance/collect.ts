@@ -5,9 +5,10 @@
  */
 import { STALE_UPLOAD } from '../blobs/staging.ts';
 import type { BlobStore } from '../blobs/store.ts';
+import { forEachConcurrently } from '../concurrency/for-each-concurrently.ts';
 import { AppError, throwIfFired } from '../errors.ts';
 import type { Digest } from '../image.ts';
-import { CollectionRun, type CollectionSummary, forEachAtOnce } from './collection-run.ts';
+import { CollectionRun, type CollectionSummary } from './collection-run.ts';
 import { findObstacle } from './installation.ts';
 import type { Candidate, MaintenanceRecords } from './records.ts';
 import { sweepPart } from './sweep.ts';
@@ -129,7 +130,7 @@ export class GarbageCollection {
     const { summary } = run;
     for await (const batch of this.#records.listCandidates({ upTo: run.due })) {
       const unreferenced = await this.#records.findUnreferenced(batch.map(({ digest }) => digest));
-      await forEachAtOnce(batch, this.#removalsAtOnce, async ({ digest }) => {
+      await forEachConcurrently(batch, this.#removalsAtOnce, async ({ digest }) => {
         throwIfFired(signal);
         onChecked?.();
         if (!unreferenced.has(digest)) return;
@@ -172,7 +173,7 @@ export class GarbageCollection {
       after = batch.at(-1);
       if (after === undefined) return;
       const unreferenced = await this.#records.findUnreferenced(batch.map(({ digest }) => digest));
-      await forEachAtOnce(batch, this.#removalsAtOnce, async (candidate) => {
+      await forEachConcurrently(batch, this.#removalsAtOnce, async (candidate) => {
         throwIfFired(options.signal);
         onChecked?.();
         if (!unreferenced.has(candidate.digest)) await this.#records.forgetCandidate(candidate);

@@ -50,7 +50,13 @@ export class CollectionRun {
   readonly id = randomUUID();
   readonly now: Date;
   readonly summary: CollectionSummary = {
-    ...{ originals: 0, rungs: 0, bytes: 0, stagedFiles: 0, waiting: 0, failed: 0, swept: 0 },
+    originals: 0,
+    rungs: 0,
+    bytes: 0,
+    stagedFiles: 0,
+    waiting: 0,
+    failed: 0,
+    swept: 0,
   };
   readonly restorable: ReadonlySet<Digest>;
   readonly #blobs: BlobStore;
@@ -132,28 +138,4 @@ export class CollectionRun {
 
 function toBlobFailure(error: unknown): unknown {
   return isAppError(error, 'cancelled') || error instanceof BlobFailure ? error : new BlobFailure(error);
-}
-
-/** Runs work on all items, several at once. After an error no further work starts, and it is thrown. */
-export async function forEachAtOnce<T>(
-  items: readonly T[],
-  atOnce: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = items.values();
-  let hasFailed = false;
-  const outcomes = await Promise.allSettled(
-    Array.from({ length: atOnce }, async () => {
-      for (const item of queue) {
-        if (hasFailed) return;
-        try {
-          await work(item);
-        } catch (error) {
-          hasFailed = true;
-          throw error;
-        }
-      }
-    }),
-  );
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }

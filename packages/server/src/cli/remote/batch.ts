@@ -1,5 +1,5 @@
 /**
- * Runs one operation for many items: the number of parallel operations, the failures of single items, and the
+ * One operation for many items: the number of parallel operations, the failures of single items, and the
  * failures of the whole run.
  */
 import { type Command, InvalidArgumentError } from 'commander';
@@ -39,26 +39,6 @@ export function addParallelOption(command: Command): Command {
   };
   const description = `most requests at once, 1 to ${MAX_PARALLEL}`;
   return command.option('--parallel <number>', description, parse, DEFAULT_PARALLEL);
-}
-
-/**
- * Runs `work` for each item, with up to `parallel` items at once, and starts them in order. After the first
- * failure it starts no other item, waits for the running ones, and throws that failure.
- */
-export async function forEachParallel<T>(
-  items: Iterable<T>,
-  parallel: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const iterator = items[Symbol.iterator]();
-  const failures: unknown[] = [];
-  async function runLane(): Promise<void> {
-    for (let next = iterator.next(); !next.done && failures.length === 0; next = iterator.next()) {
-      await work(next.value).catch((error: unknown) => failures.push(error));
-    }
-  }
-  await Promise.all(Array.from({ length: parallel }, runLane));
-  if (failures.length > 0) throw failures[0];
 }
 
 /**

@@ -4,12 +4,13 @@
  */
 import type { Image } from '@vitrine/client';
 import type { Command } from 'commander';
+import { forEachConcurrently } from '../../concurrency/for-each-concurrently.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { PartialFailure } from '../terminal/exit-codes.ts';
 import { formatJSON } from '../terminal/output.ts';
 import { startProgress } from '../terminal/progress-bar.ts';
 import { Archive, type ArchiveEntry } from './archive.ts';
-import { addParallelOption, checkOriginals, forEachParallel, messageOfItemFailure } from './batch.ts';
+import { addParallelOption, checkOriginals, messageOfItemFailure } from './batch.ts';
 import { addClientCommand, type ClientOptions, connectProfile } from './connection.ts';
 import { PictureDownloader } from './image-download.ts';
 
@@ -39,7 +40,7 @@ export function addExportCommand(program: Command, context: CommandContext): voi
     const progress = await startProgress(context, { what: 'images', total: images.length, json });
     const results = new Map<string, Result>();
     try {
-      await forEachParallel(images, options.parallel, async (image) => {
+      await forEachConcurrently(images, options.parallel, async (image) => {
         const result = await exportImage(image, archive, downloader);
         results.set(image.imageID, result);
         progress.reportItem(lineOf(result), result.outcome === 'failed');

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { Image } from '@vitrine/client';
 import type { Command } from 'commander';
+import { forEachConcurrently } from '../../concurrency/for-each-concurrently.ts';
 import { AppError } from '../../errors.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { PartialFailure } from '../terminal/exit-codes.ts';
@@ -12,7 +13,7 @@ import { formatJSON } from '../terminal/output.ts';
 import { startProgress } from '../terminal/progress-bar.ts';
 import { addSecretOptions, type SecretOptions } from '../terminal/secret-prompt.ts';
 import { Archive, type ArchiveEntry } from './archive.ts';
-import { addParallelOption, checkOriginals, forEachParallel, messageOfItemFailure } from './batch.ts';
+import { addParallelOption, checkOriginals, messageOfItemFailure } from './batch.ts';
 import {
   addClientCommand,
   type ClientOptions,
@@ -87,7 +88,7 @@ export function addImportCommand(program: Command, context: CommandContext): voi
       const importer = new Importer(target, history, source, pace);
       const results: Result[] = [];
       try {
-        await forEachParallel(images, options.parallel, async ({ imageID }) => {
+        await forEachConcurrently(images, options.parallel, async ({ imageID }) => {
           const result = await importer.importImage(imageID);
           results.push(result);
           progress.reportItem(lineOf(result), result.note !== undefined || result.kind === 'downscaled');

@@ -5,12 +5,13 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { CallOptions, Image } from '@vitrine/client';
 import type { Command } from 'commander';
+import { forEachConcurrently } from '../../concurrency/for-each-concurrently.ts';
 import type { CommandContext } from '../terminal/context.ts';
 import { PartialFailure } from '../terminal/exit-codes.ts';
 import { runInterruptible } from '../terminal/interruption.ts';
 import { formatCount, formatJSON, sanitizeLine } from '../terminal/output.ts';
 import { startProgress } from '../terminal/progress-bar.ts';
-import { addParallelOption, forEachParallel, messageOfItemFailure } from './batch.ts';
+import { addParallelOption, messageOfItemFailure } from './batch.ts';
 import {
   addClientCommand,
   type ClientOptions,
@@ -90,7 +91,7 @@ async function uploadFiles(
   const onSlow = (message: string) => progress.warn(message);
   const pace = new UploadPace({ max: parallel, retries: LONG_RETRIES, onSlow, signal });
   try {
-    await forEachParallel(files, parallel, async (file) => {
+    await forEachConcurrently(files, parallel, async (file) => {
       signal.throwIfAborted();
       const result = await uploadFile(file, connection, history, pace, alt);
       report.add(result);

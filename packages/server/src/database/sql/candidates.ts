@@ -33,9 +33,9 @@ export async function addCandidates(db: Kysely<Schema>, candidates: readonly New
   // In the order of the digests, so that two transactions lock the rows in the same order.
   const rows = [...candidates]
     .sort((a, b) => (a.digest < b.digest ? -1 : 1))
-    .map(({ digest, unreferencedOn }) => ({
-      ...{ digest, unreferenced_on: unreferencedOn.getTime(), token: randomUUID() },
-    }));
+    .map(({ digest, unreferencedOn }) => {
+      return { digest, unreferenced_on: unreferencedOn.getTime(), token: randomUUID() };
+    });
   for (const batch of batchesOf(rows)) {
     await db
       .insertInto('unreferenced_originals')

@@ -2,16 +2,15 @@
  * Copies originals and rungs that a target lacks, and verifies those that it has. A listing shows which ones
  * are there, so a pass that has nothing to copy asks once for a thousand of them.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { digestOfFile } from '../../blobs/file-digest.ts';
 import type { StagedBlob } from '../../blobs/staging.ts';
 import type { BlobStore, StoredOriginal, StoredRung } from '../../blobs/store.ts';
+import { forEachConcurrently } from '../../concurrency/for-each-concurrently.ts';
 import { isAppError, throwIfFired } from '../../errors.ts';
 import { type Digest, MAX_ORIGINAL_BYTES } from '../../image.ts';
 import type { MissingOriginal } from '../backup-format.ts';
-import { forEachConcurrently } from '../groups.ts';
 import type { MoveRecords } from './records.ts';
 
 /** Originals whose names and sizes are in memory at the same time, on average. */
@@ -73,11 +72,20 @@ export function shardsFor(total: number): string[] {
   return shards;
 }
 
+/** The sizes of the stored originals of a shard, by digest. */
+export async function sizesOfOriginals(
+  blobs: Pick<BlobStore, 'listOriginals'>,
+  start: string,
+  signal: AbortSignal | undefined,
+): Promise<Map<Digest, number>> {
+  const sizes = new Map<Digest, number>();
+  for await (const { digest, size } of blobs.listOriginals({ start, signal })) sizes.set(digest, size);
+  return sizes;
+}
+
 async function copyShard(prefix: string, options: CopyBlobsOptions, changes: BlobChanges): Promise<void> {
   const { records, source, target, concurrency, onOriginal, signal } = options;
-  const stored = new Map<Digest, number>();
-  for await (const { digest, size } of target.listOriginals({ start: prefix, signal }))
-    stored.set(digest, size);
+  const stored = await sizesOfOriginals(target, prefix, signal);
   const needed = new Set<Digest>();
   await forEachConcurrently(records.originals(prefix), concurrency, async (original) => {
     needed.add(original.digest);
@@ -227,12 +235,6 @@ async function readRungDigest(
     await store.check(signal);
     return undefined;
   }
-}
-
-async function digestOfFile(path: string): Promise<Digest> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }
 
 /** Tries again while a store does not answer. */

@@ -1,9 +1,8 @@
 /** Counts what a move would copy, and changes nothing. */
 import type { BlobStore } from '../../blobs/store.ts';
 import { throwIfFired } from '../../errors.ts';
-import type { Digest } from '../../image.ts';
 import type { MaintenanceRecords } from '../records.ts';
-import { shardsFor } from './blobs.ts';
+import { shardsFor, sizesOfOriginals } from './blobs.ts';
 import type { MoveRecords } from './records.ts';
 
 export interface MovePreview {
@@ -25,16 +24,12 @@ export async function previewMove(
   const images = await source.records.countImages();
   let [originals, bytes, originalsToCopy, bytesToCopy] = [0, 0, 0, 0];
   for (const prefix of shardsFor(images)) {
-    const stored = new Map<Digest, number>();
-    if (targetBlobs !== undefined) {
-      for await (const { digest, size } of targetBlobs.listOriginals({ start: prefix, signal }))
-        stored.set(digest, size);
-    }
+    const stored = targetBlobs && (await sizesOfOriginals(targetBlobs, prefix, signal));
     for await (const { digest, size } of source.moves.originals(prefix)) {
       throwIfFired(signal);
       originals += 1;
       bytes += size;
-      if (targetBlobs === undefined || stored.get(digest) === size) continue;
+      if (stored === undefined || stored.get(digest) === size) continue;
       originalsToCopy += 1;
       bytesToCopy += size;
     }
