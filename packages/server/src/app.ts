@@ -10,12 +10,12 @@ import { Access } from './access/authentication.ts';
 import { createFirstKey, ensureBootstrapKey, type IssuedKey } from './access/bootstrap.ts';
 import { Tokens } from './access/tokens.ts';
 import { openBlobs } from './blobs/open.ts';
-import { STALE_UPLOAD } from './blobs/staging.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { type Categories, NO_CATEGORIES } from './catalog/categories.ts';
 import type { Config } from './config.ts';
 import { observeMetadata } from './database/observed.ts';
 import { openMetadata } from './database/open.ts';
+import type { MetadataStore } from './database/store.ts';
 import { Delivery } from './delivery/delivery.ts';
 import { DiskCache } from './delivery/disk-cache.ts';
 import { Ladders } from './delivery/ladders.ts';
@@ -25,7 +25,6 @@ import { RenditionCache } from './delivery/rendition-cache.ts';
 import { AppError } from './errors.ts';
 import { httpPurgeTarget } from './events/http-purge.ts';
 import { Purger } from './events/purger.ts';
-import { removeOldEvents } from './events/retention.ts';
 import type { ServerLimits } from './http/connection/server-limits.ts';
 import { DOCUMENT } from './http/openapi.ts';
 import { baseURL, createServer } from './http/server.ts';
@@ -34,11 +33,9 @@ import { Library } from './images/library.ts';
 import { createPool, type PoolOptions } from './imaging/pool/pool.ts';
 import { Analyser } from './maintenance/analyse.ts';
 import { joinLibrary } from './maintenance/installation.ts';
+import { Leftovers } from './maintenance/leftovers.ts';
 import { openTelemetry } from './telemetry/observer.ts';
 import { PURPOSES, Readiness } from './telemetry/readiness.ts';
-
-/** The interval between two sweeps of left-over files, in milliseconds. */
-const SWEEP_INTERVAL = STALE_UPLOAD;
 
 /** Milliseconds for which a start tries to reach the database, and between two attempts. */
 const DATABASE_PATIENCE = 10_000;
@@ -94,22 +91,9 @@ export async function createApp(
     parts.push(database);
     const metadata = observeMetadata(database, telemetry);
     const { accounts, keys, tokens, audit, maintenance } = metadata;
-    const report = (text: string) => log.info(`changing the schema of the database: ${text}`);
     const useDatabase = <T>(step: () => Promise<T>) =>
       openPart(databaseName(config), reachDatabase(step, log));
-    const { newer, postponed } = await useDatabase(() => metadata.migrate({ report, postpones: true }));
-    if (postponed.length > 0) {
-      log.warn(
-        { migrations: postponed },
-        'the library is large: run `vitrine migrate`, which changes its schema while the servers work',
-      );
-    }
-    if (newer.length > 0) {
-      log.warn(
-        { migrations: newer },
-        'a newer version of Vitrine has changed the schema; this version can serve it during the update',
-      );
-    }
+    await useDatabase(() => migrateSchema(metadata, log));
 
     const { dataFolder, blobCacheBytes: cacheBytes } = config;
     const blobs = await openBlobs({
@@ -123,33 +107,9 @@ export async function createApp(
     });
     parts.push(blobs);
     await useDatabase(() => joinLibrary({ records: maintenance, blobs }));
-    const sweep = () => blobs.sweepStaging(new Date(Date.now() - STALE_UPLOAD));
-    await sweep();
-    // A killed collector may have left originals that a new image references. A failure must not stop the
-    // start.
-    const undoRemovals = () =>
-      blobs.undoUnfinishedRemovals().catch((error: unknown) => {
-        log.warn({ err: error }, 'unfinished removals of originals could not be undone');
-      });
-    await undoRemovals();
-    const stopping = new AbortController();
-    const removeEvents = () =>
-      removeOldEvents(metadata.events, new Date(), stopping.signal).catch((error: unknown) => {
-        log.warn({ err: error }, 'old events could not be removed');
-      });
-    // After a quick restart the left-over files are too young. A later sweep removes them.
-    const sweeping = setInterval(() => {
-      void undoRemovals();
-      void removeEvents();
-      sweep().catch((error: unknown) => log.warn({ err: error }, 'left-over files could not be removed'));
-    }, SWEEP_INTERVAL);
-    sweeping.unref();
-    parts.push({
-      async close() {
-        clearInterval(sweeping);
-        stopping.abort();
-      },
-    });
+    const leftovers = new Leftovers({ blobs, events: metadata.events, log });
+    parts.push(leftovers);
+    await leftovers.start();
 
     const processor = createPool({ ...workers, size: config.renderConcurrency, log, telemetry });
     parts.push(processor);
@@ -265,7 +225,7 @@ export async function createApp(
         await http.listen({ host: config.host, port: config.port });
         analyser.start();
         purger?.start();
-        void removeEvents();
+        void leftovers.removeEvents();
         const firstKey = await useDatabase(() => createFirstKey({ accounts }, now()));
         return { url: baseURL(http, config), firstKey };
       },
@@ -289,6 +249,24 @@ async function openPart<T>(subject: string, opening: Promise<T>): Promise<T> {
     if (!(error instanceof AppError)) throw error;
     const reason = reasonOf(error).replace(/\s*\n\s*/g, ' ');
     throw new StartError(`${subject} cannot be used: ${reason}. See VITRINE_DATABASE and VITRINE_DATA.`);
+  }
+}
+
+/** Brings the schema to this version, if that is quick. */
+async function migrateSchema(metadata: MetadataStore, log: FastifyBaseLogger): Promise<void> {
+  const report = (text: string) => log.info(`changing the schema of the database: ${text}`);
+  const { newer, postponed } = await metadata.migrate({ report, postpones: true });
+  if (postponed.length > 0) {
+    log.warn(
+      { migrations: postponed },
+      'the library is large: run `vitrine migrate`, which changes its schema while the servers work',
+    );
+  }
+  if (newer.length > 0) {
+    log.warn(
+      { migrations: newer },
+      'a newer version of Vitrine has changed the schema; this version can serve it during the update',
+    );
   }
 }
 

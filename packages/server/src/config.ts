@@ -152,14 +152,7 @@ const VARIABLES: { readonly [F in keyof Settings]: Variable<Settings[F]> } = {
       'A direct connection to the same PostgreSQL database, by which a server hears the changes of other servers at once. Set it if `VITRINE_DATABASE` leads through PgBouncer, which does not deliver notifications. If it is unset, the address of `VITRINE_DATABASE` is used. Without such a connection, changes by other servers are seen after up to six seconds ([caching.md](caching.md#several-servers)).',
     example: 'postgres://vitrine:password@db-direct.example/vitrine',
     secret: true,
-    parse: (text) => {
-      const database = text === '' ? undefined : parseDatabase(text);
-      return database && 'kind' in database
-        ? database.kind === 'postgres'
-          ? database.url
-          : new Refusal()
-        : database;
-    },
+    parse: parseListenURL,
   },
   blobs: {
     name: 'VITRINE_BLOBS',
@@ -491,6 +484,13 @@ function parsePublicURL(text: string): string | undefined | Refusal {
   const url = new URL(text);
   if (url.username !== '' || url.password !== '') return new Refusal();
   return url.href.replace(/\/+$/, '');
+}
+
+function parseListenURL(text: string): string | undefined | Refusal {
+  if (text === '') return undefined;
+  const database = parseDatabase(text);
+  if (database instanceof Refusal) return database;
+  return database.kind === 'postgres' ? database.url : new Refusal();
 }
 
 function parsePurgeURL(text: string): string | undefined | Refusal {

@@ -7,6 +7,7 @@
  * seen the purge, and it sees only purges whose change is committed.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FailureLog } from '../telemetry/failure-log.ts';
 import type { ServiceLog } from '../telemetry/log.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Purge, PurgeRecords } from './records.ts';
@@ -48,11 +49,14 @@ export class Purger {
   /** When this node first saw a purge, by its ID, as a time of `performance.now()`. */
   #seen = new Map<string, number>();
   #run: Promise<void> | undefined;
-  /** A long failure has two lines in the log: at its start and at its end. */
-  #isLogged = false;
+  readonly #failures: FailureLog;
 
   constructor(dependencies: PurgerDependencies) {
     this.#dependencies = dependencies;
+    this.#failures = new FailureLog(dependencies.log, {
+      failed: 'caches could not be purged: it is tried again, and they may show earlier pictures until then',
+      recovered: 'caches are purged again',
+    });
   }
 
   /** Starts to send purges in the background, until `close`. */
@@ -96,7 +100,7 @@ export class Purger {
   }
 
   async #send(purges: readonly Purge[]): Promise<void> {
-    const { records, target, log, telemetry } = this.#dependencies;
+    const { records, target, telemetry } = this.#dependencies;
     // Several changes of an image need one request.
     const publicIDs = [...new Set(purges.map(({ publicID }) => publicID))];
     const signal = AbortSignal.any([this.#control.signal, AbortSignal.timeout(REQUESTS_DEADLINE)]);
@@ -105,10 +109,7 @@ export class Purger {
     telemetry.counter('purges', { outcome: 'sent' }).value += publicIDs.length - failures.size;
     const [failure] = failures.values();
     if (failure) this.#report(failure);
-    else if (this.#isLogged) {
-      this.#isLogged = false;
-      log.info({}, 'caches are purged again');
-    }
+    else this.#failures.recovered();
     const isOver = ({ createdOn }: Purge) => Date.now() - createdOn.getTime() >= LIFETIME;
     const failed = purges.filter((purge) => failures.has(purge.publicID) && !isOver(purge));
     await records.remove(purges.filter((purge) => !failed.includes(purge)).map(({ purgeID }) => purgeID));
@@ -119,11 +120,6 @@ export class Purger {
   }
 
   #report(error: unknown): void {
-    if (this.#isLogged || this.#control.signal.aborted) return;
-    this.#isLogged = true;
-    this.#dependencies.log.warn(
-      { err: error },
-      'caches could not be purged: it is tried again, and they may show earlier pictures until then',
-    );
+    if (!this.#control.signal.aborted) this.#failures.failed(error);
   }
 }

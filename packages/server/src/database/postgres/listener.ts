@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import type pg from 'pg';
 import type { RecordChange, RecordChanges } from '../../delivery/records.ts';
+import { FailureLog } from '../../telemetry/failure-log.ts';
 import type { ServiceLog } from '../../telemetry/log.ts';
 
 /** The channel of changes. The payload is `image PUBLICID` or `account ACCOUNTID`. */
@@ -56,13 +57,17 @@ export class PostgresListener implements RecordChanges {
   #reconnecting: NodeJS.Timeout | undefined;
   #beat: Beat | undefined;
   #beats = 0;
-  /** A long failure has two lines in the log: at its start and at its end. */
-  #isLogged = false;
+  readonly #failures: FailureLog;
   #isClosed = false;
 
   /** Starts to listen in the background. */
   constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#failures = new FailureLog(options.log, {
+      failed:
+        'changes by other servers are not heard at once, but within six seconds: see VITRINE_DATABASE_LISTEN',
+      recovered: 'changes by other servers are heard at once again',
+    });
     void this.#connect();
     this.#beating = setInterval(() => {
       if (this.#isListening && this.#beat === undefined) this.#sendBeat();
@@ -126,9 +131,7 @@ export class PostgresListener implements RecordChanges {
     this.heardUntil = this.#beat.sentAt;
     this.#beat = undefined;
     this.#pause = MIN_PAUSE;
-    if (!this.#isLogged) return;
-    this.#isLogged = false;
-    this.#options.log.info({}, 'changes by other servers are heard at once again');
+    this.#failures.recovered();
   }
 
   #sendBeat(): void {
@@ -154,13 +157,7 @@ export class PostgresListener implements RecordChanges {
   #lose(error: unknown): void {
     this.#disconnect();
     if (this.#isClosed) return;
-    if (!this.#isLogged) {
-      this.#isLogged = true;
-      this.#options.log.warn(
-        { err: error },
-        'changes by other servers are not heard at once, but within six seconds: see VITRINE_DATABASE_LISTEN',
-      );
-    }
+    this.#failures.failed(error);
     // Nodes that lose their connections at the same time do not come back at the same time.
     const pause = this.#pause * (0.5 + Math.random() / 2);
     this.#pause = Math.min(MAX_PAUSE, this.#pause * 2);

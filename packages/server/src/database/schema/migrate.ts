@@ -173,14 +173,20 @@ async function runOnlinePart(
   pending: readonly string[],
   report: ReportProgress = () => undefined,
 ): Promise<readonly string[]> {
-  const onlinePart = (name = '') => {
+  const schema = db as unknown as AnySchema;
+  const onlinePart = async (name: string) => {
     const migration = migrations[name];
-    return migration && 'online' in migration ? migration.online : undefined;
+    if (migration === undefined || !('online' in migration)) return undefined;
+    return (await migration.takesLong?.(schema)) === false ? undefined : migration.online;
   };
-  const [first] = pending;
-  await onlinePart(first)?.(db as unknown as AnySchema, (text) => report(`${first}: ${text}`));
-  const next = pending.findIndex((name, index) => index > 0 && onlinePart(name) !== undefined);
-  return next === -1 ? pending : pending.slice(0, next);
+  const names: string[] = [];
+  for (const name of pending) {
+    const online = await onlinePart(name);
+    if (online !== undefined && names.length > 0) break;
+    await online?.(schema, (text) => report(`${name}: ${text}`));
+    names.push(name);
+  }
+  return names;
 }
 
 /** Applies migrations, and starts again when another transaction holds a lock that they need. */

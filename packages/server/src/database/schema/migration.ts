@@ -23,14 +23,15 @@ export interface ServedMigration extends Migration {
    * before `up`, outside of a transaction, while servers work. All earlier migrations are committed. It has
    * no timeouts, and may use several connections.
    *
-   * It runs for an empty library too. It may end at any statement, and then runs again from its start, so it
-   * continues its own work. After the loss of a connection, two processes may run it at once. `up` must be
-   * short, and must finish what servers wrote after this part.
+   * Without `takesLong`, it runs for an empty library too. It may end at any statement, and then runs again
+   * from its start, so it continues its own work. After the loss of a connection, two processes may run it at
+   * once. `up` must be short, and must finish what servers wrote after this part.
    */
   readonly online?: (db: AnySchema, report: ReportProgress) => Promise<void>;
   /**
-   * Whether the online part takes so long that a start leaves it to `vitrine migrate`. Only for the newest
-   * migration, and only if this version serves the schema without it: see OPTIONAL_MIGRATIONS.
+   * Whether the online part takes so long that a start leaves it to `vitrine migrate`. Otherwise it does not
+   * run, and `up` does everything. Only for the newest migration, and only if this version serves the schema
+   * without it: see OPTIONAL_MIGRATIONS.
    */
   readonly takesLong?: (db: AnySchema) => Promise<boolean>;
 }

@@ -3,19 +3,20 @@
  * on every database. Statements that differ come from the dialect.
  */
 import type { Migration } from 'kysely/migration';
-import { initialMigration } from './0001-initial.ts';
-import { accessMigration } from './0002-access.ts';
-import { limitsMigration } from './0003-limits.ts';
-import { catalogMigration } from './0004-catalog.ts';
-import { focalPointsMigration } from './0005-focal-points.ts';
-import { maintenanceMigration } from './0006-maintenance.ts';
-import { libraryMigration, libraryStateMigration } from './0007-library.ts';
-import { productCategoriesMigration } from './0008-product-categories.ts';
-import { imageFieldsMigration } from './0009-image-fields.ts';
-import { eventsMigration } from './0010-events.ts';
-import { collectionMigration } from './0011-collection.ts';
-import { nativeTypesMigration } from './0012-native-types.ts';
 import type { MigrationDialect, ServedMigration } from './migration.ts';
+import { initialMigration } from './migrations/0001-initial.ts';
+import { accessMigration } from './migrations/0002-access.ts';
+import { limitsMigration } from './migrations/0003-limits.ts';
+import { catalogMigration } from './migrations/0004-catalog.ts';
+import { focalPointsMigration } from './migrations/0005-focal-points.ts';
+import { maintenanceMigration } from './migrations/0006-maintenance.ts';
+import { libraryMigration } from './migrations/0007-library.ts';
+import { productCategoriesMigration } from './migrations/0008-product-categories.ts';
+import { imageFieldsMigration } from './migrations/0009-image-fields.ts';
+import { eventsMigration } from './migrations/0010-events.ts';
+import { collectionMigration } from './migrations/0011-collection.ts';
+import { libraryStateMigration } from './migrations/0012-library-state.ts';
+import { nativeTypesMigration } from './migrations/0012-native-types.ts';
 
 /** Migrations by name. They are applied in the order of their names. */
 export type Migrations = Readonly<Record<string, Migration | ServedMigration>>;

@@ -3,7 +3,7 @@
  * progress of its sweep over the stored blobs. Also the rows that uploads and collectors lock (ADR 58).
  */
 import type { Kysely } from 'kysely';
-import type { AnySchema, ServedMigration } from './migration.ts';
+import type { AnySchema, ServedMigration } from '../migration.ts';
 
 /** The rows that this migration writes. */
 interface NewSchema {

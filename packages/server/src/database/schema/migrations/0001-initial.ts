@@ -1,6 +1,6 @@
 /** The first schema: accounts, keys, images and idempotency keys. */
 import type { Migration } from 'kysely/migration';
-import type { AnySchema } from './migration.ts';
+import type { AnySchema } from '../migration.ts';
 
 export const initialMigration: Migration = {
   async up(db: AnySchema): Promise<void> {

@@ -3,7 +3,7 @@
  * also the notifications by which nodes hear of changed images (docs/adr/0056).
  */
 import { sql } from 'kysely';
-import type { AnySchema, MigrationDialect, ServedMigration } from './migration.ts';
+import type { AnySchema, MigrationDialect, ServedMigration } from '../migration.ts';
 
 export function eventsMigration(dialect: MigrationDialect): ServedMigration {
   return {

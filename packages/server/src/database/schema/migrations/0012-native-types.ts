@@ -1,5 +1,5 @@
 /** Native types on PostgreSQL: UUIDs, bytes and times take half the space in indexes (docs/adr/0059). */
-import type { AnySchema, MigrationDialect, ReportProgress, ServedMigration } from './migration.ts';
+import type { AnySchema, MigrationDialect, ReportProgress, ServedMigration } from '../migration.ts';
 
 export function nativeTypesMigration({ nativeTypes }: MigrationDialect): ServedMigration {
   return {

@@ -1,6 +1,6 @@
 /** A focal point for each image, in millionths of a side. */
 import type { Migration } from 'kysely/migration';
-import type { AnySchema } from './migration.ts';
+import type { AnySchema } from '../migration.ts';
 
 export const focalPointsMigration: Migration = {
   async up(db: AnySchema): Promise<void> {

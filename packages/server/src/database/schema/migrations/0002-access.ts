@@ -3,7 +3,7 @@
  */
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import type { AnySchema, MigrationDialect } from './migration.ts';
+import type { AnySchema, MigrationDialect } from '../migration.ts';
 
 export function accessMigration(dialect: MigrationDialect): Migration {
   return {

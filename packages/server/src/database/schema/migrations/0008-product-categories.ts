@@ -1,7 +1,7 @@
 /** A category for each product, and the index for lists of one category and the categories below it. */
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import type { AnySchema } from './migration.ts';
+import type { AnySchema } from '../migration.ts';
 
 export const productCategoriesMigration: Migration = {
   async up(db: AnySchema): Promise<void> {

@@ -1,8 +1,8 @@
 /** Products, line items, the images that they use, and the search in alt texts. */
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import { fold } from '../../validation/text.ts';
-import type { AnySchema } from './migration.ts';
+import { fold } from '../../../validation/text.ts';
+import type { AnySchema } from '../migration.ts';
 
 /** The columns that this migration reads and writes, as they were at its time. */
 interface EarlierSchema {

@@ -1,7 +1,7 @@
 /** A byte quota for each account, with a counter of the bytes in use. */
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import type { AnySchema } from './migration.ts';
+import type { AnySchema } from '../migration.ts';
 
 export const limitsMigration: Migration = {
   async up(db: AnySchema): Promise<void> {

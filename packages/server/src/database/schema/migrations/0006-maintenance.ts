@@ -1,7 +1,7 @@
 /** The marker rows and pauses of garbage collection, so that maintenance can run while the server runs. */
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import type { AnySchema } from './migration.ts';
+import type { AnySchema } from '../migration.ts';
 
 export const maintenanceMigration: Migration = {
   async up(db: AnySchema): Promise<void> {

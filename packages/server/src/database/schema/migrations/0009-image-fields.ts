@@ -4,8 +4,8 @@
  */
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import { foldForSearch } from '../../validation/text.ts';
-import type { AnySchema, MigrationDialect } from './migration.ts';
+import { foldForSearch } from '../../../validation/text.ts';
+import type { AnySchema, MigrationDialect } from '../migration.ts';
 
 /** The columns that this migration reads and writes, as they were at its time. */
 interface EarlierSchema {
