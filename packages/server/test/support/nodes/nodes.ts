@@ -9,11 +9,43 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { App } from '../../../src/app.ts';
 import type { DatabaseConfig } from '../../../src/database/open.ts';
+import { HAPROXY, type Program, type RunningProgram, startProgram } from '../../system/proxies/programs.ts';
 import { freePort } from '../ports.ts';
 import { startPostgres } from '../postgres.ts';
-import { startProxy } from './proxy.ts';
 
 const NODES = ['a', 'b', 'c'];
+
+/**
+ * HAProxy that only spreads requests: pictures go to the node of their public ID, other requests to any node.
+ * The configuration of `ops/` would answer some requests itself. Its own tests are in system/proxies.
+ */
+const SIMPLE_PROXY: Program = {
+  ...HAPROXY,
+  configure(_shipped, port, ports) {
+    const servers = ports.map((each, index) => `  server node${index} 127.0.0.1:${each}`);
+    return [
+      'defaults',
+      '  mode http',
+      '  timeout connect 5s',
+      '  timeout client 120s',
+      '  timeout server 120s',
+      '  option forwardfor',
+      'frontend public',
+      `  bind 127.0.0.1:${port}`,
+      '  use_backend pictures if { path_beg /images/ }',
+      '  default_backend api',
+      'backend pictures',
+      '  http-request set-var(txn.id) path,field(3,/)',
+      '  balance hash var(txn.id)',
+      '  hash-type consistent',
+      ...servers,
+      'backend api',
+      '  balance roundrobin',
+      ...servers,
+      '',
+    ].join('\n');
+  },
+};
 
 export interface Nodes {
   /** The address of the proxy. */
@@ -58,8 +90,7 @@ export async function startNodes(
     );
   const closeAll = (apps: readonly App[]) => Promise.all(apps.map((app) => app.close()));
   let apps = await startAll({});
-  const proxy = await startProxy(folder, port);
-  await proxy.route(apps.map(portOf));
+  let proxy: RunningProgram = await startProgram(SIMPLE_PROXY, port, apps.map(portOf));
   return {
     url,
     get apps() {
@@ -72,8 +103,9 @@ export async function startNodes(
     },
     async restart(changes) {
       await closeAll(apps);
+      await proxy.stop();
       apps = await startAll(changes);
-      await proxy.route(apps.map(portOf));
+      proxy = await startProgram(SIMPLE_PROXY, port, apps.map(portOf));
     },
     async close() {
       await closeAll(apps);

@@ -11,7 +11,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { waitFor } from '../../support/waiting.ts';
 
-const OPS = join(import.meta.dirname, '../../../../../ops');
+/** The folder of the configurations. */
+export const OPS = join(import.meta.dirname, '../../../../../ops');
+
+/** Debian has these programs in sbin, which is not in the path of every user. */
+export const PATH = `${process.env.PATH}:/usr/sbin`;
 
 export interface Program {
   readonly name: 'nginx' | 'haproxy' | 'varnishd';
@@ -93,8 +97,7 @@ export const VARNISH: Program = {
 
 /** The reason to skip the tests of a program. @throws Error if it is missing and CI=true. */
 export function programSkipReason({ name, module }: Program): string | false {
-  // Debian has these programs in sbin, which is not in the path of every user.
-  const hasProgram = spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin command -v ${name}`]).status === 0;
+  const hasProgram = spawnSync('sh', ['-c', `command -v ${name}`], { env: { PATH } }).status === 0;
   const hasModule = module === undefined || globSync(module.files).length > 0;
   if (hasProgram && hasModule) return false;
   const reason = `${hasProgram ? module?.name : name} is not installed`;
@@ -117,7 +120,7 @@ export async function startProgram(
   await program.prepare?.(path, folder);
   const [command = '', ...parameters] = program.command(path, port, folder);
   const child = spawn(command, parameters, {
-    env: { PATH: `${process.env.PATH}:/usr/sbin`, HOME: folder },
+    env: { PATH, HOME: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
@@ -164,7 +167,7 @@ function accepts(port: number): Promise<boolean> {
 }
 
 /** As `String.replace`. @throws Error if the pattern does not occur, so that a changed file is noticed. */
-function replace(
+export function replace(
   text: string,
   pattern: RegExp,
   by: string | ((match: string, ...groups: string[]) => string),

@@ -10,16 +10,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { childrenOf, isAlive } from '../../../support/processes.ts';
 import { until, waitFor } from '../../../support/waiting.ts';
-import { HAPROXY } from '../../proxies/programs.ts';
+import { HAPROXY, OPS, PATH, replace } from '../../proxies/programs.ts';
 
 const COMMAND = 'haproxy';
-/** Debian keeps it where only the PATH of root has a folder. */
-const PATH = `${process.env.PATH}:/usr/sbin`;
 
 /** The last lines that are kept for a report. */
 const MAX_LOG = 10_000;
 
-const OPS = join(import.meta.dirname, '../../../../../../ops');
 const SOCKET = 'stats.sock';
 /** One line for each request. `tsc` has the two letters of how it ended; `--` is the normal end. */
 const LOG_FORMAT =
@@ -151,11 +148,6 @@ async function writeConfig(port: number, nodes: readonly BalancedNode[], folder:
     (text, [pattern, replacement]) => replace(text, pattern as RegExp, String(replacement)),
     HAPROXY.configure(shipped, port, ports, folder),
   );
-}
-
-function replace(text: string, pattern: RegExp, replacement: string): string {
-  if (text.search(pattern) < 0) throw new Error(`the configuration has no ${pattern}`);
-  return text.replace(pattern, replacement);
 }
 
 /** Sends a command to the socket for statistics. @returns the whole answer */
