@@ -60,6 +60,8 @@ export async function createNode(options: NodeOptions): Promise<ClusterNode> {
     VITRINE_DATA: data,
     VITRINE_RENDER_CONCURRENCY: '1',
     VITRINE_TRUST_PROXY: '127.0.0.1',
+    // As docs/deploying.md advises. It has no effect on a kill.
+    VITRINE_DRAIN_SECONDS: '8',
   };
   let server: ServerProcess | undefined;
   let isPaused = false;
